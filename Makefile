@@ -1,0 +1,49 @@
+# Sluice. `make help` lists the targets. Only Python ≥ 3.11 and make are assumed.
+PYTHON ?= python3
+BIN    := .venv/bin
+SETUP  := .venv/.installed
+export PYTHONDONTWRITEBYTECODE := 1
+.DEFAULT_GOAL := help
+.PHONY: help setup lint format unit test synth deploy demo up down clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-8s %s\n' "$$t" "$$d"; done
+
+setup: $(SETUP) ## create .venv with everything in it
+
+$(SETUP): requirements.txt requirements-dev.txt lambdas/requirements.txt local/setup.sh
+	@PYTHON="$(PYTHON)" sh local/setup.sh
+	@touch $@
+
+lint: $(SETUP) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(SETUP) ## let ruff format the code
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+unit: $(SETUP) ## the unit tests alone
+	$(BIN)/pytest -q tests/unit
+
+test: lint ## lint, types and all the tests
+	$(BIN)/pytest
+
+synth: $(SETUP) ## write the CloudFormation template to cdk.out/; needs no AWS account
+	@CDK_OUTDIR=cdk.out $(BIN)/python app.py && echo "cdk.out/Sluice.template.json"
+
+deploy: $(SETUP) ## deploy to the AWS account of your credentials
+	PATH="$(CURDIR)/$(BIN):$$PATH" npx --yes aws-cdk@2.1148.1 deploy $(CDK_ARGS)
+
+demo: $(SETUP) ## run everything on this machine, on real input, and show every outcome
+	@$(BIN)/python -m local demo
+
+up: $(SETUP) ## start the local run and print the exports to use it
+	@$(BIN)/python -m local up
+
+down: $(SETUP) ## stop the local run
+	@$(BIN)/python -m local down
+
+clean: ## remove what these targets made
+	rm -rf .build .local cdk.out .mypy_cache .pytest_cache .ruff_cache .hypothesis

