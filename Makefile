@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN    := .venv/bin
 SETUP  := .venv/.installed
 export PYTHONDONTWRITEBYTECODE := 1
+# jsii, under AWS CDK, looks for `node` here; setup.sh may have put one into .venv.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
 .PHONY: help setup lint format unit test synth deploy demo up down clean
 
@@ -34,7 +36,7 @@ synth: $(SETUP) ## write the CloudFormation template to cdk.out/; needs no AWS a
 	@CDK_OUTDIR=cdk.out $(BIN)/python app.py && echo "cdk.out/Sluice.template.json"
 
 deploy: $(SETUP) ## deploy to the AWS account of your credentials
-	PATH="$(CURDIR)/$(BIN):$$PATH" npx --yes aws-cdk@2.1148.1 deploy $(CDK_ARGS)
+	npx --yes aws-cdk@2.1148.1 deploy $(CDK_ARGS)
 
 demo: $(SETUP) ## run everything on this machine, on real input, and show every outcome
 	@$(BIN)/python -m local demo
