@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # jsii, under AWS CDK, looks for `node` here; setup.sh may have put one into .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format unit test synth deploy demo up down clean
+.PHONY: help setup lint format unit test schema synth deploy demo up down clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-8s %s\n' "$$t" "$$d"; done
@@ -31,6 +31,9 @@ unit: $(SETUP) ## the unit tests alone
 
 test: lint ## lint, types and all the tests
 	$(BIN)/pytest
+
+schema: $(SETUP) ## write the message's JSON Schema to docs/message.schema.json
+	@cd lambdas && ../$(BIN)/python -m sluice.schema > ../docs/message.schema.json
 
 synth: $(SETUP) ## write the CloudFormation template to cdk.out/; needs no AWS account
 	@CDK_OUTDIR=cdk.out $(BIN)/python app.py && echo "cdk.out/Sluice.template.json"

@@ -1,0 +1,202 @@
+"""The core's ports on AWS: the one module that calls boto3 clients, and turns their errors into `ServiceError`."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
+
+from sluice.failures import Operation, ServiceError
+from sluice.ports import (
+    Attribute,
+    Inference,
+    InputObject,
+    ObjectTooLarge,
+    ObjectVersion,
+    PreconditionFailed,
+    StoredObject,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
+    from mypy_boto3_sqs.client import SQSClient
+
+# S3 on a conditional write: the condition failed, another write was under way, the object to replace is gone.
+_LOST_RACE = {409, 412}
+
+
+@contextmanager
+def _neutral(operation: Operation) -> Iterator[None]:
+    """Raise `ServiceError` for whatever botocore raises."""
+    try:
+        yield
+    except ClientError as error:
+        raise _service_error(operation, error) from error
+    except (BotoCoreError, HTTPError) as error:
+        raise ServiceError(operation, type(error).__name__, str(error)) from error
+
+
+def _service_error(operation: Operation, error: ClientError) -> ServiceError:
+    response: Mapping[str, Any] = error.response
+    detail = response.get("Error", {})
+    return ServiceError(
+        operation,
+        detail.get("Code", "Unknown"),
+        detail.get("Message") or response.get("Message") or str(error),
+        status=_status(error),
+        original_status_code=response.get("OriginalStatusCode"),
+        original_message=response.get("OriginalMessage"),
+        log_stream_arn=response.get("LogStreamArn"),
+    )
+
+
+def _status(error: ClientError) -> int | None:
+    status: int | None = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status
+
+
+class SageMakerEndpoint:
+    """`Endpoint` on the sagemaker-runtime client, which must make one attempt only: its retries would bill twice."""
+
+    def __init__(self, client: "SageMakerRuntimeClient") -> None:
+        self._client = client
+
+    def invoke(self, endpoint_name: str, body: bytes, parameters: Mapping[str, str]) -> Inference:
+        """Call InvokeEndpoint and read the whole answer."""
+        arguments: dict[str, Any] = dict(parameters)
+        with _neutral(Operation.INVOKE):
+            response = self._client.invoke_endpoint(EndpointName=endpoint_name, Body=body, **arguments)
+            return Inference(
+                body=response["Body"].read(),
+                content_type=response.get("ContentType"),
+                invoked_production_variant=response.get("InvokedProductionVariant"),
+                custom_attributes=response.get("CustomAttributes"),
+                new_session_id=response.get("NewSessionId"),
+                closed_session_id=response.get("ClosedSessionId"),
+            )
+
+
+class S3Inputs:
+    """`Inputs` on the S3 client."""
+
+    def __init__(self, client: "S3Client") -> None:
+        self._client = client
+
+    def get(self, bucket: str, key: str, *, max_bytes: int) -> InputObject:
+        """GetObject, unless it is larger than `max_bytes`."""
+        with _neutral(Operation.READ_INPUT):
+            response = self._client.get_object(Bucket=bucket, Key=key)
+            with response["Body"] as stream:
+                if response["ContentLength"] > max_bytes:
+                    raise ObjectTooLarge(response["ContentLength"])
+                body = stream.read()
+            return InputObject(
+                body=body,
+                content_type=response.get("ContentType"),
+                version=_version(response),
+                metadata=response.get("Metadata", {}),
+            )
+
+    def current(self, bucket: str, key: str) -> ObjectVersion | None:
+        """HeadObject of the newest version."""
+        with _neutral(Operation.READ_INPUT):
+            try:
+                return _version(self._client.head_object(Bucket=bucket, Key=key))
+            except ClientError as error:
+                if _status(error) == 404:
+                    return None
+                raise
+
+
+class S3Results:
+    """`Results` on the S3 client and one bucket."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+
+    def head(self, key: str) -> StoredObject | None:
+        """HeadObject; None for 404."""
+        with _neutral(Operation.STORE_RESULT):
+            try:
+                response = self._client.head_object(Bucket=self._bucket, Key=key)
+            except ClientError as error:
+                if _status(error) == 404:
+                    return None
+                raise
+            return StoredObject(etag=response["ETag"], metadata=response["Metadata"])
+
+    def put(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str | None,
+        metadata: Mapping[str, str],
+        replaces: StoredObject | None,
+    ) -> None:
+        """PutObject with `If-None-Match: *`, or with `If-Match` of the ETag that it replaces."""
+        arguments: dict[str, Any] = {"IfMatch": replaces.etag} if replaces else {"IfNoneMatch": "*"}
+        if content_type:
+            arguments["ContentType"] = content_type
+        with _neutral(Operation.STORE_RESULT):
+            try:
+                self._client.put_object(Bucket=self._bucket, Key=key, Body=body, Metadata=dict(metadata), **arguments)
+            except ClientError as error:
+                # With If-Match, 404 says that the object to replace has gone; a missing bucket is another matter.
+                gone = replaces and error.response["Error"]["Code"] == "NoSuchKey"
+                if gone or _status(error) in _LOST_RACE:
+                    raise PreconditionFailed from error
+                raise
+
+    def put_error(self, key: str, document: bytes) -> None:
+        """PutObject of an `.err` document."""
+        with _neutral(Operation.STORE_RESULT):
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=document, ContentType="application/json")
+
+    def delete(self, key: str) -> None:
+        """DeleteObject."""
+        with _neutral(Operation.STORE_RESULT):
+            self._client.delete_object(Bucket=self._bucket, Key=key)
+
+
+class SqsDeadLetters:
+    """`DeadLetters` on the SQS client and one queue."""
+
+    def __init__(self, client: "SQSClient", queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    def send(self, body: str, attributes: Mapping[str, Attribute]) -> None:
+        """SendMessage."""
+        with _neutral(Operation.DEAD_LETTER):
+            self._client.send_message(
+                QueueUrl=self._queue_url,
+                MessageBody=body,
+                MessageAttributes={
+                    name: {"DataType": attribute.data_type, "StringValue": attribute.value}
+                    for name, attribute in attributes.items()
+                },
+            )
+
+
+class SqsRequestQueue:
+    """`RequestQueue` on the SQS client and one queue."""
+
+    def __init__(self, client: "SQSClient", queue_url: str) -> None:
+        self._client = client
+        self._queue_url = queue_url
+
+    def delay(self, receipt_handle: str, seconds: int) -> None:
+        """ChangeMessageVisibility."""
+        with _neutral(Operation.DELAY):
+            self._client.change_message_visibility(
+                QueueUrl=self._queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
+            )
+
+
+def _version(response: Mapping[str, Any]) -> ObjectVersion:
+    version_id = response.get("VersionId")
+    return ObjectVersion(None if version_id == "null" else version_id, response["ETag"].strip('"'))

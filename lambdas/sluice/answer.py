@@ -1,0 +1,246 @@
+"""One request, from its identity to its stored inference. What goes wrong is raised; `process` decides what then."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sluice.delivery import Delivery
+from sluice.events import DroppedObject, SentMessage
+from sluice.failures import Failure, FailureClass, Operation, ServiceError, invalid
+from sluice.identity import Identity, is_newer
+from sluice.message import Message, validate
+from sluice.outcome import Outcome, Status
+from sluice.ports import (
+    Endpoint,
+    Inference,
+    InputObject,
+    Inputs,
+    ObjectTooLarge,
+    ObjectVersion,
+    PreconditionFailed,
+    Results,
+    StoredObject,
+)
+from sluice.request import Request, build, endpoint_of, location_of, message_for, oversize
+from sluice.result import ERR, IDENTITY, OUT, SEQUENCER, result_metadata
+from sluice.settings import Settings
+
+_WRITE_TRIES = 5  # Each lost race means that somebody else's write went through: it can't go on for long.
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at one request. What is learned on the way (trace ID, endpoint) stays here, should it fail."""
+
+    delivery: Delivery
+    request: SentMessage | DroppedObject
+    identity: Identity
+    endpoint_name: str | None = None
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether an outcome of this very request may stand in the results bucket already."""
+        return self.identity.repeatable or self.delivery.receive_count > 1
+
+    @property
+    def source(self) -> str | None:
+        """The S3 URI of a dropped object."""
+        dropped = self.request
+        return f"s3://{dropped.bucket}/{dropped.key}" if isinstance(dropped, DroppedObject) else None
+
+    def ended(self, status: Status, *, latency: timedelta | None = None, detail: str | None = None) -> Outcome:
+        """The outcome of this attempt."""
+        return Outcome(
+            self.delivery.message_id,
+            status,
+            self.identity,
+            endpoint_name=self.endpoint_name,
+            model_latency=latency,
+            detail=detail,
+        )
+
+
+class Answerer:
+    """Answers requests: looks for the result, loads the body, invokes, stores."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        endpoint: Endpoint,
+        inputs: Inputs,
+        results: Results,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._settings = settings
+        self._endpoint = endpoint
+        self._inputs = inputs
+        self._results = results
+        self._now = now
+
+    def answer(self, attempt: Attempt) -> Outcome:
+        """Bring `attempt` to a stored result.
+
+        Raises `Failure` when a rule is broken, `ServiceError` when AWS fails, and whatever a bug raises.
+        """
+        stored = None
+        if attempt.may_be_repeated:
+            stored = self._results.head(attempt.identity.name + OUT)
+            if stored and (outcome := self._settled_by(stored, attempt)):
+                return outcome
+        request = self._request(attempt)
+        if request is None:
+            return attempt.ended(Status.SUPERSEDED, detail="the object was replaced; its newer version answers")
+        started = time.monotonic()
+        inference = self._endpoint.invoke(request.endpoint_name, request.body, request.parameters)
+        latency = timedelta(seconds=time.monotonic() - started)
+        return self._store(attempt, request, inference, latency, stored)
+
+    def is_answered(self, attempt: Attempt) -> bool:
+        """Whether the result of this very request is stored. Raises `ServiceError`."""
+        stored = self._results.head(attempt.identity.name + OUT)
+        return stored is not None and stored.metadata.get(IDENTITY) == attempt.identity.key
+
+    def _settled_by(self, stored: StoredObject, attempt: Attempt) -> Outcome | None:
+        """The outcome when `stored` settles the request; None when the request is to replace it."""
+        if stored.metadata.get(IDENTITY) == attempt.identity.key:
+            self._results.delete(attempt.identity.name + ERR)
+            return attempt.ended(Status.DUPLICATE)
+        if isinstance(attempt.request, SentMessage):
+            field = "Filename" if "Filename" in attempt.request.raw else "InferenceId"
+            raise invalid(field, "another request's result has this name already; choose one that is not taken")
+        if is_newer(stored.metadata.get(SEQUENCER), attempt.request.sequencer):
+            return attempt.ended(Status.SUPERSEDED, detail="a newer upload of the same key was answered already")
+        return None
+
+    def _request(self, attempt: Attempt) -> Request | None:
+        """The call to make, or None when the object has been replaced since the event."""
+        if isinstance(attempt.request, SentMessage):
+            return self._sent(attempt, attempt.request)
+        return self._dropped(attempt, attempt.request)
+
+    def _sent(self, attempt: Attempt, sent: SentMessage) -> Request:
+        message = validate(sent.raw)
+        self._check(message, attempt)
+        if message.input_location is None:
+            body = message.inline_body()
+            if len(body) > self._settings.max_body_bytes:
+                raise oversize("BodyBase64" if message.body_base64 is not None else "Body", len(body), self._settings)
+            return build(message, attempt.identity, body, self._settings)
+        bucket, key = location_of(message, self._settings)
+        loaded = self._load(bucket, key)
+        return build(
+            message,
+            attempt.identity,
+            loaded.body,
+            self._settings,
+            key=key,
+            object_content_type=loaded.content_type,
+        )
+
+    def _dropped(self, attempt: Attempt, dropped: DroppedObject) -> Request | None:
+        loaded = self._load(dropped.bucket, dropped.key)
+        if not _is_version(dropped, loaded.version):
+            return None
+        message = message_for(dropped, loaded.metadata, self._settings)
+        trace_id = message.trace_id or message.inference_id or attempt.identity.trace_id
+        attempt.identity = replace(attempt.identity, trace_id=trace_id, inference_id=message.inference_id or trace_id)
+        self._check(message, attempt)
+        return build(
+            message,
+            attempt.identity,
+            loaded.body,
+            self._settings,
+            key=dropped.key,
+            object_content_type=loaded.content_type,
+        )
+
+    def _check(self, message: Message, attempt: Attempt) -> None:
+        attempt.endpoint_name = endpoint_of(message, self._settings)
+        ttl = message.request_ttl_seconds
+        if ttl is not None and self._now() - attempt.delivery.sent_at > timedelta(seconds=ttl):
+            raise Failure(
+                FailureClass.EXPIRED,
+                "Expired",
+                f"RequestTTLSeconds: {ttl} s had passed since the message was sent; it was not invoked",
+            )
+
+    def _load(self, bucket: str, key: str) -> InputObject:
+        try:
+            return self._inputs.get(bucket, key, max_bytes=self._settings.max_body_bytes)
+        except ObjectTooLarge as error:
+            raise oversize("InputLocation", error.size, self._settings) from None
+
+    def _store(
+        self,
+        attempt: Attempt,
+        request: Request,
+        inference: Inference,
+        latency: timedelta,
+        stored: StoredObject | None,
+    ) -> Outcome:
+        """Write the result where nobody else has; on a lost race look who won, and decide again."""
+        key = attempt.identity.name + OUT
+        metadata = _metadata(attempt, request, inference, latency)
+        for _ in range(_WRITE_TRIES):
+            try:
+                self._results.put(
+                    key,
+                    inference.body,
+                    content_type=inference.content_type,
+                    metadata=metadata,
+                    replaces=stored,
+                )
+            except PreconditionFailed:
+                stored = self._results.head(key)
+                if stored is None:
+                    continue
+                if outcome := self._settled_by(stored, attempt):
+                    return outcome
+                if self._is_outdated(attempt):
+                    return attempt.ended(Status.SUPERSEDED, detail="the object was replaced while the model answered")
+                continue
+            if attempt.may_be_repeated:
+                self._results.delete(attempt.identity.name + ERR)
+            return attempt.ended(Status.SUCCEEDED, latency=latency)
+        raise ServiceError(
+            Operation.STORE_RESULT,
+            "ConditionalRequestConflict",
+            f"{_WRITE_TRIES} conditional writes were overtaken",
+        )
+
+    def _is_outdated(self, attempt: Attempt) -> bool:
+        dropped = attempt.request
+        if not isinstance(dropped, DroppedObject):
+            return False
+        newest = self._inputs.current(dropped.bucket, dropped.key)
+        return newest is not None and not _is_version(dropped, newest)
+
+
+def _is_version(dropped: DroppedObject, version: ObjectVersion) -> bool:
+    """Whether `version` is the one that the event told of."""
+    if dropped.version_id and version.version_id:
+        return dropped.version_id == version.version_id
+    return dropped.etag is None or dropped.etag == version.etag
+
+
+def _metadata(attempt: Attempt, request: Request, inference: Inference, latency: timedelta) -> dict[str, str]:
+    dropped = attempt.request if isinstance(attempt.request, DroppedObject) else None
+    return result_metadata(
+        attempt.identity,
+        trace_id=request.trace_id,
+        inference_id=request.inference_id,
+        endpoint_name=request.endpoint_name,
+        source={
+            SEQUENCER: dropped.sequencer if dropped else None,
+            "source-version": (dropped.version_id or dropped.etag) if dropped else None,
+            "source-key": attempt.source,
+        },
+        answered={
+            "invoked-production-variant": inference.invoked_production_variant,
+            "custom-attributes": inference.custom_attributes,
+            "new-session-id": inference.new_session_id,
+            "closed-session-id": inference.closed_session_id,
+        },
+        model_latency_ms=round(latency.total_seconds() * 1000),
+    )

@@ -1,0 +1,41 @@
+"""One receive of an SQS message, as the event source mapping hands it to the function."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An SQS record: the body verbatim, the sender's attributes, and what SQS says of it.
+
+    `receive_count` counts this receive; `sent_at` is when the message came onto the queue.
+    """
+
+    message_id: str
+    receipt_handle: str
+    body: str
+    receive_count: int
+    sent_at: datetime
+    trace_header: str | None
+    attributes: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """The delivery in one of `Records` of a Lambda SQS event."""
+        system = record["attributes"]
+        return cls(
+            message_id=record["messageId"],
+            receipt_handle=record["receiptHandle"],
+            body=record["body"],
+            receive_count=int(system["ApproximateReceiveCount"]),
+            sent_at=datetime.fromtimestamp(int(system["SentTimestamp"]) / 1000, UTC),
+            trace_header=system.get("AWSTraceHeader"),
+            attributes=record.get("messageAttributes") or {},
+        )
+
+    @property
+    def string_attributes(self) -> dict[str, str]:
+        """The message attributes that are text, by name."""
+        return {name: value["stringValue"] for name, value in self.attributes.items() if value.get("stringValue")}

@@ -1,0 +1,215 @@
+"""The failure table: what went wrong → what happens to the message. Nothing else interprets an error.
+
+Facts come from the InvokeEndpoint API page, botocore's `sagemaker-runtime` model (bc), the S3 error codes and the
+wording that SageMaker is seen to use. The first row that matches wins.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class FailureClass(StrEnum):
+    """Why a request failed, and with that, whether a retry can help."""
+
+    INVALID = "invalid"
+    EXPIRED = "expired"
+    MODEL = "model"
+    CAPACITY = "capacity"
+    CONFIGURATION = "configuration"
+    TRANSIENT = "transient"
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the message goes back to the request queue rather than to the dead-letter queue at once."""
+        return self in {FailureClass.CAPACITY, FailureClass.CONFIGURATION, FailureClass.TRANSIENT}
+
+
+class Operation(StrEnum):
+    """The AWS call that failed, as far as the table has to tell calls apart."""
+
+    INVOKE = "InvokeEndpoint"
+    READ_INPUT = "GetObject of the input"
+    STORE_RESULT = "PutObject of the result"
+    DEAD_LETTER = "SendMessage to the dead-letter queue"
+    DELAY = "ChangeMessageVisibility"
+
+
+class ServiceError(Exception):
+    """An AWS call that failed, in neutral terms: the adapters raise it, the table reads it."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        code: str,
+        message: str,
+        *,
+        status: int | None = None,
+        original_status_code: int | None = None,
+        original_message: str | None = None,
+        log_stream_arn: str | None = None,
+    ) -> None:
+        super().__init__(f"{operation}: {code}: {message}")
+        self.operation = operation
+        self.code = code
+        self.message = message
+        self.status = status
+        self.original_status_code = original_status_code
+        self.original_message = original_message
+        self.log_stream_arn = log_stream_arn
+
+
+class Failure(Exception):
+    """A classified failure: it says where the message goes. Raised by the rules, or made by `classify`."""
+
+    def __init__(
+        self,
+        failure_class: FailureClass,
+        code: str,
+        message: str,
+        *,
+        original_status_code: int | None = None,
+        original_message: str | None = None,
+        log_stream_arn: str | None = None,
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.failure_class = failure_class
+        self.code = code
+        self.message = message
+        self.original_status_code = original_status_code
+        self.original_message = original_message
+        self.log_stream_arn = log_stream_arn
+
+
+def invalid(field: str, rule: str) -> Failure:
+    """A message that breaks a rule: names the field and what to do."""
+    return Failure(FailureClass.INVALID, "InvalidMessage", f"{field}: {rule}")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row. A criterion that is None matches anything; `code` renames the error in the reason."""
+
+    failure_class: FailureClass
+    operations: Collection[Operation] | None = None
+    codes: Collection[str] | None = None
+    statuses: Collection[int] | None = None
+    original_statuses: Collection[int | None] | None = None
+    message: re.Pattern[str] | None = None
+    code: str | None = None
+
+    def matches(self, error: ServiceError) -> bool:
+        """Whether every criterion of this row holds for `error`."""
+        return (
+            (self.operations is None or error.operation in self.operations)
+            and (self.codes is None or error.code in self.codes)
+            and (self.statuses is None or error.status in self.statuses)
+            and (self.original_statuses is None or error.original_status_code in self.original_statuses)
+            and (self.message is None or self.message.search(error.message) is not None)
+        )
+
+
+_INVOKE = (Operation.INVOKE,)
+_INPUT = (Operation.READ_INPUT,)
+_MODEL_ERROR = ("ModelError",)
+_VALIDATION = ("ValidationError", "ValidationException")
+_TIME_OUT = re.compile(r"tim(ed|e)[ -]?out", re.IGNORECASE)
+
+TABLE: tuple[Row, ...] = (
+    # The container's 60 s are over: SageMaker reports status 0. A retry pays for the same minute again.
+    Row(FailureClass.MODEL, _INVOKE, _MODEL_ERROR, original_statuses=(0,), code="ModelTimeout"),
+    Row(
+        FailureClass.MODEL,
+        _INVOKE,
+        _MODEL_ERROR,
+        original_statuses=(None, *range(500, 600)),
+        message=_TIME_OUT,
+        code="ModelTimeout",
+    ),
+    # A model server that says "too many" or "not now" wants a later try.
+    Row(FailureClass.CAPACITY, _INVOKE, _MODEL_ERROR, original_statuses=(429, 503)),
+    Row(FailureClass.MODEL, _INVOKE, _MODEL_ERROR),
+    # An inference component scaled to zero answers so; the call itself triggers the scale-out.
+    Row(
+        FailureClass.CAPACITY,
+        _INVOKE,
+        _VALIDATION,
+        message=re.compile(r"no capacity to process", re.IGNORECASE),
+    ),
+    # One typo in the settings must not empty the queue into the dead-letter queue.
+    Row(
+        FailureClass.CONFIGURATION,
+        _INVOKE,
+        _VALIDATION,
+        message=re.compile(r"^endpoint\b.*\bnot found|could not find endpoint", re.IGNORECASE | re.DOTALL),
+    ),
+    Row(FailureClass.INVALID, _INVOKE, _VALIDATION),
+    # botocore refused the parameters before any call was made; and 413: over this endpoint's own limit.
+    Row(FailureClass.INVALID, _INVOKE, ("ParamValidationError",)),
+    Row(FailureClass.INVALID, _INVOKE, statuses=(413,)),
+    Row(
+        FailureClass.CAPACITY,
+        _INVOKE,
+        (
+            "ModelNotReadyException",
+            "ServiceUnavailable",
+            "ServiceUnavailableException",
+            "Throttling",
+            "ThrottlingException",
+            "ThrottledException",
+            "TooManyRequestsException",
+        ),
+    ),
+    Row(FailureClass.CAPACITY, _INVOKE, statuses=(429, 503)),
+    # S3 answers 404 for what is not there only to a role that may ListBucket; ours may. 403 InvalidObjectState: the
+    # object is archived, and no retry restores it.
+    Row(FailureClass.INVALID, _INPUT, ("NoSuchKey", "NoSuchBucket", "NoSuchVersion", "InvalidObjectState")),
+    Row(FailureClass.INVALID, _INPUT, statuses=(404,)),
+    # Whoever may not call now may be allowed to later: roles, keys and settings get mended.
+    Row(
+        FailureClass.CONFIGURATION,
+        codes=(
+            "AccessDenied",
+            "AccessDeniedException",
+            "ExpiredToken",
+            "ExpiredTokenException",
+            "IncompleteSignature",
+            "InvalidClientTokenId",
+            "InvalidSignatureException",
+            "MissingAuthenticationToken",
+            "MissingAuthenticationTokenException",
+            "NoCredentialsError",
+            "NotAuthorized",
+            "OptInRequired",
+            "PermanentRedirect",
+            "RequestExpired",
+            "SignatureDoesNotMatch",
+            "UnrecognizedClientException",
+        ),
+    ),
+    Row(FailureClass.CONFIGURATION, statuses=(301, 401, 403)),
+    Row(FailureClass.CONFIGURATION, (Operation.STORE_RESULT,), ("NoSuchBucket",)),
+    # InternalFailure 500, InternalDependencyException 530, time-outs, S3 5xx and SlowDown, anything unforeseen.
+    Row(FailureClass.TRANSIENT),
+)
+
+
+def classify(error: Exception) -> Failure:
+    """The failure that `error` is.
+
+    A `Failure` is itself; a `ServiceError` is looked up in `TABLE`; anything else is unforeseen, and so transient.
+    """
+    if isinstance(error, Failure):
+        return error
+    if not isinstance(error, ServiceError):
+        return Failure(FailureClass.TRANSIENT, type(error).__name__, str(error) or "no message")
+    row = next(row for row in TABLE if row.matches(error))
+    return Failure(
+        row.failure_class,
+        row.code or error.code,
+        error.message,
+        original_status_code=error.original_status_code,
+        original_message=error.original_message,
+        log_stream_arn=error.log_stream_arn,
+    )

@@ -1,0 +1,147 @@
+"""Who a request is: its trace ID, the identity that makes two deliveries the same request, the name of its result.
+
+All three are the same at every delivery, and known before the message is validated, so that a failure has them too.
+"""
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import TypeAdapter, ValidationError
+
+from sluice.delivery import Delivery
+from sluice.events import DroppedObject, SentMessage
+from sluice.failures import invalid
+from sluice.message import Message
+from sluice.settings import Settings
+
+INVOKE_PREFIX = "invoke/"
+_MESSAGES_PREFIX = "messages/"
+_OTHER_BUCKETS_PREFIX = "buckets/"
+_MAX_NAME_BYTES = 1024 - len(".out")  # S3 object keys are at most 1024 bytes of UTF-8.
+_KEY_SAFE = "!_.*'()-"  # What S3 recommends in keys; anything else in an InferenceId is percent-encoded.
+_X_RAY_ROOT = re.compile(r"(?:^|;)\s*Root=([\x21-\x3a\x3c-\x7e]{1,64})")
+
+_FIELDS: dict[str, TypeAdapter[Any]] = {
+    name: TypeAdapter(field.rebuild_annotation())
+    for name, field in Message.model_fields.items()
+    if name in {"endpoint_name", "trace_id", "inference_id", "s3_output_path_extension", "filename"}
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a request is.
+
+    `name` is the result's key without `.out` or `.err`. `key` is equal for two deliveries of the same request and for
+    no others. `repeatable` says that a sender can make a second message with the same `key`; where it is false, only
+    SQS can deliver it twice. `inference_id` is the caller's, if there is one.
+    """
+
+    name: str
+    key: str
+    trace_id: str
+    repeatable: bool
+    inference_id: str | None = None
+    endpoint_name: str | None = None
+
+
+def of_delivery(delivery: Delivery) -> Identity:
+    """The identity of a message that can't even be read: its IDs in attributes, else what SQS says of it."""
+    return of_message(SentMessage({}), delivery)
+
+
+def of_message(message: SentMessage, delivery: Delivery) -> Identity:
+    """The identity of a sent message: InferenceId in the body, else in the attributes, else the SQS message ID.
+
+    A redrive gets a new message ID; the dead-letter queue's attributes carry the IDs over.
+    """
+    attributes = delivery.string_attributes
+    inference_id = _valid("inference_id", message.raw.get("InferenceId")) or _valid(
+        "inference_id", attributes.get("InferenceId")
+    )
+    key = inference_id or delivery.message_id
+    return Identity(
+        name=_message_name(message.raw, key),
+        key=key,
+        trace_id=_trace_id(message.raw.get("TraceId"), inference_id, delivery) or delivery.message_id,
+        repeatable=inference_id is not None or "Filename" in message.raw,
+        inference_id=inference_id,
+        endpoint_name=_valid("endpoint_name", message.raw.get("EndpointName")),
+    )
+
+
+def of_object(dropped: DroppedObject, settings: Settings, delivery: Delivery) -> Identity:
+    """The identity of a dropped object: one for each version of it, whatever delivers the event.
+
+    Raises `Failure` (invalid) when the object lies where results can't be named after it.
+    """
+    name = _object_name(dropped, settings)
+    version = dropped.version_id or dropped.sequencer or dropped.etag
+    key = str(uuid.uuid5(uuid.NAMESPACE_URL, f"s3://{dropped.bucket}/{dropped.key}?{version}"))
+    return Identity(
+        name=name,
+        key=key,
+        trace_id=_valid("trace_id", delivery.string_attributes.get("TraceId")) or key,
+        repeatable=True,
+    )
+
+
+def is_newer(stored: str | None, arrived: str | None) -> bool:
+    """Whether an S3 event's sequencer `stored` is later than `arrived`.
+
+    Sequencers of one key are hexadecimal; the shorter is padded on the right with zeros, then they compare as text
+    (S3 User Guide, event message structure). Unknown ones are not newer.
+    """
+    if not stored or not arrived:
+        return False
+    width = max(len(stored), len(arrived))
+    return stored.upper().ljust(width, "0") > arrived.upper().ljust(width, "0")
+
+
+def _trace_id(given: object, inference_id: str | None, delivery: Delivery) -> str | None:
+    root = _X_RAY_ROOT.search(delivery.trace_header or "")
+    return (
+        _valid("trace_id", given)
+        or _valid("trace_id", delivery.string_attributes.get("TraceId"))
+        or inference_id
+        or (root[1] if root else None)
+    )
+
+
+def _message_name(raw: Mapping[str, Any], key: str) -> str:
+    folder = _valid("s3_output_path_extension", raw.get("S3OutputPathExtension")) or ""
+    if any(part in {".", ".."} for part in folder.split("/")):
+        folder = ""  # Such a message fails as invalid; its .err stands where all messages' do.
+    filename = _valid("filename", raw.get("Filename"))
+    stem = filename.removesuffix(".out") if filename else quote(key, safe=_KEY_SAFE)
+    return "/".join([_MESSAGES_PREFIX.rstrip("/"), *filter(None, folder.split("/")), stem])
+
+
+def _object_name(dropped: DroppedObject, settings: Settings) -> str:
+    if not settings.may_read(dropped.bucket):
+        raise invalid("bucket", "the object's bucket is not one this deployment reads; see input_location_buckets")
+    if dropped.bucket == settings.input_bucket:
+        if not dropped.key.startswith(INVOKE_PREFIX):
+            raise invalid("key", f"objects for inference are dropped under {INVOKE_PREFIX}")
+        name = dropped.key
+    else:
+        name = f"{_OTHER_BUCKETS_PREFIX}{dropped.bucket}/{dropped.key}"
+    if any(part in {".", ".."} for part in dropped.key.split("/")) or dropped.key.startswith("/"):
+        raise invalid("key", "must not have '.' or '..' as a part, nor begin with '/'")
+    if any(ord(char) < 32 or ord(char) == 127 for char in dropped.key):
+        raise invalid("key", "must not hold control characters")
+    if len(name.encode()) > _MAX_NAME_BYTES:
+        raise invalid("key", f"is too long: with .out it would be over S3's 1024 bytes; {_MAX_NAME_BYTES} are left")
+    return name
+
+
+def _valid(field: str, value: object) -> str | None:
+    try:
+        valid: str | None = _FIELDS[field].validate_python(value, strict=True)
+    except ValidationError:
+        return None
+    return valid

@@ -1,0 +1,225 @@
+"""The message: the InvokeEndpoint parameters as JSON, with what a queue adds to them.
+
+Lengths and patterns are botocore's (`sagemaker-runtime` model, bc), narrowed where a value becomes an HTTP header or
+an S3 key: header values are visible ASCII, so that nothing can be smuggled in and what is sent is what arrives.
+"""
+
+import base64
+import binascii
+import difflib
+import json
+from collections import Counter
+from typing import Annotated, Any, NoReturn, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic.alias_generators import to_pascal
+from pydantic.json_schema import SkipJsonSchema
+
+from sluice.failures import Failure, invalid
+
+_ALIASES = {"request_ttl_seconds": "RequestTTLSeconds"}
+
+# \p{ASCII}* (bc), less what can't stand in an HTTP header: control characters, and spaces at the ends.
+_HEADER = r"^([\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?)?$"
+_NAME = r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$"
+_PRINTABLE = r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"
+_VISIBLE = r"^[\x21-\x7e]*$"
+_SESSION = rf"^NEW_SESSION$|{_NAME}"
+_S3_URI = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+$"
+_FOLDER = r"^[a-zA-Z0-9!_.*'()/-]+$"
+_FILENAME = r"^[a-zA-Z0-9][a-zA-Z0-9_-]*(\.[a-zA-Z0-9_-]*)?$"
+
+_RULES = {
+    _HEADER: "must be visible ASCII (letters, digits, signs, spaces inside), for it is sent as an HTTP header",
+    _NAME: "must be letters and digits, with hyphens inside",
+    _PRINTABLE: "must be visible ASCII (letters, digits, signs, spaces inside)",
+    _VISIBLE: "must be visible ASCII without spaces",
+    _SESSION: "must be NEW_SESSION or letters and digits, with hyphens inside",
+    _S3_URI: "must be s3://bucket/key",
+    _FOLDER: "must be letters, digits, / and !_.*'()-",
+    _FILENAME: "must be letters, digits, - and _, with at most one dot, and begin with a letter or digit",
+}
+
+Header = Annotated[str, StringConstraints(max_length=1024, pattern=_HEADER)]
+Name = Annotated[str, StringConstraints(max_length=63, pattern=_NAME)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_PRINTABLE)]
+
+Absent = SkipJsonSchema[None]  # A key that is not there; null itself is refused, save as a Body.
+
+_BODIES = ("Body", "BodyBase64", "InputLocation")
+
+
+class Message(BaseModel):
+    """One request on the queue: a JSON object with exactly one of Body, BodyBase64 and InputLocation."""
+
+    model_config = ConfigDict(
+        title="Sluice message",
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        alias_generator=lambda name: _ALIASES.get(name, to_pascal(name)),
+        json_schema_extra={"oneOf": [{"required": [body]} for body in _BODIES]},
+    )
+
+    endpoint_name: Name | Absent = Field(None, description="One of the deployment's endpoints. Default: its default.")
+    body: JsonValue = Field(
+        None,
+        description="A string is sent as UTF-8 as it stands; any other JSON value is sent as compact JSON.",
+    )
+    body_base64: str | Absent = Field(None, description="Binary, in standard base64 with padding.")
+    input_location: Annotated[str, StringConstraints(max_length=1024, pattern=_S3_URI)] | Absent = Field(
+        None,
+        description="s3://bucket/key of the body; the bucket must be on the deployment's list.",
+    )
+    content_type: Header | Absent = Field(
+        None,
+        description="Default: application/json for a JSON Body, the object's own for S3, else the deployment's.",
+    )
+    accept: Header | Absent = None
+    custom_attributes: Header | Absent = Field(None, description="Forwarded verbatim. Default: the trace ID.")
+    trace_id: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_VISIBLE)] | Absent = None
+    inference_id: Id | Absent = Field(
+        None, description="Names the result, and makes a repeated message the same request."
+    )
+    target_model: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=_PRINTABLE)] | Absent = None
+    target_variant: Name | Absent = None
+    target_container_hostname: Name | Absent = None
+    inference_component_name: Name | Absent = None
+    enable_explanations: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_PRINTABLE)] | Absent = (
+        None
+    )
+    session_id: Annotated[str, StringConstraints(max_length=256, pattern=_SESSION)] | Absent = None
+    prefix_aware_id: Id | Absent = None
+    s3_output_path_extension: (
+        Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=_FOLDER)] | Absent
+    ) = Field(None, description="Folder of the result below messages/.")
+    filename: Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=_FILENAME)] | Absent = Field(
+        None,
+        description="File name of the result; .out is added where it is missing.",
+    )
+    request_ttl_seconds: Annotated[int, Field(ge=60, le=21600)] | Absent = Field(
+        None, description="Seconds after which the request is not invoked any more but fails as Expired."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_nulls(cls, raw: Any) -> Any:
+        for name, value in raw.items():
+            if value is None and name in PARAMETERS and name != "Body":
+                msg = f"{name}: must not be null; leave the key out"
+                raise ValueError(msg)
+        return raw
+
+    @model_validator(mode="after")
+    def _check_bodies_and_folder(self) -> Self:
+        given = [name for name, field in _BODY_FIELDS.items() if field in self.model_fields_set]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            msg = f"Body, BodyBase64, InputLocation: exactly one of the three must be given; found {found}"
+            raise ValueError(msg)
+        if self.s3_output_path_extension and any(
+            part in {"", ".", ".."} for part in self.s3_output_path_extension.rstrip("/").split("/")
+        ):
+            msg = "S3OutputPathExtension: must be a relative path without empty, '.' or '..' parts"
+            raise ValueError(msg)
+        return self
+
+    def inline_body(self) -> bytes:
+        """The bytes of Body or BodyBase64.
+
+        Raises `Failure` (invalid) when they can't be decoded.
+        """
+        if self.body_base64 is not None:
+            try:
+                return base64.b64decode(self.body_base64, validate=True)
+            except (binascii.Error, ValueError):
+                raise invalid(
+                    "BodyBase64",
+                    "is not valid base64; send the standard alphabet with padding, no line breaks",
+                ) from None
+        text = (
+            self.body
+            if isinstance(self.body, str)
+            else json.dumps(self.body, ensure_ascii=False, separators=(",", ":"))
+        )
+        try:
+            return text.encode()
+        except UnicodeEncodeError:
+            raise invalid("Body", "holds a lone surrogate, which has no UTF-8; send binary as BodyBase64") from None
+
+
+_BODY_FIELDS = {"Body": "body", "BodyBase64": "body_base64", "InputLocation": "input_location"}
+PARAMETERS: dict[str, str] = {str(field.alias): name for name, field in Message.model_fields.items()}
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    msg = f"{name} is not JSON"
+    raise ValueError(msg)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in {float("inf"), float("-inf")}:
+        msg = f"the number {text[:40]} is too large for JSON's usual range"
+        raise ValueError(msg)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    unique = dict(pairs)
+    if len(unique) != len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        msg = f"the key {twice[:64]!r} stands twice in one object"
+        raise ValueError(msg)
+    return unique
+
+
+def load_json(text: str, field: str) -> Any:
+    """`text` as JSON, more strictly than `json.loads`: no NaN, no infinite numbers, no key twice.
+
+    Each of these would be sent on as something else than was meant. Raises `Failure` (invalid) naming `field`.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        raise invalid(field, f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise invalid(field, "is nested too deeply") from None
+    except ValueError as error:
+        raise invalid(field, f"is not acceptable JSON: {error}") from None
+
+
+def validate(raw: dict[str, Any]) -> Message:
+    """`raw` as a `Message`.
+
+    Raises `Failure` (invalid) that names each field and its rule. Values are not repeated: they may be private.
+    """
+    try:
+        return Message.model_validate(raw, by_alias=True, by_name=False)
+    except ValidationError as error:
+        raise explain(error, PARAMETERS) from None
+
+
+def explain(error: ValidationError, known: dict[str, str] | None = None) -> Failure:
+    """The failure for pydantic's `error`: each field with its rule; for an unknown key, the nearest of `known`."""
+    parts = []
+    for detail in error.errors(include_url=False, include_input=False):
+        if detail["type"] == "none_required":  # the other half of "a value or nothing"
+            continue
+        where = ".".join(str(part) for part in detail["loc"] if not str(part).startswith("constrained-"))
+        rule = _RULES.get(detail.get("ctx", {}).get("pattern", ""), detail["msg"]).removeprefix("Value error, ")
+        if detail["type"] == "extra_forbidden" and known:
+            close = difflib.get_close_matches(where, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+            where, rule = where[:64], f"is not a parameter; {hint}"
+        parts.append(f"{where}: {rule}" if where else rule)
+    field, _, rule = "; ".join(parts).partition(": ")
+    return invalid(field, rule)

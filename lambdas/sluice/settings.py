@@ -1,0 +1,55 @@
+"""What the deployment tells the functions, through their environment."""
+
+from collections.abc import Mapping
+from typing import Annotated, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+PREFIX = "SLUICE_"
+
+
+def _split(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(part for part in value.split(",") if part) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+
+
+class Settings(BaseModel):
+    """The functions' settings; `infrastructure` derives and checks them, this only reads them back."""
+
+    model_config = ConfigDict(frozen=True)
+
+    endpoint_names: Names = Field(min_length=1)
+    default_endpoint_name: str
+    input_bucket: str
+    input_location_buckets: Names = ()
+    results_bucket: str
+    request_queue_url: str
+    dead_letter_queue_url: str
+    max_receive_count: int = Field(ge=1)
+    retry_base_seconds: float = Field(gt=0)
+    retry_cap_seconds: float = Field(gt=0, le=43200)
+    max_body_bytes: int = Field(gt=0)
+    default_content_type: str
+    custom_attributes_template: str | None = None
+    read_timeout_seconds: float = Field(gt=0)
+    threads: int = Field(ge=1)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """The settings in `environment`, each under its name in capitals after `SLUICE_`.
+
+        Raises pydantic's `ValidationError` when one is missing or wrong.
+        """
+        return cls.model_validate(
+            {
+                name: environment[variable]
+                for name in cls.model_fields
+                if (variable := PREFIX + name.upper()) in environment
+            }
+        )
+
+    def may_read(self, bucket: str) -> bool:
+        """Whether inputs may be read from `bucket`."""
+        return bucket == self.input_bucket or bucket in self.input_location_buckets

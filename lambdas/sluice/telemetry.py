@@ -1,0 +1,67 @@
+"""One log line and a few metrics for each outcome. No payload, no custom attribute: only IDs, names and reasons."""
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from sluice.failures import FailureClass
+from sluice.outcome import Outcome, Status
+
+_COUNTED = {
+    Status.SUCCEEDED: "Succeeded",
+    Status.DUPLICATE: "Duplicates",
+    Status.SUPERSEDED: "Superseded",
+    Status.IGNORED: "Ignored",
+    Status.DEAD_LETTERED: "DeadLettered",
+    Status.RETRY: "Retried",
+}
+
+
+class Telemetry:
+    """Logs and counts outcomes, with Powertools. Metrics have one dimension, `service`: the deployment."""
+
+    def __init__(self, logger: Logger, metrics: Metrics) -> None:
+        self._logger = logger
+        self._metrics = metrics
+
+    def record(self, outcome: Outcome) -> None:
+        """Log `outcome` and count it."""
+        fields = _fields(outcome)
+        if outcome.error is not None:
+            self._logger.error(outcome.status.value, exc_info=outcome.error, extra=fields)
+        elif outcome.failure is not None:
+            self._logger.warning(outcome.status.value, extra=fields)
+        else:
+            self._logger.info(outcome.status.value, extra=fields)
+        self._metrics.add_metric(_COUNTED[outcome.status], MetricUnit.Count, 1)
+        if outcome.failure is not None:
+            self._metrics.add_metric(_failures(outcome.failure.failure_class), MetricUnit.Count, 1)
+        if outcome.model_latency is not None:
+            self._metrics.add_metric(
+                "ModelLatency", MetricUnit.Milliseconds, outcome.model_latency.total_seconds() * 1000
+            )
+
+    def flush(self) -> None:
+        """Write the metrics out, as one line in Embedded Metric Format."""
+        self._metrics.flush_metrics()
+
+
+def _failures(failure_class: FailureClass) -> str:
+    return f"{failure_class.value.capitalize()}Failures"
+
+
+def _fields(outcome: Outcome) -> dict[str, object]:
+    identity, failure = outcome.identity, outcome.failure
+    fields: dict[str, object | None] = {
+        "message_id": outcome.message_id,
+        "trace_id": identity.trace_id if identity else outcome.message_id,
+        "inference_id": identity.inference_id if identity else None,
+        "result": identity.name if identity else None,
+        "endpoint_name": outcome.endpoint_name,
+        "detail": outcome.detail,
+        "failure_class": failure.failure_class.value if failure else None,
+        "error_code": failure.code if failure else None,
+        "error_message": failure.message[:1024] if failure else None,
+        "retry_after_seconds": outcome.retry_after_seconds,
+        "model_latency_ms": round(outcome.model_latency.total_seconds() * 1000) if outcome.model_latency else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
