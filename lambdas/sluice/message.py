@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic.alias_generators import to_pascal
 from pydantic.json_schema import SkipJsonSchema
 
-from sluice.failures import Failure, invalid
+from sluice.failures import Failure, FailureClass, invalid
 
 _ALIASES = {"request_ttl_seconds": "RequestTTLSeconds"}
 
@@ -53,6 +53,8 @@ Name = Annotated[str, StringConstraints(max_length=63, pattern=_NAME)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_PRINTABLE)]
 
 Absent = SkipJsonSchema[None]  # A key that is not there; null itself is refused, save as a Body.
+
+_MAX_RULES = 5  # broken ones that one reason names
 
 _BODIES = ("Body", "BodyBase64", "InputLocation")
 
@@ -219,7 +221,8 @@ def explain(error: ValidationError, known: dict[str, str] | None = None) -> Fail
         if detail["type"] == "extra_forbidden" and known:
             close = difflib.get_close_matches(where, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-            where, rule = where[:64], f"is not a parameter; {hint}"
+            where, rule = where[:64] or '""', f"is not a parameter; {hint}"
         parts.append(f"{where}: {rule}" if where else rule)
-    field, _, rule = "; ".join(parts).partition(": ")
-    return invalid(field, rule)
+    if len(parts) > _MAX_RULES:
+        parts[_MAX_RULES:] = [f"and {len(parts) - _MAX_RULES} more"]
+    return Failure(FailureClass.INVALID, "InvalidMessage", "; ".join(parts))

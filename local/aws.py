@@ -1,0 +1,81 @@
+"""A local AWS: ministack, as a child process, and the clients to use it."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from local.process import Child
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation.client import CloudFormationClient
+    from mypy_boto3_lambda.client import LambdaClient
+    from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
+    from mypy_boto3_sqs.client import SQSClient
+    from mypy_boto3_ssm.client import SSMClient
+
+ACCOUNT = "000000000000"
+REGION = "us-east-1"
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without anything of a real AWS account, and without a proxy between local servers."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHONPATH"))}
+    return {
+        **kept,
+        **CREDENTIALS,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+    }
+
+
+def start(port: int, sagemaker_runtime_url: str, directory: Path) -> Child:
+    """Start ministack on 127.0.0.1. Handlers will call `sagemaker_runtime_url` for InvokeEndpoint."""
+    temporary = directory / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    return Child(
+        "ministack",
+        [],
+        health=f"http://127.0.0.1:{port}/_ministack/health",
+        log=directory / "aws.log",
+        environment={
+            **environment(),
+            "GATEWAY_PORT": str(port),
+            "BIND_HOST": "127.0.0.1",
+            "SFTP_ENABLED": "0",
+            "IOT_MTLS_ENABLED": "0",
+            "LAMBDA_EXECUTOR": "local",
+            "TMPDIR": str(temporary),
+            # ministack gives handlers its own environment, so that is how they come by this.
+            "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": sagemaker_runtime_url,
+        },
+    )
+
+
+class Clients:
+    """boto3 clients of a local AWS. They can't reach a real one: endpoint and credentials are set, not looked up."""
+
+    def __init__(self, url: str, sagemaker_runtime_url: str) -> None:
+        self._url = url
+        self._session = boto3.Session(
+            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+            region_name=REGION,
+        )
+        self.s3: S3Client = self._client("s3", s3={"addressing_style": "path"})
+        self.sqs: SQSClient = self._client("sqs")
+        self.ssm: SSMClient = self._client("ssm")
+        self.lambda_: LambdaClient = self._client("lambda")
+        self.cloudformation: CloudFormationClient = self._client("cloudformation")
+        self.sagemaker_runtime: SageMakerRuntimeClient = self._client("sagemaker-runtime", sagemaker_runtime_url)
+
+    def _client(self, service: str, url: str | None = None, **config: Any) -> Any:
+        settings = Config(proxies={}, connect_timeout=5, read_timeout=75, max_pool_connections=50, **config)
+        return self._session.client(service, endpoint_url=url or self._url, config=settings)  # type: ignore[call-overload]

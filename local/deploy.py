@@ -1,0 +1,110 @@
+"""Deploys a synthesized stack to the local AWS, from its cloud assembly, as the CDK CLI would to a real one."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from local.aws import ACCOUNT, REGION, Clients, environment
+from local.process import LocalRunError
+
+_ROOT = Path(__file__).parent.parent
+_DEPLOY_SECONDS = 60.0
+_BOOTSTRAP_VERSION = "/cdk-bootstrap/hnb659fds/version"  # what `cdk bootstrap` leaves for stacks to check
+
+
+def synthesize(settings: Mapping[str, Any], directory: Path) -> Path:
+    """Synthesize the app into `directory`, with `settings` over those of cdk.json, and return it.
+
+    It is the template of a real deployment; only the dependency layer has this machine's wheels, not Lambda's.
+    Raises `LocalRunError` when synth fails.
+    """
+    context = {"sluice": json.dumps(settings), "sluice:dependencies": "host"}
+    process = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=_ROOT,
+        env={**environment(), "CDK_OUTDIR": str(directory), "CDK_CONTEXT_JSON": json.dumps(context)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if process.returncode:
+        msg = f"The stack can't be synthesized: {process.stderr.strip()}"
+        raise LocalRunError(msg)
+    return directory
+
+
+def deploy(clients: Clients, assembly: Path) -> dict[str, str]:
+    """Deploy the one stack of `assembly` and return its outputs.
+
+    Raises `LocalRunError` when CloudFormation refuses it or isn't done within a minute.
+    """
+    manifest = json.loads((assembly / "manifest.json").read_text())
+    stack, artifact = next(
+        (name, artifact)
+        for name, artifact in manifest["artifacts"].items()
+        if artifact["type"] == "aws:cloudformation:stack"
+    )
+    clients.ssm.put_parameter(Name=_BOOTSTRAP_VERSION, Value="30", Type="String", Overwrite=True)
+    _publish(clients, assembly, f"{stack}.assets.json")
+    name = artifact["properties"].get("stackName", stack)
+    clients.cloudformation.create_stack(
+        StackName=name,
+        TemplateBody=(assembly / artifact["properties"]["templateFile"]).read_text(),
+        Capabilities=["CAPABILITY_IAM"],
+    )
+    return _outputs(clients, name)
+
+
+def _publish(clients: Clients, assembly: Path, manifest: str) -> None:
+    """Upload the stack's file assets to where its template looks for them."""
+    created = set()
+    for asset in json.loads((assembly / manifest).read_text())["files"].values():
+        source = assembly / asset["source"]["path"]
+        content = _zip(source) if asset["source"]["packaging"] == "zip" else source.read_bytes()
+        for destination in asset["destinations"].values():
+            bucket = destination["bucketName"].replace("${AWS::AccountId}", ACCOUNT).replace("${AWS::Region}", REGION)
+            if bucket not in created:
+                clients.s3.create_bucket(Bucket=bucket)
+                created.add(bucket)
+            clients.s3.put_object(Bucket=bucket, Key=destination["objectKey"], Body=content)
+
+
+def _zip(source: Path) -> bytes:
+    """A folder as a zip, or the zip that is there."""
+    if source.is_file():
+        return source.read_bytes()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for folder, _, files in os.walk(source):
+            for file in files:
+                path = Path(folder, file)
+                archive.write(path, path.relative_to(source))
+    return buffer.getvalue()
+
+
+def _outputs(clients: Clients, stack_name: str) -> dict[str, str]:
+    deadline = time.monotonic() + _DEPLOY_SECONDS
+    status = "unknown"
+    while time.monotonic() < deadline:
+        stack = clients.cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
+        status = stack["StackStatus"]
+        if status == "CREATE_COMPLETE":
+            return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+        if not status.endswith("_IN_PROGRESS") or status.startswith("ROLLBACK"):
+            break
+        time.sleep(0.05)
+    reasons = [
+        f"{event['LogicalResourceId']}: {event['ResourceStatusReason']}"
+        for event in clients.cloudformation.describe_stack_events(StackName=stack_name)["StackEvents"]
+        if event.get("ResourceStatusReason") and "FAILED" in event["ResourceStatus"]
+    ]
+    msg = f"The local stack is {status}. {' '.join(reasons)}"
+    raise LocalRunError(msg)

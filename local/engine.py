@@ -1,0 +1,104 @@
+"""The local run: a local AWS with the synthesized stack, and a SageMaker-compatible endpoint before real models."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local import aws
+from local.aws import Clients
+from local.deploy import deploy, synthesize
+from local.process import Child, free_port
+
+SAMPLE_MODELS = ("wine", "digits")
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A running local run: its URLs, the stack's outputs by name, and clients. `children` are its processes."""
+
+    url: str
+    sagemaker_runtime_url: str
+    outputs: Mapping[str, str]
+    clients: Clients
+    children: Sequence[Child]
+
+    @property
+    def input_bucket(self) -> str:
+        """Name of the input bucket."""
+        return self.outputs["InputBucketName"]
+
+    @property
+    def results_bucket(self) -> str:
+        """Name of the results bucket."""
+        return self.outputs["ResultsBucketName"]
+
+    @property
+    def request_queue_url(self) -> str:
+        """URL of the request queue."""
+        return self.outputs["RequestQueueUrl"]
+
+    @property
+    def dead_letter_queue_url(self) -> str:
+        """URL of the dead-letter queue."""
+        return self.outputs["DeadLetterQueueUrl"]
+
+
+@contextlib.contextmanager
+def running(
+    directory: Path, settings: Mapping[str, Any] | None = None, containers: Mapping[str, str] | None = None
+) -> Iterator[Engine]:
+    """A local run, stopped at the end. Logs, cloud assembly and temporary files go into `directory`.
+
+    `settings` are deployment settings over those of cdk.json. `containers` maps endpoint names to the URLs of
+    containers that are running already; without it, the sample models are started. Raises `LocalRunError`.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    environment = aws.environment()
+    with contextlib.ExitStack() as stack:
+
+        def child(module: str, *arguments: str, health: str, log: str) -> Child:
+            started = Child(module, arguments, health=health, log=directory / log, environment=environment)
+            stack.callback(started.stop)
+            return started
+
+        children = []
+        urls = dict(containers or {})
+        for model in () if containers else SAMPLE_MODELS:
+            port = free_port()
+            urls[model] = f"http://127.0.0.1:{port}"
+            children.append(
+                child(
+                    "local.models", model, "--port", str(port), health=f"{urls[model]}/ping", log=f"model-{model}.log"
+                )
+            )
+        port = free_port()
+        endpoint_url = f"http://127.0.0.1:{port}"
+        mapping = [word for name, url in urls.items() for word in ("--endpoint", f"{name}={url}")]
+        children.append(
+            child(
+                "local.endpoint",
+                "--port",
+                str(port),
+                *mapping,
+                health=f"{endpoint_url}/_health",
+                log="endpoint.log",
+            )
+        )
+        port = free_port()
+        local_aws = aws.start(port, endpoint_url, directory)
+        stack.callback(local_aws.stop)
+        children.append(local_aws)
+
+        url = f"http://127.0.0.1:{port}"
+        clients = Clients(url, endpoint_url)
+        with ThreadPoolExecutor(1) as executor:
+            assembly = executor.submit(
+                synthesize, {"endpoint_names": list(urls), **(settings or {})}, directory / "cdk.out"
+            )
+            for one in children:
+                one.wait_ready()
+            outputs = deploy(clients, assembly.result())
+        yield Engine(url, endpoint_url, outputs, clients, tuple(children))

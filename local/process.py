@@ -1,0 +1,87 @@
+"""Child processes of the local run: each in a process group of its own, on a leash, with a log file."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import httpx
+
+_STOP_SECONDS = 5.0
+_READY_SECONDS = 60.0
+
+
+class LocalRunError(Exception):
+    """The local run can't start or go on; the text says what to do."""
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Child:
+    """A Python module that runs as a child process and answers HTTP when it is ready."""
+
+    def __init__(
+        self, module: str, arguments: Sequence[str], *, health: str, log: Path, environment: Mapping[str, str]
+    ) -> None:
+        """Start `module`. `health` is the URL that answers 200 once it is ready."""
+        self.module = module
+        self.log = log
+        self._health = health
+        reading, self._leash = os.pipe()
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own modules
+                [sys.executable, "-m", "local.leash", str(reading), module, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(environment),
+                pass_fds=[reading],
+                start_new_session=True,
+                cwd=Path(__file__).parent.parent,
+            )
+        os.close(reading)
+
+    @property
+    def pid(self) -> int:
+        """Its process ID, which is its process group's too."""
+        return self._process.pid
+
+    def wait_ready(self) -> None:
+        """Return once it answers.
+
+        Raises `LocalRunError` with the end of its log when it has ended or takes too long.
+        """
+        deadline = time.monotonic() + _READY_SECONDS
+        with httpx.Client(trust_env=False, timeout=2) as client:
+            while time.monotonic() < deadline and self._process.poll() is None:
+                with contextlib.suppress(httpx.HTTPError):
+                    if client.get(self._health).status_code == httpx.codes.OK:
+                        return
+                time.sleep(0.02)
+        tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
+        state = "is not ready" if self._process.poll() is None else f"ended with exit code {self._process.returncode}"
+        msg = f"{self.module} {state}. The end of its log, {self.log}:\n{tail}"
+        raise LocalRunError(msg)
+
+    def stop(self) -> None:
+        """End its whole process group: SIGTERM, and SIGKILL behind it."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_STOP_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait()
+        with contextlib.suppress(OSError):
+            os.close(self._leash)

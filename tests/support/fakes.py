@@ -1,0 +1,305 @@
+"""In-memory stand-ins for the core's ports, with the semantics of S3 and SQS that the core relies on."""
+
+import hashlib
+import itertools
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote_plus
+
+from sluice.answer import Answerer
+from sluice.delivery import Delivery
+from sluice.failures import Operation, ServiceError
+from sluice.outcome import Outcome
+from sluice.ports import (
+    Attribute,
+    Inference,
+    InputObject,
+    ObjectTooLarge,
+    ObjectVersion,
+    PreconditionFailed,
+    StoredObject,
+)
+from sluice.process import Processor
+from sluice.settings import Settings
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+SETTINGS = Settings(
+    endpoint_names=("wine", "digits"),
+    default_endpoint_name="wine",
+    input_bucket="input",
+    input_location_buckets=("lake",),
+    results_bucket="results",
+    request_queue_url="https://sqs/request",
+    dead_letter_queue_url="https://sqs/dead-letter",
+    max_receive_count=3,
+    retry_base_seconds=5,
+    retry_cap_seconds=900,
+    max_body_bytes=1000,
+    default_content_type="text/csv",
+    read_timeout_seconds=70,
+    threads=4,
+)
+
+
+def service_error(operation: Operation, code: str, message: str = "it failed", **rest: Any) -> ServiceError:
+    return ServiceError(operation, code, message, **rest)
+
+
+@dataclass(frozen=True)
+class Call:
+    endpoint_name: str
+    body: bytes
+    parameters: Mapping[str, str]
+
+
+@dataclass
+class FakeEndpoint:
+    """Answers with `answer(call)`; raises when that returns an exception."""
+
+    answer: Callable[[Call], Inference | Exception] = lambda call: Inference(b"42 for " + call.body, "text/plain")
+    calls: list[Call] = field(default_factory=list)
+
+    def invoke(self, endpoint_name: str, body: bytes, parameters: Mapping[str, str]) -> Inference:
+        call = Call(endpoint_name, body, parameters)
+        self.calls.append(call)
+        answer = self.answer(call)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@dataclass(frozen=True)
+class Stored:
+    body: bytes
+    content_type: str | None
+    metadata: Mapping[str, str]
+    etag: str
+    version_id: str | None = None
+
+
+@dataclass
+class FakeBucket:
+    """A bucket as `Results`, with conditional writes; `fail` may raise before any operation, by its name and key."""
+
+    objects: dict[str, Stored] = field(default_factory=dict)
+    fail: Callable[[str, str], None] = lambda operation, key: None
+
+    def head(self, key: str) -> StoredObject | None:
+        self.fail("head", key)
+        stored = self.objects.get(key)
+        return StoredObject(stored.etag, stored.metadata) if stored else None
+
+    def put(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str | None,
+        metadata: Mapping[str, str],
+        replaces: StoredObject | None,
+    ) -> None:
+        self.fail("put", key)
+        there = self.objects.get(key)
+        if (there.etag if there else None) != (replaces.etag if replaces else None):
+            raise PreconditionFailed
+        self._write(key, body, content_type, metadata)
+
+    def put_error(self, key: str, document: bytes) -> None:
+        self.fail("put_error", key)
+        self._write(key, document, "application/json", {})
+
+    def delete(self, key: str) -> None:
+        self.fail("delete", key)
+        self.objects.pop(key, None)
+
+    def _write(self, key: str, body: bytes, content_type: str | None, metadata: Mapping[str, str]) -> None:
+        self.objects[key] = Stored(body, content_type, dict(metadata), f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+
+
+@dataclass
+class FakeInputs:
+    """The input buckets, as `Inputs`: versioned, with sequencers that rise."""
+
+    objects: dict[tuple[str, str], Stored] = field(default_factory=dict)
+    fail: Callable[[str, str], None] = lambda bucket, key: None
+    _sequence: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def drop(
+        self,
+        key: str,
+        body: bytes = b"1,2,3",
+        *,
+        bucket: str = "input",
+        content_type: str = "binary/octet-stream",
+        metadata: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Put an object, and return the S3 event notification of it."""
+        number = next(self._sequence)
+        etag = hashlib.md5(body).hexdigest()
+        self.objects[bucket, key] = Stored(body, content_type, metadata or {}, etag, f"v{number}")
+        return s3_event(key, bucket=bucket, etag=etag, version_id=f"v{number}", sequencer=f"{number:016X}")
+
+    def get(self, bucket: str, key: str, *, max_bytes: int) -> InputObject:
+        self.fail(bucket, key)
+        stored = self.objects.get((bucket, key))
+        if stored is None:
+            raise service_error(Operation.READ_INPUT, "NoSuchKey", "The specified key does not exist.", status=404)
+        if len(stored.body) > max_bytes:
+            raise ObjectTooLarge(len(stored.body))
+        return InputObject(stored.body, stored.content_type, _version(stored), stored.metadata)
+
+    def current(self, bucket: str, key: str) -> ObjectVersion | None:
+        stored = self.objects.get((bucket, key))
+        return _version(stored) if stored else None
+
+
+def _version(stored: Stored) -> ObjectVersion:
+    return ObjectVersion(stored.version_id, stored.etag)
+
+
+@dataclass
+class FakeQueue:
+    """The dead-letter queue and the request queue's visibility."""
+
+    sent: list[tuple[str, Mapping[str, Attribute]]] = field(default_factory=list)
+    delays: list[tuple[str, int]] = field(default_factory=list)
+    fail_send: Exception | None = None
+    fail_delay: Exception | None = None
+
+    def send(self, body: str, attributes: Mapping[str, Attribute]) -> None:
+        if self.fail_send:
+            raise self.fail_send
+        self.sent.append((body, attributes))
+
+    def delay(self, receipt_handle: str, seconds: int) -> None:
+        if self.fail_delay:
+            raise self.fail_delay
+        self.delays.append((receipt_handle, seconds))
+
+
+class World:
+    """A processor among fakes."""
+
+    def __init__(self, settings: Settings = SETTINGS) -> None:
+        self.settings = settings
+        self.endpoint = FakeEndpoint()
+        self.inputs = FakeInputs()
+        self.results = FakeBucket()
+        self.queue = FakeQueue()
+        self.now = NOW
+        answerer = Answerer(settings, self.endpoint, self.inputs, self.results, lambda: self.now)
+        self.processor = Processor(
+            settings,
+            answerer,
+            self.results,
+            self.queue,
+            self.queue,
+            now=lambda: self.now,
+            rng=random.Random(0),
+        )
+
+    def deliver(self, body: object, **how: Any) -> Outcome:
+        """Deliver a message that holds one request, and return its outcome."""
+        (outcome,) = self.processor.process(delivery(body, **how))
+        return outcome
+
+    def err(self, name: str) -> dict[str, Any]:
+        """The `.err` document called `name`."""
+        document: dict[str, Any] = json.loads(self.results.objects[name + ".err"].body)
+        return document
+
+    def dead_letter(self) -> tuple[str, dict[str, str]]:
+        """Body and attribute values of the one message on the dead-letter queue."""
+        ((body, attributes),) = self.queue.sent
+        return body, {name: attribute.value for name, attribute in attributes.items()}
+
+
+def delivery(
+    body: object,
+    *,
+    message_id: str = "11111111-1111-4111-8111-111111111111",
+    receive_count: int = 1,
+    attributes: Mapping[str, str] | None = None,
+    trace_header: str | None = None,
+    age: timedelta = timedelta(0),
+) -> Delivery:
+    """A delivery of `body`, which is sent as it stands if it is text and as JSON if not."""
+    return Delivery(
+        message_id=message_id,
+        receipt_handle=f"receipt of {message_id}",
+        body=body if isinstance(body, str) else json.dumps(body),
+        receive_count=receive_count,
+        sent_at=NOW - age,
+        trace_header=trace_header,
+        attributes={name: {"stringValue": value, "dataType": "String"} for name, value in (attributes or {}).items()},
+    )
+
+
+def s3_event(
+    key: str, *, bucket: str = "input", size: int = 5, url_encoded: str | None = None, **tells: str
+) -> dict[str, Any]:
+    """An S3 event notification, as S3 sends it to SQS."""
+    names = {"etag": "eTag", "version_id": "versionId", "sequencer": "sequencer"}
+    return {
+        "Records": [
+            {
+                "eventVersion": "2.1",
+                "eventSource": "aws:s3",
+                "awsRegion": "us-east-1",
+                "eventTime": "2026-11-24T12:00:00.000Z",
+                "eventName": "ObjectCreated:Put",
+                "s3": {
+                    "s3SchemaVersion": "1.0",
+                    "bucket": {"name": bucket, "arn": f"arn:aws:s3:::{bucket}"},
+                    "object": {
+                        "key": url_encoded or quote_plus(key, safe="/"),
+                        "size": size,
+                        **{names[name]: value for name, value in tells.items()},
+                    },
+                },
+            }
+        ]
+    }
+
+
+def event_bridge_event(key: str, *, bucket: str = "input", size: int = 5, **tells: str) -> dict[str, Any]:
+    """The same as an EventBridge event."""
+    names = {"etag": "etag", "version_id": "version-id", "sequencer": "sequencer"}
+    return {
+        "version": "0",
+        "id": "17793124-05d4-b198-2fde-7ededc63b103",
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "account": "111122223333",
+        "time": "2026-11-24T12:00:00Z",
+        "region": "us-east-1",
+        "resources": [f"arn:aws:s3:::{bucket}"],
+        "detail": {
+            "version": "0",
+            "bucket": {"name": bucket},
+            "object": {"key": key, "size": size, **{names[name]: value for name, value in tells.items()}},
+            "reason": "PutObject",
+        },
+    }
+
+
+def sns_envelope(message: object) -> dict[str, Any]:
+    """An SNS notification around `message`, as SNS sends it to SQS without raw delivery."""
+    return {
+        "Type": "Notification",
+        "MessageId": "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324",
+        "TopicArn": "arn:aws:sns:us-east-1:123456789012:MyTopic",
+        "Message": message if isinstance(message, str) else json.dumps(message),
+        "Timestamp": "2026-11-24T12:00:00.000Z",
+        "SignatureVersion": "1",
+    }
+
+
+def with_settings(**changes: Any) -> Settings:
+    """`SETTINGS` with some changed."""
+    return SETTINGS.model_copy(update=changes)

@@ -1,0 +1,214 @@
+"""Once answered: whatever is delivered twice, raced, overtaken or sent again has one result, of the right request."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sluice.failures import Operation
+from sluice.outcome import Status
+from sluice.ports import Inference
+from tests.support.fakes import Call, World, event_bridge_event, service_error
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    answers = iter(range(1, 100))
+    world.endpoint.answer = lambda call: Inference(f"answer {next(answers)}".encode())
+    return world
+
+
+def first_call(then: Callable[[], Any]) -> Callable[[Call], Inference]:
+    """Answers that run `then` before the first one, as another worker would while the model thinks."""
+    waiting = [then]
+
+    def answer(call: Call) -> Inference:
+        if waiting:
+            waiting.pop()()
+        return Inference(b"answer for " + call.body)
+
+    return answer
+
+
+def body_of(world: World, name: str) -> bytes:
+    return world.results.objects[name + ".out"].body
+
+
+def test_a_message_received_again_after_it_was_answered(world: World) -> None:
+    assert world.deliver({"Body": "x"}).status is Status.SUCCEEDED
+    again = world.deliver({"Body": "x"}, receive_count=2)
+    assert again.status is Status.DUPLICATE
+    assert again.acknowledged
+    assert len(world.endpoint.calls) == 1
+
+
+def test_a_message_sent_twice_with_one_inference_id(world: World) -> None:
+    world.deliver({"Body": "x", "InferenceId": "i"}, message_id="first")
+    assert world.deliver({"Body": "x", "InferenceId": "i"}, message_id="second").status is Status.DUPLICATE
+    assert len(world.endpoint.calls) == 1
+
+
+def test_two_messages_without_an_inference_id_are_two_requests(world: World) -> None:
+    world.deliver({"Body": "x"}, message_id="first")
+    assert world.deliver({"Body": "x"}, message_id="second").status is Status.SUCCEEDED
+    assert len(world.endpoint.calls) == 2
+
+
+def test_a_first_receive_that_nobody_can_have_answered_costs_no_look(world: World) -> None:
+    looked = []
+    world.results.fail = lambda operation, key: looked.append(operation)
+    world.deliver({"Body": "x"})
+    assert looked == ["put"]
+
+
+def test_the_same_s3_event_twice_in_either_form(world: World) -> None:
+    event = world.inputs.drop("invoke/a.csv")
+    tells = event["Records"][0]["s3"]["object"]
+    world.deliver(event, message_id="first")
+    assert world.deliver(event, message_id="second").status is Status.DUPLICATE
+    other_form = event_bridge_event(
+        "invoke/a.csv", etag=tells["eTag"], version_id=tells["versionId"], sequencer=tells["sequencer"]
+    )
+    assert world.deliver(other_form, message_id="third").status is Status.DUPLICATE
+    assert len(world.endpoint.calls) == 1
+
+
+def test_a_new_upload_replaces_the_result_even_with_the_same_content(world: World) -> None:
+    world.deliver(world.inputs.drop("invoke/a.csv", b"same"))
+    assert world.deliver(world.inputs.drop("invoke/a.csv", b"same")).status is Status.SUCCEEDED
+    assert body_of(world, "invoke/a.csv") == b"answer 2"
+
+
+def test_an_older_event_that_comes_late_changes_nothing(world: World) -> None:
+    older, newer = world.inputs.drop("invoke/a.csv", b"old"), world.inputs.drop("invoke/a.csv", b"new")
+    assert world.deliver(newer).status is Status.SUCCEEDED
+    assert world.deliver(older).status is Status.SUPERSEDED
+    assert [call.body for call in world.endpoint.calls] == [b"new"]
+
+
+def test_an_event_whose_object_was_replaced_meanwhile_is_not_invoked(world: World) -> None:
+    older, newer = world.inputs.drop("invoke/a.csv", b"old"), world.inputs.drop("invoke/a.csv", b"new")
+    assert world.deliver(older).status is Status.SUPERSEDED
+    assert not world.endpoint.calls
+    assert world.deliver(newer).status is Status.SUCCEEDED
+
+
+def test_replaced_while_the_model_answered_and_overtaken(world: World) -> None:
+    older = world.inputs.drop("invoke/a.csv", b"old")
+
+    def overtake() -> None:
+        assert world.deliver(world.inputs.drop("invoke/a.csv", b"new"), message_id="newer").status is Status.SUCCEEDED
+
+    world.endpoint.answer = first_call(overtake)
+    assert world.deliver(older).status is Status.SUPERSEDED
+    assert body_of(world, "invoke/a.csv") == b"answer for new"
+
+
+def test_replaced_while_the_model_answered_without_sequencers(world: World) -> None:
+    """Without sequencers it is the object itself that says which of the two is the newest."""
+    older = world.inputs.drop("invoke/a.csv", b"old")
+
+    def overtake() -> None:
+        newer = world.inputs.drop("invoke/a.csv", b"new")
+        del newer["Records"][0]["s3"]["object"]["sequencer"]
+        world.deliver(newer, message_id="newer")
+
+    world.endpoint.answer = first_call(overtake)
+    assert world.deliver(older).status is Status.SUPERSEDED
+    assert body_of(world, "invoke/a.csv") == b"answer for new"
+
+
+def test_an_older_result_written_while_the_model_answers_the_newer_is_replaced(world: World) -> None:
+    older = world.inputs.drop("invoke/a.csv", b"old")
+    late: list[Any] = []
+
+    def slow_older(call: Call) -> Inference:
+        if call.body == b"old":
+            late.append(world.inputs.drop("invoke/a.csv", b"new"))
+            world.endpoint.answer = first_call(lambda: None)
+        return Inference(b"answer for " + call.body)
+
+    world.endpoint.answer = slow_older
+    assert world.deliver(older).status is Status.SUCCEEDED, "nobody had answered yet"
+    assert world.deliver(late[0]).status is Status.SUCCEEDED
+    assert body_of(world, "invoke/a.csv") == b"answer for new"
+
+
+def test_two_workers_on_one_message(world: World) -> None:
+    def other() -> None:
+        assert world.deliver({"Body": "x"}, receive_count=2).status is Status.SUCCEEDED
+
+    world.endpoint.answer = first_call(other)
+    assert world.deliver({"Body": "x"}).status is Status.DUPLICATE
+    assert len(world.results.objects) == 1
+
+
+def test_a_file_name_that_is_taken_is_refused_before_it_is_billed(world: World) -> None:
+    world.deliver({"Body": "x", "Filename": "answer.json"}, message_id="first")
+    outcome = world.deliver({"Body": "y", "Filename": "answer.json"}, message_id="second")
+    assert outcome.status is Status.DEAD_LETTERED
+    assert outcome.failure is not None
+    assert outcome.failure.message.startswith("Filename: another request's result has this name")
+    assert len(world.endpoint.calls) == 1
+    assert body_of(world, "messages/answer.json") == b"answer 1"
+
+
+def test_a_redrive_that_succeeds_removes_the_err(world: World) -> None:
+    fails = service_error(Operation.INVOKE, "ModelError", original_status_code=500)
+    answer, world.endpoint.answer = world.endpoint.answer, lambda call: fails
+    world.deliver({"Body": "x", "TraceId": "t"}, message_id="first")
+    body, reason = world.dead_letter()
+    assert set(world.results.objects) == {"messages/first.err"}
+
+    world.endpoint.answer = answer
+    redriven = world.deliver(body, message_id="second", attributes=reason)
+    assert redriven.status is Status.SUCCEEDED
+    assert set(world.results.objects) == {"messages/first.out"}
+    assert world.results.objects["messages/first.out"].metadata["trace-id"] == "t"
+
+
+def test_a_redrive_of_what_was_answered_meanwhile_removes_the_err(world: World) -> None:
+    world.deliver({"Body": "x", "InferenceId": "i"})
+    world.results.put_error("messages/i.err", b"{}")
+    assert world.deliver({"Body": "x", "InferenceId": "i"}).status is Status.DUPLICATE
+    assert set(world.results.objects) == {"messages/i.out"}
+
+
+def test_a_failure_beside_a_success_of_the_same_request_is_no_failure(world: World) -> None:
+    fails = service_error(Operation.INVOKE, "ModelError", original_status_code=500)
+
+    def answer(call: Call) -> Inference | Exception:
+        if len(world.endpoint.calls) == 1:
+            world.deliver({"Body": "x", "InferenceId": "i"}, receive_count=2)
+            return fails
+        return Inference(b"ok")
+
+    world.endpoint.answer = answer
+    assert world.deliver({"Body": "x", "InferenceId": "i"}).status is Status.DUPLICATE
+    assert set(world.results.objects) == {"messages/i.out"}
+    assert not world.queue.sent
+
+
+def test_a_result_deleted_between_the_look_and_the_write_is_written_anew(world: World) -> None:
+    world.deliver(world.inputs.drop("invoke/a.csv", b"old"))
+    newer = world.inputs.drop("invoke/a.csv", b"new")
+    world.endpoint.answer = first_call(lambda: world.results.delete("invoke/a.csv.out"))
+    assert world.deliver(newer).status is Status.SUCCEEDED
+    assert body_of(world, "invoke/a.csv") == b"answer for new"
+
+
+def test_a_writer_that_is_always_overtaken_gives_up_for_now(world: World) -> None:
+    world.deliver(world.inputs.drop("invoke/a.csv", b"old"))
+    newer = world.inputs.drop("invoke/a.csv", b"new")
+
+    def touch(operation: str, key: str) -> None:
+        if operation == "put":
+            stored = world.results.objects[key]
+            world.results.objects[key] = type(stored)(stored.body, None, {}, stored.etag + "x")
+
+    world.results.fail = touch
+    outcome = world.deliver(newer)
+    assert outcome.status is Status.RETRY
+    assert outcome.failure is not None
+    assert outcome.failure.code == "ConditionalRequestConflict"

@@ -1,0 +1,136 @@
+"""The failure table: what came back → the class, for each row; and what each class does is in test_process."""
+
+import pytest
+
+from sluice.failures import TABLE, Failure, FailureClass, Operation, ServiceError, classify
+
+INVOKE, INPUT, RESULT = Operation.INVOKE, Operation.READ_INPUT, Operation.STORE_RESULT
+NO_CAPACITY = (
+    "Inference Component has no capacity to process this request. ApplicationAutoScaling may be in-progress "
+    "(if configured) or try to increase the capacity by invoking UpdateInferenceComponentRuntimeConfig API."
+)
+CONTAINER_TIME_OUT = (
+    'Received server error (0) from primary with message "Your invocation timed out while waiting for a response '
+    "from container primary. Review the latency metrics for each container in Amazon CloudWatch, resolve the issue, "
+    'and try again.".'
+)
+
+
+def model_error(
+    status: int | None, message: str = 'Received server error from primary with message "oh".'
+) -> ServiceError:
+    return ServiceError(INVOKE, "ModelError", message, status=424, original_status_code=status)
+
+
+CASES = [
+    # the request
+    (ServiceError(INVOKE, "ValidationError", "1 validation error detected", status=400), "invalid"),
+    (ServiceError(INVOKE, "ValidationError", "Variant blue not found for Request", status=400), "invalid"),
+    (ServiceError(INVOKE, "ParamValidationError", "Invalid length for parameter Body"), "invalid"),
+    (ServiceError(INVOKE, "RequestEntityTooLarge", "too large", status=413), "invalid"),
+    # the model
+    (model_error(400), "model"),
+    (model_error(404), "model"),
+    (model_error(418, "the field timeout is wrong: timed out"), "model"),
+    (model_error(500), "model"),
+    (model_error(502), "model"),
+    (model_error(None), "model"),
+    (model_error(0, CONTAINER_TIME_OUT), "model"),
+    (model_error(0, "no reason given"), "model"),
+    (model_error(504, "upstream time-out"), "model"),
+    (model_error(503, CONTAINER_TIME_OUT), "model"),
+    # capacity
+    (model_error(429), "capacity"),
+    (model_error(503), "capacity"),
+    (ServiceError(INVOKE, "ValidationError", NO_CAPACITY, status=400), "capacity"),
+    (ServiceError(INVOKE, "ModelNotReadyException", "loading", status=429), "capacity"),
+    (ServiceError(INVOKE, "ThrottlingException", "Rate exceeded", status=400), "capacity"),
+    (ServiceError(INVOKE, "ServiceUnavailable", "try again", status=503), "capacity"),
+    (ServiceError(INVOKE, "Whatever", "slow", status=429), "capacity"),
+    (ServiceError(INVOKE, "Whatever", "slow", status=503), "capacity"),
+    # configuration
+    (
+        ServiceError(INVOKE, "ValidationError", "Endpoint wine of account 123456789012 not found.", status=400),
+        "configuration",
+    ),
+    (ServiceError(INVOKE, "ValidationError", 'Could not find endpoint "wine".', status=400), "configuration"),
+    (ServiceError(INVOKE, "AccessDeniedException", "not authorized", status=400), "configuration"),
+    (ServiceError(INVOKE, "ExpiredTokenException", "expired", status=400), "configuration"),
+    (ServiceError(INVOKE, "UnrecognizedClientException", "who", status=400), "configuration"),
+    (ServiceError(INVOKE, "NoCredentialsError", "Unable to locate credentials"), "configuration"),
+    (ServiceError(INVOKE, "Whatever", "no", status=403), "configuration"),
+    (ServiceError(INPUT, "AccessDenied", "Access Denied", status=403), "configuration"),
+    (ServiceError(INPUT, "PermanentRedirect", "another region", status=301), "configuration"),
+    (ServiceError(RESULT, "NoSuchBucket", "gone", status=404), "configuration"),
+    (ServiceError(RESULT, "AccessDenied", "Access Denied", status=403), "configuration"),
+    # the input
+    (ServiceError(INPUT, "NoSuchKey", "The specified key does not exist.", status=404), "invalid"),
+    (ServiceError(INPUT, "NoSuchBucket", "no such bucket", status=404), "invalid"),
+    (ServiceError(INPUT, "404", "Not Found", status=404), "invalid"),
+    (ServiceError(INPUT, "InvalidObjectState", "archived", status=403), "invalid"),
+    # transient
+    (ServiceError(INVOKE, "InternalFailure", "oops", status=500), "transient"),
+    (ServiceError(INVOKE, "InternalDependencyException", "oops", status=530), "transient"),
+    (ServiceError(INVOKE, "ReadTimeoutError", "Read timeout on endpoint URL"), "transient"),
+    (ServiceError(INVOKE, "ConnectTimeoutError", "Connect timeout"), "transient"),
+    (ServiceError(INVOKE, "EndpointConnectionError", "Could not connect"), "transient"),
+    (ServiceError(INPUT, "SlowDown", "Please reduce your request rate.", status=503), "transient"),
+    (ServiceError(INPUT, "InternalError", "oops", status=500), "transient"),
+    (ServiceError(RESULT, "SlowDown", "Please reduce your request rate.", status=503), "transient"),
+    (ServiceError(INVOKE, "SomethingNew", "never seen", status=418), "transient"),
+    (KeyError("a bug"), "transient"),
+]
+
+
+@pytest.mark.parametrize(("error", "expected"), CASES, ids=lambda case: str(case)[:60])
+def test_class(error: Exception, expected: str) -> None:
+    assert classify(error).failure_class == expected
+
+
+def test_every_row_is_needed_by_some_case() -> None:
+    """Each row is the first match of a case above: none is dead, none untested."""
+    first = {
+        next(index for index, row in enumerate(TABLE) if row.matches(error))
+        for error, _ in CASES
+        if isinstance(error, ServiceError)
+    }
+    assert first == set(range(len(TABLE)))
+
+
+@pytest.mark.parametrize("failure_class", FailureClass)
+def test_what_a_retry_can_help(failure_class: FailureClass) -> None:
+    assert failure_class.retryable == (failure_class in {"capacity", "configuration", "transient"})
+
+
+def test_a_time_out_of_the_container_is_named_so() -> None:
+    assert classify(model_error(0, CONTAINER_TIME_OUT)).code == "ModelTimeout"
+    assert classify(model_error(504, "upstream time-out")).code == "ModelTimeout"
+    assert classify(model_error(500)).code == "ModelError"
+    assert classify(model_error(400, "timed out")).code == "ModelError"
+
+
+def test_what_the_model_said_is_kept() -> None:
+    error = ServiceError(
+        INVOKE,
+        "ModelError",
+        "Received client error (422)",
+        status=424,
+        original_status_code=422,
+        original_message="13 features expected",
+        log_stream_arn="arn:aws:logs:us-east-1:123456789012:log-group:/aws/sagemaker/Endpoints/wine",
+    )
+    failure = classify(error)
+    assert failure.message == "Received client error (422)"
+    assert failure.original_status_code == 422
+    assert failure.original_message == "13 features expected"
+    assert failure.log_stream_arn == error.log_stream_arn
+
+
+def test_a_failure_is_itself() -> None:
+    failure = Failure(FailureClass.EXPIRED, "Expired", "too late")
+    assert classify(failure) is failure
+
+
+def test_the_unforeseen_is_named_after_its_type() -> None:
+    assert classify(ZeroDivisionError("division by zero")).code == "ZeroDivisionError"
+    assert classify(RuntimeError()).message
