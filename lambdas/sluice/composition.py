@@ -76,7 +76,7 @@ def compose(environment: Mapping[str, str]) -> Application:
         now=_now,
         rng=random.Random(),  # noqa: S311 - jitter, not a secret
     )
-    logger = Logger()
+    logger = Logger(serialize_stacktrace=False)  # the text of a traceback is enough; this would add it once more
     return Application(
         dispatcher=Dispatcher(
             processor,

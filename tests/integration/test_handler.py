@@ -1,0 +1,319 @@
+"""The real handler, composed as in Lambda, on moto's S3 and SQS, with a small HTTP server as the SageMaker runtime."""
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+import invoke
+from tests.support.lambda_events import context, sqs_record
+
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "SLUICE_ENDPOINT_NAMES": "wine,digits",
+    "SLUICE_DEFAULT_ENDPOINT_NAME": "wine",
+    "SLUICE_INPUT_BUCKET": "input-bucket",
+    "SLUICE_RESULTS_BUCKET": "results-bucket",
+    "SLUICE_MAX_RECEIVE_COUNT": "3",
+    "SLUICE_RETRY_BASE_SECONDS": "5",
+    "SLUICE_RETRY_CAP_SECONDS": "900",
+    "SLUICE_MAX_BODY_BYTES": "6291456",
+    "SLUICE_DEFAULT_CONTENT_TYPE": "text/csv",
+    "SLUICE_READ_TIMEOUT_SECONDS": "70",
+    "SLUICE_THREADS": "4",
+    "POWERTOOLS_SERVICE_NAME": "Sluice",
+    "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
+}
+
+
+@dataclass
+class Answer:
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b"answered"
+
+
+class Runtime(ThreadingHTTPServer):
+    """Answers InvokeEndpoint with `answers[body]`, else with 200; keeps the requests."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers: dict[bytes, Answer] = {}
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Runtime
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+        answer = self.server.answers.get(body, Answer())
+        self.send_response(answer.status)
+        for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def error(status: int, code: str, **fields: Any) -> Answer:
+    return Answer(status, {"x-amzn-errortype": code, "Content-Type": "application/json"}, json.dumps(fields).encode())
+
+
+@dataclass
+class Deployment:
+    runtime: Runtime
+    s3: Any
+    sqs: Any
+    request_queue_url: str
+    dead_letter_queue_url: str
+
+    def run(self, *records: dict[str, Any], remaining_ms: int = 90_000) -> set[str]:
+        """Give the handler a batch, and return the message IDs that it failed."""
+        response = invoke.handler({"Records": list(records)}, context(remaining_ms))
+        return {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
+
+    def result(self, key: str) -> Any:
+        return self.s3.get_object(Bucket="results-bucket", Key=key)
+
+    def results(self) -> set[str]:
+        return {item["Key"] for item in self.s3.list_objects_v2(Bucket="results-bucket").get("Contents", [])}
+
+    def dead_letters(self) -> dict[str, dict[str, str]]:
+        """Attributes by body."""
+        messages = self.sqs.receive_message(
+            QueueUrl=self.dead_letter_queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        ).get("Messages", [])
+        return {
+            m["Body"]: {name: a["StringValue"] for name, a in m.get("MessageAttributes", {}).items()} for m in messages
+        }
+
+
+@pytest.fixture
+def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+    runtime = Runtime()
+    thread = threading.Thread(target=runtime.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", runtime.url)
+    with mock_aws(config={"core": {"passthrough": {"urls": [r"http://127\.0\.0\.1.*"]}}}):
+        s3, sqs = boto3.client("s3"), boto3.client("sqs")
+        s3.create_bucket(Bucket="input-bucket")
+        s3.create_bucket(Bucket="results-bucket")
+        request_queue_url = sqs.create_queue(QueueName="request")["QueueUrl"]
+        dead_letter_queue_url = sqs.create_queue(QueueName="dead-letter")["QueueUrl"]
+        monkeypatch.setenv("SLUICE_REQUEST_QUEUE_URL", request_queue_url)
+        monkeypatch.setenv("SLUICE_DEAD_LETTER_QUEUE_URL", dead_letter_queue_url)
+        invoke.application.cache_clear()
+        yield Deployment(runtime, s3, sqs, request_queue_url, dead_letter_queue_url)
+    invoke.application.cache_clear()
+    runtime.shutdown()
+    runtime.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def output(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
+    """The lines that the function printed."""
+    # Powertools keeps one log handler for each service, which holds on to the first test's stdout.
+    invoke.application().logger.handlers[0].setStream(sys.stdout)  # type: ignore[attr-defined]
+    return lambda: capsys.readouterr().out.splitlines()
+
+
+def test_a_message_becomes_a_result_byte_for_byte(deployment: Deployment) -> None:
+    body = bytes(range(256))
+    deployment.runtime.answers[b"1,2"] = Answer(
+        200,
+        {
+            "Content-Type": "application/x-bytes",
+            "x-Amzn-Invoked-Production-Variant": "blue",
+            "X-Amzn-SageMaker-Custom-Attributes": "Trace ID: my-trace",
+        },
+        body,
+    )
+    record = sqs_record({"EndpointName": "digits", "Body": "1,2", "TraceId": "my-trace", "InferenceId": "order/7"})
+    assert deployment.run(record) == set()
+    stored = deployment.result("messages/order%2F7.out")
+    assert stored["Body"].read() == body
+    assert stored["ContentType"] == "application/x-bytes"
+    metadata = stored["Metadata"]
+    assert metadata["trace-id"] == "my-trace"
+    assert metadata["inference-id"] == "order/7"
+    assert metadata["invoked-production-variant"] == "blue"
+    assert metadata["custom-attributes"] == "Trace ID: my-trace"
+    ((path, headers, sent),) = deployment.runtime.requests
+    assert path == "/endpoints/digits/invocations"
+    assert sent == b"1,2"
+    assert headers["x-amzn-sagemaker-custom-attributes"] == "my-trace"
+    assert headers["x-amzn-sagemaker-inference-id"] == "order/7"
+    assert headers["content-type"] == "text/csv"
+
+
+def test_a_dropped_object_becomes_a_result_and_its_new_version_replaces_it(deployment: Deployment) -> None:
+    def drop(body: bytes, sequencer: str) -> dict[str, Any]:
+        put = deployment.s3.put_object(Bucket="input-bucket", Key="invoke/digits/a b.png", Body=body)
+        told = {"key": "invoke/digits/a+b.png", "size": len(body), "eTag": put["ETag"].strip('"')}
+        return sqs_record(
+            {
+                "Records": [
+                    {
+                        "eventVersion": "2.1",
+                        "eventSource": "aws:s3",
+                        "eventName": "ObjectCreated:Put",
+                        "s3": {"bucket": {"name": "input-bucket"}, "object": {**told, "sequencer": sequencer}},
+                    }
+                ]
+            }
+        )
+
+    deployment.runtime.answers = {b"one": Answer(body=b"1"), b"two": Answer(body=b"2")}
+    first = drop(b"one", "0A")
+    assert deployment.run(first) == set()
+    assert deployment.result("invoke/digits/a b.png.out")["Body"].read() == b"1"
+    assert deployment.run(drop(b"two", "0B"), first) == set()
+    assert deployment.result("invoke/digits/a b.png.out")["Body"].read() == b"2"
+    assert [body for _, _, body in deployment.runtime.requests] == [b"one", b"two"]
+
+
+def test_good_and_bad_in_one_batch(deployment: Deployment) -> None:
+    """Each kind of broken message ends in the dead-letter queue with its reason; the good one beside them succeeds."""
+    deployment.runtime.answers = {
+        b"model 400": error(
+            424,
+            "ModelError",
+            Message="Received client error (400) from primary",
+            OriginalStatusCode=400,
+            OriginalMessage="13 features expected",
+            LogStreamArn="arn:aws:logs:us-east-1:123456789012:log-group:/aws/sagemaker/Endpoints/wine",
+        ),
+        b"model 500": error(424, "ModelError", Message="Received server error (500)", OriginalStatusCode=500),
+        b"refused": error(400, "ValidationError", Message="Inspect your request"),
+    }
+    bad = {
+        "{": "InvalidMessage",
+        '{"Body": "x", "Unknown": 1}': "InvalidMessage",
+        '{"Body": "x", "EndpointName": "nope"}': "InvalidMessage",
+        '{"InputLocation": "s3://elsewhere/x"}': "InvalidMessage",
+        '{"InputLocation": "s3://input-bucket/missing"}': "NoSuchKey",
+        '{"Body": "model 400"}': "ModelError",
+        '{"Body": "model 500"}': "ModelError",
+        '{"Body": "refused"}': "ValidationError",
+    }
+    good = sqs_record({"Body": "good", "InferenceId": "good"})
+    assert deployment.run(*map(sqs_record, bad), good) == set()
+    reasons = deployment.dead_letters()
+    assert {body: reason["ErrorCode"] for body, reason in reasons.items()} == bad
+    assert all(reason["TraceId"] and reason["ErrorMessage"] and reason["FailedAt"] for reason in reasons.values())
+    model = reasons['{"Body": "model 400"}']
+    assert model["OriginalStatusCode"] == "400"
+    assert model["OriginalMessage"] == "13 features expected"
+    assert model["LogStreamArn"].startswith("arn:aws:logs:")
+    assert deployment.result("messages/good.out")["Body"].read() == b"answered"
+    assert len([key for key in deployment.results() if key.endswith(".err")]) == len(bad)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        error(400, "ThrottlingException", message="Rate exceeded"),
+        error(503, "ServiceUnavailable", Message="try again"),
+        error(429, "ModelNotReadyException", Message="loading"),
+        error(500, "InternalFailure", Message="oops"),
+        error(530, "InternalDependencyException", Message="oops"),
+        error(400, "ValidationError", Message="Endpoint wine of account 123456789012 not found."),
+        error(400, "ValidationError", Message="Inference Component has no capacity to process this request."),
+        error(403, "AccessDeniedException", Message="not authorized"),
+        error(424, "ModelError", Message="Received server error (503)", OriginalStatusCode=503),
+        Answer(500, {}, b"<html>garbage</html>"),
+    ],
+)
+def test_what_a_retry_can_help_is_an_item_failure_and_billed_once(deployment: Deployment, answer: Answer) -> None:
+    deployment.runtime.answers[b"bad"] = answer
+    bad, good = sqs_record({"Body": "bad"}), sqs_record({"Body": "good"})
+    assert deployment.run(bad, good) == {bad["messageId"]}
+    assert [body for _, _, body in deployment.runtime.requests].count(b"bad") == 1, "botocore must not retry by itself"
+    assert deployment.dead_letters() == {}
+    last = sqs_record({"Body": "bad"}, receive_count=3)
+    assert deployment.run(last) == set()
+    assert set(deployment.dead_letters()) == {last["body"]}
+
+
+def test_a_redrive_by_its_attributes_removes_the_err(deployment: Deployment) -> None:
+    deployment.runtime.answers[b"x"] = error(424, "ModelError", Message="boom", OriginalStatusCode=500)
+    failed = sqs_record({"Body": "x"})
+    deployment.run(failed)
+    ((body, reason),) = deployment.dead_letters().items()
+    assert deployment.results() == {f"messages/{failed['messageId']}.err"}
+    deployment.runtime.answers.clear()
+    assert deployment.run(sqs_record(body, attributes=reason)) == set()
+    assert deployment.results() == {f"messages/{failed['messageId']}.out"}
+
+
+def test_a_body_of_the_largest_message_arrives_whole_in_the_dead_letter_queue(deployment: Deployment) -> None:
+    deployment.runtime.answers = dict.fromkeys([b"y" * 1_040_000], error(424, "ModelError", Message="m" * 4000))
+    record = sqs_record({"Body": "y" * 1_040_000})
+    assert deployment.run(record) == set()
+    assert set(deployment.dead_letters()) == {record["body"]}
+
+
+def test_without_time_nothing_is_begun(deployment: Deployment) -> None:
+    records = [sqs_record({"Body": str(n)}) for n in range(3)]
+    assert deployment.run(*records, remaining_ms=79_000) == {record["messageId"] for record in records}
+    assert not deployment.runtime.requests
+
+
+def test_each_log_line_has_the_trace_id_and_no_payload(deployment: Deployment, output: Callable[[], list[str]]) -> None:
+    deployment.run(
+        sqs_record({"Body": "s3cr3t-payload", "TraceId": "trace-1", "CustomAttributes": "s3cr3t-attribute"}),
+        sqs_record({"Body": "s3cr3t-payload", "TraceId": "trace-2", "Unknown": "s3cr3t-value"}),
+    )
+    printed = output()
+    assert "s3cr3t" not in "".join(printed)
+    lines = [json.loads(line) for line in printed]
+    metrics = [line for line in lines if "_aws" in line]
+    logs = [line for line in lines if "_aws" not in line]
+    assert {line["trace_id"]: line["message"] for line in logs} == {"trace-1": "succeeded", "trace-2": "dead-lettered"}
+    (emf,) = metrics
+    assert emf["Succeeded"] == [1.0]
+    assert emf["DeadLettered"] == [1.0]
+    assert emf["InvalidFailures"] == [1.0]
+    assert emf["service"] == "Sluice"
+
+
+def test_the_unforeseen_is_logged_with_its_traceback(
+    deployment: Deployment, output: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bug(*args: object, **how: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("sluice.answer.build", bug)
+    record = sqs_record({"Body": "x"})
+    assert deployment.run(record) == {record["messageId"]}
+    line = json.loads(output()[0])
+    assert line["level"] == "ERROR"
+    assert "ZeroDivisionError: a bug" in line["exception"]
+
+
+def test_a_missing_setting_is_named(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLUICE_RESULTS_BUCKET")
+    invoke.application.cache_clear()
+    with pytest.raises(ValueError, match="results_bucket"):
+        deployment.run(sqs_record({"Body": "x"}))
