@@ -1,8 +1,9 @@
 """The real handler, composed as in Lambda, on moto's S3 and SQS, with a small HTTP server as the SageMaker runtime."""
 
 import json
-import sys
+import os
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -131,11 +132,18 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
 
 
 @pytest.fixture
-def output(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> Callable[[], list[str]]:
+def output(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[], list[str]]:
     """The lines that the function printed."""
-    # Powertools keeps one log handler for each service, which holds on to the first test's stdout.
-    invoke.application().logger.handlers[0].setStream(sys.stdout)  # type: ignore[attr-defined]
-    return lambda: capsys.readouterr().out.splitlines()
+    # Powertools keeps one log handler for each service, and with it the stdout of the first test that made it.
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", str(uuid.uuid4()))
+
+    def printed() -> list[str]:
+        lines: list[str] = capsys.readouterr().out.splitlines()
+        return lines
+
+    return printed
 
 
 def test_a_message_becomes_a_result_byte_for_byte(deployment: Deployment) -> None:
@@ -295,7 +303,7 @@ def test_each_log_line_has_the_trace_id_and_no_payload(deployment: Deployment, o
     assert emf["Succeeded"] == [1.0]
     assert emf["DeadLettered"] == [1.0]
     assert emf["InvalidFailures"] == [1.0]
-    assert emf["service"] == "Sluice"
+    assert emf["service"] == os.environ["POWERTOOLS_SERVICE_NAME"]
 
 
 def test_the_unforeseen_is_logged_with_its_traceback(
