@@ -1,0 +1,164 @@
+"""Deployment settings: the object `sluice` in cdk.json's context, typed and checked; what follows from them is derived.
+
+The user states what they know (endpoints, how many requests they may see at once); concurrency and the ladder of times
+are derived from it, and every value is checked before anything is synthesized.
+"""
+
+import difflib
+import json
+import string
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+CONTAINER_TIMEOUT_SECONDS = 60  # SageMaker's, for /invocations (InvokeEndpoint API page)
+MAX_MESSAGE_BYTES = 1024 * 1024  # SQS: body and attributes together
+REASON_BYTES = 8 * 1024  # kept free in a request, so that its dead-letter message has room for the reason
+_SECONDS_A_DAY = 86_400
+
+EndpointName = Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$")]
+BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+LogDays = Literal[
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
+]
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the text is one line that names the key and says what to do."""
+
+
+class Settings(BaseModel):
+    """The settings. Defaults suit endpoints that answer within a minute; times are in seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    deployment_name: Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9-]*$")] = "Sluice"
+    endpoint_names: Annotated[list[EndpointName], Field(min_length=1)]
+    default_endpoint_name: str | None = None
+    concurrent_requests: Annotated[int, Field(ge=2, le=10_000)] = 20
+    input_location_buckets: list[BucketName] = []
+    max_body_bytes: Annotated[int, Field(ge=1, le=26_214_400)] = 6_291_456
+    default_content_type: Annotated[
+        str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[\x21-\x7e]+$")
+    ] = "text/csv"
+    custom_attributes_template: str | None = None
+    read_timeout_seconds: Annotated[int, Field(gt=CONTAINER_TIMEOUT_SECONDS, le=880)] = 70
+    function_timeout_seconds: Annotated[int, Field(ge=1, le=900)] | None = None
+    visibility_timeout_seconds: Annotated[int, Field(ge=1, le=43_200)] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=10_000)] = 10
+    batching_window_seconds: Annotated[int, Field(ge=0, le=300)] = 0
+    memory_mb: Annotated[int, Field(ge=128, le=10_240)] = 512
+    max_receive_count: Annotated[int, Field(ge=2, le=1000)] = 20
+    retry_base_seconds: Annotated[int, Field(ge=1, le=43_200)] = 5
+    retry_cap_seconds: Annotated[int, Field(ge=1, le=43_200)] = 900
+    request_retention_days: Annotated[int, Field(ge=1, le=13)] = 4
+    dead_letter_retention_days: Annotated[int, Field(ge=2, le=14)] = 14
+    noncurrent_version_days: Annotated[int, Field(ge=1)] = 30
+    log_retention_days: LogDays = 30
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    retain_data: bool = True
+
+    @classmethod
+    def from_context(cls, from_file: dict[str, Any], given: object) -> Self:
+        """The settings of cdk.json, with those of `-c sluice='{…}'` over them.
+
+        Raises `SettingsError`.
+        """
+        try:
+            over = json.loads(given) if isinstance(given, str) else given or {}
+        except json.JSONDecodeError as error:
+            raise SettingsError(f"sluice: is not JSON: {error}") from None
+        if not isinstance(over, dict):
+            raise SettingsError('sluice: must be an object, such as {"endpoint_names": ["my-endpoint"]}')
+        try:
+            return cls.model_validate({**from_file, **over})
+        except ValidationError as error:
+            raise SettingsError("; ".join(_explain(detail) for detail in error.errors())) from None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for key, problem in self._problems():
+            msg = f"{key}: {problem}"
+            raise ValueError(msg)
+        return self
+
+    def _problems(self) -> Any:
+        if len(set(self.endpoint_names)) < len(self.endpoint_names):
+            yield "endpoint_names", "names an endpoint twice; name each once"
+        if self.default_endpoint_name is not None and self.default_endpoint_name not in self.endpoint_names:
+            yield "default_endpoint_name", f"must be one of endpoint_names: {', '.join(self.endpoint_names)}"
+        if self.custom_attributes_template is not None:
+            yield from _template_problems(self.custom_attributes_template)
+        if self.batch_size > 10 and self.batching_window_seconds < 1:
+            yield "batching_window_seconds", "must be at least 1 where batch_size is over 10 (a rule of Lambda's)"
+        if self.retry_cap_seconds < self.retry_base_seconds:
+            yield "retry_cap_seconds", f"must be at least retry_base_seconds, {self.retry_base_seconds}"
+        if self.function_timeout < self.read_timeout_seconds + 10:
+            yield (
+                "function_timeout_seconds",
+                f"must be at least read_timeout_seconds + 10 = {self.read_timeout_seconds + 10}, so that one call fits",
+            )
+        least = 6 * self.function_timeout + self.batching_window_seconds
+        if self.visibility_timeout < least:
+            yield (
+                "visibility_timeout_seconds",
+                f"must be at least 6 × function_timeout_seconds + batching_window_seconds = {least}",
+            )
+        if self.request_retention_days * _SECONDS_A_DAY <= self.visibility_timeout:
+            yield "request_retention_days", "must be longer than visibility_timeout_seconds"
+        if self.dead_letter_retention_days <= self.request_retention_days:
+            yield "dead_letter_retention_days", f"must be over request_retention_days, {self.request_retention_days}"
+
+    @property
+    def default_endpoint(self) -> str:
+        """The endpoint of messages that name none."""
+        return self.default_endpoint_name or self.endpoint_names[0]
+
+    @property
+    def function_timeout(self) -> int:
+        """Seconds: one call, its connection, and the time to store its outcome."""
+        return self.function_timeout_seconds or min(900, self.read_timeout_seconds + 20)
+
+    @property
+    def visibility_timeout(self) -> int:
+        """Seconds: six times the function's, as Lambda recommends, and the batching window."""
+        return self.visibility_timeout_seconds or 6 * self.function_timeout + self.batching_window_seconds
+
+    @property
+    def threads(self) -> int:
+        """Requests that one function calls the endpoint with at once."""
+        return min(self.batch_size, self.concurrent_requests // 2)
+
+    @property
+    def maximum_concurrency(self) -> int:
+        """Functions that run at once. Lambda takes 2 to 1000 for an SQS event source."""
+        return min(1000, self.concurrent_requests // self.threads)
+
+
+def _template_problems(template: str) -> Any:
+    try:
+        fields = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
+    except ValueError as error:
+        yield "custom_attributes_template", f"is not a template: {error}"
+        return
+    if "trace_id" not in fields or not fields <= {"trace_id", "custom_attributes"}:
+        yield (
+            "custom_attributes_template",
+            "must hold {trace_id} and may hold {custom_attributes}, as in '{custom_attributes},trace_id={trace_id}'",
+        )
+    if not (template.isascii() and template.isprintable()):
+        yield "custom_attributes_template", "must be visible ASCII, for it is sent as an HTTP header"
+
+
+def _explain(detail: Any) -> str:
+    """One of pydantic's errors as `sluice.key: what is wrong and what to do`."""
+    key = ".".join(str(part) for part in detail["loc"] if not str(part).startswith("constrained-"))
+    if detail["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(key, Settings.model_fields, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(Settings.model_fields)}"
+        return f"sluice.{key}: is not a setting; {hint}"
+    if detail["type"] == "missing":
+        return f'sluice.{key}: is missing; set it in cdk.json, such as "{key}": ["my-endpoint"]'
+    if detail["type"] == "value_error":
+        return f"sluice.{detail['ctx']['error']}"
+    return f"sluice.{key}: {detail['msg']}, not {json.dumps(detail['input'], default=str)}"

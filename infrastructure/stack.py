@@ -1,0 +1,34 @@
+"""The stack: composes the units, and says where they are."""
+
+from aws_cdk import App, CfnOutput, Stack
+
+from infrastructure.dependencies import Target
+from infrastructure.functions import InvokeFunction
+from infrastructure.queues import Queues
+from infrastructure.settings import Settings
+from infrastructure.storage import Storage
+
+
+class SluiceStack(Stack):
+    """One deployment, for any account and region. `dependencies` says for which machine the layer's wheels are."""
+
+    def __init__(self, scope: App, settings: Settings, *, dependencies: Target = "lambda") -> None:
+        super().__init__(
+            scope,
+            settings.deployment_name,
+            description="Sluice: the event-driven way into Amazon SageMaker endpoints",
+        )
+        storage = Storage(self, "Storage", settings)
+        queues = Queues(self, "Queues", settings)
+        storage.notify(queues.request_queue)
+        invoke = InvokeFunction(
+            self, "Invoke", settings=settings, storage=storage, queues=queues, dependencies=dependencies
+        )
+        for name, value, description in (
+            ("InputBucketName", storage.input_bucket.bucket_name, "Drop files here, under invoke/"),
+            ("ResultsBucketName", storage.results_bucket.bucket_name, "Inferences (.out) and failures (.err)"),
+            ("RequestQueueUrl", queues.request_queue.queue_url, "Send messages here"),
+            ("DeadLetterQueueUrl", queues.dead_letter_queue.queue_url, "What failed, with its reason in attributes"),
+            ("InvokeFunctionName", invoke.function.function_name, "The function that calls the endpoints"),
+        ):
+            CfnOutput(self, name, value=value, description=description)
