@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 CONTAINER_TIMEOUT_SECONDS = 60  # SageMaker's, for /invocations (InvokeEndpoint API page)
 MAX_MESSAGE_BYTES = 1024 * 1024  # SQS: body and attributes together
 REASON_BYTES = 8 * 1024  # kept free in a request, so that its dead-letter message has room for the reason
+_AROUND_A_CALL_SECONDS = 20  # to connect before it, to store its outcome after it, and some to spare
 _SECONDS_A_DAY = 86_400
 
 EndpointName = Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$")]
@@ -42,7 +43,7 @@ class Settings(BaseModel):
         str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[\x21-\x7e]+$")
     ] = "text/csv"
     custom_attributes_template: str | None = None
-    read_timeout_seconds: Annotated[int, Field(gt=CONTAINER_TIMEOUT_SECONDS, le=880)] = 70
+    read_timeout_seconds: Annotated[int, Field(gt=CONTAINER_TIMEOUT_SECONDS, le=900 - _AROUND_A_CALL_SECONDS)] = 70
     function_timeout_seconds: Annotated[int, Field(ge=1, le=900)] | None = None
     visibility_timeout_seconds: Annotated[int, Field(ge=1, le=43_200)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=10_000)] = 10
@@ -93,17 +94,14 @@ class Settings(BaseModel):
             yield "batching_window_seconds", "must be at least 1 where batch_size is over 10 (a rule of Lambda's)"
         if self.retry_cap_seconds < self.retry_base_seconds:
             yield "retry_cap_seconds", f"must be at least retry_base_seconds, {self.retry_base_seconds}"
-        if self.function_timeout < self.read_timeout_seconds + 10:
-            yield (
-                "function_timeout_seconds",
-                f"must be at least read_timeout_seconds + 10 = {self.read_timeout_seconds + 10}, so that one call fits",
-            )
+        least = self.read_timeout_seconds + _AROUND_A_CALL_SECONDS
+        if self.function_timeout < least:
+            why = f"read_timeout_seconds + {_AROUND_A_CALL_SECONDS}, so that a call and storing its outcome fit"
+            yield "function_timeout_seconds", f"must be at least {least}, which is {why}"
         least = 6 * self.function_timeout + self.batching_window_seconds
         if self.visibility_timeout < least:
-            yield (
-                "visibility_timeout_seconds",
-                f"must be at least 6 × function_timeout_seconds + batching_window_seconds = {least}",
-            )
+            why = "6 × function_timeout_seconds + batching_window_seconds"
+            yield "visibility_timeout_seconds", f"must be at least {least}, which is {why}"
         if self.request_retention_days * _SECONDS_A_DAY <= self.visibility_timeout:
             yield "request_retention_days", "must be longer than visibility_timeout_seconds"
         if self.dead_letter_retention_days <= self.request_retention_days:
@@ -117,7 +115,7 @@ class Settings(BaseModel):
     @property
     def function_timeout(self) -> int:
         """Seconds: one call, its connection, and the time to store its outcome."""
-        return self.function_timeout_seconds or min(900, self.read_timeout_seconds + 20)
+        return self.function_timeout_seconds or min(900, self.read_timeout_seconds + _AROUND_A_CALL_SECONDS)
 
     @property
     def visibility_timeout(self) -> int:

@@ -1,0 +1,46 @@
+"""`python -m local.endpoint --port 8080 --endpoint wine=http://127.0.0.1:8081`: the endpoint on 127.0.0.1."""
+
+import argparse
+import logging
+from pathlib import Path
+
+import uvicorn
+
+from local.endpoint.api import MAX_BODY_BYTES
+from local.endpoint.app import Config, create_app
+from local.endpoint.faults import Plan
+
+
+def _endpoint(text: str) -> tuple[str, str]:
+    name, separator, url = text.partition("=")
+    if not (name and separator and url.startswith("http")):
+        raise argparse.ArgumentTypeError("must be NAME=URL, such as wine=http://127.0.0.1:8081")
+    return name, url.rstrip("/")
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="python -m local.endpoint", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--endpoint", type=_endpoint, action="append", required=True, metavar="NAME=URL")
+    parser.add_argument("--account", default="000000000000")
+    parser.add_argument("--region", default="us-east-1")
+    parser.add_argument("--max-body-bytes", type=int, default=MAX_BODY_BYTES)
+    parser.add_argument("--container-timeout", type=float, default=60, metavar="SECONDS")
+    parser.add_argument("--faults", type=Path, metavar="FILE", help="a fault plan, as JSON")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    config = Config(
+        endpoints=dict(given.endpoint),
+        account=given.account,
+        region=given.region,
+        max_body_bytes=given.max_body_bytes,
+        container_timeout_seconds=given.container_timeout,
+        plan=Plan.model_validate_json(given.faults.read_bytes()) if given.faults else Plan(),
+    )
+    uvicorn.run(create_app(config), host="127.0.0.1", port=given.port, access_log=False, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""What InvokeEndpoint's wire protocol is, taken from botocore's service model: headers, limits, errors."""
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import botocore.session
+from botocore.model import Shape
+from starlette.responses import JSONResponse, Response
+
+_OPERATION = botocore.session.Session().get_service_model("sagemaker-runtime").operation_model("InvokeEndpoint")
+_INPUT: dict[str, Shape] = _OPERATION.input_shape.members  # type: ignore[union-attr]
+_OUTPUT: dict[str, Shape] = _OPERATION.output_shape.members  # type: ignore[union-attr]
+
+_COMMON_ERRORS = {  # of all AWS APIs, and so not in the model
+    "AccessDeniedException": 403,
+    "ExpiredTokenException": 403,
+    "MissingAuthenticationTokenException": 403,
+    "ThrottlingException": 400,
+    "UnrecognizedClientException": 403,
+}
+ERRORS: dict[str, int] = {
+    **{shape.name: shape.metadata["error"]["httpStatusCode"] for shape in _OPERATION.error_shapes},
+    **_COMMON_ERRORS,
+}
+MAX_BODY_BYTES: int = _INPUT["Body"].metadata["max"]
+
+
+def _headers(members: Mapping[str, Shape]) -> dict[str, str]:
+    """Header names by parameter."""
+    return {
+        name: member.serialization["name"]
+        for name, member in members.items()
+        if member.serialization.get("location") == "header"
+    }
+
+
+REQUEST_HEADERS = _headers(_INPUT)
+RESPONSE_HEADERS = _headers(_OUTPUT)
+
+
+class ServiceFault(Exception):
+    """An error that the runtime answers with: its code, its message, and the fields that a ModelError has besides."""
+
+    def __init__(self, code: str, message: str, **fields: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.fields = {"Message": message, **fields}
+
+    def response(self) -> Response:
+        """The error on the wire (rest-json: the code in a header)."""
+        headers = {"x-amzn-errortype": self.code, **request_id()}
+        return JSONResponse(self.fields, status_code=ERRORS[self.code], headers=headers)
+
+
+def request_id() -> dict[str, str]:
+    """The header that every AWS answer has."""
+    return {"x-amzn-RequestId": str(uuid.uuid4())}
+
+
+def validated(endpoint_name: str, headers: Mapping[str, str], body: bytes, max_body_bytes: int) -> dict[str, str]:
+    """The parameters in `headers`, by name.
+
+    Raises `ServiceFault`: unsigned, or over a limit of the model. Signatures are asked for but not verified, as there
+    are no keys to verify them with.
+    """
+    if not headers.get("authorization", "").startswith("AWS4-HMAC-SHA256 "):
+        raise ServiceFault("MissingAuthenticationTokenException", "Missing Authentication Token")
+    given = {name: headers[header] for name, header in REQUEST_HEADERS.items() if header in headers}
+    problems = [
+        problem
+        for name, value in {"EndpointName": endpoint_name, **given}.items()
+        for problem in _problems(name, value, _INPUT[name])
+    ]
+    if len(body) > max_body_bytes:
+        rule = f"Member must have length less than or equal to {max_body_bytes}"
+        problems.append(f"Value at 'body' failed to satisfy constraint: {rule}")
+    if problems:
+        noun = "error" if len(problems) == 1 else "errors"
+        raise ServiceFault("ValidationError", f"{len(problems)} validation {noun} detected: {'; '.join(problems)}")
+    return given
+
+
+def _problems(name: str, value: str, shape: Shape) -> list[str]:
+    constraints = {
+        f"Member must have length less than or equal to {shape.metadata.get('max')}": len(value)
+        > shape.metadata.get("max", len(value)),
+        f"Member must have length greater than or equal to {shape.metadata.get('min')}": len(value)
+        < shape.metadata.get("min", 0),
+        f"Member must satisfy regular expression pattern: {shape.metadata.get('pattern')}": not _matches(
+            shape.metadata.get("pattern"), value
+        ),
+    }
+    where = name[0].lower() + name[1:]
+    return [
+        f"Value at '{where}' failed to satisfy constraint: {rule}" for rule, broken in constraints.items() if broken
+    ]
+
+
+def _matches(pattern: str | None, value: str) -> bool:
+    """Whether `value` is what the model's Java pattern describes."""
+    if pattern is None:
+        return True
+    python = pattern.replace(r"\p{ASCII}", r"[\x00-\x7f]").replace(r"[\p{Print}]", r"[\x20-\x7e]").replace(r"\z", r"\Z")
+    return re.fullmatch(python, value, re.DOTALL) is not None
