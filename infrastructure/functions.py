@@ -13,7 +13,7 @@ from constructs import Construct
 from infrastructure.dependencies import Target, build
 from infrastructure.queues import Queues
 from infrastructure.settings import Settings, SettingsError
-from infrastructure.storage import INVOKE_PREFIX, Storage
+from infrastructure.storage import Storage
 
 _CODE = Path(__file__).parent.parent / "lambdas"
 _MAX_ENVIRONMENT_BYTES = 4096  # Lambda's, for names and values together
@@ -149,10 +149,7 @@ def _statements(
         allow(
             "ReadInputs",
             ["s3:GetObject"],
-            [
-                storage.input_bucket.arn_for_objects(f"{INVOKE_PREFIX}*"),
-                *(bucket.arn_for_objects("*") for bucket in listed),
-            ],
+            [bucket.arn_for_objects("*") for bucket in (storage.input_bucket, *listed)],
         ),
         allow(
             "StoreResults",
@@ -163,11 +160,7 @@ def _statements(
         allow(
             "TellMissingFromForbidden",
             ["s3:ListBucket"],
-            [
-                storage.input_bucket.bucket_arn,
-                storage.results_bucket.bucket_arn,
-                *(bucket.bucket_arn for bucket in listed),
-            ],
+            [bucket.bucket_arn for bucket in (storage.input_bucket, storage.results_bucket, *listed)],
         ),
         allow(
             "TakeRequests",

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm.client import SSMClient
 
 ACCOUNT = "000000000000"
-REGION = "us-east-1"
+# One of those for which AWS CLI v1 has no endpoint of its own for SQS, which would win over AWS_ENDPOINT_URL.
+REGION = "eu-central-2"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
 
 
@@ -49,8 +50,10 @@ def start(port: int, sagemaker_runtime_url: str, directory: Path) -> Child:
             **environment(),
             "GATEWAY_PORT": str(port),
             "BIND_HOST": "127.0.0.1",
+            "MINISTACK_HOST": "127.0.0.1",  # the host in queue URLs
             "SFTP_ENABLED": "0",
             "IOT_MTLS_ENABLED": "0",
+            "MINISTACK_REGION": REGION,
             "LAMBDA_EXECUTOR": "local",
             "TMPDIR": str(temporary),
             # ministack gives handlers its own environment, so that is how they come by this.

@@ -72,7 +72,7 @@ def _publish(clients: Clients, assembly: Path, manifest: str) -> None:
         for destination in asset["destinations"].values():
             bucket = destination["bucketName"].replace("${AWS::AccountId}", ACCOUNT).replace("${AWS::Region}", REGION)
             if bucket not in created:
-                clients.s3.create_bucket(Bucket=bucket)
+                clients.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
                 created.add(bucket)
             clients.s3.put_object(Bucket=bucket, Key=destination["objectKey"], Body=content)
 

@@ -80,8 +80,7 @@ def running(
         children.append(
             child(
                 "local.endpoint",
-                "--port",
-                str(port),
+                *("--port", str(port), "--account", aws.ACCOUNT, "--region", aws.REGION),
                 *mapping,
                 health=f"{endpoint_url}/_health",
                 log="endpoint.log",

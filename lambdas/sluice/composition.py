@@ -76,7 +76,8 @@ def compose(environment: Mapping[str, str]) -> Application:
         now=_now,
         rng=random.Random(),  # noqa: S311 - jitter, not a secret
     )
-    logger = Logger(serialize_stacktrace=False)  # the text of a traceback is enough; this would add it once more
+    # Where in our code a line was logged says nothing, as all are logged in one place; of a traceback, its text will do.
+    logger = Logger(location=None, serialize_stacktrace=False)
     return Application(
         dispatcher=Dispatcher(
             processor,

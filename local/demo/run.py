@@ -1,0 +1,86 @@
+"""The demo from start to end, as a person sees it."""
+
+import textwrap
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from local.demo.cases import cases
+from local.demo.outcomes import Ended, check_dead_letters, follow, start
+from local.engine import running
+
+# A failure that a retry can help comes back within seconds, and is given up at the third receive.
+SETTINGS = {"max_receive_count": 3, "retry_base_seconds": 1, "retry_cap_seconds": 1}
+_REASON = 110  # characters of a reason that the table shows; the .err has it all
+_WIDTH = 150  # where the output is not a terminal
+
+
+def run(directory: Path) -> int:
+    """Run the demo with its files in `directory`, and return the exit code: 0 when every outcome is the expected one."""
+    console = Console(highlight=False, width=None if Console().is_terminal else _WIDTH)
+    results = directory / "results"
+    began = time.monotonic()
+    console.print("[bold]Sluice[/bold], on this machine: a local AWS, and two scikit-learn models behind an endpoint.")
+    with console.status("Synthesizing the CDK stack, training the models, starting the local AWS…"):
+        local = running(directory, SETTINGS)
+        engine = local.__enter__()
+    try:
+        console.print(f"Deployed the stack of cdk.out to it in {time.monotonic() - began:.1f} s.")
+        given = cases(engine.input_bucket)
+        pending = start(engine, given)
+        console.print(
+            f"Dropped {sum(case.title.startswith('drop') for case in given)} files under "
+            f"s3://{engine.input_bucket}/invoke/ and sent the rest to the request queue."
+        )
+        ended: list[Ended] = []
+        columns = (SpinnerColumn(), TextColumn("Outcomes"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True) as progress:
+            task = progress.add_task("", total=len(given))
+            for one in follow(engine, pending, results):
+                ended.append(one)
+                progress.advance(task)
+        wrong = check_dead_letters(engine, ended, directory)
+    finally:
+        local.__exit__(None, None, None)
+    ended.sort(key=lambda one: given.index(one.case))
+    console.print(_table(ended))
+    return _sum_up(console, ended, wrong, directory)
+
+
+def _table(ended: list[Ended]) -> Table:
+    table = Table(header_style="bold", pad_edge=False, expand=False)
+    table.add_column("Input")
+    table.add_column("Outcome")
+    table.add_column("Prediction, or reason", overflow="fold")
+    table.add_column("Trace ID, as the model gave it back", no_wrap=True)
+    table.add_column("Time", justify="right")
+    for one in ended:
+        outcome = "[green]answered[/green]" if one.answer else "[yellow]dead-lettered[/yellow]"
+        if one.wrong:
+            outcome = "[red]NOT EXPECTED[/red]"
+        trace = one.trace_id if one.answer else f"[dim]({one.trace_id})[/dim]"
+        said = escape(textwrap.shorten(one.answer or one.reason, _REASON, placeholder=" …"))
+        table.add_row(one.case.title, outcome, said, trace, f"{one.seconds:.1f} s")
+    return table
+
+
+def _sum_up(console: Console, ended: list[Ended], wrong: str, directory: Path) -> int:
+    unexpected = [f"{one.case.title.strip()}: {one.wrong}" for one in ended if one.wrong] + ([wrong] if wrong else [])
+    answered = sum(bool(one.answer) for one in ended)
+    where = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
+    console.print(
+        f"{answered} answered, {len(ended) - answered} dead-lettered with their reason. The results, byte for byte as "
+        f"the models returned them, and an .err for each failure: {where}/results/. The dead-letter queue: {where}/dead-letters.json."
+    )
+    for line in unexpected:
+        console.print(f"[red]Not expected:[/red] {line}")
+    if not unexpected:
+        console.print(
+            "Every outcome is the expected one. Next: [bold]make up[/bold] keeps all this running for the plain AWS "
+            "CLI; [bold]make synth[/bold] writes the template; [bold]make deploy[/bold] puts it before your endpoint."
+        )
+    return 1 if unexpected else 0

@@ -1,0 +1,115 @@
+"""`make up` and `make down`: the local run as a service of this machine, one for each checkout."""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from local.aws import CREDENTIALS
+from local.engine import running
+from local.process import LocalRunError
+
+_UP_SECONDS = 180.0
+_DOWN_SECONDS = 30.0
+
+
+def up(directory: Path) -> int:
+    """Start the service unless it runs already, wait until it is ready, and print the exports to use it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    state = directory / "state.json"
+    if not _is_running(directory):
+        state.unlink(missing_ok=True)
+        _start(directory)
+    deadline = time.monotonic() + _UP_SECONDS
+    while not state.exists():
+        if not _is_running(directory) or time.monotonic() > deadline:
+            raise LocalRunError(f"The local run did not start:\n{(directory / 'serve.log').read_text().strip()}")
+        time.sleep(0.05)
+    exports: dict[str, str] = json.loads(state.read_text())["exports"]
+    for name, value in exports.items():
+        print(f"export {name}={value}")  # noqa: T201
+    return 0
+
+
+def serve(directory: Path) -> int:
+    """Run in the foreground until SIGTERM; what `up` starts."""
+    with _lock(directory) as held:
+        if not held:
+            raise LocalRunError("The local run is up already.")
+        state = directory / "state.json"
+        with running(directory) as engine:
+            exports = {
+                **CREDENTIALS,
+                "AWS_ENDPOINT_URL": engine.url,
+                "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": engine.sagemaker_runtime_url,
+                "INPUT_BUCKET": engine.input_bucket,
+                "RESULTS_BUCKET": engine.results_bucket,
+                "REQUEST_QUEUE_URL": engine.request_queue_url,
+                "DEAD_LETTER_QUEUE_URL": engine.dead_letter_queue_url,
+            }
+            complete = state.with_suffix(".new")
+            complete.write_text(json.dumps({"pid": os.getpid(), "exports": exports}))
+            complete.rename(state)  # whoever sees it, sees all of it
+            try:
+                signal.pause()
+            finally:
+                state.unlink(missing_ok=True)
+    return 0
+
+
+def down(directory: Path) -> int:
+    """Stop the service and wait until it has gone."""
+    state = directory / "state.json"
+    if not _is_running(directory):
+        print("The local run is not up.")  # noqa: T201
+        return 0
+    deadline = time.monotonic() + _DOWN_SECONDS
+    while not state.exists() and _is_running(directory) and time.monotonic() < deadline:
+        time.sleep(0.05)  # it is still starting
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        os.kill(json.loads(state.read_text())["pid"], signal.SIGTERM)
+    while _is_running(directory):
+        if time.monotonic() > deadline:
+            raise LocalRunError("The local run does not stop; its processes are those of `local.leash`.")
+        time.sleep(0.05)
+    print("The local run is down.")  # noqa: T201
+    return 0
+
+
+def _start(directory: Path) -> None:
+    with (directory / "serve.log").open("wb") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "local", "serve"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=Path(__file__).parent.parent,
+        )
+    deadline = time.monotonic() + _DOWN_SECONDS
+    while not _is_running(directory) and time.monotonic() < deadline and not (directory / "serve.log").stat().st_size:
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def _lock(directory: Path) -> Iterator[bool]:
+    """Whether the lock that a running service holds was free, and is held now. The kernel frees it at any death."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+def _is_running(directory: Path) -> bool:
+    with _lock(directory) as free:
+        return not free
