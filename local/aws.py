@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 from botocore.config import Config
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ACCOUNT = "000000000000"
 # One of those for which AWS CLI v1 has no endpoint of its own for SQS, which would win over AWS_ENDPOINT_URL.
-REGION = "eu-central-2"
+REGION: Literal["eu-central-2"] = "eu-central-2"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
 
 

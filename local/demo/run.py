@@ -20,7 +20,7 @@ _WIDTH = 150  # where the output is not a terminal
 
 
 def run(directory: Path) -> int:
-    """Run the demo with its files in `directory`, and return the exit code: 0 when every outcome is the expected one."""
+    """Run the demo with its files in `directory`, and return the exit code: 0 when every outcome is as expected."""
     console = Console(highlight=False, width=None if Console().is_terminal else _WIDTH)
     results = directory / "results"
     began = time.monotonic()
@@ -74,7 +74,8 @@ def _sum_up(console: Console, ended: list[Ended], wrong: str, directory: Path) -
     where = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     console.print(
         f"{answered} answered, {len(ended) - answered} dead-lettered with their reason. The results, byte for byte as "
-        f"the models returned them, and an .err for each failure: {where}/results/. The dead-letter queue: {where}/dead-letters.json."
+        f"the models returned them, and an .err for each failure: {where}/results/. The dead-letter queue: "
+        f"{where}/dead-letters.json."
     )
     for line in unexpected:
         console.print(f"[red]Not expected:[/red] {line}")
