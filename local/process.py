@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import httpx
+import httpx2
 
 _STOP_SECONDS = 5.0
 _READY_SECONDS = 60.0
@@ -63,10 +63,10 @@ class Child:
         Raises `LocalRunError` with the end of its log when it has ended or takes too long.
         """
         deadline = time.monotonic() + _READY_SECONDS
-        with httpx.Client(trust_env=False, timeout=2) as client:
+        with httpx2.Client(trust_env=False, timeout=2) as client:
             while time.monotonic() < deadline and self._process.poll() is None:
-                with contextlib.suppress(httpx.HTTPError):
-                    if client.get(self._health).status_code == httpx.codes.OK:
+                with contextlib.suppress(httpx2.HTTPError):
+                    if client.get(self._health).status_code == httpx2.codes.OK:
                         return
                 time.sleep(0.02)
         tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])

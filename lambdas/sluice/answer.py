@@ -128,7 +128,7 @@ class Answerer:
                 raise oversize("BodyBase64" if message.body_base64 is not None else "Body", len(body), self._settings)
             return build(message, attempt.identity, body, self._settings)
         bucket, key = location_of(message, self._settings)
-        loaded = self._load(bucket, key)
+        loaded = self._load(bucket, key, "InputLocation")
         return build(
             message,
             attempt.identity,
@@ -139,7 +139,7 @@ class Answerer:
         )
 
     def _dropped(self, attempt: Attempt, dropped: DroppedObject) -> Request | None:
-        loaded = self._load(dropped.bucket, dropped.key)
+        loaded = self._load(dropped.bucket, dropped.key, "object")
         if not _is_version(dropped, loaded.version):
             return None
         message = message_for(dropped, loaded.metadata, self._settings)
@@ -165,11 +165,11 @@ class Answerer:
                 f"RequestTTLSeconds: {ttl} s had passed since the message was sent; it was not invoked",
             )
 
-    def _load(self, bucket: str, key: str) -> InputObject:
+    def _load(self, bucket: str, key: str, field: str) -> InputObject:
         try:
             return self._inputs.get(bucket, key, max_bytes=self._settings.max_body_bytes)
         except ObjectTooLarge as error:
-            raise oversize("InputLocation", error.size, self._settings) from None
+            raise oversize(field, error.size, self._settings) from None
 
     def _store(
         self,

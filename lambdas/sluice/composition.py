@@ -76,7 +76,7 @@ def compose(environment: Mapping[str, str]) -> Application:
         now=_now,
         rng=random.Random(),  # noqa: S311 - jitter, not a secret
     )
-    # Where in our code a line was logged says nothing, as all are logged in one place; of a traceback, its text will do.
+    # All lines are logged in one place, so where says nothing; and of a traceback, its text is enough.
     logger = Logger(location=None, serialize_stacktrace=False)
     return Application(
         dispatcher=Dispatcher(

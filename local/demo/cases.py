@@ -116,7 +116,7 @@ def cases(input_bucket: str) -> list[Case]:
             "an unknown endpoint", "unknown-endpoint", "EndpointName: is not one of", EndpointName="wein", Body="x"
         ),
         _refused("a bucket not on the list", "other-bucket", "bucket is not on", InputLocation="s3://other-bucket/x"),
-        _refused("CustomAttributes not ASCII", "not-ascii", "visible ASCII", Body="x", CustomAttributes="naïve"),
+        _refused("non-ASCII CustomAttributes", "not-ascii", "visible ASCII", Body="x", CustomAttributes="naïve"),
         _refused("broken base64", "bad-base64", "not valid base64", BodyBase64="@@@"),
         Case(
             "drop   a body over the limit",
@@ -131,26 +131,26 @@ def cases(input_bucket: str) -> list[Case]:
             says="does not exist",
         ),
         Case(
-            "send   a row too short (model says 400)",
+            "send   a row too short (400)",
             _message("model-400", EndpointName="wine", Body={"instances": [_ROW[:12]]}),
             error_code="ModelError",
             says="row 1 has 12 values; send 13",
         ),
         Case(
-            "send   a row that breaks the model (500)",
+            "send   a row that breaks the model",
             _message("model-500", EndpointName="wine", Body="nan," * 12 + "nan", ContentType="text/csv"),
             error_code="ModelError",
             says="Input X contains NaN",
         ),
         Case(
-            "send   to a model that takes over 60 s",
+            "send   to a model that hangs for 60 s",
             _message("model-time-out", EndpointName="wine", Body="x"),
             error_code="ModelTimeout",
             says="timed out",
             fault={"fault": "timeout"},
         ),
         Case(
-            "send   while access is denied, 3 receives",
+            "send   while access is denied",
             _message("denied", EndpointName="wine", Body="x"),
             error_code="AccessDeniedException",
             says="not authorized",

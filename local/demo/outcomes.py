@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import httpx
+import httpx2
 
 from local.demo.cases import Case, Dropped
 from local.engine import Engine
@@ -44,7 +44,7 @@ def start(engine: Engine, cases: Sequence[Case]) -> list[_Pending]:
         for case in cases
         if case.fault is not None and not isinstance(case.given, Dropped)
     ]
-    httpx.put(f"{engine.sagemaker_runtime_url}/_faults", json={"rules": rules}, trust_env=False).raise_for_status()
+    httpx2.put(f"{engine.sagemaker_runtime_url}/_faults", json={"rules": rules}, trust_env=False).raise_for_status()
     return [_Pending(case, _give(engine, case), time.monotonic()) for case in cases]
 
 

@@ -4,6 +4,7 @@ import textwrap
 import time
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -29,7 +30,7 @@ def run(directory: Path) -> int:
         local = running(directory, SETTINGS)
         engine = local.__enter__()
     try:
-        console.print(f"Deployed the stack of cdk.out to it in {time.monotonic() - began:.1f} s.")
+        console.print(f"Synthesized the stack and deployed it there in {time.monotonic() - began:.1f} s.")
         given = cases(engine.input_bucket)
         pending = start(engine, given)
         console.print(
@@ -52,11 +53,16 @@ def run(directory: Path) -> int:
 
 
 def _table(ended: list[Ended]) -> Table:
-    table = Table(header_style="bold", pad_edge=False, expand=False)
-    table.add_column("Input")
-    table.add_column("Outcome")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        header_style="bold",
+        caption="(in brackets: the request's own, where the model gave no answer)",
+        caption_justify="right",
+    )
+    table.add_column("Input", no_wrap=True)
+    table.add_column("Outcome", no_wrap=True)
     table.add_column("Prediction, or reason", overflow="fold")
-    table.add_column("Trace ID, as the model gave it back", no_wrap=True)
+    table.add_column("Trace ID, back from the model", no_wrap=True)
     table.add_column("Time", justify="right")
     for one in ended:
         outcome = "[green]answered[/green]" if one.answer else "[yellow]dead-lettered[/yellow]"

@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--faults", type=Path, metavar="FILE", help="a fault plan, as JSON")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
     config = Config(
         endpoints=dict(given.endpoint),
         account=given.account,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
+import httpx2
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -39,7 +39,7 @@ class Config:
 class Endpoint:
     """The runtime of one account and region."""
 
-    def __init__(self, config: Config, client: httpx.AsyncClient) -> None:
+    def __init__(self, config: Config, client: httpx2.AsyncClient) -> None:
         self._config = config
         self._plan = config.plan
         self._calls: deque[dict[str, Any]] = deque(maxlen=_KEPT_CALLS)
@@ -140,8 +140,8 @@ async def _health(_request: Request) -> Response:
 def create_app(config: Config) -> Starlette:
     """The ASGI application."""
     # Straight to the containers, whatever proxy the environment names.
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-    client = httpx.AsyncClient(trust_env=False, limits=limits)
+    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
+    client = httpx2.AsyncClient(trust_env=False, limits=limits)
     endpoint = Endpoint(config, client)
 
     @contextlib.asynccontextmanager

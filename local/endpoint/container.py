@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-import httpx
+import httpx2
 from starlette.responses import Response
 
 from local.endpoint.api import REQUEST_HEADERS, RESPONSE_HEADERS, ServiceFault, request_id
@@ -15,7 +15,7 @@ class Container:
     """A container at `url`, behind the endpoint `endpoint_name`. `timeout` is in seconds."""
 
     def __init__(
-        self, client: httpx.AsyncClient, endpoint_name: str, url: str, *, account: str, region: str, timeout: float
+        self, client: httpx2.AsyncClient, endpoint_name: str, url: str, *, account: str, region: str, timeout: float
     ) -> None:
         self._client = client
         self._url = f"{url}/invocations"
@@ -36,9 +36,9 @@ class Container:
         headers = {REQUEST_HEADERS[name]: value for name, value in parameters.items()}
         try:
             answer = await self._client.post(self._url, content=body, headers=headers, timeout=self._timeout)
-        except httpx.TimeoutException:
+        except httpx2.TimeoutException:
             raise self._model_error(0, "", f"{TIMED_OUT} {self._console}") from None
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise ServiceFault(
                 "ServiceUnavailable", f"The container can't be reached: {type(error).__name__}"
             ) from None
