@@ -1,0 +1,97 @@
+"""The local run, started once for all tests: the synthesized stack on a local AWS, the models behind the endpoint."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from local.engine import Engine, running
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+SETTINGS = {"max_receive_count": 3, "retry_base_seconds": 1, "retry_cap_seconds": 1}
+_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Result:
+    body: bytes
+    metadata: Mapping[str, str]
+    content_type: str
+
+
+class Pipeline:
+    """The deployed pipeline, as its users see it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.s3 = engine.clients.s3
+        self.sqs = engine.clients.sqs
+
+    def drop(self, key: str, body: bytes, **how: Any) -> None:
+        self.s3.put_object(Bucket=self.engine.input_bucket, Key=key, Body=body, **how)
+
+    def send(self, body: object, **how: Any) -> str:
+        """Send a message and return its ID."""
+        text = body if isinstance(body, str) else json.dumps(body)
+        return self.sqs.send_message(QueueUrl=self.engine.request_queue_url, MessageBody=text, **how)["MessageId"]
+
+    def stored(self) -> set[str]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.engine.results_bucket)
+        return {item["Key"] for page in pages for item in page.get("Contents", [])}
+
+    def wait(self, key: str, until: Callable[[Result], bool] = lambda result: True) -> Result:
+        """The object at `key` of the results bucket, as soon as it is there and `until` holds of it."""
+        deadline = time.monotonic() + _SECONDS
+        while time.monotonic() < deadline:
+            if key in self.stored():
+                got = self.s3.get_object(Bucket=self.engine.results_bucket, Key=key)
+                result = Result(got["Body"].read(), got["Metadata"], got["ContentType"])
+                if until(result):
+                    return result
+            time.sleep(0.05)
+        raise AssertionError(f"{key} did not come; there are {sorted(self.stored())}")
+
+    def dead_letter(self, body: str) -> dict[str, str]:
+        """The attributes of the dead-letter message with `body`, which is taken off the queue."""
+        deadline = time.monotonic() + _SECONDS
+        while time.monotonic() < deadline:
+            for message in self.sqs.receive_message(
+                QueueUrl=self.engine.dead_letter_queue_url,
+                MaxNumberOfMessages=10,
+                MessageAttributeNames=["All"],
+                VisibilityTimeout=0,
+            ).get("Messages", []):
+                if message["Body"] == body:
+                    self.sqs.delete_message(
+                        QueueUrl=self.engine.dead_letter_queue_url, ReceiptHandle=message["ReceiptHandle"]
+                    )
+                    return {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+            time.sleep(0.05)
+        raise AssertionError(f"no dead letter with the body {body[:100]}")
+
+    def faults(self, *rules: dict[str, Any]) -> None:
+        url = f"{self.engine.sagemaker_runtime_url}/_faults"
+        httpx2.put(url, json={"rules": rules}, trust_env=False).raise_for_status()
+
+    def calls(self, inference_id: str) -> list[dict[str, Any]]:
+        listed = httpx2.get(f"{self.engine.sagemaker_runtime_url}/_calls", trust_env=False).json()["Calls"]
+        return [call for call in listed if call.get("InferenceId") == inference_id]
+
+
+@pytest.fixture(scope="session")
+def _engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with running(tmp_path_factory.mktemp("local"), SETTINGS) as engine:
+        yield engine
+
+
+@pytest.fixture
+def pipeline(_engine: Engine) -> Iterator[Pipeline]:
+    pipeline = Pipeline(_engine)
+    yield pipeline
+    pipeline.faults()

@@ -1,0 +1,157 @@
+"""The deployed pipeline on the local AWS: the synthesized template, the real handler, real models."""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from typing import Any
+
+import pytest
+
+from local.aws import CREDENTIALS
+from tests.e2e.conftest import EXAMPLES, Pipeline
+
+ROW = [13.28, 1.64, 2.84, 15.5, 110.0, 2.6, 2.68, 0.34, 1.36, 4.6, 1.09, 2.78, 880.0]
+WINE = {"EndpointName": "wine", "Body": {"instances": [ROW]}}
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other test uses."""
+    return uuid.uuid4().hex
+
+
+def test_a_dropped_file_is_answered_byte_for_byte_with_its_trace_id(pipeline: Pipeline, name: str) -> None:
+    picture = (EXAMPLES / "digits/7.png").read_bytes()
+    pipeline.drop(f"invoke/digits/{name} ü.png", picture)
+    result = pipeline.wait(f"invoke/digits/{name} ü.png.out")
+    direct = pipeline.engine.clients.sagemaker_runtime.invoke_endpoint(
+        EndpointName="digits", Body=picture, ContentType="image/png"
+    )
+    assert result.body == direct["Body"].read() == b'{"predictions": [{"label": 7}]}'
+    assert result.content_type == "application/json"
+    trace_id = result.metadata["trace-id"]
+    assert result.metadata["custom-attributes"] == f"Trace ID: {trace_id}"
+    (call,) = pipeline.calls(trace_id)
+    assert call["CustomAttributes"] == trace_id
+
+
+def test_metadata_of_a_dropped_file_sets_parameters(pipeline: Pipeline, name: str) -> None:
+    rows = (EXAMPLES / "wine/three.csv").read_bytes()
+    metadata = {"accept": "text/csv", "custom-attributes": "tenant=blue", "trace-id": name, "endpoint-name": "wine"}
+    pipeline.drop(f"invoke/{name}.csv", rows, Metadata=metadata)
+    result = pipeline.wait(f"invoke/{name}.csv.out")
+    assert result.content_type.startswith("text/csv")
+    assert result.body.startswith(b"class_2,")
+    assert result.metadata["custom-attributes"] == "Trace ID: tenant=blue"
+    assert result.metadata["trace-id"] == name
+
+
+def test_a_message_is_answered_once_however_often_it_is_sent(pipeline: Pipeline, name: str) -> None:
+    for _ in range(3):
+        pipeline.send({**WINE, "InferenceId": name})
+    result = pipeline.wait(f"messages/{name}.out")
+    assert json.loads(result.body)["predictions"][0]["label"] == "class_0"
+    pipeline.send({**WINE, "InferenceId": name})
+    pipeline.send({**WINE, "InferenceId": f"{name}-after"})
+    pipeline.wait(f"messages/{name}-after.out")
+    assert pipeline.wait(f"messages/{name}.out") == result
+
+
+def test_a_new_upload_replaces_the_result(pipeline: Pipeline, name: str) -> None:
+    for digit in ("3", "5", "5", "8"):
+        pipeline.drop(f"invoke/digits/{name}.png", (EXAMPLES / f"digits/{digit}.png").read_bytes())
+    pipeline.wait(f"invoke/digits/{name}.png.out", lambda result: b'"label": 8' in result.body)
+
+
+def test_throttled_then_answered(pipeline: Pipeline, name: str) -> None:
+    pipeline.faults({"fault": "ThrottlingException", "inference_id": name, "times": 1})
+    pipeline.send({**WINE, "InferenceId": name})
+    pipeline.wait(f"messages/{name}.out")
+    assert [call["Status"] for call in pipeline.calls(name)] == [400, 200]
+
+
+BROKEN: list[tuple[str, str, dict[str, str]]] = [
+    ('{"EndpointName": ', "message body: is not JSON", {"ErrorCode": "InvalidMessage"}),
+    ('{"Body": "x", "Unknown": "NAME"}', "Unknown: is not a parameter", {"ErrorCode": "InvalidMessage"}),
+    ('{"Body": "NAME", "BodyBase64": "eA=="}', "exactly one of the three", {"ErrorCode": "InvalidMessage"}),
+    ('{"Body": "NAME", "EndpointName": "wein"}', "EndpointName: is not one of", {"ErrorCode": "InvalidMessage"}),
+    ('{"InputLocation": "s3://elsewhere/NAME"}', "bucket is not on", {"ErrorCode": "InvalidMessage"}),
+    ('{"Body": "NAME", "CustomAttributes": "é"}', "visible ASCII", {"ErrorCode": "InvalidMessage"}),
+    ('{"BodyBase64": "NAME!"}', "not valid base64", {"ErrorCode": "InvalidMessage"}),
+    ('{"InputLocation": "s3://INPUT/NAME"}', "does not exist", {"ErrorCode": "NoSuchKey"}),
+    (
+        '{"Body": "1,2,NAME", "EndpointName": "wine"}',
+        "Received client error (400)",
+        {"ErrorCode": "ModelError", "OriginalStatusCode": "400", "EndpointName": "wine"},
+    ),
+    (
+        '{"Body": "nan,nan,nan,nan,nan,nan,nan,nan,nan,nan,nan,nan,nan", "TargetVariant": "NAME"}',
+        "Received server error (500)",
+        {"ErrorCode": "ModelError", "OriginalStatusCode": "500"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("body", "says", "reason"), BROKEN)
+def test_a_broken_message_is_explained_and_the_good_one_beside_it_succeeds(
+    pipeline: Pipeline, name: str, body: str, says: str, reason: dict[str, str]
+) -> None:
+    body = body.replace("NAME", name).replace("INPUT", pipeline.engine.input_bucket)
+    message_id = pipeline.send(body)
+    pipeline.send({**WINE, "InferenceId": name})
+    attributes = pipeline.dead_letter(body)
+    assert says in attributes["ErrorMessage"]
+    assert attributes.items() >= {"TraceId": message_id, "InferenceId": message_id, "Attempts": "1", **reason}.items()
+    document = json.loads(pipeline.wait(f"messages/{message_id}.err").body)
+    assert document["ErrorMessage"] == attributes["ErrorMessage"]
+    pipeline.wait(f"messages/{name}.out")
+
+
+def test_a_body_over_the_limit(pipeline: Pipeline, name: str) -> None:
+    pipeline.drop(f"invoke/wine/{name}.csv", b"0," * 3_200_000)
+    document = json.loads(pipeline.wait(f"invoke/wine/{name}.csv.err").body)
+    assert document["ErrorMessage"] == "object: 6400000 bytes are over the deployment's max_body_bytes, 6291456"
+
+
+def test_the_last_receive_is_dead_lettered_and_a_redrive_mends_it(pipeline: Pipeline, name: str) -> None:
+    pipeline.faults({"fault": "AccessDeniedException", "body_contains": name})
+    body = json.dumps({"EndpointName": "wine", "Body": {"instances": [ROW], "note": name}})
+    message_id = pipeline.send(body)
+    attributes = pipeline.dead_letter(body)
+    assert attributes["ErrorCode"] == "AccessDeniedException"
+    assert attributes["Attempts"] == "3"
+    assert f"messages/{message_id}.err" in pipeline.stored()
+
+    pipeline.faults()
+    kept: Any = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+    pipeline.send(body, MessageAttributes=kept)
+    result = pipeline.wait(f"messages/{message_id}.out")
+    assert result.metadata["trace-id"] == message_id
+    gone = f"messages/{message_id}.err"
+    pipeline.send({**WINE, "InferenceId": f"{name}-after"})
+    pipeline.wait(f"messages/{name}-after.out")
+    assert gone not in pipeline.stored()
+
+
+def aws(pipeline: Pipeline, *arguments: str) -> str:
+    """The plain AWS CLI, with the exports that `make up` prints."""
+    return subprocess.run(
+        [sys.executable, "-m", "awscli", *arguments],
+        env={"PATH": os.environ["PATH"], "AWS_ENDPOINT_URL": pipeline.engine.url, **CREDENTIALS},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_the_plain_aws_cli(pipeline: Pipeline, name: str) -> None:
+    key = f"invoke/digits/{name}.png"
+    aws(pipeline, "s3", "cp", str(EXAMPLES / "digits/2.png"), f"s3://{pipeline.engine.input_bucket}/{key}")
+    message = json.dumps({**WINE, "InferenceId": name})
+    aws(pipeline, "sqs", "send-message", "--queue-url", pipeline.engine.request_queue_url, "--message-body", message)
+    assert b'"label": 2' in pipeline.wait(f"{key}.out").body
+    pipeline.wait(f"messages/{name}.out")
+    shown = aws(pipeline, "s3", "cp", f"s3://{pipeline.engine.results_bucket}/messages/{name}.out", "-")
+    assert json.loads(shown)["predictions"][0]["label"] == "class_0"

@@ -1,0 +1,194 @@
+"""The template: what is deployed, and what it may do."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Resources = dict[str, list[dict[str, Any]]]
+
+
+def only(resources: Resources, kind: str) -> dict[str, Any]:
+    (resource,) = resources[kind]
+    properties: dict[str, Any] = resource["Properties"]
+    return properties
+
+
+def text(value: object) -> str:
+    return json.dumps(value)
+
+
+def test_one_function_and_nothing_hidden(resources: Resources) -> None:
+    assert {kind: len(found) for kind, found in resources.items()} == {
+        "AWS::S3::Bucket": 2,
+        "AWS::S3::BucketPolicy": 2,
+        "AWS::SQS::Queue": 2,
+        "AWS::SQS::QueuePolicy": 2,
+        "AWS::Logs::LogGroup": 1,
+        "AWS::IAM::Role": 1,
+        "AWS::IAM::Policy": 1,
+        "AWS::Lambda::LayerVersion": 1,
+        "AWS::Lambda::Function": 1,
+        "AWS::Lambda::EventSourceMapping": 1,
+        "AWS::CDK::Metadata": 1,
+    } or "AWS::CDK::Metadata" not in resources
+
+
+def test_outputs(assembly: Path) -> None:
+    outputs = json.loads((assembly / "Sluice.template.json").read_text())["Outputs"]
+    assert {"InputBucketName", "ResultsBucketName", "RequestQueueUrl", "DeadLetterQueueUrl"} <= set(outputs)
+
+
+def test_buckets_are_private_versioned_encrypted_and_kept(resources: Resources) -> None:
+    for bucket in resources["AWS::S3::Bucket"]:
+        properties = bucket["Properties"]
+        assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+        assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+        assert "SSEAlgorithm" in text(properties["BucketEncryption"])
+        assert bucket["DeletionPolicy"] == "Retain"
+        assert "BucketName" not in properties, "two deployments must not collide"
+
+
+def test_only_tls_reaches_buckets_and_queues(resources: Resources) -> None:
+    for policy in resources["AWS::S3::BucketPolicy"] + resources["AWS::SQS::QueuePolicy"]:
+        statements = policy["Properties"]["PolicyDocument"]["Statement"]
+        assert any(
+            one["Effect"] == "Deny" and one.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
+            for one in statements
+        )
+
+
+def test_s3_tells_the_request_queue_of_invoke(resources: Resources) -> None:
+    ((bucket, notification),) = [
+        (bucket, bucket["Properties"]["NotificationConfiguration"])
+        for bucket in resources["AWS::S3::Bucket"]
+        if "NotificationConfiguration" in bucket["Properties"]
+    ]
+    (to_queue,) = notification["QueueConfigurations"]
+    assert to_queue["Event"] == "s3:ObjectCreated:*"
+    assert to_queue["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": "invoke/"}]
+    assert "RequestQueue" in text(to_queue["Queue"])
+    assert any("RequestQueuePolicy" in name for name in bucket["DependsOn"]), "S3 checks the policy at once"
+
+
+def test_s3_of_this_account_alone_may_send(resources: Resources) -> None:
+    allowed = [
+        statement
+        for policy in resources["AWS::SQS::QueuePolicy"]
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+    ]
+    (statement,) = allowed
+    assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
+    assert statement["Action"] == "sqs:SendMessage"
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_queues(resources: Resources) -> None:
+    queues = [queue["Properties"] for queue in resources["AWS::SQS::Queue"]]
+    (request,) = [queue for queue in queues if "RedrivePolicy" in queue]
+    (dead_letter,) = [queue for queue in queues if "RedrivePolicy" not in queue]
+    assert request["RedrivePolicy"]["maxReceiveCount"] == 20
+    assert "DeadLetterQueue" in text(request["RedrivePolicy"]["deadLetterTargetArn"])
+    assert request["VisibilityTimeout"] == 540
+    assert request["MaximumMessageSize"] == 1024 * 1024 - 8 * 1024, "room for the reason in a dead-letter message"
+    assert dead_letter["MessageRetentionPeriod"] == 14 * 86_400 > request["MessageRetentionPeriod"]
+    assert all(queue["SqsManagedSseEnabled"] for queue in queues)
+
+
+def test_function(resources: Resources) -> None:
+    function = only(resources, "AWS::Lambda::Function")
+    assert function["Runtime"] == "python3.13"
+    assert function["Architectures"] == ["arm64"]
+    assert function["Handler"] == "invoke.handler"
+    assert function["Timeout"] == 90
+    assert function["TracingConfig"] == {"Mode": "Active"}
+    assert "LogGroup" in function["LoggingConfig"]
+    variables = function["Environment"]["Variables"]
+    assert variables["SLUICE_ENDPOINT_NAMES"] == "Wine-EU,digits"
+    assert variables["SLUICE_DEFAULT_ENDPOINT_NAME"] == "Wine-EU"
+    assert variables["SLUICE_INPUT_LOCATION_BUCKETS"] == "lake"
+    assert variables["SLUICE_CUSTOM_ATTRIBUTES_TEMPLATE"] == "{custom_attributes},trace_id={trace_id}"
+    assert variables["SLUICE_THREADS"] == "10"
+    assert only(resources, "AWS::Logs::LogGroup")["RetentionInDays"] == 30
+
+
+def test_the_environment_is_what_the_function_reads(resources: Resources) -> None:
+    from sluice.settings import Settings
+
+    variables = only(resources, "AWS::Lambda::Function")["Environment"]["Variables"]
+    read = {f"SLUICE_{name.upper()}" for name in Settings.model_fields}
+    assert read == {name for name in variables if name.startswith("SLUICE_")}
+    Settings.from_environment({name: value if isinstance(value, str) else "token" for name, value in variables.items()})
+
+
+def test_event_source_mapping(resources: Resources) -> None:
+    mapping = only(resources, "AWS::Lambda::EventSourceMapping")
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BatchSize"] == 10
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 5}
+
+
+def test_least_privilege(resources: Resources) -> None:
+    role = only(resources, "AWS::IAM::Role")
+    assert "ManagedPolicyArns" not in role
+    assert "Policies" not in role
+    statements = {one["Sid"]: one for one in only(resources, "AWS::IAM::Policy")["PolicyDocument"]["Statement"]}
+    actions = {
+        sid: {one["Action"]} if isinstance(one["Action"], str) else set(one["Action"])
+        for sid, one in statements.items()
+    }
+    assert actions == {
+        "InvokeEndpoints": {"sagemaker:InvokeEndpoint"},
+        "ReadInputs": {"s3:GetObject"},
+        "StoreResults": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
+        "TellMissingFromForbidden": {"s3:ListBucket"},
+        "TakeRequests": {
+            "sqs:ReceiveMessage",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:ChangeMessageVisibility",
+        },
+        "SendDeadLetters": {"sqs:SendMessage"},
+        "WriteLogs": {"logs:CreateLogStream", "logs:PutLogEvents"},
+        "WriteTraces": {"xray:PutTraceSegments", "xray:PutTelemetryRecords"},
+    }
+    everything = {sid for sid, one in statements.items() if one["Resource"] == "*"}
+    assert everything == {"WriteTraces"}, "X-Ray knows no resources; all else is narrowed"
+    endpoints = text(statements["InvokeEndpoints"]["Resource"])
+    assert ":endpoint/wine-eu" in endpoints, "SageMaker's ARNs are in lower case"
+    assert ":endpoint/digits" in endpoints
+    assert "*" not in endpoints
+    assert ":s3:::lake/*" in text(statements["ReadInputs"]["Resource"])
+    assert "ResultsBucket" not in text(statements["ReadInputs"]["Resource"])
+    assert "InputBucket" not in text(statements["StoreResults"]["Resource"])
+
+
+def test_cfn_lint_finds_nothing(assembly: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cfnlint", str(assembly / "Sluice.template.json")],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == ""
+    assert done.returncode == 0
+
+
+def test_stray_bytecode_is_not_deployed(assembly: Path) -> None:
+    manifest = json.loads((assembly / "Sluice.assets.json").read_text())
+    folders = [assembly / asset["source"]["path"] for asset in manifest["files"].values()]
+    (code,) = [folder for folder in folders if (folder / "invoke.py").exists()]
+    assert (code / "sluice" / "process.py").exists()
+    assert not list(code.glob("**/__pycache__"))
+    assert not (code / "requirements.txt").exists()
+
+
+@pytest.mark.parametrize("tool", ["node"])
+def test_what_jsii_runs_on_is_there(tool: str) -> None:
+    assert shutil.which(tool), "make setup brings it"
