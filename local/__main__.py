@@ -1,12 +1,14 @@
 """`python -m local demo|up|serve|down`: what `make demo`, `make up` and `make down` call."""
 
+import os
 import signal
 import sys
 from pathlib import Path
 
 from local.process import LocalRunError
 
-DIRECTORY = Path(__file__).parent.parent / ".local"
+# Where logs, state and results lie. A second local run of one checkout needs another place.
+DIRECTORY = Path(os.environ.get("SLUICE_LOCAL_DIRECTORY", Path(__file__).parent.parent / ".local"))
 
 
 def main() -> int:
