@@ -44,8 +44,8 @@ deploy: $(SETUP) ## deploy to the AWS account of your credentials
 demo: $(SETUP) ## run everything on this machine, on real input, and show every outcome
 	@$(BIN)/python -m local demo
 
-up: $(SETUP) ## start the local run and print the exports to use it
-	@$(BIN)/python -m local up
+up: $(SETUP) ## start the local run and print the exports; CONTAINERS="name=url" puts your own behind it
+	@$(BIN)/python -m local up $(CONTAINERS)
 
 down: $(SETUP) ## stop the local run
 	@$(BIN)/python -m local down

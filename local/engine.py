@@ -95,7 +95,9 @@ def running(
         clients = Clients(url, endpoint_url)
         with ThreadPoolExecutor(1) as executor:
             assembly = executor.submit(
-                synthesize, {"endpoint_names": list(urls), **(settings or {})}, directory / "cdk.out"
+                synthesize,
+                {"endpoint_names": list(urls), "default_endpoint_name": None, **(settings or {})},
+                directory / "cdk.out",
             )
             for one in children:
                 one.wait_ready()

@@ -1,5 +1,6 @@
 """Child processes of the local run: each in a process group of its own, on a leash, with a log file."""
 
+import argparse
 import contextlib
 import os
 import signal
@@ -18,6 +19,14 @@ _READY_SECONDS = 60.0
 
 class LocalRunError(Exception):
     """The local run can't start or go on; the text says what to do."""
+
+
+def container(text: str) -> tuple[str, str]:
+    """An endpoint's name and its container's URL, from `NAME=URL` on a command line."""
+    name, separator, url = text.partition("=")
+    if not (name and separator and url.startswith("http")):
+        raise argparse.ArgumentTypeError("must be NAME=URL, such as my-model=http://127.0.0.1:8080")
+    return name, url.rstrip("/")
 
 
 def free_port() -> int:

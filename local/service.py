@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from local.aws import CREDENTIALS
@@ -19,13 +19,16 @@ _UP_SECONDS = 180.0
 _DOWN_SECONDS = 30.0
 
 
-def up(directory: Path) -> int:
-    """Start the service unless it runs already, wait until it is ready, and print the exports to use it."""
+def up(directory: Path, containers: Mapping[str, str]) -> int:
+    """Start the service unless it runs already, wait until it is ready, and print the exports to use it.
+
+    `containers` maps endpoint names to the URLs of containers; where it is empty, the sample models are started.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     state = directory / "state.json"
     if not _is_running(directory):
         state.unlink(missing_ok=True)
-        _start(directory)
+        _start(directory, containers)
     deadline = time.monotonic() + _UP_SECONDS
     while not state.exists():
         if not _is_running(directory) or time.monotonic() > deadline:
@@ -37,13 +40,13 @@ def up(directory: Path) -> int:
     return 0
 
 
-def serve(directory: Path) -> int:
+def serve(directory: Path, containers: Mapping[str, str]) -> int:
     """Run in the foreground until SIGTERM; what `up` starts."""
     with _lock(directory) as held:
         if not held:
             raise LocalRunError("The local run is up already.")
         state = directory / "state.json"
-        with running(directory) as engine:
+        with running(directory, containers=containers) as engine:
             exports = {
                 **CREDENTIALS,
                 "AWS_ENDPOINT_URL": engine.url,
@@ -82,10 +85,10 @@ def down(directory: Path) -> int:
     return 0
 
 
-def _start(directory: Path) -> None:
+def _start(directory: Path, containers: Mapping[str, str]) -> None:
     with (directory / "serve.log").open("wb") as log:
-        subprocess.Popen(
-            [sys.executable, "-m", "local", "serve"],
+        subprocess.Popen(  # noqa: S603 - this very program
+            [sys.executable, "-m", "local", "serve", *(f"{name}={url}" for name, url in containers.items())],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -3,6 +3,7 @@
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -14,8 +15,16 @@ from local.demo.cases import cases
 from local.demo.outcomes import Ended, check_dead_letters, follow, start
 from local.engine import running
 
-# A failure that a retry can help comes back within seconds, and is given up at the third receive.
-SETTINGS = {"max_receive_count": 3, "retry_base_seconds": 1, "retry_cap_seconds": 1}
+SETTINGS: dict[str, Any] = {
+    # A failure that a retry can help comes back within seconds, and is given up at the third receive.
+    "max_receive_count": 3,
+    "retry_base_seconds": 1,
+    "retry_cap_seconds": 1,
+    # What the cases count on, whatever cdk.json says by now.
+    "max_body_bytes": 6_291_456,
+    "custom_attributes_template": None,
+    "input_location_buckets": [],
+}
 _REASON = 110  # characters of a reason that the table shows; the .err has it all
 _WIDTH = 150  # where the output is not a terminal
 
@@ -61,8 +70,8 @@ def _table(ended: list[Ended]) -> Table:
     )
     table.add_column("Input", no_wrap=True)
     table.add_column("Outcome", no_wrap=True)
-    table.add_column("Prediction, or reason", overflow="fold")
-    table.add_column("Trace ID, back from the model", no_wrap=True)
+    table.add_column("Prediction, or reason", overflow="fold", min_width=34)
+    table.add_column("Trace ID, back from the model", overflow="fold")
     table.add_column("Time", justify="right")
     for one in ended:
         outcome = "[green]answered[/green]" if one.answer else "[yellow]dead-lettered[/yellow]"

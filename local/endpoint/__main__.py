@@ -9,20 +9,14 @@ import uvicorn
 from local.endpoint.api import MAX_BODY_BYTES
 from local.endpoint.app import Config, create_app
 from local.endpoint.faults import Plan
-
-
-def _endpoint(text: str) -> tuple[str, str]:
-    name, separator, url = text.partition("=")
-    if not (name and separator and url.startswith("http")):
-        raise argparse.ArgumentTypeError("must be NAME=URL, such as wine=http://127.0.0.1:8081")
-    return name, url.rstrip("/")
+from local.process import container
 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="python -m local.endpoint", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--endpoint", type=_endpoint, action="append", required=True, metavar="NAME=URL")
+    parser.add_argument("--endpoint", type=container, action="append", required=True, metavar="NAME=URL")
     parser.add_argument("--account", default="000000000000")
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--max-body-bytes", type=int, default=MAX_BODY_BYTES)
