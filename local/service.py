@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TextIO
 
 from local.aws import CREDENTIALS
 from local.engine import running
@@ -42,7 +43,7 @@ def up(directory: Path, containers: Mapping[str, str]) -> int:
 
 def serve(directory: Path, containers: Mapping[str, str]) -> int:
     """Run in the foreground until SIGTERM; what `up` starts."""
-    with _lock(directory) as held:
+    with _lock(directory, patience=1.0) as held:  # others hold it for an instant when they look whether we run
         if not held:
             raise LocalRunError("The local run is up already.")
         state = directory / "state.json"
@@ -87,7 +88,7 @@ def down(directory: Path) -> int:
 
 def _start(directory: Path, containers: Mapping[str, str]) -> None:
     with (directory / "serve.log").open("wb") as log:
-        subprocess.Popen(  # noqa: S603 - this very program
+        service = subprocess.Popen(  # noqa: S603 - this very program
             [sys.executable, "-m", "local", "serve", *(f"{name}={url}" for name, url in containers.items())],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -95,22 +96,30 @@ def _start(directory: Path, containers: Mapping[str, str]) -> None:
             start_new_session=True,
             cwd=Path(__file__).parent.parent,
         )
-    deadline = time.monotonic() + _DOWN_SECONDS
-    while not _is_running(directory) and time.monotonic() < deadline and not (directory / "serve.log").stat().st_size:
+    while not _is_running(directory) and service.poll() is None:
         time.sleep(0.02)
 
 
 @contextlib.contextmanager
-def _lock(directory: Path) -> Iterator[bool]:
-    """Whether the lock that a running service holds was free, and is held now. The kernel frees it at any death."""
+def _lock(directory: Path, *, patience: float = 0) -> Iterator[bool]:
+    """Whether the lock that a running service holds was free within `patience` seconds, and is held now.
+
+    The kernel frees it at any death of its holder.
+    """
     directory.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + patience
     with (directory / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        while not (held := _try(file)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        yield held
+
+
+def _try(file: TextIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _is_running(directory: Path) -> bool:

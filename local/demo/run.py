@@ -1,5 +1,6 @@
 """The demo from start to end, as a person sees it."""
 
+import contextlib
 import textwrap
 import time
 from pathlib import Path
@@ -26,7 +27,7 @@ SETTINGS: dict[str, Any] = {
     "input_location_buckets": [],
 }
 _REASON = 110  # characters of a reason that the table shows; the .err has it all
-_WIDTH = 150  # where the output is not a terminal
+_WIDTH = 160  # where the output is not a terminal
 
 
 def run(directory: Path) -> int:
@@ -35,10 +36,9 @@ def run(directory: Path) -> int:
     results = directory / "results"
     began = time.monotonic()
     console.print("[bold]Sluice[/bold], on this machine: a local AWS, and two scikit-learn models behind an endpoint.")
-    with console.status("Synthesizing the CDK stack, training the models, starting the local AWS…"):
-        local = running(directory, SETTINGS)
-        engine = local.__enter__()
-    try:
+    with contextlib.ExitStack() as stack:
+        with console.status("Synthesizing the CDK stack, training the models, starting the local AWS…"):
+            engine = stack.enter_context(running(directory, SETTINGS))
         console.print(f"Synthesized the stack and deployed it there in {time.monotonic() - began:.1f} s.")
         given = cases(engine.input_bucket)
         pending = start(engine, given)
@@ -54,8 +54,6 @@ def run(directory: Path) -> int:
                 ended.append(one)
                 progress.advance(task)
         wrong = check_dead_letters(engine, ended, directory)
-    finally:
-        local.__exit__(None, None, None)
     ended.sort(key=lambda one: given.index(one.case))
     console.print(_table(ended))
     return _sum_up(console, ended, wrong, directory)

@@ -1,0 +1,52 @@
+"""The README says what is so: its settings, its messages, its make targets."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from infrastructure.settings import Settings
+from sluice.message import PARAMETERS, validate
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the first table after a heading."""
+    section = README.partition(f"\n## {heading}")[2].partition("\n## ")[0]
+    table = [line for line in section.splitlines() if line.startswith("| ")][2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def test_every_setting_with_its_default() -> None:
+    documented = {cells[0].strip("`"): cells[1] for cells in rows("Settings")}
+    assert set(documented) == set(Settings.model_fields)
+    for name, field in Settings.model_fields.items():
+        if not field.is_required() and name != "default_endpoint_name":
+            default = field.default if isinstance(field.default, str) else json.dumps(field.default)
+            assert documented[name] == default, name
+
+
+def test_every_parameter() -> None:
+    documented = {name for cells in rows("Send a message") for name in re.findall(r"`(\w+)`", cells[0])}
+    assert documented == set(PARAMETERS)
+
+
+def test_the_messages_are_valid() -> None:
+    (python,) = re.findall(r"request = (\{.*?\n\})", README, re.DOTALL)
+    validate(ast.literal_eval(python))
+    (shell,) = re.findall(r"--message-body '(.*)'", README)
+    validate(json.loads(shell.replace("'$INPUT_BUCKET'", "bucket")))
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"make (?:-s )?([a-z]+)", README)) - {"it"}))
+def test_every_make_target_is_there(target: str) -> None:
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_the_paths_it_names_are_there() -> None:
+    for path in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / path).exists(), path
