@@ -5,8 +5,7 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from typing import Any
 
 import boto3
@@ -15,6 +14,7 @@ from moto import mock_aws
 
 import invoke
 from tests.support.lambda_events import context, sqs_record
+from tests.support.runtime import Answer, Runtime, error
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -34,48 +34,6 @@ ENVIRONMENT = {
     "POWERTOOLS_SERVICE_NAME": "Sluice",
     "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
 }
-
-
-@dataclass
-class Answer:
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b"answered"
-
-
-class Runtime(ThreadingHTTPServer):
-    """Answers InvokeEndpoint with `answers[body]`, else with 200; keeps the requests."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.answers: dict[bytes, Answer] = {}
-        self.requests: list[tuple[str, dict[str, str], bytes]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Runtime
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
-        answer = self.server.answers.get(body, Answer())
-        self.send_response(answer.status)
-        for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(answer.body)
-
-    def log_message(self, *args: Any) -> None:
-        pass
-
-
-def error(status: int, code: str, **fields: Any) -> Answer:
-    return Answer(status, {"x-amzn-errortype": code, "Content-Type": "application/json"}, json.dumps(fields).encode())
 
 
 @dataclass

@@ -8,7 +8,8 @@ import pytest
 from sluice.failures import Operation
 from sluice.outcome import Status
 from sluice.ports import Inference
-from tests.support.fakes import Call, World, event_bridge_event, service_error
+from tests.support.events import event_bridge_event
+from tests.support.fakes import Call, World, service_error
 
 
 @pytest.fixture

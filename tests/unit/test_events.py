@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sluice.events import DroppedObject, Ignorable, SentMessage, read
 from sluice.failures import Failure, FailureClass
-from tests.support.fakes import event_bridge_event, s3_event, sns_envelope
+from tests.support.events import event_bridge_event, s3_event, sns_envelope
 
 MESSAGE = {"Body": "1,2,3"}
 TEST_EVENT = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-11-24T12:00:00.000Z", "Bucket": "input"}

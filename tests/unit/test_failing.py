@@ -1,0 +1,255 @@
+"""What becomes of a delivery that fails: where the message goes, and that nothing is lost on the way."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sluice.failures import Failure, FailureClass, Operation, ServiceError
+from sluice.outcome import Status
+from sluice.ports import Inference
+from tests.support.fakes import SETTINGS, World, delivery, service_error
+
+ID = "11111111-1111-4111-8111-111111111111"
+MODEL_400 = ServiceError(
+    Operation.INVOKE,
+    "ModelError",
+    "Received client error (400)",
+    status=424,
+    original_status_code=400,
+    original_message="13 features expected",
+    log_stream_arn="arn:aws:logs:x",
+)
+ERRORS = {
+    FailureClass.MODEL: MODEL_400,
+    FailureClass.INVALID: service_error(Operation.INVOKE, "ValidationError"),
+    FailureClass.CAPACITY: service_error(Operation.INVOKE, "ThrottlingException"),
+    FailureClass.CONFIGURATION: service_error(Operation.INVOKE, "AccessDeniedException"),
+    FailureClass.TRANSIENT: service_error(Operation.INVOKE, "InternalFailure"),
+}
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def fails_with(error: Exception) -> Any:
+    return lambda call: error
+
+
+# --- failure: where the message goes -------------------------------------------------------------------------------
+
+BROKEN: list[tuple[Any, str, str]] = [
+    ("{not json", "message body: is not JSON", ID),
+    ({"Body": "x", "Unknown": 1, "InferenceId": "i"}, "Unknown: is not a parameter", "i"),
+    ({"Body": "x", "BodyBase64": "QQ==", "InferenceId": "i"}, "exactly one of the three", "i"),
+    ({"Body": "x", "EndpointName": "nope", "InferenceId": "i"}, "EndpointName: is not one of this deployment's", "i"),
+    ({"InputLocation": "s3://secret/x", "InferenceId": "i"}, "InputLocation: the bucket is not on", "i"),
+    ({"InputLocation": "s3://lake/gone", "InferenceId": "i"}, "The specified key does not exist", "i"),
+    ({"InputLocation": "s3://lake/large", "InferenceId": "i"}, "InputLocation: 1001 bytes are over", "i"),
+    ({"Body": "x" * 1001, "InferenceId": "i"}, "Body: 1001 bytes are over the deployment's max_body_bytes, 1000", "i"),
+    ({"BodyBase64": "QUFB" * 334, "InferenceId": "i"}, "BodyBase64: 1002 bytes are over", "i"),
+    ({"Body": "x", "CustomAttributes": "é", "InferenceId": "i"}, "CustomAttributes: must be visible ASCII", "i"),
+    ({"BodyBase64": "%", "InferenceId": "i"}, "BodyBase64: is not valid base64", "i"),
+]
+
+
+@pytest.mark.parametrize(("body", "says", "name"), BROKEN)
+def test_a_broken_message_goes_to_the_dead_letter_queue_at_once(world: World, body: Any, says: str, name: str) -> None:
+    world.inputs.drop("large", b"x" * 1001, bucket="lake")
+    outcome = world.deliver(body)
+    assert outcome.status is Status.DEAD_LETTERED
+    assert outcome.acknowledged
+    assert not world.endpoint.calls
+    sent, reason = world.dead_letter()
+    assert sent == delivery(body).body, "the original message, verbatim"
+    assert says in reason["ErrorMessage"]
+    assert reason["TraceId"] == reason["InferenceId"] == name
+    assert world.err(f"messages/{name}")["ErrorMessage"] == reason["ErrorMessage"]
+
+
+def test_what_the_model_said_stands_in_the_reason(world: World) -> None:
+    world.endpoint.answer = fails_with(MODEL_400)
+    world.deliver({"Body": "x", "TraceId": "t"}, attributes={"tenant": "blue"})
+    _, reason = world.dead_letter()
+    assert reason == {
+        "ErrorCode": "ModelError",
+        "ErrorMessage": "Received client error (400)",
+        "OriginalStatusCode": "400",
+        "OriginalMessage": "13 features expected",
+        "LogStreamArn": "arn:aws:logs:x",
+        "EndpointName": "wine",
+        "TraceId": "t",
+        "InferenceId": ID,
+        "Attempts": "1",
+        "FailedAt": "2026-11-24T12:00:00.000Z",
+    }
+    err = world.err(f"messages/{ID}")
+    assert err["MessageAttributes"] == {"tenant": "blue"}
+    assert err["FailureClass"] == "model"
+
+
+@pytest.mark.parametrize("failure_class", [FailureClass.MODEL, FailureClass.INVALID])
+def test_what_no_retry_can_help_is_not_retried(world: World, failure_class: FailureClass) -> None:
+    world.endpoint.answer = fails_with(ERRORS[failure_class])
+    assert world.deliver({"Body": "x"}).status is Status.DEAD_LETTERED
+    assert not world.queue.delays
+
+
+@pytest.mark.parametrize("failure_class", [FailureClass.CAPACITY, FailureClass.CONFIGURATION, FailureClass.TRANSIENT])
+def test_what_a_retry_can_help_comes_back_later(world: World, failure_class: FailureClass) -> None:
+    world.endpoint.answer = fails_with(ERRORS[failure_class])
+    outcome = world.deliver({"Body": "x"}, receive_count=2)
+    assert outcome.status is Status.RETRY
+    assert not outcome.acknowledged
+    ((receipt, seconds),) = world.queue.delays
+    assert receipt == f"receipt of {ID}"
+    assert 1 <= seconds <= 10
+    assert outcome.retry_after_seconds == seconds
+    assert not world.queue.sent
+    assert not world.results.objects
+
+
+@pytest.mark.parametrize("failure_class", [FailureClass.CAPACITY, FailureClass.CONFIGURATION, FailureClass.TRANSIENT])
+def test_the_last_receive_goes_to_the_dead_letter_queue_with_its_reason(
+    world: World, failure_class: FailureClass
+) -> None:
+    world.endpoint.answer = fails_with(ERRORS[failure_class])
+    outcome = world.deliver({"Body": "x"}, receive_count=SETTINGS.max_receive_count)
+    assert outcome.status is Status.DEAD_LETTERED
+    _, reason = world.dead_letter()
+    assert reason["ErrorCode"] == ERRORS[failure_class].code
+    assert reason["Attempts"] == "3"
+    assert world.err(f"messages/{ID}")["FailureClass"] == failure_class
+
+
+def test_the_unforeseen_is_retried_and_kept_for_the_log(world: World) -> None:
+    bug = ZeroDivisionError("a bug")
+    world.endpoint.answer = fails_with(bug)
+    outcome = world.deliver({"Body": "x"})
+    assert outcome.status is Status.RETRY
+    assert outcome.error is bug
+
+
+def test_an_expired_request_is_not_invoked(world: World) -> None:
+    raw = {"Body": "x", "RequestTTLSeconds": 60}
+    outcome = world.deliver(raw, age=timedelta(seconds=61))
+    assert outcome.status is Status.DEAD_LETTERED
+    assert not world.endpoint.calls
+    assert world.dead_letter()[1]["ErrorCode"] == "Expired"
+    assert world.err(f"messages/{ID}")["FailureClass"] == "expired"
+
+
+def test_a_request_within_its_ttl_is_invoked(world: World) -> None:
+    raw = {"Body": "x", "RequestTTLSeconds": 60}
+    assert world.deliver(raw, age=timedelta(seconds=60)).status is Status.SUCCEEDED
+
+
+def test_a_dropped_object_that_fails_has_its_own_err_and_trace(world: World) -> None:
+    world.endpoint.answer = fails_with(MODEL_400)
+    event = world.inputs.drop("invoke/a.csv", metadata={"trace-id": "t"})
+    world.deliver(event)
+    _, reason = world.dead_letter()
+    assert reason["TraceId"] == "t"
+    assert world.err("invoke/a.csv")["Source"] == "s3://input/invoke/a.csv"
+
+
+def test_metadata_that_breaks_a_rule_is_named(world: World) -> None:
+    outcome = world.deliver(world.inputs.drop("invoke/a", metadata={"request-ttl-seconds": "soon"}))
+    assert outcome.failure is not None
+    assert outcome.failure.message.startswith("RequestTTLSeconds: ")
+
+
+def test_a_bucket_that_is_not_listed_is_not_read(world: World) -> None:
+    event = world.inputs.drop("invoke/a", bucket="elsewhere")
+    outcome = world.deliver(event)
+    assert outcome.status is Status.DEAD_LETTERED
+    assert not world.endpoint.calls
+    assert f"messages/{ID}.err" in world.results.objects
+
+
+# --- nothing is acknowledged before its outcome is stored ----------------------------------------------------------
+
+
+def _refuse(*operations: str) -> Any:
+    def fail(operation: str, key: str) -> None:
+        if operation in operations:
+            raise service_error(Operation.STORE_RESULT, "SlowDown", status=503)
+
+    return fail
+
+
+@pytest.mark.parametrize("operations", [["put"], ["head", "put"]])
+def test_a_result_that_cannot_be_stored_is_retried(world: World, operations: list[str]) -> None:
+    world.results.fail = _refuse(*operations)
+    assert world.deliver({"Body": "x", "InferenceId": "i"}).status is Status.RETRY
+
+
+def test_an_err_that_cannot_be_stored_is_retried(world: World) -> None:
+    world.results.fail = _refuse("put_error")
+    assert world.deliver("{not json").status is Status.RETRY
+    assert not world.queue.sent
+
+
+def test_at_the_last_receive_the_dead_letter_queue_gets_the_reason_even_without_an_err(world: World) -> None:
+    world.results.fail = _refuse("put_error")
+    assert world.deliver("{not json", receive_count=3).status is Status.DEAD_LETTERED
+    assert "is not JSON" in world.dead_letter()[1]["ErrorMessage"]
+
+
+@pytest.mark.parametrize("receive_count", [1, 3])
+def test_a_dead_letter_that_cannot_be_sent_makes_an_item_failure(world: World, receive_count: int) -> None:
+    world.queue.fail_send = service_error(Operation.DEAD_LETTER, "InternalError", status=500)
+    assert world.deliver("{not json", receive_count=receive_count).status is Status.RETRY
+
+
+def test_a_visibility_that_cannot_be_changed_is_no_reason_to_lose_the_message(world: World) -> None:
+    world.endpoint.answer = fails_with(ERRORS[FailureClass.CAPACITY])
+    world.queue.fail_delay = service_error(Operation.DELAY, "InternalError", status=500)
+    outcome = world.deliver({"Body": "x"})
+    assert outcome.status is Status.RETRY
+    assert outcome.retry_after_seconds is None
+
+
+def test_a_delivery_given_back_unspent(world: World) -> None:
+    failure = Failure(FailureClass.TRANSIENT, "NotBegun", "no time")
+    body = {"Body": "x", "InferenceId": "i"}
+    (outcome,) = world.processor.give_back(delivery(body), failure)
+    assert outcome.status is Status.RETRY
+    (outcome,) = world.processor.give_back(delivery(body, receive_count=3), failure)
+    assert outcome.status is Status.DEAD_LETTERED
+    assert world.dead_letter()[1]["ErrorCode"] == "NotBegun"
+    assert not world.endpoint.calls
+
+
+# --- a notification with several records ---------------------------------------------------------------------------
+
+
+def _both(world: World) -> dict[str, Any]:
+    return {
+        "Records": [
+            *world.inputs.drop("invoke/good.csv", b"good")["Records"],
+            *world.inputs.drop("invoke/bad.csv", b"bad")["Records"],
+        ]
+    }
+
+
+def test_a_notification_with_a_good_and_a_bad_record(world: World) -> None:
+    world.endpoint.answer = lambda call: MODEL_400 if call.body == b"bad" else Inference(b"ok")
+    outcomes = world.processor.process(delivery(_both(world)))
+    assert [outcome.status for outcome in outcomes] == [Status.SUCCEEDED, Status.DEAD_LETTERED]
+    assert set(world.results.objects) == {"invoke/good.csv.out", "invoke/bad.csv.err"}
+    world.dead_letter()
+
+
+def test_when_one_record_needs_a_retry_the_message_does(world: World) -> None:
+    throttled = ERRORS[FailureClass.CAPACITY]
+    world.endpoint.answer = lambda call: throttled if call.body == b"bad" else Inference(b"ok")
+    event = _both(world)
+    first = world.processor.process(delivery(event))
+    assert [outcome.status for outcome in first] == [Status.SUCCEEDED, Status.RETRY]
+    world.endpoint.answer = lambda call: Inference(b"ok")
+    again = world.processor.process(delivery(event, receive_count=2))
+    assert [outcome.status for outcome in again] == [Status.DUPLICATE, Status.SUCCEEDED]
+    assert [call.body for call in world.endpoint.calls] == [b"good", b"bad", b"bad"]
