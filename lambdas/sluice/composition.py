@@ -82,6 +82,7 @@ def compose(environment: Mapping[str, str]) -> Application:
         dispatcher=Dispatcher(
             processor,
             ThreadPoolExecutor(settings.threads, thread_name_prefix="request"),
+            threads=settings.threads,
             call_ms=(settings.read_timeout_seconds + _CONNECT_TIMEOUT_SECONDS) * 1000,
         ),
         logger=logger,

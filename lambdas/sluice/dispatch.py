@@ -1,41 +1,99 @@
-"""A batch of deliveries, several at a time, and none begun that can't end in time."""
+"""A batch of deliveries: several at a time, fair between endpoints, and no call begun that can't end in time."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, as_completed
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass, field
 
 from sluice.delivery import Delivery
 from sluice.failures import Failure, FailureClass
+from sluice.limit import Limit
 from sluice.outcome import Outcome
-from sluice.process import Processor
+from sluice.process import Opened, Processor
 
 # What storing an outcome may take after the model's answer: S3 and SQS calls with a retry, in milliseconds.
 SETTLE_MS = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Dispatcher:
-    """Runs a batch over `executor`. `call_ms` is the longest that one InvokeEndpoint call may take."""
-
-    processor: Processor
-    executor: Executor
-    call_ms: float
-
-    def run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> Iterator[list[Outcome]]:
-        """The outcomes of each delivery, as they end. `remaining_ms` is Lambda's own clock, in milliseconds."""
-
-        def one(delivery: Delivery) -> list[Outcome]:
-            if remaining_ms() < self.call_ms + SETTLE_MS:
-                return self.processor.give_back(delivery, _NOT_BEGUN)
-            return self.processor.process(delivery)
-
-        futures = [self.executor.submit(one, delivery) for delivery in deliveries]
-        for future in as_completed(futures):
-            yield future.result()
-
 
 _NOT_BEGUN = Failure(
     FailureClass.TRANSIENT,
     "NotBegun",
     "less time was left to the function than one call may take; lower batch_size or raise function_timeout_seconds",
 )
+_HELD_BACK = Failure(
+    FailureClass.CAPACITY,
+    "HeldBack",
+    "the endpoint refused the calls before this one, so it was not called; its own errors are in the log",
+)
+
+
+@dataclass(slots=True)
+class _Lane:
+    """The deliveries for one endpoint that wait, and how many are under way."""
+
+    limit: Limit
+    waiting: deque[Opened] = field(default_factory=deque)
+    under_way: int = 0
+
+
+class Dispatcher:
+    """Runs batches over `executor`, `threads` at a time. `call_ms` is the longest that one call may take.
+
+    What it learns of an endpoint it keeps from batch to batch.
+    """
+
+    def __init__(self, processor: Processor, executor: Executor, *, threads: int, call_ms: float) -> None:
+        self._processor = processor
+        self._executor = executor
+        self._threads = threads
+        self._needed_ms = call_ms + SETTLE_MS
+        self._limits: dict[str | None, Limit] = {}
+
+    def run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> Iterator[list[Outcome]]:
+        """The outcomes of each delivery, as they end. `remaining_ms` is Lambda's own clock, in milliseconds."""
+        lanes = self._lanes(deliveries)
+        under_way: dict[Future[list[Outcome]], _Lane | None] = {}
+        while under_way or any(lane.waiting for lane in lanes):
+            for lane, opened in self._startable(lanes, self._threads - len(under_way)):
+                if remaining_ms() < self._needed_ms:
+                    under_way[self._executor.submit(self._processor.give_back, opened, _NOT_BEGUN)] = None
+                else:
+                    lane.under_way += 1
+                    under_way[self._executor.submit(self._processor.process, opened)] = lane
+            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                outcomes = future.result()
+                ended_lane = under_way.pop(future)
+                if ended_lane is not None:
+                    ended_lane.under_way -= 1
+                    if ended_lane.limit.learn(outcomes):
+                        under_way.update(dict.fromkeys(self._hold_back(ended_lane)))
+                yield outcomes
+
+    def _lanes(self, deliveries: Sequence[Delivery]) -> list[_Lane]:
+        lanes: dict[str | None, _Lane] = {}
+        # Those that have come back most often go first: it is they that probe an endpoint in trouble.
+        for delivery in sorted(deliveries, key=lambda one: -one.receive_count):
+            opened = self._processor.open(delivery)
+            limit = self._limits.setdefault(opened.endpoint_name, Limit(self._threads))
+            lanes.setdefault(opened.endpoint_name, _Lane(limit)).waiting.append(opened)
+        return list(lanes.values())
+
+    def _startable(self, lanes: list[_Lane], free: int) -> Iterator[tuple[_Lane, Opened]]:
+        """Up to `free` deliveries to start now, from the lanes in turn: no endpoint takes the others' share."""
+        busy = [lane for lane in lanes if lane.waiting or lane.under_way]
+        share = max(1, self._threads // max(1, len(busy)))
+        while free > 0:
+            ready = [lane for lane in busy if lane.waiting and lane.under_way < min(share, lane.limit.calls)]
+            if not ready:
+                return
+            for lane in ready[:free]:
+                free -= 1
+                yield lane, lane.waiting.popleft()
+
+    def _hold_back(self, lane: _Lane) -> Iterator[Future[list[Outcome]]]:
+        """Return what waits for an endpoint that only refuses. Who is here for the last time still gets its call."""
+        waiting, lane.waiting = lane.waiting, deque()
+        for opened in waiting:
+            if self._processor.is_last_receive(opened.delivery):
+                lane.waiting.append(opened)
+            else:
+                yield self._executor.submit(self._processor.give_back, opened, _HELD_BACK)

@@ -38,7 +38,8 @@ class Identity:
 
     `name` is the result's key without `.out` or `.err`. `key` is equal for two deliveries of the same request and for
     no others. `repeatable` says that a sender can make a second message with the same `key`; where it is false, only
-    SQS can deliver it twice. `inference_id` is the caller's, if there is one.
+    SQS can deliver it twice. `inference_id` is the caller's, if there is one. `endpoint_name` is the one asked for, as
+    far as it can be told before the message is validated.
     """
 
     name: str
@@ -87,7 +88,14 @@ def of_object(dropped: DroppedObject, settings: Settings, delivery: Delivery) ->
         key=key,
         trace_id=_valid("trace_id", delivery.string_attributes.get("TraceId")) or key,
         repeatable=True,
+        endpoint_name=folder_endpoint(dropped, settings),
     )
+
+
+def folder_endpoint(dropped: DroppedObject, settings: Settings) -> str | None:
+    """The endpoint that the first folder under `invoke/` names, if it is one of the deployment's."""
+    folder = dropped.key.removeprefix(INVOKE_PREFIX).partition("/")[0]
+    return folder if folder in settings.endpoint_names else None
 
 
 def name_of(key: str) -> str:

@@ -2,14 +2,14 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sluice import identity as identities
 from sluice.answer import Answerer, Attempt
 from sluice.backoff import delay_seconds
 from sluice.delivery import Delivery
-from sluice.events import Arrival, DroppedObject, Ignorable, SentMessage, read
+from sluice.events import DroppedObject, Ignorable, SentMessage, read
 from sluice.failures import Failure, ServiceError, classify
 from sluice.outcome import Outcome, Status
 from sluice.ports import DeadLetters, RequestQueue, Results
@@ -40,6 +40,20 @@ def _failed(attempt: Attempt, error: Exception) -> _Failed:
     return _Failed(attempt, classify(error), None if foreseen else error)
 
 
+@dataclass(slots=True)
+class Opened:
+    """A delivery that has been read: its attempts, and what of it had an end at once.
+
+    `endpoint_name` is the endpoint that it will call, as far as can be told now; None when it will call none.
+    """
+
+    delivery: Delivery
+    endpoint_name: str | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    ended: list[Outcome] = field(default_factory=list)
+    failed: list[_Failed] = field(default_factory=list)
+
+
 class Processor:
     """Processes deliveries. It never raises: an outcome says whether the message may be deleted."""
 
@@ -62,51 +76,60 @@ class Processor:
         self._now = now
         self._rng = rng
 
-    def process(self, delivery: Delivery) -> list[Outcome]:
-        """The outcomes of the delivery's requests: one, but for an S3 event with several records.
-
-        The message may be deleted when every outcome is acknowledged.
-        """
+    def open(self, delivery: Delivery) -> Opened:
+        """Read a delivery: one attempt, but for an S3 event with several records. Calls nothing."""
+        opened = Opened(delivery)
+        unread = Attempt(delivery, SentMessage({}), identities.of_delivery(delivery))
         try:
             arrivals = read(delivery.body)
         except Exception as error:  # noqa: BLE001 - whatever it is, the message must not be lost
-            return self._settle(delivery, [_failed(self._unread(delivery), error)])
-        ended: list[Outcome] = []
-        failed: list[_Failed] = []
+            opened.failed.append(_failed(unread, error))
+            return opened
         for arrival in arrivals:
-            end = self._try(arrival, delivery)
-            if isinstance(end, Outcome):
-                ended.append(end)
-            else:
-                failed.append(end)
-        return ended + self._settle(delivery, failed)
+            try:
+                if isinstance(arrival, Ignorable):
+                    opened.ended.append(Outcome(delivery.message_id, Status.IGNORED, detail=arrival.reason))
+                else:
+                    opened.attempts.append(self._attempt(arrival, delivery))
+            except Exception as error:  # noqa: BLE001 - as above
+                opened.failed.append(_failed(unread, error))
+        if opened.attempts:
+            opened.endpoint_name = opened.attempts[0].endpoint_name or self._settings.default_endpoint_name
+        return opened
 
-    def give_back(self, delivery: Delivery, failure: Failure) -> list[Outcome]:
-        """Return a delivery that no call was begun for, because of `failure`; on the last receive, dead-letter it."""
-        return self._settle(delivery, [_failed(self._unread(delivery), failure)])
+    def process(self, opened: Opened) -> list[Outcome]:
+        """Answer the delivery's requests, and return an outcome for each.
 
-    def _unread(self, delivery: Delivery) -> Attempt:
-        return Attempt(delivery, SentMessage({}), identities.of_delivery(delivery))
+        The message may be deleted when every outcome is acknowledged.
+        """
+        ended, failed = list(opened.ended), list(opened.failed)
+        for attempt in opened.attempts:
+            try:
+                ended.append(self._answerer.answer(attempt))
+            except Exception as error:  # noqa: BLE001 - the table decides over every error, the unforeseen too
+                failed.append(_failed(attempt, error))
+        return ended + self._settle(opened.delivery, failed)
 
-    def _try(self, arrival: Arrival, delivery: Delivery) -> Outcome | _Failed:
-        if isinstance(arrival, Ignorable):
-            return Outcome(delivery.message_id, Status.IGNORED, detail=arrival.reason)
-        attempt = self._unread(delivery)
-        try:
-            attempt.request = arrival
-            attempt.identity = (
-                identities.of_object(arrival, self._settings, delivery)
-                if isinstance(arrival, DroppedObject)
-                else identities.of_message(arrival, delivery)
-            )
-            attempt.endpoint_name = attempt.identity.endpoint_name
-            return self._answerer.answer(attempt)
-        except Exception as error:  # noqa: BLE001 - the table decides over every error, the unforeseen too
-            return _failed(attempt, error)
+    def give_back(self, opened: Opened, failure: Failure) -> list[Outcome]:
+        """End a delivery for which no call is made, because of `failure`: back to the queue, or dead-lettered."""
+        failed = [*opened.failed, *(_failed(attempt, failure) for attempt in opened.attempts)]
+        return [*opened.ended, *self._settle(opened.delivery, failed)]
+
+    def is_last_receive(self, delivery: Delivery) -> bool:
+        """Whether SQS would move the message to the dead-letter queue rather than deliver it again."""
+        return delivery.receive_count >= self._settings.max_receive_count
+
+    def _attempt(self, arrival: SentMessage | DroppedObject, delivery: Delivery) -> Attempt:
+        identity = (
+            identities.of_object(arrival, self._settings, delivery)
+            if isinstance(arrival, DroppedObject)
+            else identities.of_message(arrival, delivery)
+        )
+        return Attempt(delivery, arrival, identity, identity.endpoint_name)
 
     def _settle(self, delivery: Delivery, failed: Sequence[_Failed]) -> list[Outcome]:
         """Send failures back to the request queue, or to the dead-letter queue: the whole message to one of the two."""
-        last_receive = delivery.receive_count >= self._settings.max_receive_count
+        last_receive = self.is_last_receive(delivery)
         if any(one.failure.failure_class.retryable for one in failed) and not last_receive:
             return self._retry(delivery, failed)
         remaining: list[_Failed] = []

@@ -7,7 +7,7 @@ from typing import Any
 
 from sluice.events import DroppedObject
 from sluice.failures import Failure, invalid
-from sluice.identity import INVOKE_PREFIX, Identity
+from sluice.identity import Identity, folder_endpoint
 from sluice.message import PARAMETERS, Message, validate
 from sluice.settings import Settings
 
@@ -74,9 +74,8 @@ def message_for(dropped: DroppedObject, metadata: Mapping[str, str], settings: S
     }
     if "RequestTTLSeconds" in raw and raw["RequestTTLSeconds"].isdecimal():
         raw["RequestTTLSeconds"] = int(raw["RequestTTLSeconds"])
-    folder = dropped.key.removeprefix(INVOKE_PREFIX).partition("/")[0]
-    if folder in settings.endpoint_names:
-        raw.setdefault("EndpointName", folder)
+    if (named := folder_endpoint(dropped, settings)) is not None:
+        raw.setdefault("EndpointName", named)
     # The location is the event's, so its own rules for a message's InputLocation don't apply.
     return validate({**raw, "InputLocation": f"s3://{dropped.bucket}/object"})
 

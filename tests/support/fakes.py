@@ -205,8 +205,12 @@ class World:
 
     def deliver(self, body: object, **how: Any) -> Outcome:
         """Deliver a message that holds one request, and return its outcome."""
-        (outcome,) = self.processor.process(delivery(body, **how))
+        (outcome,) = self.process(delivery(body, **how))
         return outcome
+
+    def process(self, one: Delivery) -> list[Outcome]:
+        """Deliver `one`, and return its outcomes."""
+        return self.processor.process(self.processor.open(one))
 
     def err(self, name: str) -> dict[str, Any]:
         """The `.err` document called `name`."""

@@ -1,52 +1,217 @@
-"""A batch: concurrent, complete, and nothing begun that can't end in time."""
+"""A batch: concurrent, complete, fair, gentle with an endpoint in trouble, and nothing begun that can't end in time."""
 
+import itertools
 import random
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.backoff import delay_seconds
+from sluice.delivery import Delivery
 from sluice.dispatch import SETTLE_MS, Dispatcher
-from sluice.outcome import Status
+from sluice.failures import Failure, FailureClass, Operation
+from sluice.limit import Limit
+from sluice.outcome import Outcome, Status
 from sluice.ports import Inference
-from tests.support.fakes import Call, World, delivery
+from tests.support.fakes import Call, World, delivery, service_error
 
 CALL_MS = 75_000
+THROTTLED = service_error(Operation.INVOKE, "ThrottlingException")
+DENIED = service_error(Operation.INVOKE, "AccessDeniedException")
+BROKEN = service_error(Operation.INVOKE, "InternalFailure")
+
+_NUMBERS = itertools.count()
 
 
-def run(world: World, count: int, *, threads: int = 4, remaining_ms: float = 90_000) -> dict[str, Status]:
-    with ThreadPoolExecutor(threads) as executor:
-        dispatcher = Dispatcher(world.processor, executor, CALL_MS)
-        deliveries = [delivery({"Body": str(n)}, message_id=f"m{n}") for n in range(count)]
-        return {
-            o.message_id: o.status for outcomes in dispatcher.run(deliveries, lambda: remaining_ms) for o in outcomes
-        }
+def batch(count: int, endpoint_name: str = "wine", *, receive_count: int = 1) -> list[Delivery]:
+    return [
+        delivery(
+            {"EndpointName": endpoint_name, "Body": str(number)},
+            message_id=f"{endpoint_name}-{next(_NUMBERS)}",
+            receive_count=receive_count,
+        )
+        for number in range(count)
+    ]
 
 
-def test_every_delivery_has_an_outcome() -> None:
-    assert run(World(), 25) == {f"m{n}": Status.SUCCEEDED for n in range(25)}
+class Bench:
+    """A dispatcher of four threads, with a world behind it."""
+
+    def __init__(self, world: World, executor: ThreadPoolExecutor) -> None:
+        self.world = world
+        self._dispatcher = Dispatcher(world.processor, executor, threads=4, call_ms=CALL_MS)
+
+    def run(self, deliveries: Sequence[Delivery], remaining_ms: float = 90_000) -> dict[str, Outcome]:
+        ended = [one for outcomes in self._dispatcher.run(deliveries, lambda: remaining_ms) for one in outcomes]
+        by_message = {one.message_id: one for one in ended}
+        assert len(by_message) == len(ended) == len(deliveries), "one outcome for each delivery"
+        return by_message
+
+    def calls(self, endpoint_name: str = "wine") -> int:
+        return sum(call.endpoint_name == endpoint_name for call in self.world.endpoint.calls)
 
 
-def test_calls_run_side_by_side() -> None:
-    world = World()
-    all_there = threading.Barrier(4, timeout=10)
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    with ThreadPoolExecutor(4) as executor:
+        yield Bench(World(), executor)
+
+
+def statuses(outcomes: dict[str, Outcome]) -> set[Status]:
+    return {outcome.status for outcome in outcomes.values()}
+
+
+def test_every_delivery_has_an_outcome(bench: Bench) -> None:
+    assert statuses(bench.run(batch(25))) == {Status.SUCCEEDED}
+    assert bench.calls() == 25
+
+
+def four_at_once() -> Callable[[Call], Inference]:
+    """Answers that wait for one another in fours, and fail when a fifth is under way or a fourth does not come."""
+    all_there, slots = threading.Barrier(4, timeout=10), threading.Semaphore(4)
 
     def answer(call: Call) -> Inference:
-        all_there.wait()  # breaks, and fails the test, unless four calls are under way at once
+        assert slots.acquire(blocking=False)
+        all_there.wait()
+        slots.release()
         return Inference(b"ok")
 
-    world.endpoint.answer = answer
-    assert set(run(world, 4).values()) == {Status.SUCCEEDED}
+    return answer
 
 
-def test_no_call_begins_that_cannot_end_in_time() -> None:
-    world = World()
-    assert set(run(world, 5, remaining_ms=CALL_MS + SETTLE_MS - 1).values()) == {Status.RETRY}
-    assert not world.endpoint.calls
-    assert len(world.queue.delays) == 5
-    assert set(run(world, 5, remaining_ms=CALL_MS + SETTLE_MS).values()) == {Status.SUCCEEDED}
+def test_calls_run_side_by_side_up_to_the_limit(bench: Bench) -> None:
+    bench.world.endpoint.answer = four_at_once()
+    assert statuses(bench.run(batch(12))) == {Status.SUCCEEDED}
+
+
+def test_no_call_begins_that_cannot_end_in_time(bench: Bench) -> None:
+    assert statuses(bench.run(batch(9), CALL_MS + SETTLE_MS - 1)) == {Status.RETRY}
+    assert bench.calls() == 0
+    assert len(bench.world.queue.delays) == 9
+    assert statuses(bench.run(batch(9), CALL_MS + SETTLE_MS)) == {Status.SUCCEEDED}
+
+
+def test_what_calls_no_endpoint_needs_no_time(bench: Bench) -> None:
+    """It is given back all the same: a test event costs nothing to receive again, but a rule broken is told at once."""
+    outcomes = bench.run([delivery("{not json", message_id="broken")], 0)
+    assert statuses(outcomes) == {Status.DEAD_LETTERED}
+
+
+@pytest.mark.parametrize("error", [THROTTLED, DENIED])
+def test_an_endpoint_that_only_refuses_is_probed_not_hammered(bench: Bench, error: Exception) -> None:
+    bench.world.endpoint.answer = lambda call: error
+    first = bench.run(batch(50))
+    assert statuses(first) == {Status.RETRY}
+    assert bench.calls() <= 8, "the four under way, and those that brought it down to one at a time"
+    assert len(bench.world.queue.delays) == 50, "all go back with a delay"
+    assert {one.failure.code for one in first.values() if one.failure} == {error.code, "HeldBack"}  # type: ignore[attr-defined]
+
+    bench.world.endpoint.calls.clear()
+    bench.run(batch(50))
+    assert bench.calls() == 1, "the next batch probes with one call"
+
+
+def test_it_recovers_one_by_one(bench: Bench) -> None:
+    bench.world.endpoint.answer = lambda call: THROTTLED
+    bench.run(batch(50))
+    bench.world.endpoint.answer = lambda call: Inference(b"ok")
+    assert statuses(bench.run(batch(50))) == {Status.SUCCEEDED}
+    bench.world.endpoint.calls.clear()
+    bench.world.endpoint.answer = four_at_once()
+    assert statuses(bench.run(batch(12))) == {Status.SUCCEEDED}
+
+
+@pytest.mark.parametrize("error", [BROKEN, service_error(Operation.INVOKE, "ModelError", original_status_code=500)])
+def test_other_failures_do_not_hold_anything_back(bench: Bench, error: Exception) -> None:
+    bench.world.endpoint.answer = lambda call: error
+    bench.run(batch(20))
+    assert bench.calls() == 20
+
+
+def test_one_endpoint_in_trouble_does_not_hold_back_the_others(bench: Bench) -> None:
+    bench.world.endpoint.answer = lambda call: THROTTLED if call.endpoint_name == "wine" else Inference(b"ok")
+    outcomes = bench.run(batch(30) + batch(30, "digits"))
+    assert {one.status for name, one in outcomes.items() if name.startswith("digits")} == {Status.SUCCEEDED}
+    assert bench.calls("wine") <= 8
+
+
+def test_one_endpoint_that_hangs_does_not_take_the_others_threads(bench: Bench) -> None:
+    digits_done = threading.Event()
+
+    def answer(call: Call) -> Inference | Exception:
+        if call.endpoint_name == "wine":
+            assert digits_done.wait(10), "wine's calls end only after all of digits'"
+        elif bench.calls("digits") == 20:
+            digits_done.set()
+        return Inference(b"ok")
+
+    bench.world.endpoint.answer = answer
+    assert statuses(bench.run(batch(20) + batch(20, "digits"))) == {Status.SUCCEEDED}
+
+
+def test_the_default_endpoint_and_its_name_are_one(bench: Bench) -> None:
+    bench.world.endpoint.answer = lambda call: THROTTLED
+    bench.run([delivery({"Body": str(n)}, message_id=f"m{n}") for n in range(30)])
+    bench.world.endpoint.calls.clear()
+    bench.run(batch(10, "wine"))
+    assert bench.calls("wine") == 1
+
+
+def test_who_is_received_for_the_last_time_still_gets_its_call(bench: Bench) -> None:
+    bench.world.endpoint.answer = lambda call: THROTTLED
+    bench.run(batch(30))
+    bench.world.endpoint.calls.clear()
+    last = batch(3, receive_count=3)
+    outcomes = bench.run([*[delivery({"Body": str(n)}, message_id=f"m{n}") for n in range(10)], *last])
+    assert {outcomes[one.message_id].status for one in last} == {Status.DEAD_LETTERED}
+    assert {reason["ErrorCode"].value for _, reason in bench.world.queue.sent} == {"ThrottlingException"}
+    assert bench.calls() == 3
+
+
+def test_a_delivery_given_back_at_the_last_receive_is_dead_lettered_under_its_own_name(bench: Bench) -> None:
+    event = bench.world.inputs.drop("invoke/a.csv")
+    (outcome,) = bench.run([delivery(event, receive_count=3)], 0).values()
+    assert outcome.status is Status.DEAD_LETTERED
+    assert bench.world.err("invoke/a.csv")["ErrorCode"] == "NotBegun"
+
+
+def outcome(failure_class: FailureClass | None) -> list[Outcome]:
+    if failure_class is None:
+        return [Outcome("m", Status.SUCCEEDED, model_latency=timedelta(seconds=1))]
+    return [Outcome("m", Status.RETRY, failure=Failure(failure_class, "code", "message"))]
+
+
+@given(st.lists(st.sampled_from([None, *FailureClass])), st.integers(1, 50))
+def test_a_limit_stays_between_one_and_its_ceiling(ends: list[FailureClass | None], ceiling: int) -> None:
+    limit = Limit(ceiling)
+    for end in ends:
+        before = limit.calls
+        limit.learn(outcome(end))
+        assert 1 <= limit.calls <= ceiling
+        if end in {FailureClass.CAPACITY, FailureClass.CONFIGURATION}:
+            assert limit.calls <= max(1, (before + 1) / 2)
+        elif end is None:
+            assert before <= limit.calls <= before + 1
+        else:
+            assert limit.calls == before
+
+
+def test_a_limit_halves_and_grows_by_one_a_round() -> None:
+    limit = Limit(10)
+    assert not limit.learn(outcome(FailureClass.CAPACITY))
+    assert limit.calls == 5
+    for _ in range(6):
+        limit.learn(outcome(None))
+    assert limit.calls == 6
+    for _ in range(5):
+        limit.learn(outcome(FailureClass.CONFIGURATION))
+    assert limit.calls == 1
+    assert limit.learn(outcome(FailureClass.CAPACITY)), "one at a time was one too many"
 
 
 @given(st.integers(1, 2000), st.floats(0.1, 60), st.floats(1, 43200), st.randoms())

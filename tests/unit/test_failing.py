@@ -215,9 +215,9 @@ def test_a_visibility_that_cannot_be_changed_is_no_reason_to_lose_the_message(wo
 def test_a_delivery_given_back_unspent(world: World) -> None:
     failure = Failure(FailureClass.TRANSIENT, "NotBegun", "no time")
     body = {"Body": "x", "InferenceId": "i"}
-    (outcome,) = world.processor.give_back(delivery(body), failure)
+    (outcome,) = world.processor.give_back(world.processor.open(delivery(body)), failure)
     assert outcome.status is Status.RETRY
-    (outcome,) = world.processor.give_back(delivery(body, receive_count=3), failure)
+    (outcome,) = world.processor.give_back(world.processor.open(delivery(body, receive_count=3)), failure)
     assert outcome.status is Status.DEAD_LETTERED
     assert world.dead_letter()[1]["ErrorCode"] == "NotBegun"
     assert not world.endpoint.calls
@@ -237,7 +237,7 @@ def _both(world: World) -> dict[str, Any]:
 
 def test_a_notification_with_a_good_and_a_bad_record(world: World) -> None:
     world.endpoint.answer = lambda call: MODEL_400 if call.body == b"bad" else Inference(b"ok")
-    outcomes = world.processor.process(delivery(_both(world)))
+    outcomes = world.process(delivery(_both(world)))
     assert [outcome.status for outcome in outcomes] == [Status.SUCCEEDED, Status.DEAD_LETTERED]
     assert set(world.results.objects) == {"invoke/good.csv.out", "invoke/bad.csv.err"}
     world.dead_letter()
@@ -247,9 +247,9 @@ def test_when_one_record_needs_a_retry_the_message_does(world: World) -> None:
     throttled = ERRORS[FailureClass.CAPACITY]
     world.endpoint.answer = lambda call: throttled if call.body == b"bad" else Inference(b"ok")
     event = _both(world)
-    first = world.processor.process(delivery(event))
+    first = world.process(delivery(event))
     assert [outcome.status for outcome in first] == [Status.SUCCEEDED, Status.RETRY]
     world.endpoint.answer = lambda call: Inference(b"ok")
-    again = world.processor.process(delivery(event, receive_count=2))
+    again = world.process(delivery(event, receive_count=2))
     assert [outcome.status for outcome in again] == [Status.DUPLICATE, Status.SUCCEEDED]
     assert [call.body for call in world.endpoint.calls] == [b"good", b"bad", b"bad"]
