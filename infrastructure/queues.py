@@ -1,4 +1,4 @@
-"""The request queue and the dead-letter queue behind it."""
+"""The queues: requests, what crashed, and the dead letters."""
 
 from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
@@ -7,26 +7,28 @@ from constructs import Construct
 
 from infrastructure.settings import MAX_MESSAGE_BYTES, REASON_BYTES, Settings
 
+CRASHED_TIMEOUT_SECONDS = 60  # a few S3 and SQS calls for each message of a batch
+
 
 class Queues(Construct):
     """Encrypted queues that only TLS reaches; S3 of this account may send to the request queue."""
 
     def __init__(self, scope: Construct, construct_id: str, settings: Settings) -> None:
         super().__init__(scope, construct_id)
-        removal_policy = RemovalPolicy.RETAIN if settings.retain_data else RemovalPolicy.DESTROY
-        self.dead_letter_queue = sqs.Queue(
-            self,
-            "DeadLetterQueue",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
-            retention_period=Duration.days(settings.dead_letter_retention_days),
-            removal_policy=removal_policy,
+        self._settings = settings
+        self.dead_letter_queue = self._queue(
+            "DeadLetterQueue", retention_period=Duration.days(settings.dead_letter_retention_days)
         )
-        self.request_queue = sqs.Queue(
-            self,
+        # SQS moves a message without a word of why. So what it takes from the request queue, as no receive came to an
+        # outcome, goes by way of a function that gives it its reason.
+        self.crashed_queue = self._queue(
+            "CrashedQueue",
+            retention_period=Duration.days(settings.dead_letter_retention_days),
+            visibility_timeout=Duration.seconds(6 * CRASHED_TIMEOUT_SECONDS + settings.batching_window_seconds),
+            dead_letter_queue=self._dead_letter(self.dead_letter_queue),
+        )
+        self.request_queue = self._queue(
             "RequestQueue",
-            encryption=sqs.QueueEncryption.SQS_MANAGED,
-            enforce_ssl=True,
             visibility_timeout=Duration.seconds(settings.visibility_timeout),
             retention_period=Duration.days(settings.request_retention_days),
             receive_message_wait_time=Duration.seconds(20),
@@ -34,10 +36,7 @@ class Queues(Construct):
             # the sender at once.
             max_message_size_bytes=MAX_MESSAGE_BYTES - REASON_BYTES,
             # The function routes the last receive itself, with its reason. This is for what it can't: crashes.
-            dead_letter_queue=sqs.DeadLetterQueue(
-                queue=self.dead_letter_queue, max_receive_count=settings.max_receive_count
-            ),
-            removal_policy=removal_policy,
+            dead_letter_queue=self._dead_letter(self.crashed_queue),
         )
         # By account, not by bucket: the bucket needs this policy to be there first, so it can't wait for the bucket.
         self.request_queue.add_to_resource_policy(
@@ -48,4 +47,30 @@ class Queues(Construct):
                 resources=[self.request_queue.queue_arn],
                 conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
             )
+        )
+
+    def _dead_letter(self, queue: sqs.Queue) -> sqs.DeadLetterQueue:
+        return sqs.DeadLetterQueue(queue=queue, max_receive_count=self._settings.max_receive_count)
+
+    def _queue(
+        self,
+        construct_id: str,
+        *,
+        retention_period: Duration,
+        visibility_timeout: Duration | None = None,
+        receive_message_wait_time: Duration | None = None,
+        max_message_size_bytes: int | None = None,
+        dead_letter_queue: sqs.DeadLetterQueue | None = None,
+    ) -> sqs.Queue:
+        return sqs.Queue(
+            self,
+            construct_id,
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            retention_period=retention_period,
+            visibility_timeout=visibility_timeout,
+            receive_message_wait_time=receive_message_wait_time,
+            max_message_size_bytes=max_message_size_bytes,
+            dead_letter_queue=dead_letter_queue,
+            removal_policy=RemovalPolicy.RETAIN if self._settings.retain_data else RemovalPolicy.DESTROY,
         )

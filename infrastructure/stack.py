@@ -3,7 +3,7 @@
 from aws_cdk import App, CfnOutput, Stack
 
 from infrastructure.dependencies import Target
-from infrastructure.functions import InvokeFunction
+from infrastructure.functions import Functions
 from infrastructure.queues import Queues
 from infrastructure.settings import Settings
 from infrastructure.storage import Storage
@@ -21,14 +21,14 @@ class SluiceStack(Stack):
         storage = Storage(self, "Storage", settings)
         queues = Queues(self, "Queues", settings)
         storage.notify(queues.request_queue)
-        invoke = InvokeFunction(
-            self, "Invoke", settings=settings, storage=storage, queues=queues, dependencies=dependencies
+        functions = Functions(
+            self, "Functions", settings=settings, storage=storage, queues=queues, dependencies=dependencies
         )
         for name, value, description in (
             ("InputBucketName", storage.input_bucket.bucket_name, "Drop files here, under invoke/"),
             ("ResultsBucketName", storage.results_bucket.bucket_name, "Inferences (.out) and failures (.err)"),
             ("RequestQueueUrl", queues.request_queue.queue_url, "Send messages here"),
             ("DeadLetterQueueUrl", queues.dead_letter_queue.queue_url, "What failed, with its reason in attributes"),
-            ("InvokeFunctionName", invoke.function.function_name, "The function that calls the endpoints"),
+            ("InvokeFunctionName", functions.invoke.function.function_name, "The function that calls the endpoints"),
         ):
             CfnOutput(self, name, value=value, description=description)

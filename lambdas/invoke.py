@@ -4,8 +4,8 @@ import functools
 import os
 from typing import TYPE_CHECKING, Any
 
+from sluice.batch import deliveries_of, partial_response
 from sluice.composition import Application, compose
-from sluice.delivery import Delivery
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -18,25 +18,9 @@ def application() -> Application:
 
 
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, list[dict[str, str]]]:
-    """Process an SQS event, and return what the event source mapping must not delete.
-
-    With ReportBatchItemFailures, SQS deletes the messages of the batch that the answer doesn't name. See AWS Lambda's
-    "Implementing partial batch responses".
-    """
+    """Bring each record to its outcome, and return those that SQS is to deliver again."""
     app = application()
     app.logger.append_keys(function_request_id=context.aws_request_id)
-    deliveries = [Delivery.from_record(record) for record in event["Records"]]
-    acknowledged = set()
-    for outcomes in app.dispatcher.run(deliveries, context.get_remaining_time_in_millis):
-        for outcome in outcomes:
-            app.telemetry.record(outcome)
-        if all(outcome.acknowledged for outcome in outcomes):
-            acknowledged.add(outcomes[0].message_id)
-    app.telemetry.flush()
-    return {
-        "batchItemFailures": [
-            {"itemIdentifier": delivery.message_id}
-            for delivery in deliveries
-            if delivery.message_id not in acknowledged
-        ]
-    }
+    deliveries = deliveries_of(event)
+    ended = app.dispatcher.run(deliveries, context.get_remaining_time_in_millis)
+    return partial_response(deliveries, ended, app.telemetry)

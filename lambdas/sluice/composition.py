@@ -24,6 +24,7 @@ _CONNECT_TIMEOUT_SECONDS = 5
 class Application:
     """What a handler needs."""
 
+    processor: Processor
     dispatcher: Dispatcher
     logger: Logger
     telemetry: Telemetry
@@ -79,6 +80,7 @@ def compose(environment: Mapping[str, str]) -> Application:
     # All lines are logged in one place, so where says nothing; and of a traceback, its text is enough.
     logger = Logger(location=None, serialize_stacktrace=False)
     return Application(
+        processor=processor,
         dispatcher=Dispatcher(
             processor,
             ThreadPoolExecutor(settings.threads, thread_name_prefix="request"),

@@ -19,11 +19,17 @@ class FailureClass(StrEnum):
     CAPACITY = "capacity"
     CONFIGURATION = "configuration"
     TRANSIENT = "transient"
+    CRASHED = "crashed"
 
     @property
     def retryable(self) -> bool:
         """Whether the message goes back to the request queue rather than to the dead-letter queue at once."""
         return self in {FailureClass.CAPACITY, FailureClass.CONFIGURATION, FailureClass.TRANSIENT}
+
+
+CRASHED = (
+    "the function ended without an outcome at each receive: a crash, its time-out, or too little memory; see its log"
+)
 
 
 class Operation(StrEnum):

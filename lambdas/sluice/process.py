@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sluice import identity as identities
@@ -10,7 +10,7 @@ from sluice.answer import Answerer, Attempt
 from sluice.backoff import delay_seconds
 from sluice.delivery import Delivery
 from sluice.events import DroppedObject, Ignorable, SentMessage, read
-from sluice.failures import Failure, ServiceError, classify
+from sluice.failures import CRASHED, Failure, FailureClass, ServiceError, classify
 from sluice.outcome import Outcome, Status
 from sluice.ports import DeadLetters, RequestQueue, Results
 from sluice.result import ERR, dead_letter_attributes, error_document
@@ -114,6 +114,15 @@ class Processor:
         """End a delivery for which no call is made, because of `failure`: back to the queue, or dead-lettered."""
         failed = [*opened.failed, *(_failed(attempt, failure) for attempt in opened.attempts)]
         return [*opened.ended, *self._settle(opened.delivery, failed)]
+
+    def bury(self, opened: Opened) -> list[Outcome]:
+        """End a delivery that SQS took from the request queue, as no receive of it ever came to an outcome.
+
+        It is dead-lettered as crashed, unless it was answered and only never acknowledged.
+        """
+        for attempt in opened.attempts:
+            attempt.identity = replace(attempt.identity, repeatable=True)  # it was received before: look for an answer
+        return self.give_back(opened, Failure(FailureClass.CRASHED, "Crashed", CRASHED))
 
     def is_last_receive(self, delivery: Delivery) -> bool:
         """Whether SQS would move the message to the dead-letter queue rather than deliver it again."""

@@ -56,6 +56,6 @@ def assembly(synth: Synth, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def resources(assembly: Path) -> dict[str, list[dict[str, Any]]]:
     """The template's resources by type."""
     by_type: dict[str, list[dict[str, Any]]] = {}
-    for resource in json.loads((assembly / "Sluice.template.json").read_text())["Resources"].values():
-        by_type.setdefault(resource["Type"], []).append(resource)
+    for logical_id, resource in json.loads((assembly / "Sluice.template.json").read_text())["Resources"].items():
+        by_type.setdefault(resource["Type"], []).append({**resource, "LogicalId": logical_id})
     return by_type

@@ -6,11 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 Resources = dict[str, list[dict[str, Any]]]
 
 
-def only(resources: Resources, kind: str) -> dict[str, Any]:
-    (resource,) = resources[kind]
+def of(resources: Resources, kind: str, unit: str) -> dict[str, Any]:
+    """The properties of the one resource of `kind` whose logical ID says that it belongs to `unit`."""
+    (resource,) = [one for one in resources[kind] if unit in one["LogicalId"]]
     properties: dict[str, Any] = resource["Properties"]
     return properties
 
@@ -19,18 +22,18 @@ def text(value: object) -> str:
     return json.dumps(value)
 
 
-def test_one_function_and_nothing_hidden(resources: Resources) -> None:
+def test_two_functions_and_nothing_hidden(resources: Resources) -> None:
     assert {kind: len(found) for kind, found in resources.items()} == {
         "AWS::S3::Bucket": 2,
         "AWS::S3::BucketPolicy": 2,
-        "AWS::SQS::Queue": 2,
-        "AWS::SQS::QueuePolicy": 2,
-        "AWS::Logs::LogGroup": 1,
-        "AWS::IAM::Role": 1,
-        "AWS::IAM::Policy": 1,
+        "AWS::SQS::Queue": 3,
+        "AWS::SQS::QueuePolicy": 3,
+        "AWS::Logs::LogGroup": 2,
+        "AWS::IAM::Role": 2,
+        "AWS::IAM::Policy": 2,
         "AWS::Lambda::LayerVersion": 1,
-        "AWS::Lambda::Function": 1,
-        "AWS::Lambda::EventSourceMapping": 1,
+        "AWS::Lambda::Function": 2,
+        "AWS::Lambda::EventSourceMapping": 2,
     }
 
 
@@ -85,83 +88,117 @@ def test_s3_of_this_account_alone_may_send(resources: Resources) -> None:
 
 
 def test_queues(resources: Resources) -> None:
-    queues = [queue["Properties"] for queue in resources["AWS::SQS::Queue"]]
-    (request,) = [queue for queue in queues if "RedrivePolicy" in queue]
-    (dead_letter,) = [queue for queue in queues if "RedrivePolicy" not in queue]
+    request = of(resources, "AWS::SQS::Queue", "RequestQueue")
+    crashed = of(resources, "AWS::SQS::Queue", "CrashedQueue")
+    dead_letter = of(resources, "AWS::SQS::Queue", "DeadLetterQueue")
     assert request["RedrivePolicy"]["maxReceiveCount"] == 20
-    assert "DeadLetterQueue" in text(request["RedrivePolicy"]["deadLetterTargetArn"])
+    assert "CrashedQueue" in text(request["RedrivePolicy"]["deadLetterTargetArn"]), "what SQS moves gets its reason"
+    assert "DeadLetterQueue" in text(crashed["RedrivePolicy"]["deadLetterTargetArn"])
+    assert "RedrivePolicy" not in dead_letter
     assert request["VisibilityTimeout"] == 540
+    assert crashed["VisibilityTimeout"] >= 6 * of(resources, "AWS::Lambda::Function", "Crashed")["Timeout"]
     assert request["MaximumMessageSize"] == 1024 * 1024 - 8 * 1024, "room for the reason in a dead-letter message"
     assert dead_letter["MessageRetentionPeriod"] == 14 * 86_400 > request["MessageRetentionPeriod"]
-    assert all(queue["SqsManagedSseEnabled"] for queue in queues)
+    assert all(queue["SqsManagedSseEnabled"] for queue in (request, crashed, dead_letter))
 
 
-def test_function(resources: Resources) -> None:
-    function = only(resources, "AWS::Lambda::Function")
-    assert function["Runtime"] == "python3.13"
-    assert function["Architectures"] == ["arm64"]
+def test_the_invoke_function(resources: Resources) -> None:
+    function = of(resources, "AWS::Lambda::Function", "Invoke")
     assert function["Handler"] == "invoke.handler"
     assert function["Timeout"] == 90
-    assert function["TracingConfig"] == {"Mode": "Active"}
-    assert "LogGroup" in function["LoggingConfig"]
     variables = function["Environment"]["Variables"]
     assert variables["SLUICE_ENDPOINT_NAMES"] == "Wine-EU,digits"
     assert variables["SLUICE_DEFAULT_ENDPOINT_NAME"] == "Wine-EU"
     assert variables["SLUICE_INPUT_LOCATION_BUCKETS"] == "lake"
     assert variables["SLUICE_CUSTOM_ATTRIBUTES_TEMPLATE"] == "{custom_attributes},trace_id={trace_id}"
     assert variables["SLUICE_THREADS"] == "10"
-    assert only(resources, "AWS::Logs::LogGroup")["RetentionInDays"] == 30
+    assert "RequestQueue" in text(variables["SLUICE_REQUEST_QUEUE_URL"])
+    mapping = of(resources, "AWS::Lambda::EventSourceMapping", "Invoke")
+    assert mapping["BatchSize"] == 10
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 5}
+    assert "RequestQueue" in text(mapping["EventSourceArn"])
 
 
-def test_the_environment_is_what_the_function_reads(resources: Resources) -> None:
+def test_the_crashed_function(resources: Resources) -> None:
+    function = of(resources, "AWS::Lambda::Function", "Crashed")
+    assert function["Handler"] == "crashed.handler"
+    variables = function["Environment"]["Variables"]
+    assert "CrashedQueue" in text(variables["SLUICE_REQUEST_QUEUE_URL"]), "it returns what it can't settle to its queue"
+    assert "CrashedQueue" in text(of(resources, "AWS::Lambda::EventSourceMapping", "Crashed")["EventSourceArn"])
+
+
+@pytest.mark.parametrize("unit", ["Invoke", "Crashed"])
+def test_both_functions(resources: Resources, unit: str) -> None:
+    function = of(resources, "AWS::Lambda::Function", unit)
+    assert function["Runtime"] == "python3.13"
+    assert function["Architectures"] == ["arm64"]
+    assert function["TracingConfig"] == {"Mode": "Active"}
+    assert "LogGroup" in function["LoggingConfig"]
+    assert of(resources, "AWS::Logs::LogGroup", unit)["RetentionInDays"] == 30
+    mapping = of(resources, "AWS::Lambda::EventSourceMapping", unit)
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+@pytest.mark.parametrize("unit", ["Invoke", "Crashed"])
+def test_the_environment_is_what_the_function_reads(resources: Resources, unit: str) -> None:
     from sluice.settings import Settings
 
-    variables = only(resources, "AWS::Lambda::Function")["Environment"]["Variables"]
+    variables = of(resources, "AWS::Lambda::Function", unit)["Environment"]["Variables"]
     read = {f"SLUICE_{name.upper()}" for name in Settings.model_fields}
     assert read == {name for name in variables if name.startswith("SLUICE_")}
     Settings.from_environment({name: value if isinstance(value, str) else "token" for name, value in variables.items()})
 
 
-def test_event_source_mapping(resources: Resources) -> None:
-    mapping = only(resources, "AWS::Lambda::EventSourceMapping")
-    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert mapping["BatchSize"] == 10
-    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 5}
+def statements(resources: Resources, unit: str) -> dict[str, Any]:
+    role = of(resources, "AWS::IAM::Role", unit)
+    assert "ManagedPolicyArns" not in role
+    assert "Policies" not in role
+    return {one["Sid"]: one for one in of(resources, "AWS::IAM::Policy", unit)["PolicyDocument"]["Statement"]}
+
+
+def actions(statement: dict[str, Any]) -> set[str]:
+    return {statement["Action"]} if isinstance(statement["Action"], str) else set(statement["Action"])
+
+
+SETTLING = {
+    "StoreResults": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
+    "TellMissingFromForbidden": {"s3:ListBucket"},
+    "TakeRequests": {
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ChangeMessageVisibility",
+    },
+    "SendDeadLetters": {"sqs:SendMessage"},
+    "WriteLogs": {"logs:CreateLogStream", "logs:PutLogEvents"},
+    "WriteTraces": {"xray:PutTraceSegments", "xray:PutTelemetryRecords"},
+}
 
 
 def test_least_privilege(resources: Resources) -> None:
-    role = only(resources, "AWS::IAM::Role")
-    assert "ManagedPolicyArns" not in role
-    assert "Policies" not in role
-    statements = {one["Sid"]: one for one in only(resources, "AWS::IAM::Policy")["PolicyDocument"]["Statement"]}
-    actions = {
-        sid: {one["Action"]} if isinstance(one["Action"], str) else set(one["Action"])
-        for sid, one in statements.items()
-    }
-    assert actions == {
+    allowed = statements(resources, "Invoke")
+    assert {sid: actions(one) for sid, one in allowed.items()} == {
         "InvokeEndpoints": {"sagemaker:InvokeEndpoint"},
         "ReadInputs": {"s3:GetObject"},
-        "StoreResults": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
-        "TellMissingFromForbidden": {"s3:ListBucket"},
-        "TakeRequests": {
-            "sqs:ReceiveMessage",
-            "sqs:DeleteMessage",
-            "sqs:GetQueueAttributes",
-            "sqs:ChangeMessageVisibility",
-        },
-        "SendDeadLetters": {"sqs:SendMessage"},
-        "WriteLogs": {"logs:CreateLogStream", "logs:PutLogEvents"},
-        "WriteTraces": {"xray:PutTraceSegments", "xray:PutTelemetryRecords"},
+        **SETTLING,
     }
-    everything = {sid for sid, one in statements.items() if one["Resource"] == "*"}
+    everything = {sid for sid, one in allowed.items() if one["Resource"] == "*"}
     assert everything == {"WriteTraces"}, "X-Ray knows no resources; all else is narrowed"
-    endpoints = text(statements["InvokeEndpoints"]["Resource"])
+    endpoints = text(allowed["InvokeEndpoints"]["Resource"])
     assert ":endpoint/wine-eu" in endpoints, "SageMaker's ARNs are in lower case"
     assert ":endpoint/digits" in endpoints
     assert "*" not in endpoints
-    assert ":s3:::lake/*" in text(statements["ReadInputs"]["Resource"])
-    assert "ResultsBucket" not in text(statements["ReadInputs"]["Resource"])
-    assert "InputBucket" not in text(statements["StoreResults"]["Resource"])
+    assert ":s3:::lake/*" in text(allowed["ReadInputs"]["Resource"])
+    assert "ResultsBucket" not in text(allowed["ReadInputs"]["Resource"])
+    assert "InputBucket" not in text(allowed["StoreResults"]["Resource"])
+    assert "CrashedQueue" not in text(allowed)
+
+
+def test_the_crashed_function_reads_no_input_and_calls_no_endpoint(resources: Resources) -> None:
+    allowed = statements(resources, "Crashed")
+    assert {sid: actions(one) for sid, one in allowed.items()} == SETTLING
+    assert "InputBucket" not in text(allowed)
+    assert "RequestQueue" not in text(allowed)
 
 
 def test_cfn_lint_finds_nothing(assembly: Path) -> None:

@@ -12,6 +12,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+import crashed
 import invoke
 from tests.support.lambda_events import context, sqs_record
 from tests.support.runtime import Answer, Runtime, error
@@ -231,6 +232,27 @@ def test_a_redrive_by_its_attributes_removes_the_err(deployment: Deployment) -> 
     deployment.runtime.answers.clear()
     assert deployment.run(sqs_record(body, attributes=reason)) == set()
     assert deployment.results() == {f"messages/{failed['messageId']}.out"}
+
+
+def test_what_sqs_took_from_the_queue_gets_its_reason(deployment: Deployment, output: Callable[[], list[str]]) -> None:
+    crashed.application.cache_clear()
+    answered = sqs_record({"Body": "answered"})
+    deployment.run(answered)
+    lost, unreadable = sqs_record({"Body": "x", "TraceId": "t"}), sqs_record("{")
+    response = crashed.handler({"Records": [answered, lost, unreadable]}, context())
+    assert response == {"batchItemFailures": []}
+    reasons = deployment.dead_letters()
+    assert set(reasons) == {lost["body"], unreadable["body"]}, "what was answered has not failed"
+    assert reasons[lost["body"]]["ErrorCode"] == "Crashed"
+    assert reasons[lost["body"]]["TraceId"] == "t"
+    assert "too little memory" in reasons[lost["body"]]["ErrorMessage"]
+    assert deployment.results() == {
+        f"messages/{answered['messageId']}.out",
+        f"messages/{lost['messageId']}.err",
+        f"messages/{unreadable['messageId']}.err",
+    }
+    assert len(deployment.runtime.requests) == 1, "nothing was called again"
+    assert any('"CrashedFailures":[1.0]' in line for line in output()), "countable"
 
 
 def test_a_body_of_the_largest_message_arrives_whole_in_the_dead_letter_queue(deployment: Deployment) -> None:

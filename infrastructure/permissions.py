@@ -1,0 +1,66 @@
+"""What each function may do: only what it does, and only where."""
+
+from aws_cdk import Stack
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infrastructure.queues import Queues
+from infrastructure.settings import Settings
+from infrastructure.storage import Storage
+
+
+class Permissions:
+    """The statements of the functions' policies, besides those for logs and traces."""
+
+    def __init__(self, scope: Construct, settings: Settings, storage: Storage, queues: Queues) -> None:
+        self._storage = storage
+        self._queues = queues
+        stack = Stack.of(scope)
+        self._inputs: list[s3.IBucket] = [
+            storage.input_bucket,
+            *(
+                s3.Bucket.from_bucket_name(scope, f"Listed{number}", name)
+                for number, name in enumerate(settings.input_location_buckets)
+            ),
+        ]
+        self._endpoints = [
+            # SageMaker's ARNs have the name in lower case.
+            stack.format_arn(service="sagemaker", resource="endpoint", resource_name=name.lower())
+            for name in settings.endpoint_names
+        ]
+
+    def invoke(self) -> list[iam.PolicyStatement]:
+        """Of the invoke function."""
+        return [
+            _allow("InvokeEndpoints", ["sagemaker:InvokeEndpoint"], self._endpoints),
+            _allow("ReadInputs", ["s3:GetObject"], [bucket.arn_for_objects("*") for bucket in self._inputs]),
+            *self._settle([*self._inputs, self._storage.results_bucket], self._queues.request_queue),
+        ]
+
+    def crashed(self) -> list[iam.PolicyStatement]:
+        """Of the crashed function: it reads no input and calls no endpoint."""
+        return self._settle([self._storage.results_bucket], self._queues.crashed_queue)
+
+    def _settle(self, listable: list[s3.IBucket], source: sqs.Queue) -> list[iam.PolicyStatement]:
+        """Take requests off `source`, and store how they ended."""
+        return [
+            _allow(
+                "StoreResults",
+                ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+                [self._storage.results_bucket.arn_for_objects("*")],
+            ),
+            # Without it S3 says 403 of what is not there, and a missing object would be retried like a wrong policy.
+            _allow("TellMissingFromForbidden", ["s3:ListBucket"], [bucket.bucket_arn for bucket in listable]),
+            _allow(
+                "TakeRequests",
+                ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"],
+                [source.queue_arn],
+            ),
+            _allow("SendDeadLetters", ["sqs:SendMessage"], [self._queues.dead_letter_queue.queue_arn]),
+        ]
+
+
+def _allow(sid: str, actions: list[str], resources: list[str]) -> iam.PolicyStatement:
+    return iam.PolicyStatement(sid=sid, actions=actions, resources=resources)
