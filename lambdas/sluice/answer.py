@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from sluice.delivery import Delivery
 from sluice.events import DroppedObject, SentMessage
-from sluice.failures import Failure, FailureClass, Operation, ServiceError, invalid
+from sluice.failures import Failure, FailureClass, Operation, ServiceError, classify, invalid
+from sluice.flights import Flights
 from sluice.identity import Identity, is_newer, name_of
 from sluice.message import Message, validate
 from sluice.outcome import Outcome, Status
@@ -26,6 +27,7 @@ from sluice.request import Request, build, endpoint_of, location_of, message_for
 from sluice.result import ERR, IDENTITY, OUT, SEQUENCER, result_metadata
 from sluice.settings import Settings
 
+_STORE_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds; besides what botocore itself tries again
 _WRITE_TRIES = 5  # Each lost race means that somebody else's write went through: it can't go on for long.
 
 
@@ -40,7 +42,7 @@ class Attempt:
 
     @property
     def may_be_repeated(self) -> bool:
-        """Whether an outcome of this very request may stand in the results bucket already."""
+        """Whether this very request may have been dead-lettered before, and so have an `.err`."""
         return self.identity.repeatable or self.delivery.receive_count > 1
 
     @property
@@ -70,30 +72,54 @@ class Answerer:
         endpoint: Endpoint,
         inputs: Inputs,
         results: Results,
+        *,
         now: Callable[[], datetime],
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = settings
         self._endpoint = endpoint
         self._inputs = inputs
         self._results = results
         self._now = now
+        self._sleep = sleep
+        self._flights = Flights()
 
     def answer(self, attempt: Attempt) -> Outcome:
         """Bring `attempt` to a stored result.
 
         Raises `Failure` when a rule is broken, `ServiceError` when AWS fails, and whatever a bug raises.
         """
-        stored = None
-        if attempt.may_be_repeated:
-            stored = self._results.head(attempt.identity.name + OUT)
-            if stored and (outcome := self._settled_by(stored, attempt)):
-                return outcome
+        with self._flights.alone(attempt.identity.key) as alone:
+            if alone:
+                return self._answer(attempt)
+        if self.is_answered(attempt):
+            return attempt.ended(Status.DUPLICATE)
+        raise Failure(
+            FailureClass.TRANSIENT,
+            "UnderWay",
+            "another delivery of this request was under way in the same function, and ended without an answer",
+        )
+
+    def _answer(self, attempt: Attempt) -> Outcome:
+        # Always, although most are here for the first time: SQS may deliver a message again that was acknowledged, and
+        # count that as its first receive too. A thousand looks cost $0.0004; a call that is paid for twice, far more.
+        stored = self._results.head(attempt.identity.name + OUT)
+        if stored and (outcome := self._settled_by(stored, attempt)):
+            return outcome
         request = self._request(attempt)
         if request is None:
             return attempt.ended(Status.SUPERSEDED, detail="the object was replaced; its newer version answers")
         started = time.monotonic()
         inference = self._endpoint.invoke(request.endpoint_name, request.body, request.parameters)
         latency = timedelta(seconds=time.monotonic() - started)
+        for pause in _STORE_PAUSES:
+            try:
+                return self._store(attempt, request, inference, latency, stored)
+            except ServiceError as error:
+                # It has been paid for: giving up now would mean to pay again.
+                if classify(error).failure_class is not FailureClass.TRANSIENT:
+                    raise
+                self._sleep(pause)
         return self._store(attempt, request, inference, latency, stored)
 
     def is_answered(self, attempt: Attempt) -> bool:

@@ -66,7 +66,7 @@ def compose(environment: Mapping[str, str]) -> Application:
         SageMakerEndpoint(session.client("sagemaker-runtime", config=once)),
         S3Inputs(s3),
         results,
-        _now,
+        now=_now,
     )
     processor = Processor(
         settings,

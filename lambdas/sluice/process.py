@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sluice import identity as identities
@@ -120,8 +120,6 @@ class Processor:
 
         It is dead-lettered as crashed, unless it was answered and only never acknowledged.
         """
-        for attempt in opened.attempts:
-            attempt.identity = replace(attempt.identity, repeatable=True)  # it was received before: look for an answer
         return self.give_back(opened, Failure(FailureClass.CRASHED, "Crashed", CRASHED))
 
     def is_last_receive(self, delivery: Delivery) -> bool:
@@ -171,7 +169,7 @@ class Processor:
         self._results.put_error(key, document)
         # Written first and looked after, as the other delivery writes its .out first and then removes the .err:
         # whichever comes second sees the other.
-        if not attempt.may_be_repeated or not self._answerer.is_answered(attempt):
+        if not self._answerer.is_answered(attempt):
             return False
         self._results.delete(key)
         return True

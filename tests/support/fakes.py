@@ -1,5 +1,6 @@
 """In-memory stand-ins for the core's ports, with the semantics of S3 and SQS that the core relies on."""
 
+import functools
 import hashlib
 import itertools
 import json
@@ -182,26 +183,71 @@ class FakeQueue:
         self.delays.append((receipt_handle, seconds))
 
 
-class World:
-    """A processor among fakes."""
+class Killed(BaseException):
+    """The end of a worker's process, as far as one thread can play it: no `except Exception` holds it."""
 
-    def __init__(self, settings: Settings = SETTINGS) -> None:
+
+class Fuse:
+    """Kills its worker at the port operation number `blows_at`, before or after that operation's effect."""
+
+    def __init__(self, blows_at: int | None = None, *, after: bool = False) -> None:
+        self.blows_at = blows_at
+        self.after = after
+        self.passed: list[str] = []
+
+    def protect(self, port: Any) -> Any:
+        """`port`, each of whose operations may be the last."""
+        return _Fused(port, self)
+
+    def around(self, name: str, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Do `operation`, or die before or after it."""
+        self.passed.append(name)
+        blows = len(self.passed) == self.blows_at
+        if blows and not self.after:
+            raise Killed
+        try:
+            return operation(*args, **kwargs)
+        finally:
+            if blows:
+                raise Killed
+
+
+class _Fused:
+    def __init__(self, port: Any, fuse: Fuse) -> None:
+        self._port = port
+        self._fuse = fuse
+
+    def __getattr__(self, name: str) -> Any:
+        return functools.partial(self._fuse.around, name, getattr(self._port, name))
+
+
+class World:
+    """A processor among fakes. `another_worker` has a processor of its own among the same."""
+
+    def __init__(self, settings: Settings = SETTINGS, shared: "World | None" = None, fuse: Fuse | None = None) -> None:
         self.settings = settings
-        self.endpoint = FakeEndpoint()
-        self.inputs = FakeInputs()
-        self.results = FakeBucket()
-        self.queue = FakeQueue()
+        self.endpoint: FakeEndpoint = shared.endpoint if shared else FakeEndpoint()
+        self.inputs: FakeInputs = shared.inputs if shared else FakeInputs()
+        self.results: FakeBucket = shared.results if shared else FakeBucket()
+        self.queue: FakeQueue = shared.queue if shared else FakeQueue()
         self.now = NOW
-        answerer = Answerer(settings, self.endpoint, self.inputs, self.results, lambda: self.now)
-        self.processor = Processor(
+        self.slept: list[float] = []
+        protect = (fuse or Fuse()).protect
+        results, queue = protect(self.results), protect(self.queue)
+        answerer = Answerer(
             settings,
-            answerer,
-            self.results,
-            self.queue,
-            self.queue,
+            protect(self.endpoint),
+            protect(self.inputs),
+            results,
             now=lambda: self.now,
-            rng=random.Random(0),
+            sleep=self.slept.append,
         )
+        self.processor = Processor(
+            settings, answerer, results, queue, queue, now=lambda: self.now, rng=random.Random(0)
+        )
+
+    def another_worker(self, fuse: Fuse | None = None) -> "World":
+        return World(self.settings, self, fuse)
 
     def deliver(self, body: object, **how: Any) -> Outcome:
         """Deliver a message that holds one request, and return its outcome."""

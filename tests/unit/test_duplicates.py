@@ -1,12 +1,14 @@
 """Once answered: whatever is delivered twice, raced, overtaken or sent again has one result, of the right request."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from sluice.failures import Operation
-from sluice.outcome import Status
+from sluice.outcome import Outcome, Status
 from sluice.ports import Inference
 from tests.support.events import event_bridge_event
 from tests.support.fakes import Call, World, service_error
@@ -56,11 +58,10 @@ def test_two_messages_without_an_inference_id_are_two_requests(world: World) -> 
     assert len(world.endpoint.calls) == 2
 
 
-def test_a_first_receive_that_nobody_can_have_answered_costs_no_look(world: World) -> None:
-    looked = []
-    world.results.fail = lambda operation, key: looked.append(operation)
+def test_a_message_delivered_again_after_it_was_acknowledged_and_counted_as_new(world: World) -> None:
     world.deliver({"Body": "x"})
-    assert looked == ["put"]
+    assert world.deliver({"Body": "x"}, receive_count=1).status is Status.DUPLICATE
+    assert len(world.endpoint.calls) == 1
 
 
 def test_the_same_s3_event_twice_in_either_form(world: World) -> None:
@@ -99,7 +100,8 @@ def test_replaced_while_the_model_answered_and_overtaken(world: World) -> None:
     older = world.inputs.drop("invoke/a.csv", b"old")
 
     def overtake() -> None:
-        assert world.deliver(world.inputs.drop("invoke/a.csv", b"new"), message_id="newer").status is Status.SUCCEEDED
+        newer = world.inputs.drop("invoke/a.csv", b"new")
+        assert world.another_worker().deliver(newer, message_id="newer").status is Status.SUCCEEDED
 
     world.endpoint.answer = first_call(overtake)
     assert world.deliver(older).status is Status.SUPERSEDED
@@ -113,7 +115,7 @@ def test_replaced_while_the_model_answered_without_sequencers(world: World) -> N
     def overtake() -> None:
         newer = world.inputs.drop("invoke/a.csv", b"new")
         del newer["Records"][0]["s3"]["object"]["sequencer"]
-        world.deliver(newer, message_id="newer")
+        world.another_worker().deliver(newer, message_id="newer")
 
     world.endpoint.answer = first_call(overtake)
     assert world.deliver(older).status is Status.SUPERSEDED
@@ -138,7 +140,7 @@ def test_an_older_result_written_while_the_model_answers_the_newer_is_replaced(w
 
 def test_two_workers_on_one_message(world: World) -> None:
     def other() -> None:
-        assert world.deliver({"Body": "x"}, receive_count=2).status is Status.SUCCEEDED
+        assert world.another_worker().deliver({"Body": "x"}, receive_count=2).status is Status.SUCCEEDED
 
     world.endpoint.answer = first_call(other)
     assert world.deliver({"Body": "x"}).status is Status.DUPLICATE
@@ -201,7 +203,7 @@ def test_a_failure_beside_a_success_of_the_same_request_is_no_failure(world: Wor
 
     def answer(call: Call) -> Inference | Exception:
         if len(world.endpoint.calls) == 1:
-            world.deliver({"Body": "x", "InferenceId": "i"}, receive_count=2)
+            world.another_worker().deliver({"Body": "x", "InferenceId": "i"}, receive_count=2)
             return fails
         return Inference(b"ok")
 
@@ -233,3 +235,64 @@ def test_a_writer_that_is_always_overtaken_gives_up_for_now(world: World) -> Non
     assert outcome.status is Status.RETRY
     assert outcome.failure is not None
     assert outcome.failure.code == "ConditionalRequestConflict"
+
+
+def test_duplicates_in_one_batch_are_called_for_once() -> None:
+    world = World()
+    others_wait = threading.Event()
+
+    def answer(call: Call) -> Inference:
+        others_wait.wait(0.2)  # gives the others the time to come, without needing it
+        return Inference(b"ok")
+
+    world.endpoint.answer = answer
+    with ThreadPoolExecutor(4) as executor:
+        ended = list(
+            executor.map(
+                lambda n: world.deliver({"Body": "x", "InferenceId": "i"}, message_id=f"m{n}").status, range(4)
+            )
+        )
+    assert sorted(ended) == [Status.DUPLICATE] * 3 + [Status.SUCCEEDED]
+    assert len(world.endpoint.calls) == 1
+
+
+def test_when_the_first_of_two_fails_the_second_comes_again() -> None:
+    world = World()
+    second: list[Outcome] = []
+    threads: list[threading.Thread] = []
+
+    def answer(call: Call) -> Exception:
+        other = threading.Thread(
+            target=lambda: second.append(world.deliver({"Body": "x", "InferenceId": "i"}, message_id="second"))
+        )
+        threads.append(other)
+        other.start()
+        return service_error(Operation.INVOKE, "ThrottlingException")
+
+    world.endpoint.answer = answer
+    assert world.deliver({"Body": "x", "InferenceId": "i"}, message_id="first").status is Status.RETRY
+    threads[0].join(10)
+    assert second[0].status is Status.RETRY
+
+
+def test_what_was_paid_for_is_stored_with_patience(world: World) -> None:
+    refusals = iter([True] * 6)
+
+    def slow_down(operation: str, key: str) -> None:
+        if operation == "put" and next(refusals, False):
+            raise service_error(Operation.STORE_RESULT, "SlowDown", status=503)
+
+    world.results.fail = slow_down
+    assert world.deliver({"Body": "x"}).status is Status.SUCCEEDED
+    assert len(world.endpoint.calls) == 1
+    assert world.slept == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2]
+
+
+def test_patience_is_of_no_use_where_it_is_not_allowed(world: World) -> None:
+    def forbidden(operation: str, key: str) -> None:
+        if operation == "put":
+            raise service_error(Operation.STORE_RESULT, "AccessDenied", status=403)
+
+    world.results.fail = forbidden
+    assert world.deliver({"Body": "x"}).status is Status.RETRY
+    assert world.slept == []

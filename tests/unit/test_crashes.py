@@ -1,0 +1,111 @@
+"""Every crash point: a worker that dies at any step between receive and acknowledgement, and what comes after."""
+
+from typing import Any
+
+import pytest
+
+from sluice.failures import Operation
+from sluice.outcome import Status
+from sluice.ports import Inference
+from tests.support.fakes import Call, Fuse, Killed, World, service_error
+
+MODEL_500 = service_error(Operation.INVOKE, "ModelError", original_status_code=500)
+THROTTLED = service_error(Operation.INVOKE, "ThrottlingException")
+_MOST = 20  # more operations than any delivery needs
+
+
+def sent(world: World) -> Any:
+    return {"Body": "x"}
+
+
+def sent_with_an_id(world: World) -> Any:
+    return {"Body": "x", "InferenceId": "i"}
+
+
+def dropped(world: World) -> Any:
+    return world.inputs.drop("invoke/a.csv")
+
+
+def dropped_again(world: World) -> Any:
+    world.deliver(world.inputs.drop("invoke/a.csv", b"old"), message_id="older")
+    world.endpoint.calls.clear()
+    return world.inputs.drop("invoke/a.csv", b"new")
+
+
+def redriven(world: World) -> Any:
+    world.results.put_error("messages/i.err", b"{}")
+    return {"Body": "x", "InferenceId": "i"}
+
+
+MAKERS = [sent, sent_with_an_id, dropped, dropped_again, redriven]
+
+
+def operations(make: Any, answer: Any, receive_count: int) -> list[str]:
+    """The port operations of a delivery that nothing disturbs."""
+    world, fuse = World(), Fuse()
+    body = make(world)
+    world.endpoint.answer = answer
+    world.another_worker(fuse).deliver(body, receive_count=receive_count)
+    return fuse.passed
+
+
+def crash(world: World, body: Any, step: int, *, after: bool, receive_count: int) -> None:
+    """Deliver `body` to a worker that dies at its operation number `step`."""
+    with pytest.raises(Killed):
+        world.another_worker(Fuse(step, after=after)).deliver(body, receive_count=receive_count)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", range(1, _MOST))
+def test_a_request_that_succeeds(make: Any, after: bool, step: int) -> None:
+    def answer(call: Call) -> Inference:
+        return Inference(b"answer to " + call.body)
+
+    steps = operations(make, answer, 1)
+    assert len(steps) < _MOST
+    if step > len(steps):
+        return
+    world = World()
+    body = make(world)
+    world.endpoint.answer = answer
+    crash(world, body, step, after=after, receive_count=1)
+    outcome = world.another_worker().deliver(body, receive_count=2)
+    assert outcome.status in {Status.SUCCEEDED, Status.DUPLICATE}
+    ((key, stored),) = world.results.objects.items()
+    assert key.endswith(".out")
+    assert stored.body == b"answer to " + world.endpoint.calls[-1].body
+    assert not world.queue.sent
+    # Twice only when it died between the call and the write: no one can know then that the model was called.
+    between = steps.index("put") + (0 if after else 1) > step - 1 >= steps.index("invoke") + (0 if after else 1)
+    assert len(world.endpoint.calls) == (2 if between else 1)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(("error", "receive_count"), [(MODEL_500, 1), (THROTTLED, 2)])
+@pytest.mark.parametrize("step", range(1, _MOST))
+def test_a_request_that_fails(make: Any, after: bool, error: Exception, receive_count: int, step: int) -> None:
+    """With two receives at the most after the crash, the failure is dead-lettered in the end."""
+
+    def answer(call: Call) -> Exception:
+        return error
+
+    steps = operations(make, answer, receive_count)
+    if step > len(steps):
+        return
+    world = World()
+    body = make(world)
+    older = dict(world.results.objects)
+    world.endpoint.answer = answer
+    crash(world, body, step, after=after, receive_count=receive_count)
+    outcome = world.another_worker().deliver(body, receive_count=3)
+    assert outcome.status is Status.DEAD_LETTERED
+    assert sum(key.endswith(".err") for key in world.results.objects) == 1
+    assert {k: v for k, v in world.results.objects.items() if k.endswith(".out")} == {
+        k: v for k, v in older.items() if k.endswith(".out")
+    }
+    # Once more only when it died between sending the dead letter and the acknowledgement: SQS can't take it back.
+    sent_before = after and step == len(steps) and steps[-1] == "send"
+    assert len(world.queue.sent) == (2 if sent_before else 1)
+    assert all(attributes["ErrorCode"].value for _, attributes in world.queue.sent)
