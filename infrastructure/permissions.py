@@ -35,24 +35,28 @@ class Permissions:
         """Of the invoke function."""
         return [
             _allow("InvokeEndpoints", ["sagemaker:InvokeEndpoint"], self._endpoints),
-            _allow("ReadInputs", ["s3:GetObject"], [bucket.arn_for_objects("*") for bucket in self._inputs]),
-            *self._settle([*self._inputs, self._storage.results_bucket], self._queues.request_queue),
+            *self._settle(self._queues.request_queue),
         ]
 
     def crashed(self) -> list[iam.PolicyStatement]:
-        """Of the crashed function: it reads no input and calls no endpoint."""
-        return self._settle([self._storage.results_bucket], self._queues.crashed_queue)
+        """Of the crashed function: it calls no endpoint."""
+        return self._settle(self._queues.crashed_queue)
 
-    def _settle(self, listable: list[s3.IBucket], source: sqs.Queue) -> list[iam.PolicyStatement]:
-        """Take requests off `source`, and store how they ended."""
+    def _settle(self, source: sqs.Queue) -> list[iam.PolicyStatement]:
+        """Take requests off `source`, look whether their objects are still the same, and store how they ended."""
         return [
+            _allow("ReadInputs", ["s3:GetObject"], [bucket.arn_for_objects("*") for bucket in self._inputs]),
             _allow(
                 "StoreResults",
                 ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
                 [self._storage.results_bucket.arn_for_objects("*")],
             ),
             # Without it S3 says 403 of what is not there, and a missing object would be retried like a wrong policy.
-            _allow("TellMissingFromForbidden", ["s3:ListBucket"], [bucket.bucket_arn for bucket in listable]),
+            _allow(
+                "TellMissingFromForbidden",
+                ["s3:ListBucket"],
+                [bucket.bucket_arn for bucket in (*self._inputs, self._storage.results_bucket)],
+            ),
             _allow(
                 "TakeRequests",
                 ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"],

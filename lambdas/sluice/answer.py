@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from sluice.delivery import Delivery
+from sluice.attempt import Attempt, metadata_of
 from sluice.events import DroppedObject, SentMessage
 from sluice.failures import Failure, FailureClass, Operation, ServiceError, classify, invalid
 from sluice.flights import Flights
-from sluice.identity import Identity, is_newer, name_of
+from sluice.identity import is_newer, name_of
 from sluice.message import Message, validate
 from sluice.outcome import Outcome, Status
 from sluice.ports import (
@@ -18,49 +18,16 @@ from sluice.ports import (
     InputObject,
     Inputs,
     ObjectTooLarge,
-    ObjectVersion,
     PreconditionFailed,
     Results,
     StoredObject,
 )
 from sluice.request import Request, build, endpoint_of, location_of, message_for, oversize
-from sluice.result import ERR, IDENTITY, OUT, SEQUENCER, result_metadata
+from sluice.result import ERR, IDENTITY, OUT, SEQUENCER
 from sluice.settings import Settings
 
 _STORE_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds; besides what botocore itself tries again
 _WRITE_TRIES = 5  # Each lost race means that somebody else's write went through: it can't go on for long.
-
-
-@dataclass(slots=True)
-class Attempt:
-    """One try at one request. What is learned on the way (trace ID, endpoint) stays here, should it fail."""
-
-    delivery: Delivery
-    request: SentMessage | DroppedObject
-    identity: Identity
-    endpoint_name: str | None = None
-
-    @property
-    def may_be_repeated(self) -> bool:
-        """Whether this very request may have been dead-lettered before, and so have an `.err`."""
-        return self.identity.repeatable or self.delivery.receive_count > 1
-
-    @property
-    def source(self) -> str | None:
-        """The S3 URI of a dropped object."""
-        dropped = self.request
-        return f"s3://{dropped.bucket}/{dropped.key}" if isinstance(dropped, DroppedObject) else None
-
-    def ended(self, status: Status, *, latency: timedelta | None = None, detail: str | None = None) -> Outcome:
-        """The outcome of this attempt."""
-        return Outcome(
-            self.delivery.message_id,
-            status,
-            self.identity,
-            endpoint_name=self.endpoint_name,
-            model_latency=latency,
-            detail=detail,
-        )
 
 
 class Answerer:
@@ -92,8 +59,8 @@ class Answerer:
         with self._flights.alone(attempt.identity.key) as alone:
             if alone:
                 return self._answer(attempt)
-        if self.is_answered(attempt):
-            return attempt.ended(Status.DUPLICATE)
+        if (outcome := self.overtaken(attempt)) is not None:
+            return outcome
         raise Failure(
             FailureClass.TRANSIENT,
             "UnderWay",
@@ -122,10 +89,17 @@ class Answerer:
                 self._sleep(pause)
         return self._store(attempt, request, inference, latency, stored)
 
-    def is_answered(self, attempt: Attempt) -> bool:
-        """Whether the result of this very request is stored. Raises `ServiceError`."""
+    def overtaken(self, attempt: Attempt) -> Outcome | None:
+        """The outcome when a failure of `attempt` counts no more: the request is answered, or its object replaced.
+
+        Raises `ServiceError`.
+        """
         stored = self._results.head(attempt.identity.name + OUT)
-        return stored is not None and stored.metadata.get(IDENTITY) == attempt.identity.key
+        if stored is not None and stored.metadata.get(IDENTITY) == attempt.identity.key:
+            return attempt.ended(Status.DUPLICATE, detail="another delivery answered it")
+        if self._is_outdated(attempt):
+            return attempt.ended(Status.SUPERSEDED, detail="the object was replaced; its newer version answers")
+        return None
 
     def _settled_by(self, stored: StoredObject, attempt: Attempt) -> Outcome | None:
         """The outcome when `stored` settles the request; None when the request is to replace it."""
@@ -168,7 +142,7 @@ class Answerer:
 
     def _dropped(self, attempt: Attempt, dropped: DroppedObject) -> Request | None:
         loaded = self._load(dropped.bucket, dropped.key, "object")
-        if not _is_version(dropped, loaded.version):
+        if not dropped.is_version(loaded.version):
             return None
         message = message_for(dropped, loaded.metadata, self._settings)
         trace_id = message.trace_id or message.inference_id or attempt.identity.trace_id
@@ -209,7 +183,7 @@ class Answerer:
     ) -> Outcome:
         """Write the result where nobody else has; on a lost race look who won, and decide again."""
         key = attempt.identity.name + OUT
-        metadata = _metadata(attempt, request, inference, latency)
+        metadata = metadata_of(attempt, request, inference, latency)
         for _ in range(_WRITE_TRIES):
             try:
                 self._results.put(
@@ -248,33 +222,4 @@ class Answerer:
         if not isinstance(dropped, DroppedObject):
             return False
         newest = self._inputs.current(dropped.bucket, dropped.key)
-        return newest is not None and not _is_version(dropped, newest)
-
-
-def _is_version(dropped: DroppedObject, version: ObjectVersion) -> bool:
-    """Whether `version` is the one that the event told of."""
-    if dropped.version_id and version.version_id:
-        return dropped.version_id == version.version_id
-    return dropped.etag is None or dropped.etag == version.etag
-
-
-def _metadata(attempt: Attempt, request: Request, inference: Inference, latency: timedelta) -> dict[str, str]:
-    dropped = attempt.request if isinstance(attempt.request, DroppedObject) else None
-    return result_metadata(
-        attempt.identity,
-        trace_id=request.trace_id,
-        inference_id=request.inference_id,
-        endpoint_name=request.endpoint_name,
-        source={
-            SEQUENCER: dropped.sequencer if dropped else None,
-            "source-version": (dropped.version_id or dropped.etag) if dropped else None,
-            "source-key": attempt.source,
-        },
-        answered={
-            "invoked-production-variant": inference.invoked_production_variant,
-            "custom-attributes": inference.custom_attributes,
-            "new-session-id": inference.new_session_id,
-            "closed-session-id": inference.closed_session_id,
-        },
-        model_latency_ms=round(latency.total_seconds() * 1000),
-    )
+        return newest is not None and not dropped.is_version(newest)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sluice.failures import invalid
 from sluice.message import explain, load_json
+from sluice.ports import ObjectVersion
 
 _ENVELOPES = 3  # EventBridge → SNS → SQS is the deepest that AWS itself builds; one more for good measure.
 
@@ -33,6 +34,12 @@ class DroppedObject:
     version_id: str | None
     sequencer: str | None
     etag: str | None
+
+    def is_version(self, version: ObjectVersion) -> bool:
+        """Whether `version` is the one that the event told of."""
+        if self.version_id and version.version_id:
+            return self.version_id == version.version_id
+        return self.etag is None or self.etag == version.etag
 
 
 @dataclass(frozen=True, slots=True)

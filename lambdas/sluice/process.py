@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sluice import identity as identities
-from sluice.answer import Answerer, Attempt
+from sluice.answer import Answerer
+from sluice.attempt import Attempt
 from sluice.backoff import delay_seconds
 from sluice.delivery import Delivery
 from sluice.events import DroppedObject, Ignorable, SentMessage, read
@@ -143,20 +144,22 @@ class Processor:
         ended: list[Outcome] = []
         for one in failed:
             try:
-                answered = self._record(one)
+                overtaken = self._record(one)
             except Exception as error:  # noqa: BLE001 - as above
                 if not last_receive:
                     return self._retry(delivery, [_failed(one.attempt, error)])
-                answered = False  # The dead-letter queue still gets the reason; better there than nowhere.
-            if answered:
-                ended.append(one.attempt.ended(Status.DUPLICATE, detail="another delivery answered meanwhile"))
+                overtaken = None  # The dead-letter queue still gets the reason; better there than nowhere.
+            if overtaken is not None:
+                ended.append(overtaken)
             else:
                 remaining.append(one)
         return ended + self._dead_letter(delivery, remaining)
 
-    def _record(self, one: _Failed) -> bool:
-        """Write the `.err`. True when another delivery of the request has answered it: then there is no failure."""
+    def _record(self, one: _Failed) -> Outcome | None:
+        """Write the `.err`, unless the failure counts no more: then the outcome is returned."""
         attempt = one.attempt
+        if (overtaken := self._answerer.overtaken(attempt)) is not None:
+            return overtaken
         key = attempt.identity.name + ERR
         document = error_document(
             attempt.identity,
@@ -167,12 +170,11 @@ class Processor:
             failed_at=self._now(),
         )
         self._results.put_error(key, document)
-        # Written first and looked after, as the other delivery writes its .out first and then removes the .err:
-        # whichever comes second sees the other.
-        if not self._answerer.is_answered(attempt):
-            return False
-        self._results.delete(key)
-        return True
+        # Looked for once more, as the other delivery writes its .out first and then removes the .err: whichever comes
+        # second sees the other.
+        if (overtaken := self._answerer.overtaken(attempt)) is not None:
+            self._results.delete(key)
+        return overtaken
 
     def _dead_letter(self, delivery: Delivery, failed: Sequence[_Failed]) -> list[Outcome]:
         if not failed:

@@ -213,6 +213,24 @@ def test_a_failure_beside_a_success_of_the_same_request_is_no_failure(world: Wor
     assert not world.queue.sent
 
 
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_failure_of_an_object_that_was_replaced_meanwhile_is_none(world: World, status: int) -> None:
+    """Its .err would stand beside, or over, the outcome of the newer one."""
+    older = world.inputs.drop("invoke/a.csv", b"old")
+
+    def answer(call: Call) -> Inference | Exception:
+        if call.body == b"old":
+            newer = world.inputs.drop("invoke/a.csv", b"new")
+            assert world.another_worker().deliver(newer, message_id="newer").status is Status.SUCCEEDED
+            return service_error(Operation.INVOKE, "ModelError", original_status_code=status)
+        return Inference(b"ok")
+
+    world.endpoint.answer = answer
+    assert world.deliver(older).status is Status.SUPERSEDED
+    assert set(world.results.objects) == {"invoke/a.csv.out"}
+    assert not world.queue.sent
+
+
 def test_a_result_deleted_between_the_look_and_the_write_is_written_anew(world: World) -> None:
     world.deliver(world.inputs.drop("invoke/a.csv", b"old"))
     newer = world.inputs.drop("invoke/a.csv", b"new")

@@ -46,12 +46,10 @@ class Promise(RuleBasedStateMachine):
         self.queue: list[Message] = []
         self.taken: list[Message] = []  # acknowledged, which SQS may deliver once more all the same
         self.numbers = itertools.count()
-        self.redriven = 0
         self.newest: dict[str, str] = {}  # identity of each key's newest upload
         self.names: dict[str, str] = {}  # name by identity
         self.answered: Counter[bytes] = Counter()
         self.killed_between: Counter[bytes] = Counter()
-        self.killed_before_acknowledgement = 0
 
     def _answer(self, call: Call) -> Inference | Exception:
         if self.throttling:
@@ -131,7 +129,6 @@ class Promise(RuleBasedStateMachine):
         if self.world.queue.sent:
             letter = data.draw(st.sampled_from(self.world.queue.sent))
             self.world.queue.sent.remove(letter)
-            self.redriven += 1
             attributes = {name: attribute.value for name, attribute in letter[1].items()}
             self.queue.append(Message(f"redriven-{next(self.numbers)}", letter[0], attributes))
 
@@ -158,11 +155,10 @@ class Promise(RuleBasedStateMachine):
         try:
             return processor.bury(processor.open(one)) if bury else processor.process(processor.open(one))
         except Killed:
-            last = fuse.passed[-1]
-            if len(self.world.endpoint.calls) > calls and (last == "invoke" or (last == "put" and not fuse.after)):
-                self.killed_between[self.world.endpoint.calls[-1].body] += 1
-            if last == "send" and fuse.after:
-                self.killed_before_acknowledgement += 1
+            if len(self.world.endpoint.calls) > calls:
+                body = self.world.endpoint.calls[-1].body
+                stored = {result.body for result in self.world.results.objects.values()}
+                self.killed_between[body] += b"answer to " + body not in stored
             return []
 
     # --- what must hold --------------------------------------------------------------------------------------------

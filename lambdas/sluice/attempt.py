@@ -1,0 +1,67 @@
+"""One try at one request, and what its result will say of it."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sluice.delivery import Delivery
+from sluice.events import DroppedObject, SentMessage
+from sluice.identity import Identity
+from sluice.outcome import Outcome, Status
+from sluice.ports import Inference
+from sluice.request import Request
+from sluice.result import SEQUENCER, result_metadata
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try at one request. What is learned on the way (trace ID, endpoint) stays here, should it fail."""
+
+    delivery: Delivery
+    request: SentMessage | DroppedObject
+    identity: Identity
+    endpoint_name: str | None = None
+
+    @property
+    def may_be_repeated(self) -> bool:
+        """Whether this very request may have been dead-lettered before, and so have an `.err`."""
+        return self.identity.repeatable or self.delivery.receive_count > 1
+
+    @property
+    def source(self) -> str | None:
+        """The S3 URI of a dropped object."""
+        dropped = self.request
+        return f"s3://{dropped.bucket}/{dropped.key}" if isinstance(dropped, DroppedObject) else None
+
+    def ended(self, status: Status, *, latency: timedelta | None = None, detail: str | None = None) -> Outcome:
+        """The outcome of this attempt."""
+        return Outcome(
+            self.delivery.message_id,
+            status,
+            self.identity,
+            endpoint_name=self.endpoint_name,
+            model_latency=latency,
+            detail=detail,
+        )
+
+
+def metadata_of(attempt: Attempt, request: Request, inference: Inference, latency: timedelta) -> dict[str, str]:
+    """The metadata of the result that `inference` becomes."""
+    dropped = attempt.request if isinstance(attempt.request, DroppedObject) else None
+    return result_metadata(
+        attempt.identity,
+        trace_id=request.trace_id,
+        inference_id=request.inference_id,
+        endpoint_name=request.endpoint_name,
+        source={
+            SEQUENCER: dropped.sequencer if dropped else None,
+            "source-version": (dropped.version_id or dropped.etag) if dropped else None,
+            "source-key": attempt.source,
+        },
+        answered={
+            "invoked-production-variant": inference.invoked_production_variant,
+            "custom-attributes": inference.custom_attributes,
+            "new-session-id": inference.new_session_id,
+            "closed-session-id": inference.closed_session_id,
+        },
+        model_latency_ms=round(latency.total_seconds() * 1000),
+    )
