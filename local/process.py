@@ -41,14 +41,15 @@ class Child:
     """A Python module that runs as a child process and answers HTTP when it is ready."""
 
     def __init__(
-        self, module: str, arguments: Sequence[str], *, health: str, log: Path, environment: Mapping[str, str]
+        self, module: str, arguments: Sequence[str], *, health: str | None, log: Path, environment: Mapping[str, str]
     ) -> None:
-        """Start `module`. `health` is the URL that answers 200 once it is ready."""
+        """Start `module`. `health` is the URL that answers 200 once it is ready; None where it is ready at once."""
         self.module = module
         self.log = log
         self._health = health
-        reading, self._leash = os.pipe()
-        with log.open("wb") as output:
+        reading, writing = os.pipe()
+        self._leash: int | None = writing
+        with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own modules
                 [sys.executable, "-m", "local.leash", str(reading), module, *arguments],
                 stdin=subprocess.DEVNULL,
@@ -71,6 +72,8 @@ class Child:
 
         Raises `LocalRunError` with the end of its log when it has ended or takes too long.
         """
+        if self._health is None:
+            return
         deadline = time.monotonic() + _READY_SECONDS
         with httpx2.Client(trust_env=False, timeout=2) as client:
             while time.monotonic() < deadline and self._process.poll() is None:
@@ -83,6 +86,12 @@ class Child:
         msg = f"{self.module} {state}. The end of its log, {self.log}:\n{tail}"
         raise LocalRunError(msg)
 
+    def kill(self) -> None:
+        """End it as a crash would: with SIGKILL, and without a word."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.stop()
+
     def stop(self) -> None:
         """End its whole process group: SIGTERM, and SIGKILL behind it."""
         with contextlib.suppress(ProcessLookupError):
@@ -92,5 +101,6 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
-        with contextlib.suppress(OSError):
+        if self._leash is not None:
             os.close(self._leash)
+            self._leash = None  # its number may be another file's from now on

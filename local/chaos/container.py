@@ -1,0 +1,44 @@
+"""`python -m local.chaos.container`: a model whose answer proves which bytes it was asked, and that refuses some."""
+
+import argparse
+import hashlib
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+_REFUSED = {b"model-400": 400, b"model-500": 500}
+
+
+def answer_to(body: bytes) -> bytes:
+    """What the model answers to `body`: the digest of it as 32 bytes, any of which may be any byte."""
+    return hashlib.sha256(body).digest()
+
+
+async def _invocations(request: Request) -> Response:
+    body = await request.body()
+    for marker, status in _REFUSED.items():
+        if body.startswith(marker):
+            return PlainTextResponse(f"refused as {marker.decode()}", status)
+    given = request.headers.get("x-amzn-sagemaker-custom-attributes", "")
+    headers = {"X-Amzn-SageMaker-Custom-Attributes": f"Trace ID: {given}"}
+    return Response(answer_to(body), headers=headers, media_type="application/octet-stream")
+
+
+async def _ping(_request: Request) -> Response:
+    return Response()
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="python -m local.chaos.container", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    routes = [Route("/ping", _ping), Route("/invocations", _invocations, methods=["POST"])]
+    port = parser.parse_args().port
+    uvicorn.run(Starlette(routes=routes), host="127.0.0.1", port=port, access_log=False, log_level="critical")
+
+
+if __name__ == "__main__":
+    main()

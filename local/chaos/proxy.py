@@ -1,0 +1,86 @@
+"""`python -m local.chaos.proxy`: a proxy before the local AWS, through which S3 and SQS fail as they do at times.
+
+A share of the calls is refused with 500, 503 or SlowDown; a share is dropped before it arrives; and of a share the
+answer is lost after the call has done its work, which is the worst of the three.
+"""
+
+import argparse
+import random
+
+import httpx2
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+_METHODS = ["GET", "HEAD", "PUT", "POST", "DELETE"]
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
+_REFUSALS = (
+    (500, "InternalError", "We encountered an internal error. Please try again."),
+    (503, "ServiceUnavailable", "Please reduce your request rate."),
+    (503, "SlowDown", "Please reduce your request rate."),
+)
+
+
+class _Cut(Response):
+    """Closes the connection in the middle of an answer."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        headers = [(b"content-length", b"1000000")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"<", "more_body": True})
+
+
+def create_app(upstream: str, share: float, seed: int) -> Starlette:
+    """The proxy before `upstream`, which fails `share` of the calls."""
+    client = httpx2.AsyncClient(trust_env=False, timeout=30)
+    dice = random.Random(seed)  # noqa: S311 - faults that can be repeated, not secrets
+
+    async def forward(request: Request) -> Response:
+        if request.url.path == "/_health":
+            return PlainTextResponse("ok")
+        fate = dice.random() / share if share else 1.0
+        body = await request.body()
+        if fate < 0.5:
+            status, code, message = dice.choice(_REFUSALS)
+            document = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+            return Response(document, status, media_type="application/xml")
+        cut = Response(status_code=500) if request.method == "HEAD" else _Cut()  # HEAD has no middle to cut
+        if fate < 0.75:
+            return cut
+        url = f"{upstream}{request.scope['raw_path'].decode()}"
+        answer = await client.request(
+            request.method,
+            f"{url}?{request.url.query}" if request.url.query else url,
+            headers=[(name, value) for name, value in request.headers.items() if name != "content-length"],
+            content=body,
+        )
+        if fate < 1:
+            return cut
+        response = Response(answer.content, answer.status_code)
+        for name, value in answer.headers.items():
+            if name.lower() not in _HOP_BY_HOP:
+                response.headers[name] = value
+        if request.method == "HEAD":
+            response.headers["content-length"] = answer.headers.get("content-length", "0")
+        return response
+
+    return Starlette(routes=[Route("/{path:path}", forward, methods=_METHODS)])
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog="python -m local.chaos.proxy", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--upstream", required=True)
+    parser.add_argument("--share", type=float, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    given = parser.parse_args()
+    app = create_app(given.upstream, given.share, given.seed)
+    uvicorn.run(app, host="127.0.0.1", port=given.port, access_log=False, log_level="critical")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,261 @@
+"""`python -m local.chaos`: asks, makes trouble, waits for the end, audits."""
+
+import contextlib
+import os
+import random
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2
+from rich.console import Console
+from rich.progress import Progress
+
+from local import aws
+from local.chaos.audit import Found, Report, audit
+from local.chaos.requests import ENDPOINT, Asked, requests
+from local.engine import Engine, running
+from local.process import Child, free_port
+
+_LAMBDAS = Path(__file__).parents[2] / "lambdas"
+SETTINGS = {"max_receive_count": 12, "retry_base_seconds": 1, "retry_cap_seconds": 2, "concurrent_requests": 20}
+_READ_TIMEOUT_SECONDS = 2
+_WORKERS = 3
+_STORAGE_FAULTS = 0.03
+_LIMIT_SECONDS = 900.0
+_ROUNDS_PER_KILL = 4
+_IN_PEACE = 60  # messages
+
+# Shares of the calls; the first rule that strikes decides. Two receives in three still reach the model.
+_FAULTS: list[dict[str, Any]] = [
+    {"fault": "delay", "delay_seconds": 1.5, "body_contains": "slow"},
+    {"fault": "timeout", "share": 0.002},
+    *(
+        {"fault": fault, "share": share}
+        for fault, share in {
+            "ThrottlingException": 0.08,
+            "ServiceUnavailable": 0.03,
+            "ModelNotReadyException": 0.02,
+            "capacity": 0.02,
+            "InternalFailure": 0.03,
+            "InternalDependencyException": 0.01,
+            "AccessDeniedException": 0.01,
+            "ExpiredTokenException": 0.01,
+            "garbage": 0.01,
+            "drop": 0.01,
+            "hang": 0.004,
+        }.items()
+    ),
+]
+_STORM = [{"fault": "ThrottlingException"}]
+
+
+class Trouble:
+    """The workers, and what befalls them and the endpoint."""
+
+    def __init__(self, engine: Engine, proxy_url: str, directory: Path, seed: int) -> None:
+        self._engine = engine
+        self._directory = directory
+        self._dice = random.Random(seed)  # noqa: S311 - chaos that can be repeated, not secrets
+        self._started = 0
+        self.kills = 0
+        self.storms = 0
+        configuration = engine.clients.lambda_.get_function_configuration(
+            FunctionName=engine.outputs["InvokeFunctionName"]
+        )
+        crashed = next(url for url in _queues(engine) if "CrashedQueue" in url)
+        self._arguments = ["--aws", engine.url, "--request-queue", engine.request_queue_url, "--crashed-queue", crashed]
+        self._environment = {
+            **aws.environment(),
+            **configuration["Environment"]["Variables"],
+            "PYTHONPATH": str(_LAMBDAS),
+            "AWS_ENDPOINT_URL": proxy_url,
+            "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": engine.sagemaker_runtime_url,
+            "SLUICE_READ_TIMEOUT_SECONDS": str(_READ_TIMEOUT_SECONDS),
+            "POWERTOOLS_LOG_LEVEL": "ERROR",
+        }
+        self._workers = [self._worker() for _ in range(_WORKERS)]
+        self.queue_urls = (engine.request_queue_url, crashed)
+
+    @property
+    def journals(self) -> list[Path]:
+        """What the workers wrote of their deliveries."""
+        return sorted(self._directory.glob("journal-*"))
+
+    def kill_one(self) -> None:
+        """Kill a worker, as a crash would, and start another."""
+        number = self._dice.randrange(_WORKERS)
+        self._workers[number].kill()
+        self._workers[number] = self._worker()
+        self.kills += 1
+
+    def storm(self, *, on: bool) -> None:
+        """Let the endpoint throttle every call, or fall back to its share of faults."""
+        self.storms += on
+        rules = _STORM if on else [{**rule, "seed": index} for index, rule in enumerate(_FAULTS)]
+        url = f"{self._engine.sagemaker_runtime_url}/_faults"
+        httpx2.put(url, json={"rules": rules}, trust_env=False).raise_for_status()
+
+    def stop(self) -> None:
+        """End the workers."""
+        for worker in self._workers:
+            worker.kill()
+
+    def _worker(self) -> Child:
+        self._started += 1
+        journal = self._directory / f"journal-{self._started:04}"
+        journal.touch()
+        return Child(
+            "local.chaos.worker",
+            [*self._arguments, "--journal", str(journal), "--seed", str(self._dice.randrange(2**32))],
+            health=None,
+            log=self._directory / "workers.log",
+            environment=self._environment,
+        )
+
+
+def run(directory: Path, count: int, seed: int) -> int:
+    """Run `count` requests with `seed`, print the audit, and return the exit code: 0 when nothing is violated."""
+    console = Console(highlight=False, width=None if Console().is_terminal else 120)
+    directory = directory / f"seed-{seed}"
+    directory.mkdir(parents=True, exist_ok=True)
+    for old in directory.glob("journal-*"):
+        old.unlink()
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        container, proxy_port = free_port(), free_port()
+        _child(stack, "container", ["--port", str(container)], f"http://127.0.0.1:{container}/ping", directory)
+        with console.status("Starting the local run…"):
+            engine = stack.enter_context(
+                running(directory / "engine", SETTINGS, {ENDPOINT: f"http://127.0.0.1:{container}"})
+            )
+        _unmap(engine)
+        proxy_url = f"http://127.0.0.1:{proxy_port}"
+        faults = ["--upstream", engine.url, "--share", str(_STORAGE_FAULTS), "--seed", str(seed)]
+        _child(stack, "proxy", ["--port", str(proxy_port), *faults], f"{proxy_url}/_health", directory)
+        trouble = Trouble(engine, proxy_url, directory, seed)
+        stack.callback(trouble.stop)
+        trouble.storm(on=False)
+        asked = _ask(engine, list(requests(count, seed, engine.input_bucket)))
+        ended = _wait(engine, trouble, console, len(asked))
+        trouble.stop()
+        report = audit(asked, _found(engine, trouble.journals))
+    if not ended:
+        report.violations.append(f"requests were still on the queues after {_LIMIT_SECONDS:.0f} s")
+    report.counts["workers killed"] = trouble.kills
+    report.counts["storms, in which the endpoint throttled all"] = trouble.storms
+    return _print(console, report, seed, time.monotonic() - began)
+
+
+def _child(stack: contextlib.ExitStack, module: str, arguments: list[str], health: str, directory: Path) -> None:
+    log = directory / f"{module}.log"
+    child = Child(f"local.chaos.{module}", arguments, health=health, log=log, environment=aws.environment())
+    stack.callback(child.stop)
+    child.wait_ready()
+
+
+def _queues(engine: Engine) -> list[str]:
+    return engine.clients.sqs.list_queues()["QueueUrls"]
+
+
+def _unmap(engine: Engine) -> None:
+    """Take the queues from the functions: the workers are Lambda here, as Lambda itself can't be killed at will."""
+    for mapping in engine.clients.lambda_.list_event_source_mappings()["EventSourceMappings"]:
+        engine.clients.lambda_.delete_event_source_mapping(UUID=mapping["UUID"])
+
+
+def _ask(engine: Engine, asked: Sequence[Asked]) -> list[Asked]:
+    """Drop and send everything, several at a time; the order within a key is kept."""
+    by_key: dict[str, list[Asked]] = {}
+    for number, one in enumerate(asked):
+        by_key.setdefault(one.key or str(number), []).append(one)
+
+    def give(group: list[Asked]) -> list[Asked]:
+        return [_give(engine, one) for one in group]
+
+    with ThreadPoolExecutor(4) as executor:
+        return [one for group in executor.map(give, by_key.values()) for one in group]
+
+
+def _give(engine: Engine, one: Asked) -> Asked:
+    if one.key is not None:
+        engine.clients.s3.put_object(
+            Bucket=engine.input_bucket, Key=one.key, Body=one.given, Metadata={"trace-id": one.inference_id or ""}
+        )
+        return one
+    for _ in range(one.times):
+        sent = engine.clients.sqs.send_message(QueueUrl=engine.request_queue_url, MessageBody=one.given.decode())
+    return one if one.name else Asked(**{**_fields(one), "name": f"messages/{sent['MessageId']}"})
+
+
+def _fields(one: Asked) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in Asked.__slots__}
+
+
+def _wait(engine: Engine, trouble: Trouble, console: Console, count: int) -> bool:
+    """Make trouble until the queues are empty. False when that takes too long."""
+    deadline = time.monotonic() + _LIMIT_SECONDS
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("Requests ended", total=count)
+        rounds = 0
+        while time.monotonic() < deadline:
+            time.sleep(0.7)
+            rounds += 1
+            left = sum(_left(engine, url) for url in trouble.queue_urls)
+            progress.update(task, completed=max(0, count - left))
+            if not left:
+                return True
+            # A worker lives long enough to start; and towards the end, those cut off are waited for in peace.
+            if left > max(_IN_PEACE, count // 50) and rounds % _ROUNDS_PER_KILL == 0:
+                trouble.kill_one()
+            if rounds % 16 in {0, 2}:
+                trouble.storm(on=rounds % 16 == 0)
+    return False
+
+
+def _left(engine: Engine, url: str) -> int:
+    attributes = engine.clients.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    return sum(int(number) for name, number in attributes.items() if name.startswith("ApproximateNumberOfMessages"))
+
+
+def _found(engine: Engine, journals: list[Path]) -> Found:
+    s3, bucket = engine.clients.s3, engine.results_bucket
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+    keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+
+    def read(key: str) -> tuple[bytes, Mapping[str, str]]:
+        got = s3.get_object(Bucket=bucket, Key=key)
+        return got["Body"].read(), got["Metadata"]
+
+    with ThreadPoolExecutor(8) as executor:
+        results = dict(zip(keys, executor.map(read, keys), strict=True))
+    letters = []
+    while messages := engine.clients.sqs.receive_message(
+        QueueUrl=engine.dead_letter_queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+    ).get("Messages"):
+        for message in messages:
+            attributes = {name: value["StringValue"] for name, value in message.get("MessageAttributes", {}).items()}
+            letters.append((message["Body"].encode(), attributes))
+    billed: dict[str, int] = {}
+    for call in httpx2.get(f"{engine.sagemaker_runtime_url}/_calls", trust_env=False, timeout=60).json()["Calls"]:
+        if call["Billed"]:
+            billed[call["InferenceId"]] = billed.get(call["InferenceId"], 0) + 1
+    return Found(results, letters, billed, journals)
+
+
+def _print(console: Console, report: Report, seed: int, seconds: float) -> int:
+    console.print(f"Seed {seed}, {seconds:.0f} s:")
+    for name, number in report.counts.items():
+        console.print(f"{number:7,}  {name}")
+    console.print(f"{len(report.violations):7,}  violations of the promise")
+    for line in report.violations[:20]:
+        console.print(f"         {line}", style="red")
+    return 1 if report.violations else 0
+
+
+def interrupt_on_sigterm() -> None:
+    """Let SIGTERM end the run as Ctrl-C does, so that what was started is stopped."""
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
