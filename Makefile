@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # jsii, under AWS CDK, looks for `node` here; setup.sh may have put one into .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format unit test schema synth deploy demo up down chaos clean
+.PHONY: help setup lint format unit test schema synth deploy demo up down chaos mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-8s %s\n' "$$t" "$$d"; done
@@ -52,6 +52,9 @@ down: $(SETUP) ## stop the local run
 
 chaos: $(SETUP) ## thousands of requests through everything that can go wrong, and an audit; SEEDS="1 2 3" REQUESTS=5000
 	@$(BIN)/python -m local.chaos $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(SEEDS),--seeds $(SEEDS))
+
+mutants: $(SETUP) ## break the failure table and the guards one at a time; which breaks does no test notice?
+	@$(BIN)/python -m tests.mutants
 
 clean: ## remove what these targets made
 	rm -rf .build .local cdk.out .mypy_cache .pytest_cache .ruff_cache .hypothesis

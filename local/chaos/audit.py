@@ -1,5 +1,6 @@
 """The audit: every request, its outcome, its dead letters, and what its model calls would have been billed."""
 
+import itertools
 import json
 import re
 from collections import Counter, defaultdict
@@ -15,12 +16,16 @@ _KEY = re.compile(r'"key": ?"(invoke/[^"]*)"')
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the run left: results with their metadata, dead letters, and billed calls by InferenceId."""
+    """What the run left: results with their metadata, dead letters, and billed calls by InferenceId.
+
+    `lost_sends` counts, by body, the dead letters whose sending seemed to have failed, and so was tried again.
+    """
 
     results: Mapping[str, tuple[bytes, Mapping[str, str]]]
     letters: Sequence[tuple[bytes, Mapping[str, str]]]
     billed: Mapping[str, int]
     journals: Sequence[Path]
+    lost_sends: Mapping[bytes, int]
 
 
 @dataclass(slots=True)
@@ -92,7 +97,7 @@ def _check(
             if delivered.begun < 2:
                 wrong("answered and dead-lettered by one delivery")
     elif failure:
-        _check_failure(one, failure[0], letters, delivered, report=report, wrong=wrong)
+        _check_failure(one, failure[0], letters, delivered, found, report=report, wrong=wrong)
     else:
         report.counts["lost"] += 1
         wrong("lost: neither .out nor .err")
@@ -112,6 +117,7 @@ def _check_failure(
     document: bytes,
     letters: Sequence[tuple[bytes, Mapping[str, str]]],
     delivered: _Deliveries,
+    found: Found,
     *,
     report: Report,
     wrong: Callable[[str], None],
@@ -122,8 +128,10 @@ def _check_failure(
     if not letters:
         wrong(".err without a dead letter")
     if len(letters) > one.times:
-        report.counts["dead-lettered twice: killed before the acknowledgement, or delivered again"] += 1
-        if len(letters) > one.times + delivered.cut_off + delivered.begun - 1:
+        lost = found.lost_sends.get(letters[0][0], 0)
+        why = "SendMessage's answer was lost" if lost else "killed before the acknowledgement, or delivered again"
+        report.counts[f"dead-lettered twice: {why}"] += 1
+        if len(letters) > one.times + delivered.cut_off + delivered.begun - 1 + lost:
             wrong(f"{len(letters)} dead letters")
     if not one.key and any(body != one.given for body, _ in letters):
         wrong("the dead letter's body is not the message")
@@ -140,8 +148,8 @@ def _deliveries(journals: Sequence[Path]) -> dict[str, _Deliveries]:
     events = []
     for journal in journals:
         lines = [json.loads(line) for line in journal.read_text().splitlines() if line.endswith("}")]
-        for line, after in zip(lines, [*lines[1:], None], strict=True):
-            if line["what"] == "begin":
+        for line, after in itertools.pairwise([*lines, None]):
+            if line and line["what"] == "begin":
                 ended = after is not None and after["what"] == "end"
                 until = after["at"] if ended and after else float("inf")
                 events += [(line["at"], until, ended, body) for body in line["bodies"]]

@@ -5,7 +5,9 @@ answer is lost after the call has done its work, which is the worst of the three
 """
 
 import argparse
+import json
 import random
+from pathlib import Path
 
 import httpx2
 import uvicorn
@@ -33,8 +35,8 @@ class _Cut(Response):
         await send({"type": "http.response.body", "body": b"<", "more_body": True})
 
 
-def create_app(upstream: str, share: float, seed: int) -> Starlette:
-    """The proxy before `upstream`, which fails `share` of the calls."""
+def create_app(upstream: str, share: float, seed: int, lost: Path) -> Starlette:
+    """The proxy before `upstream`, which fails `share` of the calls. `lost` gets the messages whose sender can't know."""
     client = httpx2.AsyncClient(trust_env=False, timeout=30)
     dice = random.Random(seed)  # noqa: S311 - faults that can be repeated, not secrets
 
@@ -58,6 +60,9 @@ def create_app(upstream: str, share: float, seed: int) -> Starlette:
             content=body,
         )
         if fate < 1:
+            if request.headers.get("x-amz-target") == "AmazonSQS.SendMessage":
+                with lost.open("a") as journal:
+                    journal.write(json.dumps(json.loads(body)["MessageBody"]) + "\n")
             return cut
         response = Response(answer.content, answer.status_code)
         for name, value in answer.headers.items():
@@ -77,8 +82,9 @@ def main() -> None:
     parser.add_argument("--upstream", required=True)
     parser.add_argument("--share", type=float, required=True)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--lost", type=Path, required=True)
     given = parser.parse_args()
-    app = create_app(given.upstream, given.share, given.seed)
+    app = create_app(given.upstream, given.share, given.seed, given.lost)
     uvicorn.run(app, host="127.0.0.1", port=given.port, access_log=False, log_level="critical")
 
 

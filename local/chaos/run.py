@@ -1,10 +1,12 @@
 """`python -m local.chaos`: asks, makes trouble, waits for the end, audits."""
 
 import contextlib
+import json
 import os
 import random
 import signal
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -134,7 +136,9 @@ def run(directory: Path, count: int, seed: int) -> int:
             )
         _unmap(engine)
         proxy_url = f"http://127.0.0.1:{proxy_port}"
-        faults = ["--upstream", engine.url, "--share", str(_STORAGE_FAULTS), "--seed", str(seed)]
+        lost = directory / "lost-sends"
+        lost.write_text("")
+        faults = ["--upstream", engine.url, "--share", str(_STORAGE_FAULTS), "--seed", str(seed), "--lost", str(lost)]
         _child(stack, "proxy", ["--port", str(proxy_port), *faults], f"{proxy_url}/_health", directory)
         trouble = Trouble(engine, proxy_url, directory, seed)
         stack.callback(trouble.stop)
@@ -142,7 +146,7 @@ def run(directory: Path, count: int, seed: int) -> int:
         asked = _ask(engine, list(requests(count, seed, engine.input_bucket)))
         ended = _wait(engine, trouble, console, len(asked))
         trouble.stop()
-        report = audit(asked, _found(engine, trouble.journals))
+        report = audit(asked, _found(engine, trouble.journals, lost))
     if not ended:
         report.violations.append(f"requests were still on the queues after {_LIMIT_SECONDS:.0f} s")
     report.counts["workers killed"] = trouble.kills
@@ -221,7 +225,7 @@ def _left(engine: Engine, url: str) -> int:
     return sum(int(number) for name, number in attributes.items() if name.startswith("ApproximateNumberOfMessages"))
 
 
-def _found(engine: Engine, journals: list[Path]) -> Found:
+def _found(engine: Engine, journals: list[Path], lost: Path) -> Found:
     s3, bucket = engine.clients.s3, engine.results_bucket
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
     keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
@@ -243,7 +247,8 @@ def _found(engine: Engine, journals: list[Path]) -> Found:
     for call in httpx2.get(f"{engine.sagemaker_runtime_url}/_calls", trust_env=False, timeout=60).json()["Calls"]:
         if call["Billed"]:
             billed[call["InferenceId"]] = billed.get(call["InferenceId"], 0) + 1
-    return Found(results, letters, billed, journals)
+    lost_sends = Counter(json.loads(line).encode() for line in lost.read_text().splitlines())
+    return Found(results, letters, billed, journals, lost_sends)
 
 
 def _print(console: Console, report: Report, seed: int, seconds: float) -> int:
