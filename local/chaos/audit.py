@@ -131,7 +131,7 @@ def _check_failure(
         lost = found.lost_sends.get(letters[0][0], 0)
         why = "SendMessage's answer was lost" if lost else "killed before the acknowledgement, or delivered again"
         report.counts[f"dead-lettered twice: {why}"] += 1
-        if len(letters) > one.times + delivered.cut_off + delivered.begun - 1 + lost:
+        if len(letters) > one.times + delivered.cut_off + max(0, delivered.begun - 1) + lost:
             wrong(f"{len(letters)} dead letters")
     if not one.key and any(body != one.given for body, _ in letters):
         wrong("the dead letter's body is not the message")
