@@ -36,7 +36,7 @@ class _Cut(Response):
 
 
 def create_app(upstream: str, share: float, seed: int, lost: Path) -> Starlette:
-    """The proxy before `upstream`, which fails `share` of the calls. `lost` gets what was sent unknown to its sender."""
+    """The proxy before `upstream`, which fails `share` of them. `lost` gets what was sent unknown to its sender."""
     client = httpx2.AsyncClient(trust_env=False, timeout=30)
     dice = random.Random(seed)  # noqa: S311 - faults that can be repeated, not secrets
 

@@ -268,6 +268,19 @@ def test_without_time_nothing_is_begun(deployment: Deployment) -> None:
     assert not deployment.runtime.requests
 
 
+def test_a_hung_endpoint_costs_one_read_timeout_and_nobody_else_anything(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, output: Callable[[], list[str]]
+) -> None:
+    monkeypatch.setenv("SLUICE_READ_TIMEOUT_SECONDS", "0.3")
+    deployment.runtime.answers = {b"hung": Answer(silent=True)}
+    hung = [sqs_record({"EndpointName": "wine", "Body": "hung"}) for _ in range(2)]
+    good = [sqs_record({"EndpointName": "digits", "Body": "good"}) for _ in range(6)]
+    assert deployment.run(*hung, *good) == {record["messageId"] for record in hung}
+    codes = [json.loads(line).get("error_code") for line in output()]
+    assert codes.count("ReadTimeoutError") == 2
+    assert [body for _, _, body in deployment.runtime.requests].count(b"hung") == 2, "one attempt each"
+
+
 def test_each_log_line_has_the_trace_id_and_no_payload(deployment: Deployment, output: Callable[[], list[str]]) -> None:
     deployment.run(
         sqs_record({"Body": "s3cr3t-payload", "TraceId": "trace-1", "CustomAttributes": "s3cr3t-attribute"}),

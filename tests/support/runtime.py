@@ -1,6 +1,7 @@
 """A small HTTP server as the SageMaker runtime, whose answers a test writes itself, down to the bytes."""
 
 import json
+import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -11,6 +12,7 @@ class Answer:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b"answered"
+    silent: bool = False
 
 
 class Runtime(ThreadingHTTPServer):
@@ -19,7 +21,13 @@ class Runtime(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: dict[bytes, Answer] = {}
+        self.closing = threading.Event()
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
+
+    def server_close(self) -> None:
+        """Let go of those who wait for an answer, then close."""
+        self.closing.set()
+        super().server_close()
 
     @property
     def url(self) -> str:
@@ -34,6 +42,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
         answer = self.server.answers.get(body, Answer())
+        if answer.silent:
+            self.server.closing.wait()
+            self.close_connection = True
+            return
         self.send_response(answer.status)
         for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
             self.send_header(name, value)
