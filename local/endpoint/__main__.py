@@ -5,11 +5,14 @@ import logging
 from pathlib import Path
 
 import uvicorn
+from pydantic import ValidationError
 
 from local.endpoint.api import MAX_BODY_BYTES
 from local.endpoint.app import Config, create_app
 from local.endpoint.faults import Plan
 from local.process import container
+
+_GRACE_SECONDS = 3  # for the calls in flight at SIGTERM; one that hangs would hold it for ever
 
 
 def main() -> None:
@@ -25,15 +28,26 @@ def main() -> None:
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
+    try:
+        plan = Plan.model_validate_json(given.faults.read_bytes()) if given.faults else Plan()
+    except (OSError, ValidationError) as error:
+        parser.error(f"--faults: {error}")
     config = Config(
         endpoints=dict(given.endpoint),
         account=given.account,
         region=given.region,
         max_body_bytes=given.max_body_bytes,
         container_timeout_seconds=given.container_timeout,
-        plan=Plan.model_validate_json(given.faults.read_bytes()) if given.faults else Plan(),
+        plan=plan,
     )
-    uvicorn.run(create_app(config), host="127.0.0.1", port=given.port, access_log=False, log_level="warning")
+    uvicorn.run(
+        create_app(config),
+        host="127.0.0.1",
+        port=given.port,
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
 
 
 if __name__ == "__main__":

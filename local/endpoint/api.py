@@ -18,6 +18,7 @@ _COMMON_ERRORS = {  # of all AWS APIs, and so not in the model
     "ExpiredTokenException": 403,
     "MissingAuthenticationTokenException": 403,
     "ThrottlingException": 400,
+    "UnknownOperationException": 404,
     "UnrecognizedClientException": 403,
 }
 ERRORS: dict[str, int] = {
@@ -38,6 +39,17 @@ def _headers(members: Mapping[str, Shape]) -> dict[str, str]:
 
 REQUEST_HEADERS = _headers(_INPUT)
 RESPONSE_HEADERS = _headers(_OUTPUT)
+
+
+def _compiled(java: str) -> re.Pattern[str]:
+    """A pattern of the model, which is Java's. Raises `re.error` at start for one that Python can't take."""
+    python = java.replace(r"\p{ASCII}", r"[\x00-\x7f]").replace(r"[\p{Print}]", r"[\x20-\x7e]").replace(r"\z", r"\Z")
+    return re.compile(python, re.DOTALL)
+
+
+_PATTERNS = {
+    name: _compiled(shape.metadata["pattern"]) for name, shape in _INPUT.items() if "pattern" in shape.metadata
+}
 
 
 class ServiceFault(Exception):
@@ -83,24 +95,14 @@ def validated(endpoint_name: str, headers: Mapping[str, str], body: bytes, max_b
 
 
 def _problems(name: str, value: str, shape: Shape) -> list[str]:
-    constraints = {
-        f"Member must have length less than or equal to {shape.metadata.get('max')}": len(value)
-        > shape.metadata.get("max", len(value)),
-        f"Member must have length greater than or equal to {shape.metadata.get('min')}": len(value)
-        < shape.metadata.get("min", 0),
-        f"Member must satisfy regular expression pattern: {shape.metadata.get('pattern')}": not _matches(
-            shape.metadata.get("pattern"), value
-        ),
+    longest, shortest, pattern = (shape.metadata.get(rule) for rule in ("max", "min", "pattern"))
+    broken = {
+        f"Member must have length less than or equal to {longest}": longest is not None and len(value) > longest,
+        f"Member must have length greater than or equal to {shortest}": shortest is not None and len(value) < shortest,
+        f"Member must satisfy regular expression pattern: {pattern}": pattern is not None
+        and not _PATTERNS[name].fullmatch(value),
     }
     where = name[0].lower() + name[1:]
     return [
-        f"Value at '{where}' failed to satisfy constraint: {rule}" for rule, broken in constraints.items() if broken
+        f"Value at '{where}' failed to satisfy constraint: {rule}" for rule, is_broken in broken.items() if is_broken
     ]
-
-
-def _matches(pattern: str | None, value: str) -> bool:
-    """Whether `value` is what the model's Java pattern describes."""
-    if pattern is None:
-        return True
-    python = pattern.replace(r"\p{ASCII}", r"[\x00-\x7f]").replace(r"[\p{Print}]", r"[\x20-\x7e]").replace(r"\z", r"\Z")
-    return re.fullmatch(python, value, re.DOTALL) is not None

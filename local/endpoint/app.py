@@ -3,10 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import httpx2
 from pydantic import ValidationError
@@ -14,14 +12,15 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
-from local.endpoint.api import MAX_BODY_BYTES, ServiceFault, request_id, validated
+from local.endpoint.api import MAX_BODY_BYTES, REQUEST_HEADERS, ServiceFault, validated
+from local.endpoint.broken import Cut, Drop, Hang
+from local.endpoint.calls import Call, Calls
 from local.endpoint.container import Container
-from local.endpoint.faults import Call, Plan, Rule
+from local.endpoint.faults import Asked, Plan
+from local.endpoint.model_error import ModelErrors
 
 _log = logging.getLogger("local.endpoint")
-_KEPT_CALLS = 20_000
 
 
 @dataclass(frozen=True)
@@ -42,15 +41,11 @@ class Endpoint:
     def __init__(self, config: Config, client: httpx2.AsyncClient) -> None:
         self._config = config
         self._plan = config.plan
-        self._calls: deque[dict[str, Any]] = deque(maxlen=_KEPT_CALLS)
+        self._calls = Calls()
+        self._model_errors = ModelErrors(config.account, config.region)
         self._containers = {
             name: Container(
-                client,
-                name,
-                url,
-                account=config.account,
-                region=config.region,
-                timeout=config.container_timeout_seconds,
+                client, name, url, model_errors=self._model_errors, timeout=config.container_timeout_seconds
             )
             for name, url in config.endpoints.items()
         }
@@ -58,29 +53,35 @@ class Endpoint:
     async def invocations(self, request: Request) -> Response:
         """InvokeEndpoint."""
         name, body = request.path_params["name"], await request.body()
-        record: dict[str, Any] = {"EndpointName": name, "Fault": None, "Billed": False}
-        self._calls.append(record)
+        call = self._calls.begin(name)
+        call.inference_id = request.headers.get(REQUEST_HEADERS["InferenceId"])
+        call.custom_attributes = request.headers.get(REQUEST_HEADERS["CustomAttributes"])
         try:
-            response = await self._answer(name, body, request, record)
+            response = await self._answer(body, request, call)
         except ServiceFault as fault:
-            record["Error"] = fault.code
+            call.error = fault.code
             response = fault.response()
-        record["Status"] = response.status_code
-        _log.info("%s %s %s", name, record.get("InferenceId", "-"), record.get("Error", response.status_code))
+        if not isinstance(response, Hang | Drop | Cut):
+            call.status = response.status_code
+        self._calls.end(call)
+        _log.info("%s %s %s", name, call.inference_id or "-", call.error or call.status or call.fault)
         return response
 
-    async def _answer(self, name: str, body: bytes, request: Request, record: dict[str, Any]) -> Response:
+    async def _answer(self, body: bytes, request: Request, call: Call) -> Response:
+        name = call.endpoint_name
         parameters = validated(name, request.headers, body, self._config.max_body_bytes)
-        record |= {key: parameters[key] for key in ("InferenceId", "CustomAttributes") if key in parameters}
-        rule = self._plan.fault_for(Call(name, body, parameters))
+        rule = self._plan.fault_for(Asked(name, body, parameters))
         if rule is not None:
-            record["Fault"] = rule.fault
-            if (broken := await _fault(rule)) is not None:
+            call.fault = rule.fault
+            await asyncio.sleep(rule.delay_seconds)
+            if (error := rule.error(name, self._model_errors)) is not None:
+                raise error
+            if (broken := rule.answer()) is not None:
                 return broken
         if name not in self._containers:
             raise ServiceFault("ValidationError", f"Endpoint {name} of account {self._config.account} not found.")
         response = await self._containers[name].invoke(body, parameters)
-        record["Billed"] = True
+        call.billed = True
         return response
 
     async def faults(self, request: Request) -> Response:
@@ -89,52 +90,30 @@ class Endpoint:
             try:
                 self._plan = Plan.model_validate_json(await request.body())
             except ValidationError as error:
-                return JSONResponse(error.errors(include_url=False, include_context=False), status_code=400)
+                problems = error.errors(include_url=False, include_context=False, include_input=False)
+                return JSONResponse(problems, status_code=400)
         elif request.method == "DELETE":
             self._plan = Plan()
         return JSONResponse(self._plan.model_dump())
 
     async def calls(self, request: Request) -> Response:
         """GET of the calls there were, oldest first; DELETE forgets them."""
-        calls = list(self._calls)
+        calls = self._calls.to_json()
         if request.method == "DELETE":
             self._calls.clear()
-        return JSONResponse({"Calls": calls})
-
-
-async def _fault(rule: Rule) -> Response | None:
-    """What the caller gets, or None when it gets the container's answer after all."""
-    await asyncio.sleep(rule.delay_seconds)
-    if (error := rule.error()) is not None:
-        raise error
-    if rule.fault == "garbage":
-        return Response("<html><body>502 Bad Gateway</body></html>", 500, {**request_id(), "Content-Type": "text/html"})
-    if rule.fault == "hang":
-        return _Hang()
-    if rule.fault == "drop":
-        return _Drop()
-    return None
-
-
-class _Hang(Response):
-    """Never answers, until the client goes."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-
-class _Drop(Response):
-    """Promises a long answer and closes the connection in its middle."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        headers = [(b"content-length", b"1000000"), (b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b'{"predictions": [', "more_body": True})
+        return JSONResponse(calls)
 
 
 async def _health(_request: Request) -> Response:
     return Response("ok")
+
+
+async def _no_operation(_request: Request, _error: Exception) -> Response:
+    return ServiceFault("UnknownOperationException", "There is no such operation.").response()
+
+
+async def _unforeseen(_request: Request, _error: Exception) -> Response:
+    return ServiceFault("InternalFailure", "An internal failure occurred.").response()
 
 
 def create_app(config: Config) -> Starlette:
@@ -156,5 +135,6 @@ def create_app(config: Config) -> Starlette:
             Route("/_calls", endpoint.calls, methods=["GET", "DELETE"]),
             Route("/_health", _health),
         ],
+        exception_handlers={404: _no_operation, 405: _no_operation, Exception: _unforeseen},
         lifespan=lifespan,
     )

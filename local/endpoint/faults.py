@@ -5,27 +5,27 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
+from starlette.responses import Response
 
 from local.endpoint.api import ERRORS, ServiceFault
+from local.endpoint.broken import Cut, Drop, Garbage, Hang
+from local.endpoint.model_error import ModelErrors
 
-NO_CAPACITY = (
+_NO_CAPACITY = (
     "Inference Component has no capacity to process this request. ApplicationAutoScaling may be in-progress (if "
     "configured) or try to increase the capacity by invoking UpdateInferenceComponentRuntimeConfig API."
 )
-TIMED_OUT = (
-    'Received server error (0) from primary with message "Your invocation timed out while waiting for a response '
-    "from container primary. Review the latency metrics for each container in Amazon CloudWatch, resolve the issue, "
-    'and try again.".'
-)
+_ASKED_FOR = "A fault that was asked for."
+_BROKEN: dict[str, type[Response]] = {"hang": Hang, "drop": Drop, "cut": Cut}
 
-# Beside the API's errors: scaled to zero; the container's time is over; no answer ever; an answer cut off in the
-# middle; an answer that is none; an answer that comes, but late.
-Special = Literal["capacity", "timeout", "hang", "drop", "garbage", "delay"]
+# Beside the API's errors: scaled to zero; the container's time is over; no answer ever; the connection closed without
+# an answer; closed in the middle of one; an answer that is none; an answer that comes, but late.
+Special = Literal["capacity", "timeout", "hang", "drop", "cut", "garbage", "delay"]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """What a rule looks at."""
+class Asked:
+    """What a rule looks at: a call as it came."""
 
     endpoint_name: str
     body: bytes
@@ -37,9 +37,10 @@ class Rule(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    fault: str = Field(description="An error code of the API, or capacity, timeout, hang, drop, garbage, delay.")
+    fault: str = Field(description="An error code of the API, or capacity, timeout, hang, drop, cut, garbage, delay.")
     message: str | None = None
     original_status_code: int = 500
+    garbage_status_code: Literal[200, 500] = 500
     delay_seconds: Annotated[float, Field(ge=0, le=3600)] = 0
     nth: list[int] | None = Field(None, description="Which of the calls that this rule looks at; the first is 1.")
     share: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -66,16 +67,16 @@ class Rule(BaseModel):
             raise ValueError(msg)
         return self
 
-    def strikes(self, call: Call) -> bool:
+    def strikes(self, asked: Asked) -> bool:
         """Whether this call goes wrong. Counts it."""
         about = (
-            (self.endpoint_name is None or self.endpoint_name == call.endpoint_name)
-            and (self.body_contains is None or self.body_contains.encode() in call.body)
+            (self.endpoint_name is None or self.endpoint_name == asked.endpoint_name)
+            and (self.body_contains is None or self.body_contains.encode() in asked.body)
             and (
                 self.custom_attributes_contains is None
-                or self.custom_attributes_contains in call.parameters.get("CustomAttributes", "")
+                or self.custom_attributes_contains in asked.parameters.get("CustomAttributes", "")
             )
-            and (self.inference_id is None or self.inference_id == call.parameters.get("InferenceId"))
+            and (self.inference_id is None or self.inference_id == asked.parameters.get("InferenceId"))
         )
         if not about or (self.times is not None and self._done >= self.times):
             return False
@@ -87,22 +88,27 @@ class Rule(BaseModel):
         self._done += 1
         return True
 
-    def error(self) -> ServiceFault | None:
+    def error(self, endpoint_name: str, model_errors: ModelErrors) -> ServiceFault | None:
         """The API's error that this fault is, if it is one."""
         if self.fault == "capacity":
-            return ServiceFault("ValidationError", self.message or NO_CAPACITY)
+            return ServiceFault("ValidationError", self.message or _NO_CAPACITY)
         if self.fault == "timeout":
-            return ServiceFault("ModelError", self.message or TIMED_OUT, OriginalStatusCode=0)
+            if self.message is not None:
+                return model_errors.worded(endpoint_name, 0, self.message)
+            return model_errors.timed_out(endpoint_name)
         if self.fault == "ModelError":
-            return ServiceFault(
-                self.fault,
-                self.message or f"Received server error ({self.original_status_code}) from primary",
-                OriginalStatusCode=self.original_status_code,
-                OriginalMessage=self.message or "a fault that was asked for",
-            )
+            if self.message is not None:
+                return model_errors.worded(endpoint_name, self.original_status_code, self.message)
+            return model_errors.refused(endpoint_name, self.original_status_code, _ASKED_FOR)
         if self.fault in ERRORS:
-            return ServiceFault(self.fault, self.message or "A fault that was asked for.")
+            return ServiceFault(self.fault, self.message or _ASKED_FOR)
         return None
+
+    def answer(self) -> Response | None:
+        """What the caller gets in place of an answer; None when it gets the container's after all."""
+        if self.fault == "garbage":
+            return Garbage(self.garbage_status_code)
+        return _BROKEN[self.fault]() if self.fault in _BROKEN else None
 
 
 class Plan(BaseModel):
@@ -112,6 +118,6 @@ class Plan(BaseModel):
 
     rules: list[Rule] = []
 
-    def fault_for(self, call: Call) -> Rule | None:
+    def fault_for(self, asked: Asked) -> Rule | None:
         """The rule that this call falls under, if any."""
-        return next((rule for rule in self.rules if rule.strikes(call)), None)
+        return next((rule for rule in self.rules if rule.strikes(asked)), None)

@@ -43,7 +43,7 @@ def create_app(model: Model) -> Starlette:
 
     async def invocations(request: Request) -> Response:
         body = await request.body()
-        content_type = request.headers.get("content-type", "").partition(";")[0].strip()
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
             answer = await run_in_threadpool(model.predict, body, content_type, request.headers.get("accept", "*/*"))
         except InputError as error:

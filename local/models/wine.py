@@ -54,11 +54,11 @@ def _rows(body: bytes, content_type: str) -> list[Any]:
     except UnicodeDecodeError:
         raise InputError("the body must be UTF-8 text") from None
     if content_type == "text/csv":
-        return list(csv.reader(io.StringIO(text)))
+        return _csv(text)
     if content_type == "application/jsonlines":
-        return [_json(line) for line in text.splitlines() if line.strip()]
+        return [_json(line, f"line {number}") for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     if content_type == "application/json":
-        given = _json(text)
+        given = _json(text, "the body")
         if not isinstance(given, dict) or not isinstance(given.get("instances"), list):
             raise InputError(f'send {{"instances": [[…], …]}}, each with {FEATURES} numbers')
         rows: list[Any] = given["instances"]
@@ -66,11 +66,19 @@ def _rows(body: bytes, content_type: str) -> list[Any]:
     raise InputError(f"send text/csv, application/json or application/jsonlines, not {content_type or 'nothing'}", 415)
 
 
-def _json(text: str) -> Any:
+def _csv(text: str) -> list[list[str]]:
+    reader = csv.reader(io.StringIO(text))
+    try:
+        return [row for row in reader if row]  # an empty line is no row
+    except csv.Error as error:
+        raise InputError(f"line {reader.line_num} is not CSV: {error}") from None
+
+
+def _json(text: str, what: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
-        raise InputError(f"not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{what} is not JSON: {error}") from None
 
 
 def _matrix(rows: list[Any]) -> Any:
@@ -81,8 +89,18 @@ def _matrix(rows: list[Any]) -> Any:
             length = len(row) if isinstance(row, list) else type(row).__name__
             raise InputError(f"row {number} has {length} values; send {FEATURES}")
         for column, value in enumerate(row, 1):
-            try:
-                float(value)
-            except (TypeError, ValueError):
-                raise InputError(f"row {number}, column {column} is not a number") from None
+            if not _is_number(value):
+                hint = "; send the numbers without a header row" if number == 1 and isinstance(value, str) else ""
+                raise InputError(f"row {number}, column {column} is not a number{hint}")
     return np.array(rows, dtype=float)
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is one in JSON, or the text of one in CSV. Whether the model can take it is for the model to say."""
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            return False
+        return True
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,88 @@
+"""What the template joins to what: each permission, variable and policy to its own resource, and no other."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.infrastructure.conftest import Synth
+from tests.infrastructure.test_template import Resources, of, statements
+
+SOURCES = {"Invoke": "RequestQueue", "Crashed": "CrashedQueue"}
+
+
+def targets(value: Any) -> set[str]:
+    """The logical IDs that `value` refers to, without CDK's hash; a literal ARN stands as it is."""
+    if isinstance(value, list):
+        return {target for one in value for target in targets(one)}
+    if isinstance(value, str):
+        return {value} if value.startswith("arn:") else set()
+    for function in ("Ref", "Fn::GetAtt"):
+        if function in value:
+            name = value[function] if function == "Ref" else value[function][0]
+            return set() if name.startswith("AWS::") else {name[:-8]}
+    return targets(value["Fn::Join"][1])
+
+
+@pytest.mark.parametrize("unit", SOURCES)
+def test_each_permission_is_on_its_own_resource(resources: Resources, unit: str) -> None:
+    allowed = {sid: targets(one["Resource"]) for sid, one in statements(resources, unit).items()}
+    assert allowed["StoreResults"] == {"StorageResultsBucket"}
+    assert allowed["TellMissingFromForbidden"] >= {"StorageInputBucket", "StorageResultsBucket"}
+    assert allowed["TakeRequests"] == {f"Queues{SOURCES[unit]}"}
+    assert allowed["SendDeadLetters"] == {"QueuesDeadLetterQueue"}
+    assert allowed["WriteLogs"] == {f"Functions{unit}Logs"}
+
+
+@pytest.mark.parametrize("unit", SOURCES)
+def test_each_variable_names_its_own_resource(resources: Resources, unit: str) -> None:
+    variables = of(resources, "AWS::Lambda::Function", unit)["Environment"]["Variables"]
+    assert {name: targets(value) for name, value in variables.items() if isinstance(value, dict)} == {
+        "SLUICE_INPUT_BUCKET": {"StorageInputBucket"},
+        "SLUICE_RESULTS_BUCKET": {"StorageResultsBucket"},
+        "SLUICE_REQUEST_QUEUE_URL": {f"Queues{SOURCES[unit]}"},
+        "SLUICE_DEAD_LETTER_QUEUE_URL": {"QueuesDeadLetterQueue"},
+    }
+
+
+def test_old_versions_and_broken_uploads_go_and_old_tls_is_refused(resources: Resources) -> None:
+    for bucket in resources["AWS::S3::Bucket"]:
+        rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+        assert {"NoncurrentDays": 30} in [rule.get("NoncurrentVersionExpiration") for rule in rules]
+        assert {"DaysAfterInitiation": 7} in [rule.get("AbortIncompleteMultipartUpload") for rule in rules]
+    for policy in resources["AWS::S3::BucketPolicy"]:
+        conditions = [one.get("Condition") for one in policy["Properties"]["PolicyDocument"]["Statement"]]
+        assert {"NumericLessThan": {"s3:TlsVersion": 1.2}} in conditions
+
+
+def test_requests_are_polled_for_long(resources: Resources) -> None:
+    assert of(resources, "AWS::SQS::Queue", "RequestQueue")["ReceiveMessageWaitTimeSeconds"] == 20
+
+
+def test_buckets_queues_and_logs_are_kept(resources: Resources) -> None:
+    for kind in ("AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::Logs::LogGroup"):
+        assert {one["DeletionPolicy"] for one in resources[kind]} == {"Retain"}
+
+
+def test_what_is_set_arrives(synth: Synth, tmp_path: Path) -> None:
+    given = {
+        "retain_data": False,
+        "noncurrent_version_days": 3,
+        "memory_mb": 1024,
+        "batch_size": 20,
+        "batching_window_seconds": 7,
+    }
+    done = synth(tmp_path, given)
+    assert done.returncode == 0, done.stderr
+    resources: Resources = {}
+    for name, one in json.loads((tmp_path / "Sluice.template.json").read_text())["Resources"].items():
+        resources.setdefault(one["Type"], []).append({**one, "LogicalId": name})
+    for kind in ("AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::Logs::LogGroup"):
+        assert {one["DeletionPolicy"] for one in resources[kind]} == {"Delete"}
+    for bucket in resources["AWS::S3::Bucket"]:
+        rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+        assert {"NoncurrentDays": 3} in [rule.get("NoncurrentVersionExpiration") for rule in rules]
+    assert of(resources, "AWS::Lambda::Function", "Invoke")["MemorySize"] == 1024
+    assert of(resources, "AWS::Lambda::EventSourceMapping", "Invoke")["MaximumBatchingWindowInSeconds"] == 7
+    assert of(resources, "AWS::SQS::Queue", "RequestQueue")["VisibilityTimeout"] == 6 * 90 + 7
