@@ -48,6 +48,7 @@ _FAULTS: list[dict[str, Any]] = [
             "ExpiredTokenException": 0.01,
             "garbage": 0.01,
             "drop": 0.01,
+            "cut": 0.01,
             "hang": 0.004,
         }.items()
     ),
