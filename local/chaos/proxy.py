@@ -15,7 +15,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+
+from local.endpoint.broken import Cut
 
 _METHODS = ["GET", "HEAD", "PUT", "POST", "DELETE"]
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
@@ -24,15 +25,6 @@ _REFUSALS = (
     (503, "ServiceUnavailable", "Please reduce your request rate."),
     (503, "SlowDown", "Please reduce your request rate."),
 )
-
-
-class _Cut(Response):
-    """Closes the connection in the middle of an answer."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        headers = [(b"content-length", b"1000000")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"<", "more_body": True})
 
 
 def create_app(upstream: str, share: float, seed: int, lost: Path) -> Starlette:
@@ -49,7 +41,7 @@ def create_app(upstream: str, share: float, seed: int, lost: Path) -> Starlette:
             status, code, message = dice.choice(_REFUSALS)
             document = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
             return Response(document, status, media_type="application/xml")
-        cut = Response(status_code=500) if request.method == "HEAD" else _Cut()  # HEAD has no middle to cut
+        cut = Response(status_code=500) if request.method == "HEAD" else Cut()  # HEAD has no middle to cut
         if fate < 0.75:
             return cut
         url = f"{upstream}{request.scope['raw_path'].decode()}"
