@@ -57,6 +57,7 @@ class Settings(BaseModel):
     noncurrent_version_days: Annotated[int, Field(ge=1)] = 30
     log_retention_days: LogDays = 30
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    transport: Literal["lean", "boto3"] = "lean"
     retain_data: bool = True
 
     @classmethod

@@ -6,18 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import boto3
 from aws_lambda_powertools import Logger, Metrics
-from botocore.config import Config
 
 from sluice.adapters import S3Inputs, S3Results, SageMakerEndpoint, SqsDeadLetters, SqsRequestQueue
 from sluice.answer import Answerer
+from sluice.clients import Clients
 from sluice.dispatch import Dispatcher
 from sluice.process import Processor
 from sluice.settings import Settings
 from sluice.telemetry import Telemetry
-
-_CONNECT_TIMEOUT_SECONDS = 5
+from sluice.transport import hot_clients
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,30 +38,16 @@ def compose(environment: Mapping[str, str]) -> Application:
     Raises pydantic's `ValidationError` when a setting is missing or wrong.
     """
     settings = Settings.from_environment(environment)
-    session = boto3.Session()
-    # One attempt: botocore's own retries of InvokeEndpoint would bill the model twice and outlive the function. The
-    # read timeout is over the container's 60 s, as the API page asks.
-    once = Config(
-        connect_timeout=_CONNECT_TIMEOUT_SECONDS,
-        read_timeout=settings.read_timeout_seconds,
-        retries={"total_max_attempts": 1, "mode": "standard"},
-        max_pool_connections=settings.threads,
-        tcp_keepalive=True,
+    clients = Clients(
+        connect_timeout_seconds=settings.connect_timeout_seconds,
+        read_timeout_seconds=settings.read_timeout_seconds,
+        connections=settings.threads,
     )
-    # Storing the outcome is safe to repeat, and must end within the time that the dispatcher keeps for it.
-    again = Config(
-        connect_timeout=2,
-        read_timeout=10,
-        retries={"total_max_attempts": 3, "mode": "standard"},
-        max_pool_connections=settings.threads,
-        tcp_keepalive=True,
-    )
-    s3 = session.client("s3", config=again)
-    sqs = session.client("sqs", config=again)
+    sagemaker, s3 = hot_clients(settings, environment, clients)
     results = S3Results(s3, settings.results_bucket)
     answerer = Answerer(
         settings,
-        SageMakerEndpoint(session.client("sagemaker-runtime", config=once)),
+        SageMakerEndpoint(sagemaker),
         S3Inputs(s3),
         results,
         now=_now,
@@ -72,10 +56,10 @@ def compose(environment: Mapping[str, str]) -> Application:
         settings,
         answerer,
         results,
-        SqsDeadLetters(sqs, settings.dead_letter_queue_url),
-        SqsRequestQueue(sqs, settings.request_queue_url),
+        SqsDeadLetters(clients, settings.dead_letter_queue_url),
+        SqsRequestQueue(clients, settings.request_queue_url),
         now=_now,
-        rng=random.Random(),  # noqa: S311 - jitter, not a secret
+        rng=random.SystemRandom(),  # it has no state, which functions restored from one snapshot would share
     )
     # All lines are logged in one place, so where says nothing; and of a traceback, its text is enough.
     logger = Logger(location=None, serialize_stacktrace=False)
@@ -85,7 +69,7 @@ def compose(environment: Mapping[str, str]) -> Application:
             processor,
             ThreadPoolExecutor(settings.threads, thread_name_prefix="request"),
             threads=settings.threads,
-            call_ms=(settings.read_timeout_seconds + _CONNECT_TIMEOUT_SECONDS) * 1000,
+            call_ms=(settings.connect_timeout_seconds + settings.read_timeout_seconds) * 1000,
         ),
         logger=logger,
         telemetry=Telemetry(logger, Metrics()),

@@ -1,7 +1,7 @@
 """What the deployment tells the functions, through their environment."""
 
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -34,7 +34,9 @@ class Settings(BaseModel):
     default_content_type: str
     custom_attributes_template: str | None = None
     read_timeout_seconds: float = Field(gt=0)
+    connect_timeout_seconds: float = Field(5, gt=0)
     threads: int = Field(ge=1)
+    transport: Literal["lean", "boto3"] = "lean"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

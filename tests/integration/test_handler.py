@@ -32,6 +32,7 @@ ENVIRONMENT = {
     "SLUICE_DEFAULT_CONTENT_TYPE": "text/csv",
     "SLUICE_READ_TIMEOUT_SECONDS": "70",
     "SLUICE_THREADS": "4",
+    "SLUICE_TRANSPORT": "boto3",  # moto stands behind botocore, where the lean transport does not pass
     "POWERTOOLS_SERVICE_NAME": "Sluice",
     "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
 }

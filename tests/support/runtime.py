@@ -1,6 +1,7 @@
-"""A small HTTP server as the SageMaker runtime, whose answers a test writes itself, down to the bytes."""
+"""A small HTTP server as the SageMaker runtime or S3, whose answers a test writes itself, down to the bytes."""
 
 import json
+import ssl
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,13 +14,22 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b"answered"
     silent: bool = False
+    drop: bool = False
+    cut: bool = False
 
 
 class Runtime(ThreadingHTTPServer):
-    """Answers InvokeEndpoint with `answers[body]`, else with 200; keeps the requests."""
+    """Answers with `answers[body]` or `answers[b"METHOD /path"]`, else with 200; keeps the requests.
 
-    def __init__(self) -> None:
+    With a TLS `context` it speaks HTTPS. `connections` counts those that were opened.
+    """
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.connections = 0
+        self._scheme = "https" if context else "http"
+        if context:
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.answers: dict[bytes, Answer] = {}
         self.closing = threading.Event()
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
@@ -31,17 +41,25 @@ class Runtime(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self.server_address[1]}"
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: Runtime
     protocol_version = "HTTP/1.1"
 
+    def setup(self) -> None:
+        self.server.connections += 1
+        super().setup()
+
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.requests.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
-        answer = self.server.answers.get(body, Answer())
+        answer = self.server.answers.get(body) or self.server.answers.get(f"{self.command} {self.path}".encode())
+        answer = answer or Answer()
+        if answer.drop:
+            self.close_connection = True
+            return
         if answer.silent:
             self.server.closing.wait()
             self.close_connection = True
@@ -50,7 +68,11 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(answer.body)
+        if self.command != "HEAD":
+            self.wfile.write(answer.body[:1] if answer.cut else answer.body)
+        self.close_connection = self.close_connection or answer.cut
+
+    do_GET = do_HEAD = do_PUT = do_DELETE = do_POST  # noqa: N815 - the base class's names
 
     def log_message(self, *args: Any) -> None:
         pass

@@ -1,0 +1,77 @@
+"""boto3's clients, each made when it is first asked for: making one costs tens of milliseconds of a cold start."""
+
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import boto3
+    from botocore.config import Config
+    from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
+    from mypy_boto3_sqs.client import SQSClient
+
+CONNECT_TIMEOUT_SECONDS = 2  # of S3 and SQS
+READ_TIMEOUT_SECONDS = 10
+
+_T = TypeVar("_T")
+
+
+class Clients:
+    """The clients of one session. SageMaker's makes one attempt only, as its retries would be billed and take too long.
+
+    `connections` is how many each keeps open.
+    """
+
+    def __init__(self, *, connect_timeout_seconds: float, read_timeout_seconds: float, connections: int) -> None:
+        self._connect_timeout = connect_timeout_seconds
+        self._read_timeout = read_timeout_seconds
+        self._connections = connections
+        self._lock = threading.RLock()  # boto3 sessions are not for several threads at once
+
+    @cached_property
+    def session(self) -> "boto3.Session":
+        """Where the clients come from."""
+        import boto3  # noqa: PLC0415 - see above
+
+        return boto3.Session()
+
+    @cached_property
+    def sagemaker_runtime(self) -> "SageMakerRuntimeClient":
+        """InvokeEndpoint, once: the read timeout is over the container's 60 s, as the API page asks."""
+        return self._made(
+            lambda: self.session.client(
+                "sagemaker-runtime", config=self._config(self._connect_timeout, self._read_timeout, attempts=1)
+            )
+        )
+
+    @cached_property
+    def s3(self) -> "S3Client":
+        """S3, with retries that end in time."""
+        return self._made(lambda: self.session.client("s3", config=self._storage_config()))
+
+    @cached_property
+    def sqs(self) -> "SQSClient":
+        """SQS, with retries that end in time."""
+        return self._made(lambda: self.session.client("sqs", config=self._storage_config()))
+
+    def _made(self, make: "Callable[[], _T]") -> "_T":
+        with self._lock:
+            return make()
+
+    def _storage_config(self) -> "Config":
+        # Storing an outcome is safe to repeat, and must end within the time that the dispatcher keeps for it.
+        return self._config(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, attempts=3)
+
+    def _config(self, connect_timeout: float, read_timeout: float, *, attempts: int) -> "Config":
+        from botocore.config import Config  # noqa: PLC0415 - see above
+
+        retries: Any = {"total_max_attempts": attempts, "mode": "standard"}
+        return Config(
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            retries=retries,
+            max_pool_connections=self._connections,
+            tcp_keepalive=True,
+        )

@@ -1,0 +1,20 @@
+"""The headers that botocore puts on every request."""
+
+import os
+from collections.abc import Mapping
+from urllib.parse import quote
+
+_USER_AGENT = "Sluice/0.1"
+
+
+def common(headers: Mapping[str, str]) -> dict[str, str]:
+    """`headers` with the user agent and, in Lambda, the X-Ray trace of the invocation that is under way.
+
+    By the trace header AWS sees a function that sets itself off, and X-Ray which call belongs to which invocation
+    (botocore.handlers.add_recursion_detection_header).
+    """
+    found = {"user-agent": _USER_AGENT, **headers}
+    trace = os.environ.get("_X_AMZN_TRACE_ID")
+    if trace and os.environ.get("AWS_LAMBDA_FUNCTION_NAME"):
+        found["x-amzn-trace-id"] = quote(trace, safe="-=;:+&[]{}\"',")
+    return found

@@ -1,0 +1,87 @@
+"""AWS Signature Version 4 for requests whose path is final and that have no query, as botocore's `auth` signs them."""
+
+import hmac
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from hashlib import sha256
+from typing import NamedTuple, Protocol
+
+_ALGORITHM = "AWS4-HMAC-SHA256"
+# These may be changed on the way (botocore.auth.SIGNED_HEADERS_BLACKLIST).
+_UNSIGNED = {"expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"}
+
+
+class Credentials(Protocol):
+    """What signs: botocore's `ReadOnlyCredentials` are such."""
+
+    @property
+    def access_key(self) -> str:
+        """The access key ID."""
+
+    @property
+    def secret_key(self) -> str:
+        """The secret access key."""
+
+    @property
+    def token(self) -> str | None:
+        """The session token, if there is one."""
+
+
+class StaticCredentials(NamedTuple):
+    """Credentials that don't change while the process lives."""
+
+    access_key: str
+    secret_key: str
+    token: str | None
+
+
+class Signer:
+    """Signs requests to one service in one region.
+
+    `credentials` is asked at each request, as they may be renewed; `clock` returns seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        region: str,
+        credentials: Callable[[], Credentials],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._service = service
+        self._region = region
+        self._credentials = credentials
+        self._clock = clock
+
+    def sign(self, method: str, host: str, path: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+        """`headers` with those that SigV4 asks for. `path` is percent-encoded as it goes out."""
+        credentials = self._credentials()
+        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock()))
+        payload = sha256(body).hexdigest()
+        signed = {**headers, "host": host, "x-amz-date": now}
+        if credentials.token:
+            signed["x-amz-security-token"] = credentials.token
+        if self._service == "s3":
+            signed["x-amz-content-sha256"] = payload
+        items = sorted((name.lower(), " ".join(value.split())) for name, value in signed.items())
+        items = [item for item in items if item[0] not in _UNSIGNED]
+        names = ";".join([name for name, _ in items])
+        lines = [f"{name}:{value}" for name, value in items]
+        canonical = "\n".join([method, path, "", *lines, "", names, payload])
+        scope = f"{now[:8]}/{self._region}/{self._service}/aws4_request"
+        to_sign = f"{_ALGORITHM}\n{now}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
+        key = _key(credentials.secret_key, now[:8], self._region, self._service)
+        signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
+        signed["authorization"] = (
+            f"{_ALGORITHM} Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
+        )
+        return signed
+
+
+@lru_cache(maxsize=8)
+def _key(secret_key: str, date: str, region: str, service: str) -> bytes:
+    key = f"AWS4{secret_key}".encode()
+    for part in (date, region, service, "aws4_request"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
