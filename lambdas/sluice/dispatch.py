@@ -2,8 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 
 from sluice.delivery import Delivery
 from sluice.failures import Failure, FailureClass
@@ -35,6 +36,9 @@ class _Lane:
     under_way: int = 0
 
 
+_Ended = SimpleQueue[tuple[_Lane | None, Future[list[Outcome]]]]
+
+
 class Dispatcher:
     """Runs batches over `executor`, `threads` at a time. `call_ms` is the longest that one call may take.
 
@@ -51,22 +55,32 @@ class Dispatcher:
     def run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> Iterator[list[Outcome]]:
         """The outcomes of each delivery, as they end. `remaining_ms` is Lambda's own clock, in milliseconds."""
         lanes = self._lanes(deliveries)
-        under_way: dict[Future[list[Outcome]], _Lane | None] = {}
+        ended: _Ended = SimpleQueue()
+        under_way = 0
         while under_way or any(lane.waiting for lane in lanes):
-            for lane, opened in self._startable(lanes, self._threads - len(under_way)):
+            for lane, opened in self._startable(lanes, self._threads - under_way):
+                under_way += 1
                 if remaining_ms() < self._needed_ms:
-                    under_way[self._executor.submit(self._processor.give_back, opened, _NOT_BEGUN)] = None
+                    self._submit(ended, None, self._processor.give_back, opened, _NOT_BEGUN)
                 else:
                     lane.under_way += 1
-                    under_way[self._executor.submit(self._processor.process, opened)] = lane
-            for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-                outcomes = future.result()
-                ended_lane = under_way.pop(future)
-                if ended_lane is not None:
-                    ended_lane.under_way -= 1
-                    if ended_lane.limit.learn(outcomes):
-                        under_way.update(dict.fromkeys(self._hold_back(ended_lane)))
-                yield outcomes
+                    self._submit(ended, lane, self._processor.process, opened)
+            ended_lane, future = ended.get()
+            outcomes = future.result()
+            under_way -= 1
+            if ended_lane is not None:
+                ended_lane.under_way -= 1
+                if ended_lane.limit.learn(outcomes):
+                    for opened in self._held_back(ended_lane):
+                        under_way += 1
+                        self._submit(ended, None, self._processor.give_back, opened, _HELD_BACK)
+            yield outcomes
+
+    def _submit(
+        self, ended: _Ended, lane: _Lane | None, work: Callable[..., list[Outcome]], *arguments: object
+    ) -> None:
+        # Told of by callback: to wait for the first of n futures costs n, at each of n ends.
+        self._executor.submit(work, *arguments).add_done_callback(lambda future: ended.put((lane, future)))
 
     def _lanes(self, deliveries: Sequence[Delivery]) -> list[_Lane]:
         lanes: dict[str | None, _Lane] = {}
@@ -89,11 +103,8 @@ class Dispatcher:
                 free -= 1
                 yield lane, lane.waiting.popleft()
 
-    def _hold_back(self, lane: _Lane) -> Iterator[Future[list[Outcome]]]:
-        """Return what waits for an endpoint that only refuses. Who is here for the last time still gets its call."""
-        waiting, lane.waiting = lane.waiting, deque()
-        for opened in waiting:
-            if self._processor.is_last_receive(opened.delivery):
-                lane.waiting.append(opened)
-            else:
-                yield self._executor.submit(self._processor.give_back, opened, _HELD_BACK)
+    def _held_back(self, lane: _Lane) -> list[Opened]:
+        """Take off the lane what waits for an endpoint that only refuses. Who is here for the last time stays."""
+        waiting = list(lane.waiting)
+        lane.waiting = deque(opened for opened in waiting if self._processor.is_last_receive(opened.delivery))
+        return [opened for opened in waiting if not self._processor.is_last_receive(opened.delivery)]
