@@ -286,7 +286,7 @@ def wait_for_the_end(sagemaker: Any) -> None:
     """Until the other side's end of the idle connection is here."""
     (idle,) = sagemaker._connections._idle
     poll = select.poll()
-    poll.register(idle.sock, select.POLLIN)
+    poll.register(idle._sock, select.POLLIN)
     assert poll.poll(5000)
 
 

@@ -13,10 +13,11 @@ import botocore.session
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.lean.connections import Connections, Response
+from sluice.lean.connections import Connections
+from sluice.lean.http1 import Response
 from sluice.lean.s3 import LeanS3
 from sluice.lean.sagemaker import ELEMENTS, PARAMETERS, LeanSageMakerRuntime
 from sluice.lean.signature import Signer, StaticCredentials
@@ -230,9 +231,8 @@ def test_each_region_is_asked_where_botocore_asks_it_or_left_to_botocore(region:
     "name",
     [
         "AWS_PROFILE",
-        "AWS_ENDPOINT_URL",
-        "AWS_ENDPOINT_URL_S3",
-        "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME",
+        "AWS_ENDPOINT_URL_SQS",
+        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
         "AWS_USE_FIPS_ENDPOINT",
         "AWS_USE_DUALSTACK_ENDPOINT",
         "AWS_CONFIG_FILE",
@@ -246,6 +246,41 @@ def test_each_region_is_asked_where_botocore_asks_it_or_left_to_botocore(region:
 def test_what_lambda_does_not_set_is_left_to_botocore(name: str) -> None:
     assert is_plain(LAMBDA)
     assert not is_plain({**LAMBDA, name: "x"})
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:4566", "https://vpce-1.s3.eu-west-1.vpce.amazonaws.com", "http://127.0.0.1/path", "x", ""]
+)
+def test_endpoints_that_are_no_ip_addresses_are_left_to_botocore(url: str) -> None:
+    assert not is_plain({**LAMBDA, "AWS_ENDPOINT_URL_S3": url})
+
+
+@given(
+    urls=st.fixed_dictionaries(
+        {},
+        optional=dict.fromkeys(
+            ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME"],
+            st.sampled_from(["http://127.0.0.1:4566", "https://127.0.0.1", "http://10.0.0.1:80/", "https://1.2.3.4:9"]),
+        ),
+    ),
+    bucket=buckets,
+)
+@settings(max_examples=20)
+def test_endpoints_on_ip_addresses_are_as_botocore_has_them(urls: dict[str, str], bucket: str) -> None:
+    environment = {**LAMBDA, **urls}
+    assert is_plain(environment)
+    found = surroundings(environment, never)  # type: ignore[arg-type]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in urls.items():
+            patch.setenv(name, value)
+        botocore_client.cache_clear()
+        runtime = sent_by_botocore(
+            "sagemaker-runtime", "eu-west-1", lambda sm: sm.invoke_endpoint(EndpointName="e", Body=b"")
+        )
+        head = sent_by_botocore("s3", "eu-west-1", lambda s3: s3.head_object(Bucket=bucket, Key="k"))
+        botocore_client.cache_clear()
+    assert f"{found.sagemaker_url}/endpoints/e/invocations" == runtime[1]
+    assert f"{found.s3_url(bucket)}/k" == head[1]
 
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"])

@@ -1,12 +1,9 @@
-"""HTTP/1.1 connections to one host, kept open and used again. Errors are those of botocore's HTTP session."""
+"""Connections to one host, kept open and used again. Errors are those of botocore's HTTP session."""
 
-import http.client
-import select
 import socket
 import ssl
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from botocore.exceptions import (
@@ -18,18 +15,7 @@ from botocore.exceptions import (
     SSLError,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A response that has been read to its end. Header names are in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class TooLarge(Exception):
-    """The response's body is over what was asked for; it was not read."""
+from sluice.lean.http1 import CutOff, Exchange, NotHttp, Response
 
 
 class Connections:
@@ -41,13 +27,11 @@ class Connections:
         parts = urlsplit(url)
         self.url = url
         self.host = parts.netloc
-        self._https = parts.scheme == "https"
-        self._name = parts.hostname or ""
-        self._port = parts.port
-        self._context = context
+        self._address = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        self._context = context if parts.scheme == "https" else None
         self._connect_timeout = connect_timeout_seconds
         self._read_timeout = read_timeout_seconds
-        self._idle: deque[http.client.HTTPConnection] = deque()
+        self._idle: deque[Exchange] = deque()
 
     def request(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"", *, max_bytes: int | None = None
@@ -56,15 +40,22 @@ class Connections:
 
         Raises subclasses of `botocore.exceptions.BotoCoreError`, and `TooLarge` when the body is over `max_bytes`.
         """
-        connection = self._connection()
+        exchange = self._exchange()
         try:
-            self._send(connection, method, path, headers, body)
-            response = self._read(connection, max_bytes)
-        except BaseException:
-            connection.close()
+            response = exchange.run(method, path, headers, body, max_bytes)
+        except BaseException as error:
+            exchange.close()
+            if isinstance(error, TimeoutError):
+                raise ReadTimeoutError(endpoint_url=self.url, error=error) from error
+            if isinstance(error, CutOff):
+                raise ResponseStreamingError(error=error) from error
+            if isinstance(error, OSError | NotHttp):
+                raise ConnectionClosedError(endpoint_url=self.url, request=None, error=error) from error
             raise
-        if connection.sock is not None:  # http.client closes where the server said that it will
-            self._idle.append(connection)
+        if exchange.may_go_on:
+            self._idle.append(exchange)
+        else:
+            exchange.close()
         return response
 
     def close(self) -> None:
@@ -72,84 +63,33 @@ class Connections:
         while self._idle:
             self._idle.pop().close()
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _exchange(self) -> Exchange:
         """An open connection: the one that was used last, if the other side hasn't closed it meanwhile."""
         while self._idle:
             try:
-                connection = self._idle.pop()
+                exchange = self._idle.pop()
             except IndexError:  # another thread was first
                 break
-            if _is_open(connection.sock, self._read_timeout):
-                return connection
-            connection.close()
-        return self._connect()
+            if exchange.is_open(self._read_timeout):
+                return exchange
+            exchange.close()
+        return Exchange(self._connect())
 
-    def _connect(self) -> http.client.HTTPConnection:
-        connection = (
-            http.client.HTTPSConnection(self._name, self._port, timeout=self._connect_timeout, context=self._context)
-            if self._https
-            else http.client.HTTPConnection(self._name, self._port, timeout=self._connect_timeout)
-        )
+    def _connect(self) -> socket.socket:
+        sock = None
         try:
-            connection.connect()
-            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            connection.sock.settimeout(self._read_timeout)
-        except TimeoutError as error:
-            connection.close()
-            raise ConnectTimeoutError(endpoint_url=self.url, error=error) from error
-        except ssl.SSLError as error:
-            connection.close()
-            raise SSLError(endpoint_url=self.url, error=error) from error
+            sock = socket.create_connection(self._address, timeout=self._connect_timeout)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if self._context is not None:
+                sock = self._context.wrap_socket(sock, server_hostname=self._address[0])
+            sock.settimeout(self._read_timeout)
         except OSError as error:
-            connection.close()
+            if sock is not None:
+                sock.close()
+            if isinstance(error, TimeoutError):
+                raise ConnectTimeoutError(endpoint_url=self.url, error=error) from error
+            if isinstance(error, ssl.SSLError):
+                raise SSLError(endpoint_url=self.url, error=error) from error
             raise EndpointConnectionError(endpoint_url=self.url, error=error) from error
-        return connection
-
-    def _send(
-        self, connection: http.client.HTTPConnection, method: str, path: str, headers: Mapping[str, str], body: bytes
-    ) -> None:
-        try:
-            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-            for name, value in headers.items():
-                connection.putheader(name, value)
-            if method in {"POST", "PUT"}:
-                connection.putheader("content-length", str(len(body)))
-            connection.endheaders(body or None)
-        except TimeoutError as error:
-            raise ReadTimeoutError(endpoint_url=self.url, error=error) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise ConnectionClosedError(endpoint_url=self.url, request=None, error=error) from error
-
-    def _read(self, connection: http.client.HTTPConnection, max_bytes: int | None) -> Response:
-        try:
-            response = connection.getresponse()
-        except TimeoutError as error:
-            raise ReadTimeoutError(endpoint_url=self.url, error=error) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise ConnectionClosedError(endpoint_url=self.url, request=None, error=error) from error
-        if max_bytes is not None and response.length is not None and response.length > max_bytes:
-            raise TooLarge
-        try:
-            body = response.read()
-        except TimeoutError as error:
-            raise ReadTimeoutError(endpoint_url=self.url, error=error) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise ResponseStreamingError(error=error) from error
-        return Response(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
-
-
-def _is_open(sock: socket.socket, timeout_seconds: float) -> bool:
-    """Whether the other side has left the connection open. A TLS 1.3 session ticket can wait on one that is open."""
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    if not poll.poll(0):
-        return True
-    sock.settimeout(0)
-    try:
-        sock.recv(1)
-    except (ssl.SSLWantReadError, BlockingIOError):
-        sock.settimeout(timeout_seconds)
-        return True
-    except OSError:
-        return False
-    return False  # closed, or bytes that nobody asked for
+        return sock

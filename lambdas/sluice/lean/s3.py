@@ -10,8 +10,9 @@ from urllib.parse import quote, urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sluice.lean.connections import Connections, Response, TooLarge
+from sluice.lean.connections import Connections
 from sluice.lean.headers import common
+from sluice.lean.http1 import Response, TooLarge
 from sluice.lean.signature import Signer
 
 if TYPE_CHECKING:

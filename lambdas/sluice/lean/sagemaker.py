@@ -4,8 +4,9 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sluice.lean.connections import Connections, Response
+from sluice.lean.connections import Connections
 from sluice.lean.headers import common
+from sluice.lean.http1 import Response
 from sluice.lean.signature import Signer
 
 if TYPE_CHECKING:

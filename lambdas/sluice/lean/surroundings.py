@@ -23,7 +23,11 @@ _REGION = re.compile(r"(af|ap|ca|eu|il|me|mx|sa|us|us-gov)-[a-z]+-\d")
 _HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{1,61})[a-z0-9]")
 _NEEDED = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"}
 # What Lambda defines besides ("Defined runtime environment variables"), and what botocore doesn't read.
-_PLAIN = re.compile(r"AWS_(SESSION_TOKEN|REGION|EXECUTION_ENV|CA_BUNDLE|(LAMBDA|XRAY)_.*)")
+_PLAIN = re.compile(
+    r"AWS_(SESSION_TOKEN|REGION|EXECUTION_ENV|CA_BUNDLE|ENDPOINT_URL(_S3|_SAGEMAKER_RUNTIME)?|(LAMBDA|XRAY)_.*)"
+)
+# An endpoint on an IP address, as a local run has it: the one kind that S3's bucket always follows as the path.
+_ADDRESS = re.compile(r"https?://\d+\.\d+\.\d+\.\d+(:\d+)?/?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +50,13 @@ def has_proxy(environment: Mapping[str, str]) -> bool:
 
 
 def is_plain(environment: Mapping[str, str]) -> bool:
-    """Whether nothing but Lambda has set the environment: no profile, no endpoint URL, no configuration file."""
+    """Whether nothing but Lambda has set the environment: no profile, no other endpoints, no configuration file."""
     return (
         environment.keys() >= _NEEDED
         and all(environment[name] for name in _NEEDED)
         and all(name in _NEEDED or _PLAIN.fullmatch(name) for name in environment if name.startswith("AWS_"))
         and _REGION.fullmatch(environment["AWS_DEFAULT_REGION"]) is not None
+        and all(_ADDRESS.fullmatch(value) for name, value in environment.items() if name.startswith("AWS_ENDPOINT_URL"))
         and not Path("~/.aws").expanduser().exists()
     )
 
@@ -67,7 +72,15 @@ def _read(environment: Mapping[str, str]) -> Surroundings:
         environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"], environment.get("AWS_SESSION_TOKEN")
     )
 
+    def endpoint(service: str) -> str | None:
+        stated = environment.get(f"AWS_ENDPOINT_URL_{service}") or environment.get("AWS_ENDPOINT_URL")
+        return stated.rstrip("/") if stated else None
+
+    s3_endpoint = endpoint("S3")
+
     def s3_url(bucket: str) -> str:
+        if s3_endpoint:
+            return f"{s3_endpoint}/{bucket}"
         # To botocore, us-east-1 is still where S3 began: the one region without its name in it.
         domain = "s3.amazonaws.com" if region == "us-east-1" else f"s3.{region}.amazonaws.com"
         return f"https://{bucket}.{domain}" if _HOST_LABEL.fullmatch(bucket) else f"https://{domain}/{bucket}"
@@ -75,7 +88,7 @@ def _read(environment: Mapping[str, str]) -> Surroundings:
     return Surroundings(
         region=region,
         credentials=lambda: credentials,
-        sagemaker_url=f"https://runtime.sagemaker.{region}.amazonaws.com",
+        sagemaker_url=endpoint("SAGEMAKER_RUNTIME") or f"https://runtime.sagemaker.{region}.amazonaws.com",
         s3_url=s3_url,
         ca_bundle=_ca_bundle(environment, None),
     )
