@@ -6,7 +6,7 @@ from pathlib import Path
 
 import aws_cdk as cdk
 
-from infrastructure.dependencies import BuildError
+from infrastructure.build import BuildError
 from infrastructure.settings import Settings, SettingsError
 from infrastructure.stack import SluiceStack
 
@@ -19,7 +19,7 @@ def main() -> None:
     app = cdk.App(context=context)  # what the CDK CLI hands over, in CDK_CONTEXT_JSON, wins
     try:
         settings = Settings.from_context(context.get("sluice", {}), app.node.try_get_context("sluice"))
-        SluiceStack(app, settings, dependencies=app.node.try_get_context("sluice:dependencies") or "lambda")
+        SluiceStack(app, settings, built_for=app.node.try_get_context("sluice:built-for") or "lambda")
         app.synth()
     except (SettingsError, BuildError) as error:
         sys.exit(str(error))

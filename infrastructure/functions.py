@@ -1,23 +1,24 @@
 """The functions: the unit that a queue feeds, and the two that are such units."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Annotations, Duration, RemovalPolicy
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infrastructure.dependencies import Target, build
+from infrastructure.build import Target
+from infrastructure.bytecode import LAMBDA_PYTHON, interpreter
+from infrastructure.code import code
+from infrastructure.dependencies import layer
 from infrastructure.environment import environment
 from infrastructure.permissions import Permissions
 from infrastructure.queues import CRASHED_TIMEOUT_SECONDS, Queues
 from infrastructure.settings import Settings
 from infrastructure.storage import Storage
 
-_CODE = Path(__file__).parent.parent / "lambdas"
 _RUNTIME = lambda_.Runtime.PYTHON_3_13
 _ARCHITECTURE = lambda_.Architecture.ARM_64
 _CRASHED_MEMORY_MB = 256  # it only writes reasons; it holds one message at a time
@@ -34,13 +35,18 @@ class Functions(Construct):
         settings: Settings,
         storage: Storage,
         queues: Queues,
-        dependencies: Target,
+        built_for: Target,
     ) -> None:
         super().__init__(scope, construct_id)
-        layer = lambda_.LayerVersion(
+        if interpreter(built_for) is None:
+            Annotations.of(self).add_info(
+                f"python{LAMBDA_PYTHON} is not on the PATH, so the functions go without bytecode: they work, but each "
+                "cold start compiles them, which takes several times as long"
+            )
+        dependencies = lambda_.LayerVersion(
             self,
             "Dependencies",
-            code=lambda_.Code.from_asset(str(build(dependencies))),
+            code=lambda_.Code.from_asset(str(layer(built_for))),
             compatible_runtimes=[_RUNTIME],
             compatible_architectures=[_ARCHITECTURE],
             description="lambdas/requirements.txt",
@@ -55,7 +61,8 @@ class Functions(Construct):
             queue=queues.request_queue,
             environment=environment(settings, storage, queues, queues.request_queue),
             statements=permissions.invoke(),
-            layer=layer,
+            code=lambda_.Code.from_asset(str(code(built_for))),
+            layer=dependencies,
             memory_mb=settings.memory_mb,
             timeout_seconds=settings.function_timeout,
             maximum_concurrency=settings.maximum_concurrency,
@@ -69,7 +76,8 @@ class Functions(Construct):
             queue=queues.crashed_queue,
             environment=environment(settings, storage, queues, queues.crashed_queue),
             statements=permissions.crashed(),
-            layer=layer,
+            code=lambda_.Code.from_asset(str(code(built_for))),
+            layer=dependencies,
             memory_mb=_CRASHED_MEMORY_MB,
             timeout_seconds=CRASHED_TIMEOUT_SECONDS,
             maximum_concurrency=2,
@@ -90,6 +98,7 @@ class QueueFunction(Construct):
         queue: sqs.Queue,
         environment: Mapping[str, str],
         statements: Sequence[iam.PolicyStatement],
+        code: lambda_.Code,
         layer: lambda_.LayerVersion,
         memory_mb: int,
         timeout_seconds: int,
@@ -110,8 +119,7 @@ class QueueFunction(Construct):
             description=description,
             runtime=_RUNTIME,
             architecture=_ARCHITECTURE,
-            # Stray bytecode would change the asset's hash; the requirements are in the layer.
-            code=lambda_.Code.from_asset(str(_CODE), exclude=["**/__pycache__", "**/*.pyc", "requirements.txt"]),
+            code=code,
             handler=handler,
             layers=[layer],
             memory_size=memory_mb,
@@ -120,6 +128,13 @@ class QueueFunction(Construct):
             log_group=log_group,
             role=role.without_policy_updates(),  # all that it may do is in `statements` and the two below
             tracing=lambda_.Tracing.ACTIVE,
+            snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if settings.snap_start else None,
+        )
+        # A snapshot is of a published version; the alias is what stays when the version goes.
+        taker: lambda_.IFunction = (
+            lambda_.Alias(self, "Live", alias_name="live", version=self.function.current_version)
+            if settings.snap_start
+            else self.function
         )
         policy = iam.Policy(self, "Policy", roles=[role], statements=[*statements, *_runtime_statements(log_group)])
         self.function.node.add_dependency(policy)
@@ -127,7 +142,7 @@ class QueueFunction(Construct):
             self,
             "QueueMapping",
             event_source_arn=queue.queue_arn,
-            function_name=self.function.function_arn,
+            function_name=taker.function_arn,
             batch_size=settings.batch_size,
             maximum_batching_window_in_seconds=settings.batching_window_seconds,
             function_response_types=["ReportBatchItemFailures"],

@@ -58,6 +58,7 @@ class Settings(BaseModel):
     log_retention_days: LogDays = 30
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     transport: Literal["lean", "boto3"] = "lean"
+    snap_start: bool = False
     retain_data: bool = True
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from aws_cdk import App, CfnOutput, Stack
 
-from infrastructure.dependencies import Target
+from infrastructure.build import Target
 from infrastructure.functions import Functions
 from infrastructure.queues import Queues
 from infrastructure.settings import Settings
@@ -10,9 +10,9 @@ from infrastructure.storage import Storage
 
 
 class SluiceStack(Stack):
-    """One deployment, for any account and region. `dependencies` says for which machine the layer's wheels are."""
+    """One deployment, for any account and region. `built_for` says where its functions will run."""
 
-    def __init__(self, scope: App, settings: Settings, *, dependencies: Target = "lambda") -> None:
+    def __init__(self, scope: App, settings: Settings, *, built_for: Target = "lambda") -> None:
         super().__init__(
             scope,
             settings.deployment_name,
@@ -21,9 +21,7 @@ class SluiceStack(Stack):
         storage = Storage(self, "Storage", settings)
         queues = Queues(self, "Queues", settings)
         storage.notify(queues.request_queue)
-        functions = Functions(
-            self, "Functions", settings=settings, storage=storage, queues=queues, dependencies=dependencies
-        )
+        functions = Functions(self, "Functions", settings=settings, storage=storage, queues=queues, built_for=built_for)
         for name, value, description in (
             ("InputBucketName", storage.input_bucket.bucket_name, "Drop files here, under invoke/"),
             ("ResultsBucketName", storage.results_bucket.bucket_name, "Inferences (.out) and failures (.err)"),

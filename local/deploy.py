@@ -25,7 +25,7 @@ def synthesize(settings: Mapping[str, Any], directory: Path) -> Path:
     It is the template of a real deployment; only the dependency layer has this machine's wheels, not Lambda's.
     Raises `LocalRunError` when synth fails.
     """
-    context = {"sluice": json.dumps(settings), "sluice:dependencies": "host"}
+    context = {"sluice": json.dumps(settings), "sluice:built-for": "host"}
     process = subprocess.run(
         [sys.executable, "app.py"],
         cwd=_ROOT,

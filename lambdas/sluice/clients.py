@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
     from mypy_boto3_sqs.client import SQSClient
 
-CONNECT_TIMEOUT_SECONDS = 2  # of S3 and SQS
+ENDPOINT_CONNECT_TIMEOUT_SECONDS = 5
+CONNECT_TIMEOUT_SECONDS = 2  # of S3 and SQS, as the next
 READ_TIMEOUT_SECONDS = 10
 
 _T = TypeVar("_T")
@@ -24,8 +25,7 @@ class Clients:
     `connections` is how many each keeps open.
     """
 
-    def __init__(self, *, connect_timeout_seconds: float, read_timeout_seconds: float, connections: int) -> None:
-        self._connect_timeout = connect_timeout_seconds
+    def __init__(self, *, read_timeout_seconds: float, connections: int) -> None:
         self._read_timeout = read_timeout_seconds
         self._connections = connections
         self._lock = threading.RLock()  # boto3 sessions are not for several threads at once
@@ -40,11 +40,7 @@ class Clients:
     @cached_property
     def sagemaker_runtime(self) -> "SageMakerRuntimeClient":
         """InvokeEndpoint, once: the read timeout is over the container's 60 s, as the API page asks."""
-        return self._made(
-            lambda: self.session.client(
-                "sagemaker-runtime", config=self._config(self._connect_timeout, self._read_timeout, attempts=1)
-            )
-        )
+        return self._made(lambda: self.session.client("sagemaker-runtime", config=self._endpoint_config()))
 
     @cached_property
     def s3(self) -> "S3Client":
@@ -59,6 +55,9 @@ class Clients:
     def _made(self, make: "Callable[[], _T]") -> "_T":
         with self._lock:
             return make()
+
+    def _endpoint_config(self) -> "Config":
+        return self._config(ENDPOINT_CONNECT_TIMEOUT_SECONDS, self._read_timeout, attempts=1)
 
     def _storage_config(self) -> "Config":
         # Storing an outcome is safe to repeat, and must end within the time that the dispatcher keeps for it.

@@ -10,7 +10,7 @@ from aws_lambda_powertools import Logger, Metrics
 
 from sluice.adapters import S3Inputs, S3Results, SageMakerEndpoint, SqsDeadLetters, SqsRequestQueue
 from sluice.answer import Answerer
-from sluice.clients import Clients
+from sluice.clients import ENDPOINT_CONNECT_TIMEOUT_SECONDS, Clients
 from sluice.dispatch import Dispatcher
 from sluice.process import Processor
 from sluice.settings import Settings
@@ -39,7 +39,6 @@ def compose(environment: Mapping[str, str]) -> Application:
     """
     settings = Settings.from_environment(environment)
     clients = Clients(
-        connect_timeout_seconds=settings.connect_timeout_seconds,
         read_timeout_seconds=settings.read_timeout_seconds,
         connections=settings.threads,
     )
@@ -69,7 +68,7 @@ def compose(environment: Mapping[str, str]) -> Application:
             processor,
             ThreadPoolExecutor(settings.threads, thread_name_prefix="request"),
             threads=settings.threads,
-            call_ms=(settings.connect_timeout_seconds + settings.read_timeout_seconds) * 1000,
+            call_ms=(ENDPOINT_CONNECT_TIMEOUT_SECONDS + settings.read_timeout_seconds) * 1000,
         ),
         logger=logger,
         telemetry=Telemetry(logger, Metrics()),

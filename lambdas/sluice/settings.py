@@ -34,7 +34,6 @@ class Settings(BaseModel):
     default_content_type: str
     custom_attributes_template: str | None = None
     read_timeout_seconds: float = Field(gt=0)
-    connect_timeout_seconds: float = Field(5, gt=0)
     threads: int = Field(ge=1)
     transport: Literal["lean", "boto3"] = "lean"
 

@@ -4,7 +4,12 @@ import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sluice.clients import CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, Clients
+from sluice.clients import (
+    CONNECT_TIMEOUT_SECONDS,
+    ENDPOINT_CONNECT_TIMEOUT_SECONDS,
+    READ_TIMEOUT_SECONDS,
+    Clients,
+)
 from sluice.lean.connections import Connections
 from sluice.lean.s3 import LeanS3
 from sluice.lean.sagemaker import LeanSageMakerRuntime
@@ -38,7 +43,7 @@ def hot_clients(
     endpoint = Connections(
         found.sagemaker_url,
         context,
-        connect_timeout_seconds=settings.connect_timeout_seconds,
+        connect_timeout_seconds=ENDPOINT_CONNECT_TIMEOUT_SECONDS,
         read_timeout_seconds=settings.read_timeout_seconds,
     )
     return (

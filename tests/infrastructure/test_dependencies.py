@@ -1,29 +1,89 @@
-"""The dependency layer: for Lambda's arm64 or for this machine, small, whole, and built once."""
+"""What is uploaded: for Lambda's arm64 or for this machine, small, whole, compiled, and built once."""
 
+import importlib.util
+import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from infrastructure import dependencies
-from infrastructure.dependencies import BuildError, build
+from infrastructure import build, bytecode, dependencies
+from infrastructure.build import BuildError
+from infrastructure.code import code
+from infrastructure.dependencies import layer
 
 AARCH64 = 183  # e_machine in an ELF header
 
 
 def test_lambdas_layer_has_arm64_wheels_and_is_small() -> None:
-    layer = build("lambda")
-    (compiled,) = layer.glob("python/pydantic_core/*.so")
+    built = layer("lambda")
+    (compiled,) = built.glob("python/pydantic_core/*.so")
     assert int.from_bytes(compiled.read_bytes()[18:20], "little") == AARCH64
     assert "cpython-313-aarch64" in compiled.name
-    assert sum(path.stat().st_size for path in layer.glob("**/*") if path.is_file()) < 30_000_000
-    assert not list(layer.glob("**/__pycache__"))
+    assert sum(path.stat().st_size for path in built.glob("**/*") if path.is_file()) < 30_000_000
+
+
+def modules(folder: Path) -> set[Path]:
+    return set(folder.glob("**/*.py"))
+
+
+@pytest.mark.parametrize("what", [code, layer])
+def test_every_module_has_its_bytecode(what: Callable[[build.Target], Path]) -> None:
+    folder = what("host")
+    for module in modules(folder):
+        compiled = Path(importlib.util.cache_from_source(str(module)))
+        # Unchecked: packing changes the time of the source (PEP 552).
+        assert compiled.read_bytes()[4:8] == b"\1\0\0\0", module
+
+
+def test_lambdas_bytecode_is_lambdas_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = {path.name.split(".")[-2] for path in [*code("lambda").glob("**/*.pyc"), *layer("lambda").glob("**/*.pyc")]}
+    assert kinds == ({"cpython-313"} if bytecode.interpreter("lambda") else set())
+
+
+def test_without_lambdas_python_there_is_no_bytecode(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stand_in = tmp_path / "python3.13"
+    stand_in.write_text("#!/bin/sh\necho python3.13: command not found >&2; exit 127\n")
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr("infrastructure.bytecode.platform.python_version", lambda: "3.11.7")
+    bytecode.interpreter.cache_clear()
+    try:
+        assert bytecode.interpreter("lambda") is None
+        assert not list(code("lambda").glob("**/*.pyc"))
+    finally:
+        bytecode.interpreter.cache_clear()
+
+
+def test_what_lies_about_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lambdas = tmp_path / "lambdas"
+    lambdas.mkdir()
+    (lambdas / "invoke.py").write_text("handler = None\n")
+    monkeypatch.setattr("infrastructure.code._LAMBDAS", lambdas)
+    before = code("host")
+    (lambdas / "__pycache__").mkdir()
+    (lambdas / "__pycache__" / "stray.pyc").write_bytes(b"")
+    assert code("host") == before
+    (lambdas / "invoke.py").write_text("handler = 1\n")
+    after = code("host")
+    assert after != before
+    assert {path.name for path in after.iterdir()} == {"invoke.py", "__pycache__"}
+    for folder in (before, after):
+        shutil.rmtree(folder)
+
+
+def test_a_module_that_cannot_be_compiled_says_so_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken.py").write_text("def\n")
+    with pytest.raises(BuildError, match="can't compile /var/task: ") as raised:
+        bytecode.add_bytecode(tmp_path, at="/var/task", target="host")
+    assert "\n" not in str(raised.value)
 
 
 def test_the_hosts_layer_is_all_that_the_function_needs() -> None:
-    """A clean interpreter, with the layer and lambdas/ alone on its path, builds the application."""
-    lambdas = Path(__file__).parents[2] / "lambdas"
+    """A clean interpreter, with the layer and the code alone on its path, builds the application."""
     environment = {
         "SLUICE_ENDPOINT_NAMES": "wine",
         "SLUICE_DEFAULT_ENDPOINT_NAME": "wine",
@@ -42,14 +102,14 @@ def test_the_hosts_layer_is_all_that_the_function_needs() -> None:
         "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
         "POWERTOOLS_SERVICE_NAME": "Sluice",
     }
-    paths = [str(build("host") / "python"), str(lambdas)]
-    code = f"import sys; sys.path[:0] = {paths!r}; import invoke; invoke.application()"
-    subprocess.run([sys.executable, "-I", "-S", "-c", code], env=environment, check=True)
+    paths = [str(layer("host") / "python"), str(code("host"))]
+    program = f"import sys; sys.path[:0] = {paths!r}; import invoke; invoke.application()"
+    subprocess.run([sys.executable, "-I", "-S", "-c", program], env=environment, check=True)
 
 
 def test_it_is_built_once() -> None:
-    before = build("lambda").stat().st_mtime_ns
-    assert build("lambda").stat().st_mtime_ns == before
+    before = layer("lambda").stat().st_mtime_ns
+    assert layer("lambda").stat().st_mtime_ns == before
 
 
 def test_a_build_that_fails_says_so_in_one_line_and_leaves_nothing(
@@ -58,10 +118,11 @@ def test_a_build_that_fails_says_so_in_one_line_and_leaves_nothing(
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("no-such-package-at-all==0.0.0\n")
     monkeypatch.setattr(dependencies, "_REQUIREMENTS", requirements)
-    monkeypatch.setattr(dependencies, "_ROOT", tmp_path)
-    monkeypatch.setattr(dependencies, "_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(build, "_CACHE", tmp_path / "cache")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    with pytest.raises(BuildError, match=r"^pip can't install requirements.txt: ERROR: .*no-such-package") as raised:
-        build("host")
+    with pytest.raises(
+        BuildError, match=r"^pip can't install requirements.txt of lambdas/: ERROR: .*no-such-package"
+    ) as raised:
+        layer("host")
     assert "\n" not in str(raised.value)
     assert not list((tmp_path / "cache").iterdir())

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.infrastructure.conftest import Synth
+
 Resources = dict[str, list[dict[str, Any]]]
 
 
@@ -147,6 +149,22 @@ def test_the_environment_is_what_the_function_reads(resources: Resources, unit: 
     read = {f"SLUICE_{name.upper()}" for name in Settings.model_fields}
     assert read == {name for name in variables if name.startswith("SLUICE_")}
     Settings.from_environment({name: value if isinstance(value, str) else "token" for name, value in variables.items()})
+
+
+def test_snap_start_feeds_a_published_version(synth: Synth, tmp_path: Path) -> None:
+    done = synth(tmp_path, {"endpoint_names": ["wine"], "snap_start": True})
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "Sluice.template.json").read_text())["Resources"]
+    aliases = {name for name, one in found.items() if one["Type"] == "AWS::Lambda::Alias"}
+    versions = {name for name, one in found.items() if one["Type"] == "AWS::Lambda::Version"}
+    assert len(aliases) == len(versions) == 2
+    for one in found.values():
+        if one["Type"] == "AWS::Lambda::Function":
+            assert one["Properties"]["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+        if one["Type"] == "AWS::Lambda::EventSourceMapping":
+            assert one["Properties"]["FunctionName"]["Ref"] in aliases
+        if one["Type"] == "AWS::Lambda::Alias":
+            assert one["Properties"]["FunctionVersion"]["Fn::GetAtt"][0] in versions
 
 
 def statements(resources: Resources, unit: str) -> dict[str, Any]:

@@ -79,7 +79,6 @@ def clients(
         retry_cap_seconds=900,
         max_body_bytes=MAX_BYTES,
         default_content_type="text/csv",
-        connect_timeout_seconds=0.5,
         read_timeout_seconds=0.5,
         threads=2,
         transport=transport,
@@ -88,7 +87,7 @@ def clients(
         patch.setenv("AWS_ENDPOINT_URL", runtime.url)
         for name, value in (environment or {}).items():
             patch.setenv(name, value)
-        made = Clients(connect_timeout_seconds=0.5, read_timeout_seconds=0.5, connections=2)
+        made = Clients(read_timeout_seconds=0.5, connections=2)
         hot = hot_clients(settings, os.environ, made)
         every = [*hot, made.s3, made.sagemaker_runtime]  # made here, while the environment says where
     try:
