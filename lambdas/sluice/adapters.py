@@ -146,7 +146,8 @@ class S3Results:
         arguments: dict[str, Any] = {"IfMatch": replaces.etag} if replaces else {"IfNoneMatch": "*"}
         # Stated here, it goes into a header; left to boto3, it would follow the body in chunks, for twice the CPU time.
         arguments["ChecksumCRC32"] = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
-        if content_type:
+        # A model may call its answer anything, but S3 takes no header that isn't ASCII; the answer has been paid for.
+        if content_type and content_type.isascii():
             arguments["ContentType"] = content_type
         with _neutral(Operation.STORE_RESULT):
             try:

@@ -345,3 +345,13 @@ def test_the_error_of_a_garbled_answer_is_explained(runtime: Runtime) -> None:
     runtime.answers[b"1"] = Answer(500, {}, json.dumps({"Message": "é" * 10}).encode())
     with clients(runtime, "lean") as (sagemaker, _), pytest.raises(ServiceError, match="é"):
         SageMakerEndpoint(sagemaker).invoke("wine", b"1", {})
+
+
+@pytest.mark.parametrize("transport", ["lean", "boto3"])
+def test_a_content_type_that_is_not_ascii_keeps_no_answer_from_being_stored(
+    runtime: Runtime, transport: Literal["lean", "boto3"]
+) -> None:
+    runtime.answers[b"x"] = Answer(200, ETAG, b"")
+    with clients(runtime, transport) as (_, s3):
+        S3Results(s3, "bucket").put("k", b"x", content_type="text/é", metadata={}, replaces=None)
+    assert "é" not in runtime.requests[0][1].get("content-type", "")

@@ -105,7 +105,7 @@ def test_whatever_comes_is_a_response_or_an_error(answer: bytes) -> None:
         (b"HTTP/1.1 abc\r\n\r\n", NotHttp),
         (OK + b"no colon\r\n\r\n", NotHttp),
         (OK + b"Content-Length: -1\r\n\r\n", NotHttp),
-        (OK + b"A: " + b"x" * 70_000 + b"\r\n\r\n", NotHttp),
+        (OK + b"A: " + b"x" * 90_000 + b"\r\n\r\n", NotHttp),
         (OK + b"".join(b"A%d: x\r\n" % n for n in range(101)) + b"\r\n", NotHttp),
         (OK + b"Content-Length: 5\r\n\r\nabc", CutOff),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab", CutOff),
@@ -158,6 +158,12 @@ def test_the_request_on_the_wire(body: bytes) -> None:
 def test_a_line_break_in_a_header_is_never_sent(value: str) -> None:
     with exchange(b"") as (one, _), pytest.raises(ValueError, match="line break"):
         one.run("POST", "/", {"x": value}, b"")
+
+
+def test_bytes_after_the_response_end_a_connection() -> None:
+    with exchange(OK + b"Content-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n", stays_open=True) as (one, _):
+        assert one.run("POST", "/", {}, b"").body == b"ok"
+        assert not one.may_go_on, "else the next request would be answered with them"
 
 
 def test_bytes_that_nobody_asked_for_end_a_connection() -> None:

@@ -8,9 +8,9 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import BinaryIO, cast
 
 _LINE = 65_536  # bytes of one header, at most: http.client's limit
+_RECEIVE = 16_384  # bytes: a TLS record
 _HEADERS = 100
 _NO_BODY = {204, 304}
 
@@ -41,8 +41,14 @@ class Exchange:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._reader = cast("BinaryIO", sock.makefile("rb"))
-        self.may_go_on = True
+        self._received = bytearray()  # and not yet taken
+        self._wishes_to_end = False
+        self._has_length = True
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the other side expects another request: it said so, and sent nothing that nobody asked for."""
+        return self._has_length and not self._wishes_to_end and not self._received
 
     def run(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes, max_bytes: int | None = None
@@ -79,7 +85,7 @@ class Exchange:
         poll = select.poll()
         poll.register(self._sock, select.POLLIN)
         if not poll.poll(0):
-            return True
+            return not (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending())
         self._sock.settimeout(0)
         try:
             self._sock.recv(1)
@@ -92,7 +98,6 @@ class Exchange:
 
     def close(self) -> None:
         """Close the connection."""
-        self._reader.close()
         self._sock.close()
 
     def _read_head(self) -> tuple[int, dict[str, str]]:
@@ -107,22 +112,36 @@ class Exchange:
                 raise NotHttp("no header" if not colon else f"over {_HEADERS} headers")
             fields[name.lower()] = value.strip()
         wish = fields.get("connection", "").lower()
-        self.may_go_on = wish == "keep-alive" if version == "HTTP/1.0" else wish != "close"
+        self._wishes_to_end = wish != "keep-alive" if version == "HTTP/1.0" else wish == "close"
         return int(status), fields
 
     def _line(self) -> str:
-        line = self._reader.readline(_LINE + 1)
-        if not line.endswith(b"\n"):
-            raise NotHttp("a line without an end" if line else "the connection was closed without a response")
-        return line.rstrip(b"\r\n").decode("latin-1")
+        at = 0
+        while (end := self._received.find(b"\n", at)) < 0:
+            at = len(self._received)
+            if at > _LINE:
+                raise NotHttp("a line without an end")
+            if not self._receive():
+                raise NotHttp("the connection ended within a line" if at else "the connection ended without a response")
+        line = self._received[:end].removesuffix(b"\r")
+        del self._received[: end + 1]
+        return line.decode("latin-1")
+
+    def _receive(self) -> bool:
+        """Take in what comes next; False at the connection's end."""
+        data = self._sock.recv(_RECEIVE)
+        self._received += data
+        return bool(data)
 
     def _read_body(self, fields: Mapping[str, str], max_bytes: int | None) -> bytes:
         if fields.get("transfer-encoding", "").lower() == "chunked":
             return self._read_chunks()
         length = fields.get("content-length")
         if length is None:
-            self.may_go_on = False
-            return self._reader.read()
+            self._has_length = False
+            while self._receive():
+                pass
+            return bytes(self._received)
         if not length.isdecimal():
             raise NotHttp("Content-Length is no number")
         if max_bytes is not None and int(length) > max_bytes:
@@ -144,7 +163,9 @@ class Exchange:
             self._read(2)
 
     def _read(self, size: int) -> bytes:
-        read = self._reader.read(size)
-        if len(read) < size:
-            raise CutOff(f"{len(read)} of {size} bytes")
+        while len(self._received) < size:
+            if not self._receive():
+                raise CutOff(f"{len(self._received)} of {size} bytes")
+        read = bytes(memoryview(self._received)[:size])
+        del self._received[:size]
         return read
