@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 SETUP  := .venv/.installed
+BENCH  := .build/bench
 export PYTHONDONTWRITEBYTECODE := 1
 # jsii, under AWS CDK, looks for `node` here; setup.sh may have put one into .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format unit test schema synth deploy demo up down chaos mutants clean
+.PHONY: help setup lint format unit test schema synth deploy demo up down chaos bench size mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-8s %s\n' "$$t" "$$d"; done
@@ -52,6 +53,17 @@ down: $(SETUP) ## stop the local run
 
 chaos: $(SETUP) ## thousands of requests through everything that can go wrong, and an audit; SEEDS="1 2 3" REQUESTS=5000
 	@$(BIN)/python -m local.chaos $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(SEEDS),--seeds $(SEEDS))
+
+bench: $(SETUP) $(BENCH)/.installed ## measure against what people use today; about ten minutes; as root also on a small function's CPU
+	@PYTHONPATH=. $(BENCH)/bin/python benchmarks/run.py
+
+$(BENCH)/.installed: benchmarks/requirements.txt lambdas/requirements.txt
+	@mkdir -p .build; python=$$(python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || echo "$(PYTHON)"); \
+	"$$python" -m venv $(BENCH) && $(BENCH)/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+size: $(SETUP) ## settings for a workload: make size ARGS="--latency-ms 200 --concurrency 100 --per-second 150"
+	@$(BIN)/python -m cli.sizing $(ARGS)
 
 mutants: $(SETUP) ## break the failure table and the guards one at a time; which breaks does no test notice?
 	@$(BIN)/python -m tests.mutants

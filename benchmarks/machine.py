@@ -1,0 +1,131 @@
+"""Where contestants run: the stub before them, one core to themselves, and a share of its CPU time if asked for."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_HERE = Path(__file__).parent
+_PERIOD_US = 20_000  # Lambda's own; the usual 100 ms would be the grain of what is measured
+_CGROUPS = (Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup"))  # version 1, version 2
+LATENCIES_MS = (0, 50, 200, 1000)
+
+
+class Machine:
+    """Runs contestants' processes against one stub."""
+
+    def __init__(self, folder: Path, lambdas: Path, port: int, stub_pid: int) -> None:
+        self._folder = folder
+        self._lambdas = lambdas
+        self._url = f"https://127.0.0.1:{port}"
+        self._stub_pid = stub_pid
+
+    def run(
+        self, script: str, *arguments: str, threads: int = 10, python: tuple[str, ...] = (), lambdas: Path | None = None
+    ) -> dict[str, float]:
+        """The JSON that a script prints. Raises `RuntimeError` with its last words when it fails."""
+        done = subprocess.run(
+            [*_first_core(), sys.executable, *python, str(_HERE / script), *arguments],
+            env=self.environment(threads, lambdas or self._lambdas),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{script} {' '.join(arguments)}: {done.stderr.strip().splitlines()[-1:]}")
+        result: dict[str, float] = json.loads(done.stdout)
+        return result
+
+    def environment(self, threads: int, lambdas: Path) -> dict[str, str]:
+        """A Lambda function's, as the stack sets it."""
+        return {
+            "HOME": str(self._folder),
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join([str(_HERE), str(lambdas)]),
+            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            "AWS_SESSION_TOKEN": "IQoJb3JpZ2luX2VjEXAMPLE" * 16,
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "AWS_REGION": "eu-west-1",
+            "AWS_ENDPOINT_URL": self._url,
+            "AWS_CA_BUNDLE": str(self._folder / "ca.pem"),
+            "POWERTOOLS_SERVICE_NAME": "Sluice",
+            "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
+            "SLUICE_ENDPOINT_NAMES": ",".join(f"latency-{latency}" for latency in LATENCIES_MS),
+            "SLUICE_DEFAULT_ENDPOINT_NAME": "latency-0",
+            "SLUICE_INPUT_BUCKET": "input",
+            "SLUICE_RESULTS_BUCKET": "results",
+            "SLUICE_REQUEST_QUEUE_URL": f"{self._url}/123456789012/request",
+            "SLUICE_DEAD_LETTER_QUEUE_URL": f"{self._url}/123456789012/dead-letter",
+            "SLUICE_MAX_RECEIVE_COUNT": "20",
+            "SLUICE_RETRY_BASE_SECONDS": "5",
+            "SLUICE_RETRY_CAP_SECONDS": "900",
+            "SLUICE_MAX_BODY_BYTES": "6291456",
+            "SLUICE_DEFAULT_CONTENT_TYPE": "text/csv",
+            "SLUICE_READ_TIMEOUT_SECONDS": "70",
+            "SLUICE_THREADS": str(threads),
+            "SLUICE_TRANSPORT": "lean",
+        }
+
+    def stub_cpu_seconds(self) -> float:
+        """What the stub has spent so far."""
+        fields = Path(f"/proc/{self._stub_pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _first_core() -> list[str]:
+    return ["taskset", "-c", str(min(os.sched_getaffinity(0)))]
+
+
+def _last_core() -> list[str]:
+    return ["taskset", "-c", str(max(os.sched_getaffinity(0)))]
+
+
+@contextmanager
+def machine(folder: Path, lambdas: Path) -> Iterator[Machine]:
+    """A machine with a running stub, on the last core while contestants have the first."""
+    command = [*_last_core(), sys.executable, str(_HERE / "stub.py"), str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stub:
+        try:
+            assert stub.stdout is not None  # noqa: S101 - it is a pipe
+            yield Machine(folder, lambdas, int(stub.stdout.readline()), stub.pid)
+        finally:
+            stub.kill()
+
+
+@contextmanager
+def cpu_shares(share: float, count: int) -> Iterator[list[str]]:
+    """Files to enter `count` cgroups by, each of which has `share` of one CPU; none where cgroups can't be made."""
+    groups: list[Path] = []
+    try:
+        with suppress(OSError):
+            for number in range(count):
+                groups.append(_cgroup(f"sluice-bench-{os.getpid()}-{number}", share))  # noqa: PERF401 - those made are kept
+        yield [str(group / "cgroup.procs") for group in groups] if len(groups) == count else []
+    finally:
+        for group in groups:
+            group.rmdir()
+
+
+def _cgroup(name: str, share: float) -> Path:
+    """A new one. Raises `OSError` where none can be made."""
+    root = next((root for root in _CGROUPS if os.access(root, os.W_OK)), None)
+    if root is None:
+        raise PermissionError("no cgroup can be made here")
+    group = root / name
+    group.mkdir()
+    quota = str(round(_PERIOD_US * share))
+    try:
+        if (group / "cpu.max").exists():
+            (group / "cpu.max").write_text(f"{quota} {_PERIOD_US}")
+        else:
+            (group / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
+            (group / "cpu.cfs_quota_us").write_text(quota)
+    except OSError:
+        group.rmdir()
+        raise
+    return group

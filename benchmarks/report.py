@@ -1,0 +1,159 @@
+"""From results.json: the tables and plots of the docs, between their markers."""
+
+import re
+import sys
+from pathlib import Path
+
+import plots
+from goals import SMALL_CPU, Results, find, goals, limit_seconds
+
+from cli.cost import PRICES_AS_OF, cost_per_million
+
+_ROOT = Path(__file__).parents[1]
+NAMES = {
+    "naive": "the samples' loop (boto3)",
+    "powertools": "Powertools BatchProcessor",
+    "powertools_async": "Powertools AsyncBatchProcessor, threads",
+    "shared_aiobotocore": "shared aiobotocore clients",
+    "sluice": "**Sluice**",
+}
+LATENCIES_MS = (50, 200, 1000)
+
+
+def batches_table(results: Results) -> str:
+    """Multiples of the limit, warm and first, at 200 ms."""
+    columns = [(batch, cpu) for cpu in (1.0, SMALL_CPU) for batch in (10, 100)]
+    columns = [one for one in columns if find(results, "sluice", 200, *one)]
+    head = " | ".join(f"batch {batch}, {cpu:g} CPU" for batch, cpu in columns)
+    lines = [f"| | {head} | CPU ms per message | peak MB |", "| --- |" + " ---: |" * (len(columns) + 2)]
+    limit = limit_seconds(results, 200)
+    for contestant, name in NAMES.items():
+        rows = [row for one in columns if (row := find(results, contestant, 200, *one))]
+        cells = [f"{row['warm_batch_seconds'] / limit:.2f} / {row['first_batch_seconds'] / limit:.2f}" for row in rows]
+        cpu = [row["cpu_ms_per_message"] for row in rows]
+        memory = max(row["peak_memory_mb"] for row in rows)
+        lines.append(f"| {name} | {' | '.join(cells)} | {min(cpu):.2f}–{max(cpu):.2f} | {memory:.0f} |")
+    return "\n".join(lines)
+
+
+def latencies_table(results: Results) -> str:
+    """Sluice's warm batch ÷ limit at each latency."""
+    cpus = [cpu for cpu in (1.0, SMALL_CPU) if find(results, "sluice", 200, 10, cpu)]
+    columns = [(batch, cpu) for cpu in cpus for batch in (10, 100)]
+    head = " | ".join(f"batch {batch}, {cpu:g} CPU" for batch, cpu in columns)
+    lines = [f"| model | {head} |", "| --- |" + " ---: |" * len(columns)]
+    for latency in LATENCIES_MS:
+        limit = limit_seconds(results, latency)
+        cells = [f"{find(results, 'sluice', latency, *one)['warm_batch_seconds'] / limit:.2f}" for one in columns]  # type: ignore[index]
+        lines.append(f"| {latency:,} ms | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def goals_table(results: Results) -> str:
+    """What must hold, and what does."""
+    lines = ["| figure | must | aim | measured |", "| --- | ---: | ---: | ---: |"]
+    for goal in goals(results):
+        sign = "≥" if goal.at_least else "≤"
+        aim = f"{sign} {goal.aim:g}" if goal.aim is not None else ""
+        lines.append(f"| {goal.name} | {sign} {goal.must:g} | {aim} | {goal.figure:.3g} |")
+    return "\n".join(lines)
+
+
+def cold_table(results: Results) -> str:
+    """Cold starts as ratios, and what is imported."""
+    cold = results["cold_starts"]
+    usual = cold["usual"]
+    lines = ["| | process start → ready | → first answer |", "| --- | ---: | ---: |"]
+    names = {"usual": "boto3 × 3 clients, Powertools Logger, Metrics and batch, pydantic", "sluice": "**Sluice**"}
+    for name, row in cold.items():
+        ready, first = row["ready_ms"] / usual["ready_ms"], row["first_answer_ms"] / usual["first_answer_ms"]
+        lines.append(f"| {names.get(name, 'Sluice without its bytecode')} | {ready:.2f} | {first:.2f} |")
+    for name, title in names.items():
+        shares = results["imports_ms"][name]
+        total = sum(shares.values())
+        listed = ", ".join(f"{package} {100 * ms / total:.0f} %" for package, ms in list(shares.items())[:6])
+        lines.append(f"\nImports of {title.strip('*')}: {listed}.")
+    return "\n".join(lines)
+
+
+def cost_table(results: Results) -> str:
+    """Dollars for a million inferences."""
+    cpu = SMALL_CPU if find(results, "sluice", 200, 10, SMALL_CPU) else 1.0
+    lines = [
+        "| | model | batch 10: Lambda | SQS | S3 | total | batch 100: Lambda | total |",
+        "| --- | ---: |" + " ---: |" * 6,
+    ]
+    for contestant in ("naive", "powertools", "sluice"):
+        for latency in LATENCIES_MS:
+            costs = []
+            for batch in (10, 100):
+                row = find(results, contestant, latency, batch, cpu)
+                assert row is not None  # noqa: S101 - all are measured on each CPU
+                looks = 1 if contestant == "sluice" else 0
+                costs.append(cost_per_million(row["warm_batch_seconds"], batch, 512, looks=looks))
+            small, large = costs
+            lines.append(
+                f"| {NAMES[contestant]} | {latency:,} ms | {small.lambda_:.2f} | {small.sqs:.2f} | {small.s3:.2f} | "
+                f"{small.total:.2f} | {large.lambda_:.2f} | {large.total:.2f} |"
+            )
+    lines.append(
+        f"\nUS dollars, list prices of {PRICES_AS_OF}; 512 MB on arm64; without the endpoint and the free tiers."
+    )
+    return "\n".join(lines)
+
+
+def conditions(results: Results) -> str:
+    """What the figures were taken on."""
+    stub, growth = results["stub"], results["cpu_ms_per_message_by_batch"]
+    flat = ", ".join(f"{ms:.2f} ms in batches of {int(batch):,}" for batch, ms in growth.items())
+    return (
+        f"Python {results['python']}; the run took {results['minutes']:.0f} minutes. At the "
+        f"{stub['requests_per_second']:,.0f} requests a second that Sluice asks at most here, the stub's core is "
+        f"{stub['share_of_its_core']:.0%} busy.\nSluice's CPU time per message with ten threads: {flat}."
+    )
+
+
+def headline(results: Results) -> str:
+    """The README's sentence."""
+    held = {goal.name: goal.figure for goal in goals(results)}
+    limit = limit_seconds(results, 200)
+    row = find(results, "sluice", 200, 100, SMALL_CPU) or find(results, "sluice", 200, 100, 1.0)
+    assert row is not None  # noqa: S101 - it is always measured
+    times = held.get("the same, times as fast as Powertools BatchProcessor", 0)
+    cold = held["cold start to ready ÷ the usual imports and clients"]
+    cpu = held["CPU per message ÷ naive's, the worse batch"]
+    return (
+        f"A batch of 100 messages to a model that takes 200 ms is done in {row['warm_batch_seconds'] / limit:.1f} × "
+        f"the time of a single call, by a 512 MB function:\n{times:.0f} times as fast as Powertools' BatchProcessor, "
+        f"on {cpu:.0%} of the CPU time of the usual boto3 loop, after {cold:.0%} of the usual cold\nstart."
+    )
+
+
+def write(results: Results) -> None:
+    """Put everything between its markers."""
+    parts = {
+        "goals": goals_table,
+        "batches": batches_table,
+        "latencies": latencies_table,
+        "cold": cold_table,
+        "cost": cost_table,
+        "conditions": conditions,
+        "headline": headline,
+    }
+    for path in (_ROOT / "docs" / "performance.md", _ROOT / "README.md"):
+        text = path.read_text()
+        for name, part in parts.items():
+            pattern = rf"(<!-- bench: {name} -->\n).*?(<!-- end -->)"
+            text = re.sub(pattern, lambda m, p=part: f"{m[1]}{p(results)}\n{m[2]}", text, flags=re.DOTALL)  # type: ignore[misc]
+        path.write_text(text)
+    plots.draw(results, _ROOT / "docs" / "images")
+
+
+def report(results: Results) -> int:
+    """Write the docs, print what was found; 1 when a figure is missed."""
+    write(results)
+    sys.stdout.write(f"\n{batches_table(results)}\n\n{goals_table(results)}\n\n{conditions(results)}\n")
+    missed = [goal for goal in goals(results) if not goal.held]
+    for goal in missed:
+        sys.stdout.write(f"missed: {goal.name}: {goal.figure:.3g}, must be {goal.must:g}\n")
+    return 1 if missed else 0

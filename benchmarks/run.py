@@ -1,0 +1,215 @@
+"""`make bench`: every contestant on the same batches, in one run; writes results.json, the docs' tables and plots.
+
+Exits with 1 when Sluice misses a figure that it must hold.
+"""
+
+import itertools
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from machine import Machine, cpu_shares, machine
+
+_ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).with_name("results.json")
+# One message after another, or a few: they wait, mostly, and can wait side by side.
+PATIENT = ("naive", "powertools", "powertools_async")
+CONCURRENT = ("shared_aiobotocore", "sluice")
+LATENCIES_MS = (50, 200, 1000)
+BATCHES = (10, 100)
+SMALL_CPU = (
+    0.29  # of a 512 MB function: memory ÷ 1,769 MB is its share of a vCPU (Lambda, "Memory and computing power")
+)
+_AT_ONCE = 6
+_PROCESSES = 3
+_COLD_STARTS = 9
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured."""
+
+    contestant: str
+    latency_ms: int
+    batch: int
+    cpu: float
+
+
+def measure(
+    host: Machine, case: Case, group: str | None, *, warm: int, pause: float = 0.1, threads: int | None = None
+) -> dict[str, float]:
+    """One process of one case, with as many threads as the batch is large unless it says otherwise."""
+    into = [] if group is None else [group]
+    arguments = [case.contestant, str(case.latency_ms), str(case.batch), str(warm), str(pause), *into]
+    return host.run("measure.py", *arguments, threads=threads or case.batch)
+
+
+def _median(results: list[dict[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(one[name] for one in results) for name in results[0]}
+
+
+def batches(host: Machine, groups: list[str]) -> list[dict[str, object]]:
+    """All contestants on all batches. Each of those that run side by side has a cgroup of its own."""
+    cpus = (1.0, SMALL_CPU) if groups else (1.0,)
+    free: SimpleQueue[str] = SimpleQueue()
+    for group in groups:
+        free.put(group)
+
+    def patiently(case: Case) -> dict[str, float]:
+        group = free.get() if case.cpu < 1 else None
+        try:
+            return measure(host, case, group, warm=1)
+        finally:
+            if group is not None:
+                free.put(group)
+
+    found: dict[Case, dict[str, float]] = {}
+    patient = [Case(*one) for one in itertools.product(PATIENT, LATENCIES_MS, BATCHES, cpus)]
+    patient.sort(key=lambda case: -case.batch * case.latency_ms)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        taken = pool.map(patiently, patient)
+        for case, result in zip(patient, taken, strict=True):
+            _say(case, result)
+            found[case] = result
+    for latency in LATENCIES_MS:
+        found[Case("limit", latency, 1, 1.0)] = measure(host, Case("limit", latency, 1, 1.0), None, warm=9)
+    for one in itertools.product(CONCURRENT, LATENCIES_MS, BATCHES, cpus):
+        case = Case(*one)
+        warm = 3 if case.latency_ms == 1000 else 9
+        group = groups[0] if case.cpu < 1 else None
+        found[case] = _median([measure(host, case, group, warm=warm) for _ in range(_PROCESSES)])
+        _say(case, found[case])
+    return [{**asdict(case), **result} for case, result in found.items()]
+
+
+def growth(host: Machine) -> dict[int, float]:
+    """Sluice's CPU milliseconds per message as the batch grows and nothing else: ten threads, one right after another.
+
+    The model answers at once, as a core that waits in between is slower afterwards, by more than what is looked for.
+    """
+    return {
+        batch: statistics.median(
+            measure(host, Case("sluice", 0, batch, 1.0), None, warm=max(5, 2000 // batch), pause=0, threads=10)[
+                "cpu_ms_per_message"
+            ]
+            for _ in range(_PROCESSES)
+        )
+        for batch in (10, 100, 1000)
+    }
+
+
+def cold_starts(host: Machine, uncompiled: Path) -> dict[str, dict[str, float]]:
+    """From the start of the process to a ready handler and to its first answer, in turn."""
+    taken: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for _ in range(_COLD_STARTS):
+        for name in ("usual", "sluice"):
+            taken[name].append(host.run("cold.py", name, str(time.monotonic_ns())))
+    bare = [host.run("cold.py", "sluice", str(time.monotonic_ns()), python=("-B",), lambdas=uncompiled)]
+    bare += [host.run("cold.py", "sluice", str(time.monotonic_ns()), python=("-B",), lambdas=uncompiled)]
+    return {**{name: _median(results) for name, results in taken.items()}, "sluice, no bytecode": _median(bare)}
+
+
+def without_bytecode(folder: Path, lambdas: Path) -> Path:
+    """What a function without bytecode has: its code and its dependencies as they were downloaded."""
+    bare = folder / "bare"
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(lambdas, bare, ignore=ignore)
+    site = Path(sysconfig.get_path("purelib"))
+    for requirement in (_ROOT / "lambdas" / "requirements.txt").read_text().splitlines():
+        package = requirement.partition("==")[0].replace("-", "_")
+        if (site / package).is_dir() and not requirement.startswith("#"):
+            shutil.copytree(site / package, bare / package, ignore=ignore)
+    return bare
+
+
+def import_shares(host: Machine, lambdas: Path) -> dict[str, dict[str, float]]:
+    """Milliseconds that each package takes to import, itself and alone."""
+    shares = {}
+    for name in ("usual", "sluice"):
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", str(Path(__file__).with_name("cold.py")), name, "0"],
+            env=host.environment(10, lambdas),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        own: dict[str, float] = defaultdict(float)
+        for microseconds, module in re.findall(
+            r"^import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)$", done.stderr, re.MULTILINE
+        ):
+            package = module.partition(".")[0]
+            own["the standard library" if package in sys.stdlib_module_names else package] += int(microseconds) / 1000
+        shares[name] = dict(sorted(own.items(), key=lambda item: -item[1])[:8])
+    return shares
+
+
+def ceiling(host: Machine) -> dict[str, float]:
+    """How busy the stub's core is while Sluice asks the most of it."""
+    before, started = host.stub_cpu_seconds(), time.monotonic()
+    result = measure(host, Case("sluice", 50, 100, 1.0), None, warm=40, pause=0)
+    busy = (host.stub_cpu_seconds() - before) / (time.monotonic() - started)
+    return {"share_of_its_core": busy, "requests_per_second": 300 / result["warm_batch_seconds"]}
+
+
+def layer_bytes() -> int:
+    """The unpacked size of what is uploaded for one function: code and layer."""
+    program = "from infrastructure.code import code; from infrastructure.dependencies import layer;"
+    program += (
+        "print(sum(p.stat().st_size for f in (code('lambda'), layer('lambda')) for p in f.rglob('*') if p.is_file()))"
+    )
+    command = [str(_ROOT / ".venv" / "bin" / "python"), "-c", program]
+    # With the bytecode that this Python can make, if it is Lambda's.
+    environment = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    return int(subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True, check=True).stdout)
+
+
+def _say(case: Case, result: dict[str, float]) -> None:
+    line = f"{case.contestant:20s} {case.latency_ms:5d} ms × {case.batch:4d}, {case.cpu:4.2f} CPU: "
+    line += f"{result['warm_batch_seconds']:8.3f} s warm, {result['first_batch_seconds']:8.3f} s first, "
+    sys.stdout.write(line + f"{result['cpu_ms_per_message']:6.2f} ms CPU per message\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Measure all, and write it down."""
+    from report import report  # noqa: PLC0415 - it takes a second to import, and only at the end
+
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        lambdas = Path(folder, "lambdas")
+        shutil.copytree(_ROOT / "lambdas", lambdas, ignore=shutil.ignore_patterns("__pycache__"))
+        subprocess.run([sys.executable, "-m", "compileall", "-q", str(lambdas), str(Path(__file__).parent)], check=True)
+        with machine(Path(folder), lambdas) as host, cpu_shares(SMALL_CPU, _AT_ONCE) as groups:
+            if not groups:
+                sys.stdout.write(
+                    "No cgroup can be made here: the columns of 0.29 CPU are left out (root can make one).\n"
+                )
+            results = {
+                "python": platform.python_version(),
+                "cold_starts": cold_starts(host, without_bytecode(Path(folder), lambdas)),
+                "imports_ms": import_shares(host, lambdas),
+                "cpu_ms_per_message_by_batch": growth(host),
+                "stub": ceiling(host),
+                "unpacked_bytes": layer_bytes(),
+                "batches": batches(host, groups),
+            }
+    results["minutes"] = (time.monotonic() - started) / 60
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    return report(json.loads(RESULTS.read_text()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""A stub of SageMaker, S3 and SQS over TLS: answers at once, or after a set latency, and stores nothing.
+
+HTTP/1.1 with keep-alive, on one event loop and without a framework, so that it is never the bottleneck.
+`python stub.py FOLDER` makes its certificate in FOLDER, with the CA bundle to trust it by, and prints its port.
+"""
+
+import asyncio
+import ssl
+import sys
+from http import HTTPStatus
+from pathlib import Path
+from typing import cast
+
+import certifi
+import trustme
+
+_ANSWER = b'{"predictions":[{"score":0.73,"label":"second"}]}'
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def _response(status: HTTPStatus, headers: str = "", body: bytes = b"") -> bytes:
+    return (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nx-amzn-RequestId: 0\r\nx-amz-request-id: 0\r\n"
+        f"{headers}Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
+
+
+_INVOKED = _response(
+    HTTPStatus.OK, "Content-Type: application/json\r\nx-Amzn-Invoked-Production-Variant: AllTraffic\r\n", _ANSWER
+)
+_BY_METHOD = {
+    b"HEAD": _response(HTTPStatus.NOT_FOUND),
+    b"PUT": _response(HTTPStatus.OK, 'ETag: "d41d8cd98f00b204e9800998ecf8427e"\r\n'),
+    b"DELETE": _response(HTTPStatus.NO_CONTENT),
+    b"POST": _response(HTTPStatus.OK, "Content-Type: application/x-amz-json-1.0\r\n", b"{}"),
+    b"GET": _response(HTTPStatus.OK, 'Content-Type: text/csv\r\nETag: "0"\r\n', b"1,2,3\n"),
+}
+
+
+class Stub(asyncio.Protocol):
+    """One connection. The model's latency is in the endpoint's name: `latency-200` answers after 200 ms."""
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+        self._head = 0  # bytes; 0 before the head of the request that is coming in is here
+        self._body: int | None = 0  # bytes; None for one in chunks
+        self._answer = b""
+        self._latency = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the way to answer."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in bytes, and answer each request that is whole."""
+        self._received += data
+        while self._head or self._begin():
+            end = self._chunked_end() if self._body is None else self._head + self._body
+            if end is None or len(self._received) < end:
+                return
+            del self._received[:end]
+            self._head = 0
+            if self._latency:
+                asyncio.get_running_loop().call_later(self._latency, self._transport.write, self._answer)
+            else:
+                self._transport.write(self._answer)
+
+    def _begin(self) -> bool:
+        """Read the head, if it is here."""
+        end = self._received.find(b"\r\n\r\n")
+        if end < 0:
+            return False
+        line, _, rest = bytes(self._received[:end]).partition(b"\r\n")
+        method, target, _ = line.split(b" ")
+        fields = rest.lower()
+        at = fields.find(b"content-length:")
+        self._head = end + 4
+        self._body = int(fields[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
+        if b"transfer-encoding: chunked" in fields:
+            self._body = None
+        self._answer = _BY_METHOD[method]
+        self._latency = 0.0
+        if target.startswith(b"/endpoints/"):
+            self._answer = _INVOKED
+            self._latency = float(target.split(b"/")[2].rpartition(b"-")[2]) / 1000
+        if b"expect: 100-continue" in fields:
+            self._transport.write(_CONTINUE)
+        return True
+
+    def _chunked_end(self) -> int | None:
+        """Where the body in chunks ends, or None while it has not come to its end."""
+        at = self._head
+        while (end := self._received.find(b"\r\n", at)) >= 0:
+            size = int(self._received[at:end], 16)
+            at = end + 2 + size + 2
+            if size == 0:
+                return at
+        return None
+
+
+async def serve(folder: Path) -> None:
+    """Serve on a free port of 127.0.0.1 until killed. Writes `ca.pem` to `folder`: all public roots and the stub's."""
+    authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "localhost", key_type=trustme.KeyType.ECDSA).configure_cert(context)
+    bundle = Path(certifi.where()).read_bytes() + authority.cert_pem.bytes()
+    await asyncio.to_thread((folder / "ca.pem").write_bytes, bundle)
+    server = await asyncio.get_running_loop().create_server(Stub, "127.0.0.1", 0, ssl=context, backlog=1024)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(Path(sys.argv[1])))

@@ -1,0 +1,109 @@
+"""The sizing helper: its settings are deployable, its predictions come true in a simulation, its errors say where."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.simulate import simulate
+from cli.cost import cost_per_million
+from cli.sizing import Workload, explain, main, size
+from infrastructure.settings import Settings
+
+workloads = st.builds(
+    Workload,
+    latency_seconds=st.floats(0.005, 60),
+    concurrent_requests=st.integers(2, 10_000),
+    arrivals_per_second=st.floats(0, 5000),
+    memory_mb=st.integers(128, 10_240),
+    backlog=st.integers(0, 1_000_000),
+)
+
+
+@given(workloads)
+def test_its_settings_are_deployable_and_never_ask_more_of_the_endpoint_than_it_takes(workload: Workload) -> None:
+    sizing = size(workload)
+    settings = Settings(
+        endpoint_names=["wine"],
+        concurrent_requests=workload.concurrent_requests,
+        batch_size=sizing.batch_size,
+        batching_window_seconds=sizing.batching_window_seconds,
+        memory_mb=workload.memory_mb,
+    )
+    assert settings.threads == sizing.batch_size
+    assert settings.maximum_concurrency == sizing.maximum_concurrency
+    assert settings.threads * settings.maximum_concurrency <= workload.concurrent_requests
+    assert sizing.messages_per_second <= workload.concurrent_requests / workload.latency_seconds
+    assert sizing.cost.total > 0
+
+
+@pytest.mark.parametrize(
+    "workload",
+    [
+        Workload(0.2, 100, 0, backlog=1_000_000, p99_seconds=0.238),
+        Workload(0.2, 20, 50, backlog=20_000, p99_seconds=0.238),
+        Workload(1.0, 200, 100, backlog=50_000, p99_seconds=1.19),
+        Workload(0.05, 1000, 1000, backlog=300_000, p99_seconds=0.0595),
+    ],
+)
+def test_a_backlog_drains_when_it_says(workload: Workload) -> None:
+    sizing = size(workload)
+    messages = workload.backlog + int(workload.arrivals_per_second * sizing.drain_seconds * 1.3)
+    run = simulate(workload, sizing, lambda t: workload.backlog + workload.arrivals_per_second * t, messages)
+    drained = next(t for t, depth in run.depths if t > 0 and depth <= 2 * sizing.batch_size)
+    assert drained == pytest.approx(sizing.drain_seconds, rel=0.1)
+    assert run.most_at_once <= workload.concurrent_requests
+
+
+def test_more_than_can_be_answered_never_drains() -> None:
+    workload = Workload(0.2, 20, 200, backlog=10)
+    sizing = size(workload)
+    assert sizing.busy > 1
+    assert math.isinf(sizing.drain_seconds)
+    assert "the endpoint needs to take about 50 requests at once" in explain(workload, sizing)
+
+
+def test_sparse_messages_wait_for_no_window() -> None:
+    assert size(Workload(0.2, 1000, 1)).batching_window_seconds == 0
+
+
+def test_the_cost_of_a_million() -> None:
+    cost = cost_per_million(0.2, 10, 512)
+    assert cost.lambda_ == pytest.approx(100_000 * (0.1 * 0.0000133334 + 0.0000002))
+    assert cost.sqs == pytest.approx(1.2 * 0.4)
+    assert cost.s3 == pytest.approx(5.4)
+    assert cost.total == pytest.approx(cost.lambda_ + cost.sqs + cost.s3)
+    assert cost_per_million(0.2, 10, 512, looks=0).s3 == pytest.approx(5)
+
+
+USUAL: dict[str, Any] = {"latency_seconds": 0.2, "concurrent_requests": 20, "arrivals_per_second": 10}
+
+
+@pytest.mark.parametrize(
+    ("changed", "names"),
+    [
+        ({"latency_seconds": 0}, "latency_seconds"),
+        ({"concurrent_requests": 1}, "concurrent_requests"),
+        ({"memory_mb": 64}, "memory_mb"),
+        ({"arrivals_per_second": -1}, "arrivals_per_second"),
+        ({"backlog": -1}, "backlog"),
+        ({"p99_seconds": 0.1}, "p99_seconds"),
+    ],
+)
+def test_a_number_that_makes_no_sense_is_named(changed: dict[str, Any], names: str) -> None:
+    with pytest.raises(ValueError, match=names):
+        size(Workload(**{**USUAL, **changed}))
+
+
+def test_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--latency-ms", "200", "--concurrency", "100", "--per-second", "150", "--backlog", "10000"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    settings = json.loads("{" + printed.partition("Settings:")[2].partition("What follows:")[0] + "}")
+    assert Settings(endpoint_names=["wine"], **settings).threads == 50
+    assert "a backlog of 10,000 is gone after" in printed
+    assert main(["--latency-ms", "0", "--concurrency", "100", "--per-second", "150"]) == 2
+    assert capsys.readouterr().err == "latency_seconds must be over 0\n"
