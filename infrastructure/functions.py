@@ -1,4 +1,4 @@
-"""The functions: the unit that a queue feeds, and the two that are such units."""
+"""The functions: the unit that a queue feeds, and the four that are such units."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,17 +15,23 @@ from infrastructure.code import code
 from infrastructure.dependencies import layer
 from infrastructure.environment import environment
 from infrastructure.permissions import Permissions
-from infrastructure.queues import CRASHED_TIMEOUT_SECONDS, Queues
+from infrastructure.queues import (
+    ASSEMBLE_TIMEOUT_SECONDS,
+    CRASHED_TIMEOUT_SECONDS,
+    SPLIT_TIMEOUT_SECONDS,
+    Queues,
+)
 from infrastructure.settings import Settings
 from infrastructure.storage import Storage
 
 _RUNTIME = lambda_.Runtime.PYTHON_3_13
 _ARCHITECTURE = lambda_.Architecture.ARM_64
-_CRASHED_MEMORY_MB = 256  # it only writes reasons; it holds one message at a time
+_SMALL_MEMORY_MB = 256  # for functions that hold one message at a time
+_ASSEMBLE_MEMORY_MB = 512  # it holds some 8 MB of a file at a time
 
 
 class Functions(Construct):
-    """Both functions, with the layer of their dependencies."""
+    """All functions, with the layer of their dependencies."""
 
     def __init__(
         self,
@@ -66,22 +72,53 @@ class Functions(Construct):
             memory_mb=settings.memory_mb,
             timeout_seconds=settings.function_timeout,
             maximum_concurrency=settings.maximum_concurrency,
+            batch_size=settings.batch_size,
         )
-        self.crashed = QueueFunction(
-            self,
-            "Crashed",
-            handler="crashed.handler",
-            description=f"{settings.deployment_name}: gives a reason to requests that crashed the invoke function",
-            settings=settings,
-            queue=queues.crashed_queue,
-            environment=environment(settings, storage, queues, queues.crashed_queue),
-            statements=permissions.crashed(),
-            code=lambda_.Code.from_asset(str(code(built_for))),
-            layer=dependencies,
-            memory_mb=_CRASHED_MEMORY_MB,
-            timeout_seconds=CRASHED_TIMEOUT_SECONDS,
-            maximum_concurrency=2,
-        )
+        for name, queue, statements, timeout_seconds, memory_mb, batch_size, description in (
+            (
+                "Split",
+                queues.split_queue,
+                permissions.split(),
+                SPLIT_TIMEOUT_SECONDS,
+                _SMALL_MEMORY_MB,
+                1,
+                "splits files that were dropped under transform/",
+            ),
+            (
+                "Assemble",
+                queues.assembly_queue,
+                permissions.assemble(),
+                ASSEMBLE_TIMEOUT_SECONDS,
+                _ASSEMBLE_MEMORY_MB,
+                1,
+                "makes the answered parts of a file one",
+            ),
+            (
+                "Crashed",
+                queues.crashed_queue,
+                permissions.crashed(),
+                CRASHED_TIMEOUT_SECONDS,
+                _SMALL_MEMORY_MB,
+                settings.batch_size,
+                "gives a reason to requests that crashed the other functions",
+            ),
+        ):
+            QueueFunction(
+                self,
+                name,
+                handler=f"{name.lower()}.handler",
+                description=f"{settings.deployment_name}: {description}",
+                settings=settings,
+                queue=queue,
+                environment=environment(settings, storage, queues, queue),
+                statements=statements,
+                code=lambda_.Code.from_asset(str(code(built_for))),
+                layer=dependencies,
+                memory_mb=memory_mb,
+                timeout_seconds=timeout_seconds,
+                maximum_concurrency=2,
+                batch_size=batch_size,
+            )
 
 
 class QueueFunction(Construct):
@@ -103,6 +140,7 @@ class QueueFunction(Construct):
         memory_mb: int,
         timeout_seconds: int,
         maximum_concurrency: int,
+        batch_size: int,
     ) -> None:
         super().__init__(scope, construct_id)
         log_group = logs.LogGroup(
@@ -143,8 +181,8 @@ class QueueFunction(Construct):
             "QueueMapping",
             event_source_arn=queue.queue_arn,
             function_name=taker.function_arn,
-            batch_size=settings.batch_size,
-            maximum_batching_window_in_seconds=settings.batching_window_seconds,
+            batch_size=batch_size,
+            maximum_batching_window_in_seconds=settings.batching_window_seconds if batch_size > 1 else 0,
             function_response_types=["ReportBatchItemFailures"],
             scaling_config=lambda_.CfnEventSourceMapping.ScalingConfigProperty(maximum_concurrency=maximum_concurrency),
         )

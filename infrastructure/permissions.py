@@ -35,7 +35,28 @@ class Permissions:
         """Of the invoke function."""
         return [
             _allow("InvokeEndpoints", ["sagemaker:InvokeEndpoint"], self._endpoints),
+            _allow("SendParts", ["sqs:SendMessage"], [self._queues.request_queue.queue_arn]),
+            _allow("SendAssemblies", ["sqs:SendMessage"], [self._queues.assembly_queue.queue_arn]),
             *self._settle(self._queues.request_queue),
+        ]
+
+    def split(self) -> list[iam.PolicyStatement]:
+        """Of the split function."""
+        return [
+            _allow("SendParts", ["sqs:SendMessage"], [self._queues.request_queue.queue_arn]),
+            _allow("SendAssemblies", ["sqs:SendMessage"], [self._queues.assembly_queue.queue_arn]),
+            *self._settle(self._queues.split_queue),
+        ]
+
+    def assemble(self) -> list[iam.PolicyStatement]:
+        """Of the assemble function."""
+        return [
+            _allow(
+                "AbortUploads",
+                ["s3:AbortMultipartUpload"],
+                [self._storage.results_bucket.arn_for_objects("*")],
+            ),
+            *self._settle(self._queues.assembly_queue),
         ]
 
     def crashed(self) -> list[iam.PolicyStatement]:

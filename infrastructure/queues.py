@@ -1,4 +1,4 @@
-"""The queues: requests, what crashed, and the dead letters."""
+"""The queues: requests, files to split and to assemble, what crashed, and the dead letters."""
 
 from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
@@ -8,10 +8,12 @@ from constructs import Construct
 from infrastructure.settings import MAX_MESSAGE_BYTES, REASON_BYTES, Settings
 
 CRASHED_TIMEOUT_SECONDS = 60  # a few S3 and SQS calls for each message of a batch
+SPLIT_TIMEOUT_SECONDS = 300  # messages of the ten thousand parts of a large file
+ASSEMBLE_TIMEOUT_SECONDS = 900  # reading and writing a large file once
 
 
 class Queues(Construct):
-    """Encrypted queues that only TLS reaches; S3 of this account may send to the request queue."""
+    """Encrypted queues that only TLS reaches; S3 of this account may send to two of them."""
 
     def __init__(self, scope: Construct, construct_id: str, settings: Settings) -> None:
         super().__init__(scope, construct_id)
@@ -38,13 +40,29 @@ class Queues(Construct):
             # The function routes the last receive itself, with its reason. This is for what it can't: crashes.
             dead_letter_queue=self._dead_letter(self.crashed_queue),
         )
+        self.split_queue = self._queue(
+            "SplitQueue",
+            visibility_timeout=Duration.seconds(6 * SPLIT_TIMEOUT_SECONDS),
+            retention_period=Duration.days(settings.request_retention_days),
+            dead_letter_queue=self._dead_letter(self.crashed_queue),
+        )
+        self.assembly_queue = self._queue(
+            "AssemblyQueue",
+            visibility_timeout=Duration.seconds(6 * ASSEMBLE_TIMEOUT_SECONDS),
+            retention_period=Duration.days(settings.request_retention_days),
+            dead_letter_queue=self._dead_letter(self.crashed_queue),
+        )
+        for queue in (self.request_queue, self.split_queue):
+            self._admit_s3(queue)
+
+    def _admit_s3(self, queue: sqs.Queue) -> None:
         # By account, not by bucket: the bucket needs this policy to be there first, so it can't wait for the bucket.
-        self.request_queue.add_to_resource_policy(
+        queue.add_to_resource_policy(
             iam.PolicyStatement(
                 sid="S3OfThisAccount",
                 principals=[iam.ServicePrincipal("s3.amazonaws.com")],
                 actions=["sqs:SendMessage"],
-                resources=[self.request_queue.queue_arn],
+                resources=[queue.queue_arn],
                 conditions={"StringEquals": {"aws:SourceAccount": Stack.of(self).account}},
             )
         )

@@ -55,6 +55,7 @@ class Settings(BaseModel):
     request_retention_days: Annotated[int, Field(ge=1, le=13)] = 4
     dead_letter_retention_days: Annotated[int, Field(ge=2, le=14)] = 14
     noncurrent_version_days: Annotated[int, Field(ge=1)] = 30
+    part_retention_days: Annotated[int, Field(ge=1)] = 7
     log_retention_days: LogDays = 30
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     transport: Literal["lean", "boto3"] = "lean"

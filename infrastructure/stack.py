@@ -6,7 +6,7 @@ from infrastructure.build import Target
 from infrastructure.functions import Functions
 from infrastructure.queues import Queues
 from infrastructure.settings import Settings
-from infrastructure.storage import Storage
+from infrastructure.storage import INVOKE_PREFIX, TRANSFORM_PREFIX, Storage
 
 
 class SluiceStack(Stack):
@@ -20,10 +20,10 @@ class SluiceStack(Stack):
         )
         storage = Storage(self, "Storage", settings)
         queues = Queues(self, "Queues", settings)
-        storage.notify(queues.request_queue)
+        storage.notify({INVOKE_PREFIX: queues.request_queue, TRANSFORM_PREFIX: queues.split_queue})
         functions = Functions(self, "Functions", settings=settings, storage=storage, queues=queues, built_for=built_for)
         for name, value, description in (
-            ("InputBucketName", storage.input_bucket.bucket_name, "Drop files here, under invoke/"),
+            ("InputBucketName", storage.input_bucket.bucket_name, "Drop files here, under invoke/ or transform/"),
             ("ResultsBucketName", storage.results_bucket.bucket_name, "Inferences (.out) and failures (.err)"),
             ("RequestQueueUrl", queues.request_queue.queue_url, "Send messages here"),
             ("DeadLetterQueueUrl", queues.dead_letter_queue.queue_url, "What failed, with its reason in attributes"),

@@ -1,5 +1,7 @@
 """The two buckets: inputs in, results out."""
 
+from collections.abc import Mapping
+
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
@@ -8,6 +10,8 @@ from constructs import Construct
 from infrastructure.settings import Settings
 
 INVOKE_PREFIX = "invoke/"
+TRANSFORM_PREFIX = "transform/"
+PARTS_PREFIX = "parts/"
 
 
 class Storage(Construct):
@@ -17,12 +21,15 @@ class Storage(Construct):
         super().__init__(scope, construct_id)
         self.input_bucket = self._bucket("InputBucket", settings)
         self.results_bucket = self._bucket("ResultsBucket", settings)
+        self.results_bucket.add_lifecycle_rule(
+            prefix=PARTS_PREFIX, expiration=Duration.days(settings.part_retention_days)
+        )
 
-    def notify(self, queue: sqs.Queue) -> None:
-        """Let S3 tell `queue` of objects created under `invoke/`.
+    def notify(self, queues: Mapping[str, sqs.Queue]) -> None:
+        """Let S3 tell queues of objects created under prefixes: `queues` by prefix.
 
         With the L1 property, as `add_event_notification` would bring a Lambda function and a custom resource of its
-        own. S3 checks at once that it may send to the queue, so the queue's policy must stand before.
+        own. S3 checks at once that it may send to the queues, so their policies must stand before.
         """
         bucket = self.input_bucket.node.default_child
         assert isinstance(bucket, s3.CfnBucket)  # noqa: S101 - tells the type checker what CDK promises
@@ -33,15 +40,17 @@ class Storage(Construct):
                     queue=queue.queue_arn,
                     filter=s3.CfnBucket.NotificationFilterProperty(
                         s3_key=s3.CfnBucket.S3KeyFilterProperty(
-                            rules=[s3.CfnBucket.FilterRuleProperty(name="prefix", value=INVOKE_PREFIX)]
+                            rules=[s3.CfnBucket.FilterRuleProperty(name="prefix", value=prefix)]
                         )
                     ),
                 )
+                for prefix, queue in queues.items()
             ]
         )
-        policy = queue.node.find_child("Policy").node.default_child
-        assert isinstance(policy, sqs.CfnQueuePolicy)  # noqa: S101 - as above
-        bucket.add_resource_dependency(policy)
+        for queue in queues.values():
+            policy = queue.node.find_child("Policy").node.default_child
+            assert isinstance(policy, sqs.CfnQueuePolicy)  # noqa: S101 - as above
+            bucket.add_resource_dependency(policy)
 
     def _bucket(self, construct_id: str, settings: Settings) -> s3.Bucket:
         return s3.Bucket(

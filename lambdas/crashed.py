@@ -1,4 +1,4 @@
-"""The crashed function: gives a reason to what SQS itself took from the request queue."""
+"""The crashed function: gives a reason to what SQS itself took from the other functions' queues."""
 
 import functools
 import os
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @functools.cache
 def application() -> Application:
     """Built once: in Lambda's init phase, elsewhere at the first event."""
-    return compose(os.environ)
+    return compose(os.environ, takes=("call", "file", "part", "assembly"))
 
 
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, list[dict[str, str]]]:

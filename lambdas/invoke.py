@@ -1,4 +1,4 @@
-"""The invoke function: an SQS batch in, a partial batch response out."""
+"""The invoke function: requests and parts of files, an SQS batch in, a partial batch response out."""
 
 import functools
 import os
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @functools.cache
 def application() -> Application:
     """Built once: in Lambda's init phase, elsewhere at the first event."""
-    return compose(os.environ)
+    return compose(os.environ, takes=("call", "part"))
 
 
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, list[dict[str, str]]]:

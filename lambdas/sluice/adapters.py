@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from sluice.lean.sagemaker import LeanSageMakerRuntime
 
 # S3 on a conditional write: the condition failed, another write was under way, the object to replace is gone.
-_LOST_RACE = {409, 412}
+LOST_RACE = {409, 412}
 
 
 @contextmanager
-def _neutral(operation: Operation) -> Iterator[None]:
+def neutral(operation: Operation) -> Iterator[None]:
     """Raise `ServiceError` for whatever botocore raises."""
     try:
         yield
@@ -49,14 +49,15 @@ def _service_error(operation: Operation, error: ClientError) -> ServiceError:
         operation,
         detail.get("Code", "Unknown"),
         detail.get("Message") or response.get("Message") or str(error),
-        status=_status(error),
+        status=status_of(error),
         original_status_code=response.get("OriginalStatusCode"),
         original_message=response.get("OriginalMessage"),
         log_stream_arn=response.get("LogStreamArn"),
     )
 
 
-def _status(error: ClientError) -> int | None:
+def status_of(error: ClientError) -> int | None:
+    """The HTTP status of an error response."""
     status: int | None = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return status
 
@@ -70,7 +71,7 @@ class SageMakerEndpoint:
     def invoke(self, endpoint_name: str, body: bytes, parameters: Mapping[str, str]) -> Inference:
         """Call InvokeEndpoint and read the whole answer."""
         arguments: dict[str, Any] = dict(parameters)
-        with _neutral(Operation.INVOKE):
+        with neutral(Operation.INVOKE):
             response = self._client.invoke_endpoint(EndpointName=endpoint_name, Body=body, **arguments)
             return Inference(
                 body=response["Body"].read(),
@@ -90,7 +91,7 @@ class S3Inputs:
 
     def get(self, bucket: str, key: str, *, max_bytes: int) -> InputObject:
         """GetObject, unless it is larger than `max_bytes`."""
-        with _neutral(Operation.READ_INPUT):
+        with neutral(Operation.READ_INPUT):
             response = self._client.get_object(Bucket=bucket, Key=key)
             # Not `with` the body itself: that gives urllib3's stream, and urllib3's errors.
             with closing(response["Body"]) as stream:
@@ -100,17 +101,17 @@ class S3Inputs:
             return InputObject(
                 body=body,
                 content_type=response.get("ContentType"),
-                version=_version(response),
+                version=version_of(response),
                 metadata=response.get("Metadata", {}),
             )
 
     def current(self, bucket: str, key: str) -> ObjectVersion | None:
         """HeadObject of the newest version."""
-        with _neutral(Operation.READ_INPUT):
+        with neutral(Operation.READ_INPUT):
             try:
-                return _version(self._client.head_object(Bucket=bucket, Key=key))
+                return version_of(self._client.head_object(Bucket=bucket, Key=key))
             except ClientError as error:
-                if _status(error) == 404:
+                if status_of(error) == 404:
                     return None
                 raise
 
@@ -124,11 +125,11 @@ class S3Results:
 
     def head(self, key: str) -> StoredObject | None:
         """HeadObject; None for 404."""
-        with _neutral(Operation.STORE_RESULT):
+        with neutral(Operation.STORE_RESULT):
             try:
                 response = self._client.head_object(Bucket=self._bucket, Key=key)
             except ClientError as error:
-                if _status(error) == 404:
+                if status_of(error) == 404:
                     return None
                 raise
             return StoredObject(etag=response["ETag"], metadata=response["Metadata"])
@@ -149,24 +150,24 @@ class S3Results:
         # A model may call its answer anything, but S3 takes no header that isn't ASCII; the answer has been paid for.
         if content_type and content_type.isascii():
             arguments["ContentType"] = content_type
-        with _neutral(Operation.STORE_RESULT):
+        with neutral(Operation.STORE_RESULT):
             try:
                 self._client.put_object(Bucket=self._bucket, Key=key, Body=body, Metadata=dict(metadata), **arguments)
             except ClientError as error:
                 # With If-Match, 404 says that the object to replace has gone; a missing bucket is another matter.
                 gone = replaces and error.response["Error"]["Code"] == "NoSuchKey"
-                if gone or _status(error) in _LOST_RACE:
+                if gone or status_of(error) in LOST_RACE:
                     raise PreconditionFailed from error
                 raise
 
     def put_error(self, key: str, document: bytes) -> None:
         """PutObject of an `.err` document."""
-        with _neutral(Operation.STORE_RESULT):
+        with neutral(Operation.STORE_RESULT):
             self._client.put_object(Bucket=self._bucket, Key=key, Body=document, ContentType="application/json")
 
     def delete(self, key: str) -> None:
         """DeleteObject."""
-        with _neutral(Operation.STORE_RESULT):
+        with neutral(Operation.STORE_RESULT):
             self._client.delete_object(Bucket=self._bucket, Key=key)
 
 
@@ -179,7 +180,7 @@ class SqsDeadLetters:
 
     def send(self, body: str, attributes: Mapping[str, Attribute]) -> None:
         """SendMessage."""
-        with _neutral(Operation.DEAD_LETTER):
+        with neutral(Operation.DEAD_LETTER):
             self._clients.sqs.send_message(
                 QueueUrl=self._queue_url,
                 MessageBody=body,
@@ -199,12 +200,13 @@ class SqsRequestQueue:
 
     def delay(self, receipt_handle: str, seconds: int) -> None:
         """ChangeMessageVisibility."""
-        with _neutral(Operation.DELAY):
+        with neutral(Operation.DELAY):
             self._clients.sqs.change_message_visibility(
                 QueueUrl=self._queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
             )
 
 
-def _version(response: Mapping[str, Any]) -> ObjectVersion:
+def version_of(response: Mapping[str, Any]) -> ObjectVersion:
+    """Which version of an object a HeadObject or GetObject response is of."""
     version_id = response.get("VersionId")
     return ObjectVersion(None if version_id == "null" else version_id, response["ETag"].strip('"'))

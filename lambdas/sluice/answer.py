@@ -5,8 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from sluice.arrivals import DroppedObject, SentMessage
 from sluice.attempt import Attempt, metadata_of
-from sluice.events import DroppedObject, SentMessage
 from sluice.failures import Failure, FailureClass, Operation, ServiceError, classify, invalid
 from sluice.flights import Flights
 from sluice.identity import is_newer, name_of
@@ -111,7 +111,7 @@ class Answerer:
             # The name is the other request's; an .err under it would be taken for that one's.
             attempt.identity = replace(attempt.identity, name=name_of(attempt.delivery.message_id))
             raise invalid(field, "another request's result has this name already; choose one that is not taken")
-        if is_newer(stored.metadata.get(SEQUENCER), attempt.request.sequencer):
+        if is_newer(stored.metadata.get(SEQUENCER), _dropped(attempt).sequencer):
             return attempt.ended(Status.SUPERSEDED, detail="a newer upload of the same key was answered already")
         return None
 
@@ -119,7 +119,7 @@ class Answerer:
         """The call to make, or None when the object has been replaced since the event."""
         if isinstance(attempt.request, SentMessage):
             return self._sent(attempt, attempt.request)
-        return self._dropped(attempt, attempt.request)
+        return self._dropped(attempt, _dropped(attempt))
 
     def _sent(self, attempt: Attempt, sent: SentMessage) -> Request:
         message = validate(sent.raw)
@@ -223,3 +223,9 @@ class Answerer:
             return False
         newest = self._inputs.current(dropped.bucket, dropped.key)
         return newest is not None and not dropped.is_version(newest)
+
+
+def _dropped(attempt: Attempt) -> DroppedObject:
+    if not isinstance(attempt.request, DroppedObject):
+        raise TypeError(f"{type(attempt.request).__name__} is not the body of one call")
+    return attempt.request

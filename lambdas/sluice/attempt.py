@@ -1,10 +1,13 @@
 """One try at one request, and what its result will say of it."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sluice import arrivals
+from sluice.arrivals import Assembly, DroppedObject, TransformPart
 from sluice.delivery import Delivery
-from sluice.events import DroppedObject, SentMessage
 from sluice.identity import Identity
 from sluice.outcome import Outcome, Status
 from sluice.ports import Inference
@@ -14,12 +17,16 @@ from sluice.result import SEQUENCER, result_metadata
 
 @dataclass(slots=True)
 class Attempt:
-    """One try at one request. What is learned on the way (trace ID, endpoint) stays here, should it fail."""
+    """One try at one request. What is learned on the way (trace ID, endpoint) stays here, should it fail.
+
+    `remaining_ms` is how long the function still has.
+    """
 
     delivery: Delivery
-    request: SentMessage | DroppedObject
+    request: arrivals.Request
     identity: Identity
     endpoint_name: str | None = None
+    remaining_ms: Callable[[], float] = lambda: math.inf
 
     @property
     def may_be_repeated(self) -> bool:
@@ -28,8 +35,8 @@ class Attempt:
 
     @property
     def source(self) -> str | None:
-        """The S3 URI of a dropped object."""
-        dropped = self.request
+        """The S3 URI of a dropped object, also when this is a part of it."""
+        dropped = self.request.file if isinstance(self.request, TransformPart | Assembly) else self.request
         return f"s3://{dropped.bucket}/{dropped.key}" if isinstance(dropped, DroppedObject) else None
 
     def ended(self, status: Status, *, latency: timedelta | None = None, detail: str | None = None) -> Outcome:

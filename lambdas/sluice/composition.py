@@ -1,7 +1,7 @@
 """The one place that reads the environment and builds clients: joins the core with what it talks to."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,10 +11,15 @@ from aws_lambda_powertools import Logger, Metrics
 from sluice.adapters import S3Inputs, S3Results, SageMakerEndpoint, SqsDeadLetters, SqsRequestQueue
 from sluice.answer import Answerer
 from sluice.clients import ENDPOINT_CONNECT_TIMEOUT_SECONDS, Clients
-from sluice.dispatch import Dispatcher
+from sluice.dispatch import SETTLE_MS, Dispatcher
+from sluice.file_adapters import S3Files, S3Parts, SqsSender
 from sluice.process import Processor
+from sluice.router import Answers, Kind, Router
 from sluice.settings import Settings
 from sluice.telemetry import Telemetry
+from sluice.transform.assemble import Assembler
+from sluice.transform.part import PartAnswerer
+from sluice.transform.split import Splitter
 from sluice.transport import hot_clients
 
 
@@ -32,8 +37,8 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def compose(environment: Mapping[str, str]) -> Application:
-    """The application that `environment` describes.
+def compose(environment: Mapping[str, str], takes: Collection[Kind]) -> Application:
+    """The application that `environment` describes, of a function whose queue `takes` these kinds of requests.
 
     Raises pydantic's `ValidationError` when a setting is missing or wrong.
     """
@@ -44,16 +49,30 @@ def compose(environment: Mapping[str, str]) -> Application:
     )
     sagemaker, s3 = hot_clients(settings, environment, clients)
     results = S3Results(s3, settings.results_bucket)
-    answerer = Answerer(
-        settings,
-        SageMakerEndpoint(sagemaker),
-        S3Inputs(s3),
-        results,
-        now=_now,
-    )
+    endpoint = SageMakerEndpoint(sagemaker)
+    files, parts = S3Files(clients), S3Parts(clients, settings.results_bucket)
+    part_queue = SqsSender(clients, settings.part_queue_url)
+    assembly_queue = SqsSender(clients, settings.assembly_queue_url)
+    call_ms = (ENDPOINT_CONNECT_TIMEOUT_SECONDS + settings.read_timeout_seconds) * 1000
+    answerers: dict[Kind, Answers] = {
+        "call": Answerer(settings, endpoint, S3Inputs(s3), results, now=_now),
+        "file": Splitter(settings, files, part_queue, assembly_queue),
+        "part": PartAnswerer(
+            settings,
+            endpoint,
+            files,
+            results=results,
+            parts=parts,
+            requests=part_queue,
+            assemblies=assembly_queue,
+            needed_ms=call_ms + SETTLE_MS,
+            now=_now,
+        ),
+        "assembly": Assembler(results, parts),
+    }
     processor = Processor(
         settings,
-        answerer,
+        Router(settings, {kind: answerers[kind] for kind in takes}),
         results,
         SqsDeadLetters(clients, settings.dead_letter_queue_url),
         SqsRequestQueue(clients, settings.request_queue_url),
@@ -68,7 +87,7 @@ def compose(environment: Mapping[str, str]) -> Application:
             processor,
             ThreadPoolExecutor(settings.threads, thread_name_prefix="request"),
             threads=settings.threads,
-            call_ms=(ENDPOINT_CONNECT_TIMEOUT_SECONDS + settings.read_timeout_seconds) * 1000,
+            call_ms=call_ms,
         ),
         logger=logger,
         telemetry=Telemetry(logger, Metrics()),

@@ -64,7 +64,7 @@ class Dispatcher:
                     self._submit(ended, None, self._processor.give_back, opened, _NOT_BEGUN)
                 else:
                     lane.under_way += 1
-                    self._submit(ended, lane, self._processor.process, opened)
+                    self._submit(ended, lane, self._processor.process, opened, remaining_ms)
             ended_lane, future = ended.get()
             outcomes = future.result()
             under_way -= 1

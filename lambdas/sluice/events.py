@@ -4,52 +4,17 @@ Accepted as they are: the JSON message; an SNS envelope or an EventBridge event 
 the S3 notification form and in the EventBridge form, themselves with or without an SNS envelope; `s3:TestEvent`.
 """
 
-from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import unquote_plus
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sluice.arrivals import Arrival, DroppedObject, Ignorable, SentMessage
 from sluice.failures import invalid
 from sluice.message import explain, load_json
-from sluice.ports import ObjectVersion
+from sluice.transform.messages import arrival_of
 
 _ENVELOPES = 3  # EventBridge → SNS → SQS is the deepest that AWS itself builds; one more for good measure.
-
-
-@dataclass(frozen=True, slots=True)
-class SentMessage:
-    """A JSON message, not yet validated: its identity must be known even when it breaks a rule."""
-
-    raw: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class DroppedObject:
-    """An object that S3 says was created. `version_id`, `sequencer` and `etag` tell one upload from the next."""
-
-    bucket: str
-    key: str
-    size: int | None
-    version_id: str | None
-    sequencer: str | None
-    etag: str | None
-
-    def is_version(self, version: ObjectVersion) -> bool:
-        """Whether `version` is the one that the event told of."""
-        if self.version_id and version.version_id:
-            return self.version_id == version.version_id
-        return self.etag is None or self.etag == version.etag
-
-
-@dataclass(frozen=True, slots=True)
-class Ignorable:
-    """Something that is no request and is only acknowledged: a test event, a folder marker."""
-
-    reason: str
-
-
-Arrival = SentMessage | DroppedObject | Ignorable
 
 
 class _Wire(BaseModel):
@@ -128,6 +93,8 @@ def read(body: str) -> list[Arrival]:
 def _innermost(raw: dict[str, Any]) -> list[Arrival]:
     if raw.get("Event") == "s3:TestEvent":
         return [Ignorable("s3:TestEvent")]
+    if (ours := arrival_of(raw)) is not None:
+        return [ours]
     if "Records" not in raw:
         return [SentMessage(raw)]
     try:

@@ -40,6 +40,7 @@ class Operation(StrEnum):
     STORE_RESULT = "PutObject of the result"
     DEAD_LETTER = "SendMessage to the dead-letter queue"
     DELAY = "ChangeMessageVisibility"
+    SEND_PARTS = "SendMessage of a file's parts"
 
 
 class ServiceError(Exception):

@@ -6,22 +6,25 @@ All three are the same at every delivery, and known before the message is valida
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
 from pydantic import TypeAdapter, ValidationError
 
+from sluice.arrivals import Assembly, DroppedObject, Request, SentMessage, TransformPart
 from sluice.delivery import Delivery
-from sluice.events import DroppedObject, SentMessage
 from sluice.failures import invalid
 from sluice.message import Message
 from sluice.settings import Settings
 
 INVOKE_PREFIX = "invoke/"
+TRANSFORM_PREFIX = "transform/"
+_PARTS_PREFIX = "parts/"  # of its own, as a lifecycle rule goes by prefix
 _MESSAGES = "messages"
 _OTHER_BUCKETS_PREFIX = "buckets/"
 _MAX_NAME_BYTES = 1024 - len(".out")  # S3 object keys are at most 1024 bytes of UTF-8.
+_PART_NAME_BYTES = 128  # "parts/", the version, where a part begins and ends, ".errors.<digest>.jsonl"
 _KEY_SAFE = "!_.*'()-"  # What S3 recommends in keys; anything else in an InferenceId is percent-encoded.
 _X_RAY_ROOT = re.compile(r"(?:^|;)\s*Root=([\x21-\x3a\x3c-\x7e]{1,64})")
 
@@ -39,7 +42,8 @@ class Identity:
     `name` is the result's key without `.out` or `.err`. `key` is equal for two deliveries of the same request and for
     no others. `repeatable` says that a sender can make a second message with the same `key`; where it is false, only
     SQS can deliver it twice. `inference_id` is the caller's, if there is one. `endpoint_name` is the one asked for, as
-    far as it can be told before the message is validated.
+    far as it can be told before the message is validated. `of_file` is the name of the file that a part belongs to: its
+    failure is the file's.
     """
 
     name: str
@@ -48,6 +52,12 @@ class Identity:
     repeatable: bool
     inference_id: str | None = None
     endpoint_name: str | None = None
+    of_file: str | None = None
+
+    @property
+    def error_name(self) -> str:
+        """The key of the `.err`, without that."""
+        return self.of_file or self.name
 
 
 def of_delivery(delivery: Delivery) -> Identity:
@@ -92,9 +102,42 @@ def of_object(dropped: DroppedObject, settings: Settings, delivery: Delivery) ->
     )
 
 
+def of(request: Request, settings: Settings, delivery: Delivery) -> Identity:
+    """The identity of any request. Raises `Failure` (invalid) as `of_object` does."""
+    if isinstance(request, SentMessage):
+        return of_message(request, delivery)
+    if isinstance(request, TransformPart):
+        return of_part(request, settings, delivery)
+    return of_object(request.file if isinstance(request, Assembly) else request, settings, delivery)
+
+
+def of_part(part: TransformPart, settings: Settings, delivery: Delivery) -> Identity:
+    """The identity of a part of a file: the file's version, and where the part begins and ends.
+
+    Raises `Failure` (invalid) as `of_object` does.
+    """
+    file = of_object(part.file, settings, delivery)
+    return replace(
+        file,
+        name=f"{parts_folder(file)}{part.start:015d}-{part.end:015d}",
+        key=f"{file.key}/{part.start}-{part.end}",
+        of_file=file.name,
+    )
+
+
+def parts_folder(file: Identity) -> str:
+    """Where the parts of a version of a file lie while it is transformed."""
+    return f"{_PARTS_PREFIX}{file.name}/{file.key}/"
+
+
+def is_file(dropped: DroppedObject, settings: Settings) -> bool:
+    """Whether an object is to be transformed, record by record, rather than to be the body of one call."""
+    return dropped.bucket == settings.input_bucket and dropped.key.startswith(TRANSFORM_PREFIX)
+
+
 def folder_endpoint(dropped: DroppedObject, settings: Settings) -> str | None:
-    """The endpoint that the first folder under `invoke/` names, if it is one of the deployment's."""
-    folder = dropped.key.removeprefix(INVOKE_PREFIX).partition("/")[0]
+    """The endpoint that the first folder under `invoke/` or `transform/` names, if it is one of the deployment's."""
+    folder = dropped.key.removeprefix(INVOKE_PREFIX).removeprefix(TRANSFORM_PREFIX).partition("/")[0]
     return folder if folder in settings.endpoint_names else None
 
 
@@ -142,8 +185,8 @@ def _object_name(dropped: DroppedObject, settings: Settings) -> str:
     if not settings.may_read(dropped.bucket):
         raise invalid("bucket", "the object's bucket is not one this deployment reads; see input_location_buckets")
     if dropped.bucket == settings.input_bucket:
-        if not dropped.key.startswith(INVOKE_PREFIX):
-            raise invalid("key", f"objects for inference are dropped under {INVOKE_PREFIX}")
+        if not dropped.key.startswith((INVOKE_PREFIX, TRANSFORM_PREFIX)):
+            raise invalid("key", f"objects for inference are dropped under {INVOKE_PREFIX} or {TRANSFORM_PREFIX}")
         name = dropped.key
     else:
         name = f"{_OTHER_BUCKETS_PREFIX}{dropped.bucket}/{dropped.key}"
@@ -151,8 +194,9 @@ def _object_name(dropped: DroppedObject, settings: Settings) -> str:
         raise invalid("key", "must not have '.' or '..' as a part, nor begin with '/'")
     if any(ord(char) < 32 or ord(char) == 127 for char in dropped.key):
         raise invalid("key", "must not hold control characters")
-    if len(name.encode()) > _MAX_NAME_BYTES:
-        raise invalid("key", f"is too long: with .out it would be over S3's 1024 bytes; {_MAX_NAME_BYTES} are left")
+    most = _MAX_NAME_BYTES - (_PART_NAME_BYTES if is_file(dropped, settings) else 0)
+    if len(name.encode()) > most:
+        raise invalid("key", f"is too long: its results' would be over S3's 1024 bytes; {most} are left")
     return name
 
 

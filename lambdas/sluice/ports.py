@@ -1,6 +1,6 @@
 """What the core needs of AWS, as protocols. `adapters` implements them; tests fake them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,6 +30,16 @@ class InputObject:
     """An S3 object that is the body of a call. `metadata` is the user's, without `x-amz-meta-`."""
 
     body: bytes
+    content_type: str | None
+    version: ObjectVersion
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class InputFacts:
+    """An S3 object without its content: `size` in bytes, else as `InputObject`."""
+
+    size: int
     content_type: str | None
     version: ObjectVersion
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -70,6 +80,53 @@ class Inputs(Protocol):
 
     def current(self, bucket: str, key: str) -> ObjectVersion | None:
         """Which version of the object is the newest, or None where it is gone. Raises `ServiceError`."""
+
+
+class Files(Protocol):
+    """The input bucket's files that are transformed: read in parts."""
+
+    def facts(self, bucket: str, key: str) -> InputFacts:
+        """What the newest version is. Raises `ServiceError`."""
+
+    def read(self, bucket: str, key: str, start: int, end: int, *, etag: str) -> bytes:
+        """Bytes `start` to `end` of the version with that ETag.
+
+        Raises `PreconditionFailed` when another is the newest, else `ServiceError`.
+        """
+
+
+class Parts(Protocol):
+    """The parts of transformed files, in the results bucket."""
+
+    def names(self, folder: str) -> list[str]:
+        """The keys that begin with `folder`. Raises `ServiceError`."""
+
+    def describe(self, key: str) -> Mapping[str, str]:
+        """The metadata of a part. Raises `ServiceError`."""
+
+    def read(self, key: str) -> bytes:
+        """A part's content. Raises `ServiceError`."""
+
+    def assemble(
+        self,
+        key: str,
+        content: Iterable[bytes],
+        *,
+        content_type: str,
+        metadata: Mapping[str, str],
+        replaces: StoredObject | None,
+    ) -> None:
+        """Write `content` to `key` as it comes, in little memory, on the same conditions as `Results.put`.
+
+        Raises `PreconditionFailed` when another writer was first, else `ServiceError`.
+        """
+
+
+class Sender(Protocol):
+    """A queue that messages are put on."""
+
+    def send(self, bodies: Iterable[str]) -> None:
+        """Send messages. Raises `ServiceError` when one of them could not be."""
 
 
 class Results(Protocol):

@@ -1,20 +1,23 @@
 """One delivery, from the SQS message to outcomes that are stored. Every error ends here, by way of the table."""
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from sluice import arrivals
 from sluice import identity as identities
-from sluice.answer import Answerer
+from sluice.arrivals import Ignorable, SentMessage
 from sluice.attempt import Attempt
 from sluice.backoff import delay_seconds
 from sluice.delivery import Delivery
-from sluice.events import DroppedObject, Ignorable, SentMessage, read
+from sluice.events import read
 from sluice.failures import CRASHED, Failure, FailureClass, ServiceError, classify
 from sluice.outcome import Outcome, Status
 from sluice.ports import DeadLetters, RequestQueue, Results
 from sluice.result import ERR, dead_letter_attributes, error_document
+from sluice.router import Answers
 from sluice.settings import Settings
 
 
@@ -61,7 +64,7 @@ class Processor:
     def __init__(
         self,
         settings: Settings,
-        answerer: Answerer,
+        answerer: Answers,
         results: Results,
         dead_letters: DeadLetters,
         requests: RequestQueue,
@@ -98,13 +101,14 @@ class Processor:
             opened.endpoint_name = opened.attempts[0].endpoint_name or self._settings.default_endpoint_name
         return opened
 
-    def process(self, opened: Opened) -> list[Outcome]:
-        """Answer the delivery's requests, and return an outcome for each.
+    def process(self, opened: Opened, remaining_ms: Callable[[], float] = lambda: math.inf) -> list[Outcome]:
+        """Answer the delivery's requests, and return an outcome for each. `remaining_ms` is the function's clock.
 
         The message may be deleted when every outcome is acknowledged.
         """
         ended, failed = list(opened.ended), list(opened.failed)
         for attempt in opened.attempts:
+            attempt.remaining_ms = remaining_ms
             try:
                 ended.append(self._answerer.answer(attempt))
             except Exception as error:  # noqa: BLE001 - the table decides over every error, the unforeseen too
@@ -127,12 +131,8 @@ class Processor:
         """Whether SQS would move the message to the dead-letter queue rather than deliver it again."""
         return delivery.receive_count >= self._settings.max_receive_count
 
-    def _attempt(self, arrival: SentMessage | DroppedObject, delivery: Delivery) -> Attempt:
-        identity = (
-            identities.of_object(arrival, self._settings, delivery)
-            if isinstance(arrival, DroppedObject)
-            else identities.of_message(arrival, delivery)
-        )
+    def _attempt(self, arrival: arrivals.Request, delivery: Delivery) -> Attempt:
+        identity = identities.of(arrival, self._settings, delivery)
         return Attempt(delivery, arrival, identity, identity.endpoint_name)
 
     def _settle(self, delivery: Delivery, failed: Sequence[_Failed]) -> list[Outcome]:
@@ -160,7 +160,7 @@ class Processor:
         attempt = one.attempt
         if (overtaken := self._answerer.overtaken(attempt)) is not None:
             return overtaken
-        key = attempt.identity.name + ERR
+        key = attempt.identity.error_name + ERR
         document = error_document(
             attempt.identity,
             one.failure,

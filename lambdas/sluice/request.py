@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sluice.events import DroppedObject
+from sluice.arrivals import DroppedObject
 from sluice.failures import Failure, invalid
 from sluice.identity import Identity, folder_endpoint
 from sluice.message import PARAMETERS, Message, validate

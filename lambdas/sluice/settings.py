@@ -27,6 +27,8 @@ class Settings(BaseModel):
     results_bucket: str
     request_queue_url: str
     dead_letter_queue_url: str
+    part_queue_url: str
+    assembly_queue_url: str
     max_receive_count: int = Field(ge=1)
     retry_base_seconds: float = Field(gt=0)
     retry_cap_seconds: float = Field(gt=0, le=43200)

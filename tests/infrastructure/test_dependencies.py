@@ -91,6 +91,8 @@ def test_the_hosts_layer_is_all_that_the_function_needs() -> None:
         "SLUICE_RESULTS_BUCKET": "results",
         "SLUICE_REQUEST_QUEUE_URL": "https://request",
         "SLUICE_DEAD_LETTER_QUEUE_URL": "https://dead-letter",
+        "SLUICE_PART_QUEUE_URL": "https://request",
+        "SLUICE_ASSEMBLY_QUEUE_URL": "https://assembly",
         "SLUICE_MAX_RECEIVE_COUNT": "3",
         "SLUICE_RETRY_BASE_SECONDS": "1",
         "SLUICE_RETRY_CAP_SECONDS": "1",

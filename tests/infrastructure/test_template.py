@@ -24,18 +24,18 @@ def text(value: object) -> str:
     return json.dumps(value)
 
 
-def test_two_functions_and_nothing_hidden(resources: Resources) -> None:
+def test_four_functions_and_nothing_hidden(resources: Resources) -> None:
     assert {kind: len(found) for kind, found in resources.items()} == {
         "AWS::S3::Bucket": 2,
         "AWS::S3::BucketPolicy": 2,
-        "AWS::SQS::Queue": 3,
-        "AWS::SQS::QueuePolicy": 3,
-        "AWS::Logs::LogGroup": 2,
-        "AWS::IAM::Role": 2,
-        "AWS::IAM::Policy": 2,
+        "AWS::SQS::Queue": 5,
+        "AWS::SQS::QueuePolicy": 5,
+        "AWS::Logs::LogGroup": 4,
+        "AWS::IAM::Role": 4,
+        "AWS::IAM::Policy": 4,
         "AWS::Lambda::LayerVersion": 1,
-        "AWS::Lambda::Function": 2,
-        "AWS::Lambda::EventSourceMapping": 2,
+        "AWS::Lambda::Function": 4,
+        "AWS::Lambda::EventSourceMapping": 4,
     }
 
 
@@ -63,17 +63,18 @@ def test_only_tls_reaches_buckets_and_queues(resources: Resources) -> None:
         )
 
 
-def test_s3_tells_the_request_queue_of_invoke(resources: Resources) -> None:
+def test_s3_tells_one_queue_of_invoke_and_one_of_transform(resources: Resources) -> None:
     ((bucket, notification),) = [
         (bucket, bucket["Properties"]["NotificationConfiguration"])
         for bucket in resources["AWS::S3::Bucket"]
         if "NotificationConfiguration" in bucket["Properties"]
     ]
-    (to_queue,) = notification["QueueConfigurations"]
-    assert to_queue["Event"] == "s3:ObjectCreated:*"
-    assert to_queue["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": "invoke/"}]
-    assert "RequestQueue" in text(to_queue["Queue"])
-    assert any("RequestQueuePolicy" in name for name in bucket["DependsOn"]), "S3 checks the policy at once"
+    told = {"invoke/": "RequestQueue", "transform/": "SplitQueue"}
+    for (prefix, queue), to_queue in zip(told.items(), notification["QueueConfigurations"], strict=True):
+        assert to_queue["Event"] == "s3:ObjectCreated:*"
+        assert to_queue["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": prefix}]
+        assert queue in text(to_queue["Queue"])
+        assert any(f"{queue}Policy" in name for name in bucket["DependsOn"]), "S3 checks the policy at once"
 
 
 def test_s3_of_this_account_alone_may_send(resources: Resources) -> None:
@@ -83,10 +84,13 @@ def test_s3_of_this_account_alone_may_send(resources: Resources) -> None:
         for statement in policy["Properties"]["PolicyDocument"]["Statement"]
         if statement["Effect"] == "Allow"
     ]
-    (statement,) = allowed
-    assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
-    assert statement["Action"] == "sqs:SendMessage"
-    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert len(allowed) == 2
+    for statement in allowed:
+        assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
+        assert statement["Action"] == "sqs:SendMessage"
+        assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert "RequestQueue" in text(allowed)
+    assert "SplitQueue" in text(allowed)
 
 
 def test_queues(resources: Resources) -> None:
@@ -129,8 +133,8 @@ def test_the_crashed_function(resources: Resources) -> None:
     assert "CrashedQueue" in text(of(resources, "AWS::Lambda::EventSourceMapping", "Crashed")["EventSourceArn"])
 
 
-@pytest.mark.parametrize("unit", ["Invoke", "Crashed"])
-def test_both_functions(resources: Resources, unit: str) -> None:
+@pytest.mark.parametrize("unit", ["Invoke", "Split", "Assemble", "Crashed"])
+def test_all_functions(resources: Resources, unit: str) -> None:
     function = of(resources, "AWS::Lambda::Function", unit)
     assert function["Runtime"] == "python3.13"
     assert function["Architectures"] == ["arm64"]
@@ -141,7 +145,7 @@ def test_both_functions(resources: Resources, unit: str) -> None:
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
-@pytest.mark.parametrize("unit", ["Invoke", "Crashed"])
+@pytest.mark.parametrize("unit", ["Invoke", "Split", "Assemble", "Crashed"])
 def test_the_environment_is_what_the_function_reads(resources: Resources, unit: str) -> None:
     from sluice.settings import Settings
 
@@ -157,7 +161,7 @@ def test_snap_start_feeds_a_published_version(synth: Synth, tmp_path: Path) -> N
     found = json.loads((tmp_path / "Sluice.template.json").read_text())["Resources"]
     aliases = {name for name, one in found.items() if one["Type"] == "AWS::Lambda::Alias"}
     versions = {name for name, one in found.items() if one["Type"] == "AWS::Lambda::Version"}
-    assert len(aliases) == len(versions) == 2
+    assert len(aliases) == len(versions) == 4
     for one in found.values():
         if one["Type"] == "AWS::Lambda::Function":
             assert one["Properties"]["SnapStart"] == {"ApplyOn": "PublishedVersions"}
@@ -194,10 +198,14 @@ SETTLING = {
 }
 
 
+SENDING = {"SendParts": {"sqs:SendMessage"}, "SendAssemblies": {"sqs:SendMessage"}}
+
+
 def test_least_privilege(resources: Resources) -> None:
     allowed = statements(resources, "Invoke")
     assert {sid: actions(one) for sid, one in allowed.items()} == {
         "InvokeEndpoints": {"sagemaker:InvokeEndpoint"},
+        **SENDING,
         **SETTLING,
     }
     everything = {sid for sid, one in allowed.items() if one["Resource"] == "*"}
@@ -210,6 +218,31 @@ def test_least_privilege(resources: Resources) -> None:
     assert "ResultsBucket" not in text(allowed["ReadInputs"]["Resource"])
     assert "InputBucket" not in text(allowed["StoreResults"]["Resource"])
     assert "CrashedQueue" not in text(allowed)
+
+
+def test_who_splits_and_who_assembles_calls_no_endpoint(resources: Resources) -> None:
+    allowed = {sid: actions(one) for sid, one in statements(resources, "Split").items()}
+    assert allowed == {**SENDING, **SETTLING}
+    allowed = {sid: actions(one) for sid, one in statements(resources, "Assemble").items()}
+    assert allowed == {"AbortUploads": {"s3:AbortMultipartUpload"}, **SETTLING}
+
+
+def test_parts_of_files_expire(resources: Resources) -> None:
+    rules = [
+        rule
+        for bucket in resources["AWS::S3::Bucket"]
+        for rule in bucket["Properties"]["LifecycleConfiguration"]["Rules"]
+        if rule.get("Prefix") == "parts/"
+    ]
+    assert [rule["ExpirationInDays"] for rule in rules] == [7]
+
+
+def test_files_are_taken_one_at_a_time_and_given_time(resources: Resources) -> None:
+    for unit, seconds in (("Split", 300), ("Assemble", 900)):
+        assert of(resources, "AWS::Lambda::EventSourceMapping", unit)["BatchSize"] == 1
+        assert of(resources, "AWS::Lambda::Function", unit)["Timeout"] == seconds
+    assert of(resources, "AWS::SQS::Queue", "SplitQueue")["VisibilityTimeout"] == 1800
+    assert of(resources, "AWS::SQS::Queue", "AssemblyQueue")["VisibilityTimeout"] == 5400
 
 
 def test_the_crashed_function_calls_no_endpoint(resources: Resources) -> None:
@@ -235,5 +268,5 @@ def test_stray_bytecode_is_not_deployed(assembly: Path) -> None:
     folders = [assembly / asset["source"]["path"] for asset in manifest["files"].values()]
     (code,) = [folder for folder in folders if (folder / "invoke.py").exists()]
     assert (code / "sluice" / "process.py").exists()
-    assert not list(code.glob("**/__pycache__"))
+    assert {path.suffixes[0] for path in code.glob("**/*.pyc")} <= {".cpython-313"}, "Lambda's own, or none"
     assert not (code / "requirements.txt").exists()

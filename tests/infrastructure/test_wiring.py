@@ -9,7 +9,12 @@ import pytest
 from tests.infrastructure.conftest import Synth
 from tests.infrastructure.test_template import Resources, of, statements
 
-SOURCES = {"Invoke": "RequestQueue", "Crashed": "CrashedQueue"}
+SOURCES = {
+    "Invoke": "RequestQueue",
+    "Split": "SplitQueue",
+    "Assemble": "AssemblyQueue",
+    "Crashed": "CrashedQueue",
+}
 
 
 def targets(value: Any) -> set[str]:
@@ -43,6 +48,8 @@ def test_each_variable_names_its_own_resource(resources: Resources, unit: str) -
         "SLUICE_RESULTS_BUCKET": {"StorageResultsBucket"},
         "SLUICE_REQUEST_QUEUE_URL": {f"Queues{SOURCES[unit]}"},
         "SLUICE_DEAD_LETTER_QUEUE_URL": {"QueuesDeadLetterQueue"},
+        "SLUICE_PART_QUEUE_URL": {"QueuesRequestQueue"},
+        "SLUICE_ASSEMBLY_QUEUE_URL": {"QueuesAssemblyQueue"},
     }
 
 

@@ -74,6 +74,8 @@ def clients(
         results_bucket="bucket",
         request_queue_url="https://sqs/request",
         dead_letter_queue_url="https://sqs/dead-letter",
+        part_queue_url="https://sqs/request",
+        assembly_queue_url="https://sqs/assembly",
         max_receive_count=3,
         retry_base_seconds=5,
         retry_cap_seconds=900,

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.events import DroppedObject, Ignorable, SentMessage, read
+from sluice.arrivals import DroppedObject, Ignorable, SentMessage
+from sluice.events import read
 from sluice.failures import Failure, FailureClass
 from tests.support.events import event_bridge_event, s3_event, sns_envelope
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.events import DroppedObject
+from sluice.arrivals import DroppedObject
 from sluice.failures import Failure, FailureClass
 from sluice.outcome import Status
 from sluice.ports import Inference, ObjectVersion

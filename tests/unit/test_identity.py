@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.events import DroppedObject, SentMessage
+from sluice.arrivals import DroppedObject, SentMessage
 from sluice.failures import Failure
 from sluice.identity import Identity, is_newer, of_message, of_object
 from tests.support.fakes import SETTINGS, delivery

@@ -12,7 +12,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from sluice.events import DroppedObject, SentMessage, read
+from sluice.arrivals import DroppedObject, SentMessage
+from sluice.events import read
 from sluice.failures import Operation
 from sluice.identity import of_message, of_object
 from sluice.outcome import Outcome

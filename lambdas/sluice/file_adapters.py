@@ -1,0 +1,152 @@
+"""The ports of `transform/` on AWS, with boto3's clients: files are read and written in parts, and messages sent."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from sluice.adapters import LOST_RACE, neutral, status_of, version_of
+from sluice.clients import Clients
+from sluice.failures import Operation, ServiceError
+from sluice.ports import InputFacts, PreconditionFailed, StoredObject
+
+_UPLOAD = 8 * 1024 * 1024  # bytes of an UploadPart: S3 wants 5 MB at least, and takes 10,000 of them
+_SEND = 10  # messages of a SendMessageBatch
+_LARGE_OUTPUT = 1000  # parts after which they grow, so that any file fits into 10,000
+
+
+class S3Files:
+    """`Files` on the S3 client."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def facts(self, bucket: str, key: str) -> InputFacts:
+        """HeadObject."""
+        with neutral(Operation.READ_INPUT):
+            response = self._clients.s3.head_object(Bucket=bucket, Key=key)
+            return InputFacts(
+                size=response["ContentLength"],
+                content_type=response.get("ContentType"),
+                version=version_of(response),
+                metadata=response.get("Metadata", {}),
+            )
+
+    def read(self, bucket: str, key: str, start: int, end: int, *, etag: str) -> bytes:
+        """GetObject of a range, `If-Match` its ETag."""
+        if start >= end:
+            return b""
+        with neutral(Operation.READ_INPUT):
+            try:
+                response = self._clients.s3.get_object(
+                    Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}", IfMatch=f'"{etag}"'
+                )
+                return response["Body"].read()
+            except ClientError as error:
+                if status_of(error) == 412:
+                    raise PreconditionFailed from error
+                raise
+
+
+class S3Parts:
+    """`Parts` on the S3 client and the results bucket."""
+
+    def __init__(self, clients: Clients, bucket: str) -> None:
+        self._clients = clients
+        self._bucket = bucket
+
+    def names(self, folder: str) -> list[str]:
+        """ListObjectsV2, a thousand keys at a time."""
+        with neutral(Operation.STORE_RESULT):
+            pages = self._clients.s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=folder)
+            return [one["Key"] for page in pages for one in page.get("Contents", [])]
+
+    def describe(self, key: str) -> Mapping[str, str]:
+        """HeadObject: the user metadata, and the Content-Type as `content-type`."""
+        with neutral(Operation.STORE_RESULT):
+            response = self._clients.s3.head_object(Bucket=self._bucket, Key=key)
+            return {**response["Metadata"], "content-type": response["ContentType"]}
+
+    def read(self, key: str) -> bytes:
+        """GetObject."""
+        with neutral(Operation.STORE_RESULT):
+            return self._clients.s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+
+    def assemble(
+        self,
+        key: str,
+        content: Iterable[bytes],
+        *,
+        content_type: str,
+        metadata: Mapping[str, str],
+        replaces: StoredObject | None,
+    ) -> None:
+        """PutObject of what is small, else a multipart upload; its completion has the condition."""
+        condition: dict[str, Any] = {"IfMatch": replaces.etag} if replaces else {"IfNoneMatch": "*"}
+        what: dict[str, Any] = {"ContentType": content_type, "Metadata": dict(metadata)}
+        place: dict[str, Any] = {"Bucket": self._bucket, "Key": key}
+        pieces = _pieces(content)
+        first = next(pieces, b"")
+        with neutral(Operation.STORE_RESULT):
+            try:
+                if len(first) < _UPLOAD:
+                    self._clients.s3.put_object(**place, Body=first, **what, **condition)
+                else:
+                    self._upload(place, first, pieces, what, condition)
+            except ClientError as error:
+                if status_of(error) in LOST_RACE:
+                    raise PreconditionFailed from error
+                raise
+
+    def _upload(
+        self,
+        place: dict[str, Any],
+        first: bytes,
+        rest: Iterable[bytes],
+        what: dict[str, Any],
+        condition: dict[str, Any],
+    ) -> None:
+        s3 = self._clients.s3
+        upload = {**place, "UploadId": s3.create_multipart_upload(**place, **what)["UploadId"]}
+        try:
+            etags = [s3.upload_part(**upload, PartNumber=1, Body=first)["ETag"]]
+            for number, piece in enumerate(rest, 2):
+                etags.append(s3.upload_part(**upload, PartNumber=number, Body=piece)["ETag"])
+            parts: Any = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
+            s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, **condition)
+        except BaseException:
+            s3.abort_multipart_upload(**upload)
+            raise
+
+
+def _pieces(content: Iterable[bytes]) -> Iterator[bytes]:
+    """`content` in pieces of at least `_UPLOAD` bytes, but for the last."""
+    buffer = bytearray()
+    count = 0
+    for data in content:
+        buffer += data
+        if len(buffer) >= _UPLOAD * (1 + count // _LARGE_OUTPUT):
+            yield bytes(buffer)
+            buffer.clear()
+            count += 1
+    if buffer:
+        yield bytes(buffer)
+
+
+class SqsSender:
+    """`Sender` on the SQS client and one queue."""
+
+    def __init__(self, clients: Clients, queue_url: str) -> None:
+        self._clients = clients
+        self._queue_url = queue_url
+
+    def send(self, bodies: Iterable[str]) -> None:
+        """SendMessageBatch, ten at a time."""
+        every = iter(bodies)
+        while batch := list(islice(every, _SEND)):
+            entries: Any = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)]
+            with neutral(Operation.SEND_PARTS):
+                response = self._clients.sqs.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
+            for failed in response.get("Failed", []):
+                raise ServiceError(Operation.SEND_PARTS, failed["Code"], failed.get("Message", "not sent"))

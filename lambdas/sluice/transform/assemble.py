@@ -1,0 +1,141 @@
+"""The parts of a file, made one: its answers in order, its errors with their line numbers, its summary."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sluice.arrivals import Assembly
+from sluice.attempt import Attempt
+from sluice.identity import is_newer, parts_folder
+from sluice.outcome import Outcome, Status
+from sluice.ports import Parts, PreconditionFailed, Results, StoredObject
+from sluice.result import ERR, IDENTITY, OUT, SEQUENCER, metadata
+from sluice.transform.progress import tiling
+
+ERRORS = ".errors.jsonl"
+SUMMARY = ".summary.json"
+_TRIES = 5  # Each lost race means that somebody else's write went through.
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A stored part, and how many lines of the file come before it."""
+
+    key: str
+    facts: Mapping[str, str]
+    before: int
+
+    def number(self, name: str) -> int:
+        """One of its counts."""
+        return int(self.facts.get(name, "0"))
+
+
+class Assembler:
+    """Assembles files. Whoever does it, and however often, writes the same."""
+
+    def __init__(self, results: Results, parts: Parts) -> None:
+        self._results = results
+        self._parts = parts
+
+    def answer(self, attempt: Attempt) -> Outcome:
+        """Write a file's `.out`, and before it `.errors.jsonl` and `.summary.json`.
+
+        Raises `ServiceError` when AWS fails.
+        """
+        assembly = attempt.request
+        if not isinstance(assembly, Assembly):
+            raise TypeError(f"{type(assembly).__name__} is no file to assemble")
+        name, file = attempt.identity.name, assembly.file
+        for _ in range(_TRIES):
+            stored = self._results.head(name + OUT)
+            if (settled := self._settled_by(stored, attempt)) is not None:
+                return settled
+            keys = tiling(self._parts.names(parts_folder(attempt.identity)), file.size or 0)
+            if keys is None:
+                return attempt.ended(Status.SUPERSEDED, detail="parts are missing; whoever stores the last says so")
+            parts = self._described(keys)
+            try:
+                self._write(attempt, parts, stored)
+            except PreconditionFailed:
+                continue
+            self._clear_failure(name)
+            return attempt.ended(Status.SUCCEEDED)
+        raise TimeoutError(f"{_TRIES} conditional writes of {name}{OUT} were overtaken")
+
+    def overtaken(self, attempt: Attempt) -> Outcome | None:
+        """The outcome when a failure to assemble counts no more. Raises `ServiceError`."""
+        return self._settled_by(self._results.head(attempt.identity.name + OUT), attempt)
+
+    def _settled_by(self, stored: StoredObject | None, attempt: Attempt) -> Outcome | None:
+        if stored is None:
+            return None
+        if stored.metadata.get(IDENTITY) == attempt.identity.key:
+            self._clear_failure(attempt.identity.name)
+            return attempt.ended(Status.DUPLICATE)
+        assembly = attempt.request
+        if isinstance(assembly, Assembly) and is_newer(stored.metadata.get(SEQUENCER), assembly.file.sequencer):
+            return attempt.ended(Status.SUPERSEDED, detail="a newer upload of the same file was answered already")
+        return None
+
+    def _described(self, keys: list[str]) -> list[_Part]:
+        parts: list[_Part] = []
+        before = 0
+        for key in keys:
+            part = _Part(key, self._parts.describe(key), before)
+            before += part.number("records")
+            parts.append(part)
+        return parts
+
+    def _write(self, attempt: Attempt, parts: list[_Part], stored: StoredObject | None) -> None:
+        assembly, name = attempt.request, attempt.identity.name
+        assert isinstance(assembly, Assembly)  # noqa: S101 - `answer` has looked
+        # Of this version, whichever write wins: the names hold the version, and .out says which it is of.
+        summary = _summary(parts, assembly)
+        if summary["failed"]:
+            there = self._results.head(name + ERRORS)
+            self._parts.assemble(
+                name + ERRORS,
+                self._errors(parts),
+                content_type="application/jsonlines",
+                metadata=metadata([(IDENTITY, attempt.identity.key)]),
+                replaces=there,
+            )
+        elif self._results.head(name + ERRORS) is not None:
+            self._results.delete(name + ERRORS)
+        self._results.put_error(name + SUMMARY, json.dumps(summary, indent=2).encode())
+        facts = [(IDENTITY, attempt.identity.key), (SEQUENCER, assembly.file.sequencer)]
+        facts += [("trace-id", attempt.identity.trace_id), ("source-version", assembly.file.version_id)]
+        self._parts.assemble(
+            name + OUT,
+            (self._parts.read(part.key) for part in parts),
+            content_type=parts[0].facts.get("content-type", "text/plain") if parts else "text/plain",
+            metadata=metadata([*facts, ("records", str(summary["records"])), ("failed", str(summary["failed"]))]),
+            replaces=stored,
+        )
+
+    def _errors(self, parts: list[_Part]) -> Iterator[bytes]:
+        for part in parts:
+            if key := part.facts.get("errors"):
+                for line in self._parts.read(key).splitlines():
+                    error: dict[str, Any] = json.loads(line)
+                    error["Line"] += part.before
+                    yield json.dumps(error, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+    def _clear_failure(self, name: str) -> None:
+        if self._results.head(name + ERR) is not None:
+            self._results.delete(name + ERR)
+
+
+def _summary(parts: list[_Part], assembly: Assembly) -> dict[str, Any]:
+    records, failed = (sum(part.number(name) for part in parts) for name in ("records", "failed"))
+    return {
+        "records": records,
+        "succeeded": records - failed,
+        "failed": failed,
+        "calls": sum(part.number("calls") for part in parts),
+        "bytes": assembly.file.size,
+        "parts": len(parts),
+        "started": min((part.facts["started"] for part in parts), default=None),
+        "finished": max((part.facts["finished"] for part in parts), default=None),
+    }

@@ -1,0 +1,91 @@
+"""The messages between our own functions: a part to transform, a file to assemble."""
+
+import json
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_pascal
+
+from sluice.arrivals import Assembly, DroppedObject, TransformPart
+from sluice.message import explain
+
+
+class _File(BaseModel):
+    """A version of an object, in a message between our functions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal)
+
+    bucket: str = Field(min_length=1)
+    key: str = Field(min_length=1)
+    size: int = Field(ge=0)
+    version_id: str | None = None
+    sequencer: str | None = None
+    etag: str = Field(min_length=1)
+
+    def file(self) -> DroppedObject:
+        """The version."""
+        return DroppedObject(
+            bucket=self.bucket,
+            key=self.key,
+            size=self.size,
+            version_id=self.version_id,
+            sequencer=self.sequencer,
+            etag=self.etag,
+        )
+
+
+class _TransformPart(_File):
+    start: int = Field(ge=0)
+    end: int
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.start < self.end <= self.size:
+            msg = "Start, End: must be a range within Size"
+            raise ValueError(msg)
+        return self
+
+    def arrival(self) -> TransformPart:
+        """What arrived."""
+        return TransformPart(self.file(), self.start, self.end)
+
+
+class _Assembly(_File):
+    def arrival(self) -> Assembly:
+        """What arrived."""
+        return Assembly(self.file())
+
+
+_OURS: dict[str, type[_TransformPart | _Assembly]] = {"TransformPart": _TransformPart, "TransformAssembly": _Assembly}
+
+
+def arrival_of(raw: dict[str, Any]) -> TransformPart | Assembly | None:
+    """What a message of ours asks for; None for any other message.
+
+    Raises `Failure` (invalid) when it is one of ours, and wrong.
+    """
+    for key, model in _OURS.items():
+        if key in raw:
+            try:
+                return model.model_validate(raw[key]).arrival()
+            except ValidationError as error:
+                raise explain(error) from None
+    return None
+
+
+def message_of(arrival: TransformPart | Assembly) -> str:
+    """The message body that is read as `arrival`."""
+    file = arrival.file
+    fields: dict[str, Any] = {
+        "Bucket": file.bucket,
+        "Key": file.key,
+        "Size": file.size,
+        "VersionId": file.version_id,
+        "Sequencer": file.sequencer,
+        "Etag": file.etag,
+    }
+    name = "TransformAssembly"
+    if isinstance(arrival, TransformPart):
+        name = "TransformPart"
+        fields |= {"Start": arrival.start, "End": arrival.end}
+    return json.dumps({name: {key: value for key, value in fields.items() if value is not None}})

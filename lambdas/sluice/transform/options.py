@@ -1,0 +1,65 @@
+"""How a file is transformed: Batch Transform's parameters under its names, from the deployment and from the object."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_pascal
+
+from sluice.failures import invalid
+from sluice.message import explain
+from sluice.transform.paths import Path, PathError
+
+MAX_CHUNK_BYTES = 6 * 1024 * 1024
+_MIN_CHUNK_BYTES = 64 * 1024
+_PARTS = 1000  # S3 lists as many objects at once, so that a look at the progress is one request
+
+
+def _path(value: object) -> object:
+    return Path.parse(value) if isinstance(value, str) else value
+
+
+Filter = Annotated[Any, BeforeValidator(_path)]
+
+
+class Options(BaseModel):
+    """CreateTransformJob's SplitType, BatchStrategy, MaxPayloadInMB, AssembleWith and DataProcessing.
+
+    `csv_header` is ours: whether the first line of a CSV file names the columns; it is then not sent, and the
+    line that answers it is empty.
+    """
+
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, arbitrary_types_allowed=True, alias_generator=to_pascal, populate_by_name=True
+    )
+
+    split_type: Literal["Line", "None"] = "Line"
+    batch_strategy: Literal["MultiRecord", "SingleRecord"] = "MultiRecord"
+    max_payload: Annotated[int, Field(ge=1, le=25)] = 6
+    assemble_with: Literal["Line", "None"] = "Line"
+    input_filter: Filter = Path.parse("$")
+    output_filter: Filter = Path.parse("$")
+    join_source: Literal["None", "Input"] = "None"
+    csv_header: bool = False
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
+        """The options that an object's user metadata sets, each under its name in kebab case; defaults for the rest.
+
+        Raises `Failure` (invalid) naming the metadata that breaks a rule.
+        """
+        given: dict[str, Any] = {
+            to_pascal(name): metadata[key] for name in cls.model_fields if (key := name.replace("_", "-")) in metadata
+        }
+        try:
+            return cls.model_validate(given)
+        except PathError as error:
+            raise invalid("input-filter or output-filter", str(error)) from None
+        except ValidationError as error:
+            raise explain(error) from None
+
+
+def chunk_bytes(size: int, options: Options) -> int:
+    """How large the ranges of a file of `size` bytes are: about a thousand of them, and none over a call's payload."""
+    most = min(MAX_CHUNK_BYTES, options.max_payload * 1024 * 1024)
+    return max(1, min(most, max(_MIN_CHUNK_BYTES, -(-size // _PARTS))))

@@ -1,0 +1,44 @@
+"""Which parts of a file are done: their names say where they begin and end."""
+
+import re
+from collections.abc import Iterable
+
+from sluice.result import OUT
+
+_PART = re.compile(r"/(\d{15})-(\d{15})" + re.escape(OUT) + "$")
+
+
+def done(names: Iterable[str]) -> list[tuple[int, int, str]]:
+    """Start, end and key of the parts that are stored, among the keys of a file's parts."""
+    return sorted((int(found[1]), int(found[2]), name) for name in names if (found := _PART.search(name)))
+
+
+def tiling(names: Iterable[str], size: int) -> list[str] | None:
+    """The keys of parts that cover a file of `size` bytes without gap or overlap, in order; None while one is missing.
+
+    Parts may overlap, as one may have been halved while another delivery of it went on. Any that begin where others end
+    will do: what a line is answered doesn't depend on the part that it is in.
+    """
+    by_end: dict[int, tuple[int, str]] = {}
+    reached = {0}
+    for start, end, name in done(names):
+        if start in reached and end not in reached:
+            reached.add(end)
+            by_end[end] = (start, name)
+    if size not in reached:
+        return None
+    keys: list[str] = []
+    at = size
+    while at > 0:
+        at, name = by_end[at]
+        keys.append(name)
+    return keys[::-1]
+
+
+def bytes_done(names: Iterable[str]) -> int:
+    """How many of the file's bytes parts are stored for."""
+    reached = total = 0
+    for start, end, _ in done(names):
+        total += max(0, end - max(start, reached))
+        reached = max(reached, end)
+    return total

@@ -1,0 +1,171 @@
+"""Records on the way to the model and back: filtered, counted, joined, and one line each."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sluice.transform.options import Options
+from sluice.transform.paths import NotThere, Path
+
+CSV = "text/csv"
+JSON_LINES = "application/jsonlines"
+_JSON = "application/json"
+
+
+class RecordError(Exception):
+    """One record can't be sent, or its answer not joined; the text says why."""
+
+
+class AnswerError(Exception):
+    """What the model answered can't be told apart into one answer for each record; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Reads and writes records of one content type. Text that is neither CSV nor JSON lines knows no filters."""
+
+    content_type: str
+
+    @property
+    def base(self) -> str:
+        """The content type without its parameters."""
+        return self.content_type.partition(";")[0].strip().lower()
+
+    def load(self, line: bytes) -> Any:
+        """The record as a value that paths look into. Raises `RecordError`."""
+        try:
+            text = line.decode()
+            if self.base == CSV:
+                (row,) = csv.reader(io.StringIO(text), strict=True)
+                return row
+            if self.base == JSON_LINES:
+                return json.loads(text)
+        except (UnicodeDecodeError, ValueError, csv.Error) as error:
+            raise RecordError(f"is not {self.base}: {error}") from None
+        raise RecordError(f"can't be filtered or joined, as it is {self.base}: use text/csv or application/jsonlines")
+
+    def dump(self, value: Any) -> bytes:
+        """A value as one line."""
+        if self.base == CSV:
+            buffer = io.StringIO()
+            cells = value if isinstance(value, list) else [value]
+            csv.writer(buffer, lineterminator="").writerow(
+                [cell if isinstance(cell, str) else json.dumps(cell) for cell in cells]
+            )
+            return buffer.getvalue().encode()
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def check_csv(line: bytes) -> None:
+    """Raises `RecordError` for a line of CSV that ends within quotes: its field goes on in the next line.
+
+    In CSV that has line breaks in no field, every line has an even number of quotes (RFC 4180).
+    """
+    if line.count(b'"') % 2:
+        raise RecordError("ends within a quoted field")
+
+
+def filtered(line: bytes, path: Path, codec: Codec) -> bytes:
+    """`line` as InputFilter leaves it. Raises `RecordError`."""
+    if path.is_root:
+        return line
+    try:
+        return codec.dump(path.find(codec.load(line)))
+    except NotThere as error:
+        raise RecordError(str(error)) from None
+
+
+def answers_of(body: bytes, content_type: str | None, count: int) -> list[bytes]:
+    """One answer for each of `count` records that went out together. Raises `AnswerError`.
+
+    JSON is taken apart as SageMaker's own containers write it: an array, or an object with one array in it; anything
+    else by its lines.
+    """
+    base = (content_type or "").partition(";")[0].strip().lower()
+    if count == 1:
+        return [_one_line(body, base)]
+    if base == _JSON:
+        found = [_compact(one) for one in _array(body, count)]
+    else:
+        found = body.replace(b"\r\n", b"\n").removesuffix(b"\n").split(b"\n")
+    if len(found) != count:
+        raise AnswerError(f"{len(found)} answers came back for {count} records")
+    return found
+
+
+def _one_line(body: bytes, base: str) -> bytes:
+    if base == _JSON:
+        try:
+            value = json.loads(body)
+        except ValueError:
+            raise AnswerError("the answer is not JSON, as its content type says") from None
+        array = next(iter(value.values())) if isinstance(value, dict) and len(value) == 1 else value
+        return _compact(array[0] if isinstance(array, list) and len(array) == 1 else value)
+    text = body.replace(b"\r\n", b"\n").removesuffix(b"\n")
+    if b"\n" in text:
+        raise AnswerError("several lines came back for one record")
+    return text
+
+
+def _array(body: bytes, count: int) -> list[Any]:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        raise AnswerError("the answer is not JSON, as its content type says") from None
+    if isinstance(value, dict):
+        arrays = [one for one in value.values() if isinstance(one, list) and len(one) == count]
+        value = arrays[0] if len(arrays) == 1 else value
+    if not isinstance(value, list):
+        raise AnswerError(f"the answer holds no array of {count} answers")
+    return value
+
+
+def _compact(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def joined(line: bytes, answer: bytes, options: Options, codec: Codec) -> bytes:
+    """What stands in the file for a record: its answer, joined with it and filtered if the options say so.
+
+    As Batch Transform does it (DataProcessing): CSV gets the answer's columns at the end of the row; a JSON object gets
+    it as `SageMakerOutput`, any other JSON becomes {"SageMakerInput": …, "SageMakerOutput": …}. Raises `RecordError`.
+    """
+    if options.join_source == "None" and options.output_filter.is_root:
+        return answer
+    if options.join_source == "None":
+        value: Any = codec.load(answer)
+    elif codec.base == CSV:
+        value = [*codec.load(line), *codec.load(answer)]
+    else:
+        record, output = codec.load(line), _loaded(answer)
+        both = {"SageMakerInput": record, "SageMakerOutput": output}
+        value = {**record, "SageMakerOutput": output} if isinstance(record, dict) else both
+    try:
+        return codec.dump(options.output_filter.find(value))
+    except NotThere as error:
+        raise RecordError(str(error)) from None
+
+
+def _loaded(answer: bytes) -> Any:
+    try:
+        return json.loads(answer)
+    except ValueError:
+        return answer.decode(errors="replace")
+
+
+def payloads(lines: Sequence[bytes], most_bytes: int, *, single: bool) -> list[list[int]]:
+    """Which lines go out together: as many as fit into `most_bytes`, or each by itself. Empty lines go nowhere."""
+    groups: list[list[int]] = []
+    size = most_bytes + 1
+    for index, line in enumerate(lines):
+        if not line:
+            continue
+        if single or size + len(line) + 1 > most_bytes:
+            groups.append([])
+            size = 0
+        groups[-1].append(index)
+        size += len(line) + 1
+    return groups

@@ -1,0 +1,68 @@
+"""Files under transform/, on the local run: real rows, real models, every line answered by its own."""
+
+import csv
+import io
+import json
+import random
+
+from local.models.wine import Wine, held_out
+from tests.e2e.conftest import Pipeline
+
+
+def wine_csv(count: int) -> list[str]:
+    """Rows of wines that the model has not seen."""
+    rows, _ = held_out()
+    rng = random.Random(1)
+    return [",".join(str(value) for value in rows[rng.randrange(len(rows))]) for _ in range(count)]
+
+
+def test_a_dataset_with_poisoned_rows(pipeline: Pipeline) -> None:
+    rows = wine_csv(3000)
+    poisoned = sorted(random.Random(2).sample(range(3000), 5))
+    for number in poisoned:
+        rows[number] = f"poison,{number}"
+    pipeline.drop("transform/wine/rows.csv", ("\n".join(rows) + "\n").encode(), Metadata={"accept": "text/csv"})
+    out = pipeline.wait("transform/wine/rows.csv.out")
+    good = "\n".join(row for row in rows if not row.startswith("poison")) + "\n"
+    expected = iter(Wine().predict(good.encode(), "text/csv", "text/csv").body.decode().splitlines())
+    assert out.body.decode().split("\n")[:-1] == ["" if row.startswith("poison") else next(expected) for row in rows]
+    errors = [json.loads(line) for line in pipeline.wait("transform/wine/rows.csv.errors.jsonl").body.splitlines()]
+    assert [error["Line"] for error in errors] == [number + 1 for number in poisoned]
+    assert {error["OriginalStatusCode"] for error in errors} == {400}
+    summary = json.loads(pipeline.wait("transform/wine/rows.csv.summary.json").body)
+    assert (summary["records"], summary["failed"]) == (3000, 5)
+    assert summary["calls"] < 3000 / 20
+
+
+def test_json_lines_joined_with_their_ids(pipeline: Pipeline) -> None:
+    lines = [
+        json.dumps({"id": n, "features": [float(x) for x in row.split(",")]}) for n, row in enumerate(wine_csv(50))
+    ]
+    pipeline.drop(
+        "transform/wine/rows.jsonl",
+        "\n".join(lines).encode(),
+        Metadata={"input-filter": "$.features", "join-source": "Input", "output-filter": "$['id','SageMakerOutput']"},
+    )
+    answers = [json.loads(line) for line in pipeline.wait("transform/wine/rows.jsonl.out").body.splitlines()]
+    assert [number for number, _ in answers] == list(range(50))
+    assert {answer["label"] for _, answer in answers} <= {"class_0", "class_1", "class_2"}
+
+
+def test_a_file_that_is_replaced_is_answered_anew(pipeline: Pipeline) -> None:
+    rows = wine_csv(4)
+    pipeline.drop("transform/wine/again.csv", ("\n".join(rows[:3])).encode(), Metadata={"accept": "text/csv"})
+    pipeline.wait("transform/wine/again.csv.out", lambda result: result.body.count(b"\n") == 3)
+    pipeline.drop("transform/wine/again.csv", ("\n".join(rows)).encode(), Metadata={"accept": "text/csv"})
+    replaced = pipeline.wait("transform/wine/again.csv.out", lambda result: result.body.count(b"\n") == 4)
+    assert len(list(csv.reader(io.StringIO(replaced.body.decode())))) == 4
+
+
+def test_a_file_with_a_wrong_option_is_explained(pipeline: Pipeline) -> None:
+    pipeline.drop("transform/wine/wrong.csv", b"1\n", Metadata={"batch-strategy": "Sometimes"})
+    error = json.loads(pipeline.wait("transform/wine/wrong.csv.err").body)
+    assert "BatchStrategy" in error["ErrorMessage"]
+
+
+def test_an_empty_file(pipeline: Pipeline) -> None:
+    pipeline.drop("transform/wine/empty.csv", b"")
+    assert pipeline.wait("transform/wine/empty.csv.out").body == b""

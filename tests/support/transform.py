@@ -1,0 +1,164 @@
+"""A whole transform among fakes: queues that deliver again, functions that are killed, a model that refuses."""
+
+import json
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sluice.failures import Operation
+from sluice.outcome import Outcome
+from sluice.ports import InputFacts, ObjectVersion, PreconditionFailed, StoredObject
+from sluice.process import Processor
+from sluice.router import Router
+from sluice.settings import Settings
+from sluice.transform.assemble import Assembler
+from sluice.transform.part import PartAnswerer
+from sluice.transform.split import Splitter
+from tests.support.fakes import (
+    NOW,
+    FakeBucket,
+    FakeEndpoint,
+    FakeInputs,
+    FakeQueue,
+    Fuse,
+    delivery,
+    service_error,
+    with_settings,
+)
+
+
+@dataclass
+class FakeFiles:
+    """`Files` on the same objects as the inputs."""
+
+    inputs: FakeInputs
+    reads: list[tuple[int, int]] = field(default_factory=list)
+
+    def facts(self, bucket: str, key: str) -> InputFacts:
+        stored = self.inputs.objects.get((bucket, key))
+        if stored is None:
+            raise service_error(Operation.READ_INPUT, "404", "Not Found", status=404)
+        version = ObjectVersion(stored.version_id, stored.etag)
+        return InputFacts(len(stored.body), stored.content_type, version, stored.metadata)
+
+    def read(self, bucket: str, key: str, start: int, end: int, *, etag: str) -> bytes:
+        stored = self.inputs.objects.get((bucket, key))
+        if stored is None or stored.etag != etag:
+            raise PreconditionFailed
+        self.reads.append((start, end))
+        return stored.body[start:end]
+
+
+@dataclass
+class FakeParts:
+    """`Parts` on the results bucket."""
+
+    bucket: FakeBucket
+
+    def names(self, folder: str) -> list[str]:
+        return [key for key in self.bucket.objects if key.startswith(folder)]
+
+    def describe(self, key: str) -> Mapping[str, str]:
+        stored = self.bucket.objects[key]
+        return {**stored.metadata, "content-type": stored.content_type or ""}
+
+    def read(self, key: str) -> bytes:
+        return self.bucket.objects[key].body
+
+    def assemble(
+        self,
+        key: str,
+        content: Iterable[bytes],
+        *,
+        content_type: str,
+        metadata: Mapping[str, str],
+        replaces: StoredObject | None,
+    ) -> None:
+        self.bucket.put(key, b"".join(content), content_type=content_type, metadata=metadata, replaces=replaces)
+
+
+@dataclass
+class FakeSender:
+    """A queue that keeps what it was sent until it is acknowledged."""
+
+    bodies: list[str] = field(default_factory=list)
+
+    def send(self, bodies: Iterable[str]) -> None:
+        self.bodies.extend(bodies)
+
+
+class Transforms:
+    """The three functions on their queues."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings: Settings = with_settings(max_body_bytes=1 << 20, **settings)
+        self.endpoint, self.inputs, self.results = FakeEndpoint(), FakeInputs(), FakeBucket()
+        self.files, self.dead_letters = FakeFiles(self.inputs), FakeQueue()
+        self.parts = FakeParts(self.results)
+        self.remaining_ms: Callable[[], float] = lambda: 90_000
+        self.splits, self.requests, self.assemblies = FakeSender(), FakeSender(), FakeSender()
+
+    def drop(self, key: str, body: bytes, **how: Any) -> dict[str, Any]:
+        """Drop a file, and let S3 say so."""
+        event = self.inputs.drop(key, body, **how)
+        self.splits.bodies.append(json.dumps(event))
+        return event
+
+    def processor(self, fuse: Fuse | None = None) -> Processor:
+        """A function, with all that any of them answers."""
+        protect = (fuse or Fuse()).protect
+        files, results, parts = protect(self.files), protect(self.results), protect(self.parts)
+        requests, assemblies, dead = protect(self.requests), protect(self.assemblies), protect(self.dead_letters)
+        router = Router(
+            self.settings,
+            {
+                "file": Splitter(self.settings, files, requests, assemblies),
+                "part": PartAnswerer(
+                    self.settings,
+                    protect(self.endpoint),
+                    files,
+                    results=results,
+                    parts=parts,
+                    requests=requests,
+                    assemblies=assemblies,
+                    needed_ms=80_000,
+                    now=lambda: NOW,
+                ),
+                "assembly": Assembler(results, parts),
+            },
+        )
+        return Processor(self.settings, router, results, dead, dead, now=lambda: NOW, rng=random.Random(0))
+
+    def process(self, body: str, *, fuse: Fuse | None = None, **how: Any) -> list[Outcome]:
+        """One delivery."""
+        one = self.processor(fuse)
+        return one.process(one.open(delivery(body, **how)), self.remaining_ms)
+
+    def run(self, choose: Callable[[int], int] = lambda waiting: 0) -> list[Outcome]:
+        """Deliver until the queues are empty, each time the message that `choose` picks of those that wait."""
+        outcomes: list[Outcome] = []
+        while waiting := [(queue, body) for queue in self._queues() for body in queue.bodies]:
+            queue, body = waiting[choose(len(waiting))]
+            ended = self.process(body, receive_count=3)
+            outcomes += ended
+            if all(outcome.acknowledged for outcome in ended):
+                queue.bodies.remove(body)
+        return outcomes
+
+    def _queues(self) -> list[FakeSender]:
+        return [self.splits, self.requests, self.assemblies]
+
+    def out(self, key: str) -> bytes:
+        """The assembled answers."""
+        return self.results.objects[f"{key}.out"].body
+
+    def errors(self, key: str) -> list[dict[str, Any]]:
+        """The assembled errors."""
+        stored = self.results.objects.get(f"{key}.errors.jsonl")
+        return [json.loads(line) for line in stored.body.splitlines()] if stored else []
+
+    def summary(self, key: str) -> dict[str, Any]:
+        """The summary."""
+        found: dict[str, Any] = json.loads(self.results.objects[f"{key}.summary.json"].body)
+        return found

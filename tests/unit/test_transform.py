@@ -1,0 +1,326 @@
+"""A file over an endpoint: line N of the answers is that of line N, whatever is refused, repeated or killed."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import sluice.transform.options
+from sluice.failures import Operation
+from sluice.outcome import Status
+from sluice.ports import Inference
+from tests.support.fakes import Call, Fuse, Killed, service_error
+from tests.support.transform import Transforms
+
+KEY = "transform/wine/rows.csv"
+CHUNK = 40
+
+
+@pytest.fixture(autouse=True)
+def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sluice.transform.options, "_MIN_CHUNK_BYTES", CHUNK)
+
+
+def double(call: Call) -> Inference | Exception:
+    """Each number twice; a line that is no number is refused."""
+    lines = call.body.decode().removesuffix("\n").split("\n")
+    try:
+        return Inference("".join(f"{2 * int(line)}\n" for line in lines).encode(), "text/csv")
+    except ValueError:
+        return service_error(Operation.INVOKE, "ModelError", "no number", status=424, original_status_code=400)
+
+
+@pytest.fixture
+def world() -> Transforms:
+    made = Transforms()
+    made.endpoint.answer = double
+    return made
+
+
+def expected(content: bytes) -> bytes:
+    lines = content.decode().removesuffix("\n").split("\n") if content else []
+    return "".join(f"{2 * int(line)}\n" if line.strip("\r").isdecimal() else "\n" for line in lines).encode()
+
+
+def test_line_by_line(world: Transforms) -> None:
+    content = b"".join(b"%d\n" % n for n in range(100))
+    world.drop(KEY, content)
+    world.run()
+    assert world.out(KEY) == expected(content)
+    assert world.errors(KEY) == []
+    assert f"{KEY}.errors.jsonl" not in world.results.objects
+    summary = world.summary(KEY)
+    assert (summary["records"], summary["succeeded"], summary["failed"]) == (100, 100, 0)
+    assert summary["bytes"] == len(content)
+    assert summary["calls"] == len(world.endpoint.calls) == summary["parts"]
+    assert all(call.endpoint_name == "wine" for call in world.endpoint.calls)
+    assert world.results.objects[f"{KEY}.out"].content_type == "text/csv"
+
+
+def test_refused_rows_stand_in_the_errors_with_their_line_numbers(world: Transforms) -> None:
+    rows = [b"%d" % n for n in range(200)]
+    bad = {3, 77, 78, 199}
+    for n in bad:
+        rows[n] = b"poison %d" % n
+    content = b"\n".join(rows) + b"\n"
+    world.drop(KEY, content, metadata={"trace-id": "mine"})
+    world.run()
+    assert world.out(KEY) == expected(content)
+    errors = world.errors(KEY)
+    assert [error["Line"] for error in errors] == sorted(n + 1 for n in bad)
+    assert [error["Record"] for error in errors] == [f"poison {n}" for n in sorted(bad)]
+    assert {(error["ErrorCode"], error["OriginalStatusCode"], error["TraceId"]) for error in errors} == {
+        ("ModelError", 400, "mine")
+    }
+    assert world.summary(KEY)["failed"] == 4
+    assert not world.dead_letters.sent
+
+
+contents = st.lists(
+    st.one_of(st.integers(0, 10**6).map(lambda n: b"%d" % n), st.sampled_from([b"", b"x", b"yy", b"1" * 100])),
+    max_size=60,
+).map(b"\n".join)
+
+
+@given(content=contents, order=st.randoms(use_true_random=False))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_file_in_any_order_with_everything_delivered_twice(content: bytes, order: Any) -> None:
+    world = Transforms()
+    world.endpoint.answer = double
+    world.drop(KEY, content)
+    world.splits.bodies *= 2
+    try:
+        world.run(order.randrange)
+    finally:
+        lines = content.decode().removesuffix("\n").split("\n") if content else []
+    if world.dead_letters.sent:  # a part in which every line was refused: the endpoint's trouble, as far as can be told
+        assert f"{KEY}.out" not in world.results.objects
+        assert f"{KEY}.err" in world.results.objects
+        return
+    assert world.out(KEY) == expected(content)
+    bad = [number for number, line in enumerate(lines, 1) if line and not line.isdecimal()]
+    assert [error["Line"] for error in world.errors(KEY)] == bad
+
+
+def test_killed_at_every_step_it_ends_the_same(world: Transforms) -> None:
+    content = b"".join(b"%d\n" % n for n in range(12)) + b"poison\n" + b"7\n" * 20
+    world.drop(KEY, content)
+    kills = 0
+    for queue in (world.splits, world.requests, world.assemblies):
+        while queue.bodies:
+            body = queue.bodies[0]
+            for step in range(1, 100):
+                fuse = Fuse(step, after=step % 2 == 0)
+                try:
+                    ended = world.process(body, fuse=fuse)
+                except Killed:
+                    kills += 1
+                    continue
+                assert all(outcome.acknowledged for outcome in ended)
+                break
+            queue.bodies.remove(body)
+    assert kills > 20
+    assert world.out(KEY) == expected(content)
+    assert [error["Line"] for error in world.errors(KEY)] == [13]
+
+
+@pytest.mark.parametrize(
+    ("content", "answers", "records"),
+    [
+        (b"", b"", 0),
+        (b"1", b"2\n", 1),
+        (b"1\n", b"2\n", 1),
+        (b"\n", b"\n", 1),
+        (b"\xef\xbb\xbf1\r\n2\r\n", b"2\n4\n", 2),
+    ],
+)
+def test_small_files(world: Transforms, content: bytes, answers: bytes, records: int) -> None:
+    world.drop(KEY, content)
+    world.run()
+    assert world.out(KEY) == answers
+    assert world.summary(KEY)["records"] == records
+
+
+@pytest.mark.parametrize(("content", "answers"), [(b"n\n", b"\n"), (b"n\n1\n2\n", b"\n2\n4\n")])
+def test_a_header_is_not_sent_and_keeps_its_line(world: Transforms, content: bytes, answers: bytes) -> None:
+    world.drop(KEY, content, metadata={"csv-header": "true"})
+    world.run()
+    assert world.out(KEY) == answers
+    assert world.errors(KEY) == []
+
+
+def test_when_every_record_is_refused_it_is_the_endpoints_trouble(world: Transforms) -> None:
+    world.drop(KEY, b"x\n" * 10)
+    world.run()
+    assert f"{KEY}.out" not in world.results.objects
+    assert json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorCode"] == "ModelError"
+    assert len(world.dead_letters.sent) == 1
+
+
+def test_a_redriven_part_completes_the_file_and_clears_its_failure(world: Transforms) -> None:
+    content = b"x\n" * 10
+    world.drop(KEY, content)
+    world.run()
+    (body, _), *_ = world.dead_letters.sent
+    world.endpoint.answer = lambda call: Inference(call.body, "text/csv")
+    world.requests.bodies.append(body)
+    world.run()
+    assert world.out(KEY) == content
+    assert f"{KEY}.err" not in world.results.objects
+
+
+def test_a_line_break_within_quotes_refuses_the_file(world: Transforms) -> None:
+    world.drop(KEY, b'1,"a\nb"\n2,c\n')
+    world.run()
+    assert "line breaks in its fields" in json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorMessage"]
+    assert f"{KEY}.out" not in world.results.objects
+    assert not world.endpoint.calls
+
+
+def test_a_line_that_no_call_can_carry_is_an_error_of_its_own() -> None:
+    world = Transforms()
+    world.settings = world.settings.model_copy(update={"max_body_bytes": 100})
+    world.endpoint.answer = double
+    world.drop(KEY, b"1\n" + b"2" * 500 + b"\n3\n")
+    world.run()
+    assert world.out(KEY) == b"2\n\n6\n"
+    (error,) = world.errors(KEY)
+    assert (error["Line"], error["ErrorCode"]) == (2, "RecordTooLong")
+
+
+def test_capacity_sends_the_part_back_and_nothing_is_stored(world: Transforms) -> None:
+    world.drop(KEY, b"1\n2\n")
+    world.process(world.splits.bodies.pop())
+    world.endpoint.answer = lambda call: service_error(Operation.INVOKE, "ThrottlingException", status=400)
+    (outcome,) = world.process(world.requests.bodies[0])
+    assert outcome.status is Status.RETRY
+    assert not world.results.objects
+
+
+def test_a_replaced_file_is_transformed_once_more_and_the_old_one_stops(world: Transforms) -> None:
+    world.drop(KEY, b"1\n" * 100)
+    world.process(world.splits.bodies.pop())
+    old = list(world.requests.bodies)
+    world.process(old[0])
+    world.drop(KEY, b"5\n")
+    world.run()
+    assert world.out(KEY) == b"10\n"
+    assert len(world.endpoint.calls) == 2, "of the old version no more is called for"
+    for body in old:
+        assert all(outcome.status is not Status.RETRY for outcome in world.process(body))
+    assert world.out(KEY) == b"10\n"
+
+
+def test_a_deleted_file_is_explained(world: Transforms) -> None:
+    world.drop(KEY, b"1\n")
+    world.process(world.splits.bodies.pop())
+    world.inputs.objects.clear()
+    world.run()
+    assert json.loads(world.results.objects[f"{KEY}.err"].body)["FailureClass"] == "invalid"
+
+
+def test_one_record_a_call(world: Transforms) -> None:
+    world.drop(KEY, b"1\n2\n3\n", metadata={"batch-strategy": "SingleRecord"})
+    world.run()
+    assert world.out(KEY) == b"2\n4\n6\n"
+    assert [call.body for call in world.endpoint.calls] == [b"1\n", b"2\n", b"3\n"]
+
+
+def test_ids_are_kept_from_the_model_and_joined_to_its_answers(world: Transforms) -> None:
+    metadata = {"input-filter": "$[1]", "join-source": "Input", "output-filter": "$[0,-1]"}
+    world.drop(KEY, b"a,1\nb,2\n", metadata=metadata)
+    world.run()
+    assert world.out(KEY) == b"a,2\nb,4\n"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [({"batch-strategy": "Some"}, "BatchStrategy"), ({"endpoint-name": "nope"}, "EndpointName")],
+)
+def test_options_that_are_wrong_fail_the_file_at_once(world: Transforms, metadata: dict[str, str], says: str) -> None:
+    world.drop(KEY, b"1\n", metadata=metadata)
+    (outcome,) = world.run()
+    assert outcome.status is Status.DEAD_LETTERED
+    assert says in json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorMessage"]
+
+
+def test_a_file_never_reads_much_more_than_itself(world: Transforms, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sluice.transform.part._TAIL", 8)
+    content = b"".join(b"%d\n" % n for n in range(1000))
+    world.drop(KEY, content)
+    world.run()
+    parts = world.summary(KEY)["parts"]
+    assert sum(end - start for start, end in world.files.reads) <= len(content) + parts * 40
+
+
+def flaky(times: int, then: Callable[[Call], Inference | Exception]) -> Callable[[Call], Inference | Exception]:
+    left = [times]
+
+    def answer(call: Call) -> Inference | Exception:
+        if left[0]:
+            left[0] -= 1
+            return Inference(b"1\n2\n3\n", "text/csv")
+        return then(call)
+
+    return answer
+
+
+def test_too_many_answers_are_asked_for_again_in_halves(world: Transforms) -> None:
+    world.endpoint.answer = flaky(1, double)
+    world.drop(KEY, b"1\n2\n")
+    world.run()
+    assert world.out(KEY) == b"2\n4\n"
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_what_a_function_has_no_time_for_goes_on_in_another(world: Transforms, calls: int) -> None:
+    def clock() -> float:
+        return 90_000 if len(world.endpoint.calls) % (calls + 1) < calls else 10_000
+
+    world.remaining_ms = clock
+    content = b"1\n22\nx\n4\n\n6\n"
+    metadata = {"batch-strategy": "SingleRecord"}
+    world.drop(KEY, content, metadata=metadata)
+
+    def answer(call: Call) -> Inference | Exception:
+        return double(call)
+
+    world.endpoint.answer = answer
+    for _ in range(200):
+        waiting = [(queue, body) for queue in world._queues() for body in queue.bodies]
+        if not waiting:
+            break
+        queue, body = waiting[0]
+        if clock() < 80_000:
+            world.endpoint.calls.append(Call("another function", b"", {}))
+        if all(outcome.acknowledged for outcome in world.process(body, receive_count=3)):
+            queue.bodies.remove(body)
+    assert world.out(KEY) == expected(content)
+    assert [error["Line"] for error in world.errors(KEY)] == [3]
+    called = [call.body for call in world.endpoint.calls if call.endpoint_name != "another function"]
+    assert sorted(called) == [b"1\n", b"22\n", b"4\n", b"6\n", b"x\n"], "each record once"
+
+
+def test_what_takes_too_long_together_is_halved(world: Transforms) -> None:
+    left = [90_000.0]
+    world.remaining_ms = lambda: left[0]
+
+    def slow(call: Call) -> Inference | Exception:
+        if call.body.count(b"\n") > 2:
+            left[0] = 10_000.0  # the container's minute is over, and with it the function's time
+            return service_error(Operation.INVOKE, "ModelError", "timed out", status=424, original_status_code=0)
+        return double(call)
+
+    world.endpoint.answer = slow
+    content = b"1\n2\n3\n4\n5\n6\n7\n8\n"
+    world.drop(KEY, content)
+    while waiting := [(queue, body) for queue in world._queues() for body in queue.bodies]:
+        queue, body = waiting[0]
+        left[0] = 90_000.0
+        world.process(body)
+        queue.bodies.remove(body)
+    assert world.out(KEY) == expected(content)
+    assert world.summary(KEY)["parts"] == 4

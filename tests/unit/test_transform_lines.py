@@ -1,0 +1,48 @@
+"""Every line is in one range, whole and in order, however the file is cut."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluice.transform.lines import BOM, Lines, lines_of, ranges
+
+contents = st.lists(st.sampled_from([b"a", b"bb", b"\xc3\xa9", b",", b"\n", b"\r\n", b"\n\n", b"\r"]), max_size=40).map(
+    b"".join
+)
+
+
+def whole(content: bytes) -> list[bytes]:
+    """The lines of a file that is read at once."""
+    lines = content.removeprefix(BOM).split(b"\n")
+    if lines[-1] == b"":
+        lines.pop()
+    return [line.removesuffix(b"\r") for line in lines]
+
+
+def read(content: bytes, start: int, end: int, more: int) -> Lines:
+    """The range's lines, with `more` bytes at a time read beyond it for as long as it asks."""
+    at = max(0, start - 1)
+    upto = end
+    while True:
+        found = lines_of(content[at:upto], start=start, end=end, at=at, size=len(content))
+        if not found.needs_more:
+            return found
+        assert upto < len(content), "it asks for more than there is"
+        upto += more
+
+
+@given(content=contents, chunk=st.integers(1, 12), more=st.integers(1, 5), bom=st.booleans())
+def test_however_it_is_cut(content: bytes, chunk: int, more: int, *, bom: bool) -> None:
+    content = BOM * bom + content
+    found = [read(content, start, end, more).records for start, end in ranges(len(content), chunk)]
+    assert [line for lines in found for line in lines] == whole(content)
+
+
+def test_a_line_over_several_ranges_is_in_the_one_that_it_begins_in() -> None:
+    content = b"ab\n" + b"x" * 20 + b"\nc"
+    found = [read(content, start, end, 1).records for start, end in ranges(len(content), 5)]
+    assert found == [[b"ab", b"x" * 20], [], [], [], [b"c"]]
+
+
+def test_nothing_more_is_read_than_the_last_line_takes() -> None:
+    assert lines_of(b"a\nb\n", start=0, end=4, at=0, size=100) == Lines([b"a", b"b"], needs_more=False, begins=[0, 2])
+    assert lines_of(b"a\nb", start=0, end=3, at=0, size=100) == Lines([], needs_more=True)

@@ -1,0 +1,66 @@
+"""Batch Transform's JSONPath."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluice.transform.paths import NotThere, Path, PathError
+
+RECORD = {
+    "id": 7,
+    "features": [1, 2, 3, 4],
+    "a b": {"c": [{"d": 1}, {"d": 2}]},
+    "nested": {"x": 1, "y": 2, "z": None},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "record", "found"),
+    [
+        ("$", RECORD, RECORD),
+        ("$.id", RECORD, 7),
+        ("$['id']", RECORD, 7),
+        ("$.['id']", RECORD, 7),
+        ("$.features[0]", RECORD, 1),
+        ("$.features[-1]", RECORD, 4),
+        ("$.features[1:3]", RECORD, [2, 3]),
+        ("$.features[1:]", RECORD, [2, 3, 4]),
+        ("$.features[:-1]", RECORD, [1, 2, 3]),
+        ("$.features[0, 2]", RECORD, [1, 3]),
+        ("$.features[*]", RECORD, [1, 2, 3, 4]),
+        ("$.nested.*", RECORD, [1, 2, None]),
+        ("$.nested['x','z']", RECORD, [1, None]),
+        ("$['a b'].c[*].d", RECORD, [1, 2]),
+        ("$.nested.z", RECORD, None),
+        ("$[1:]", ["id", "1", "2"], ["1", "2"]),
+        ("$[0]", ["id", "1"], "id"),
+        ("$[0,-1]", ["id", "1", "x"], ["id", "x"]),
+        ("$[5:]", ["id"], []),
+    ],
+)
+def test_what_it_finds(path: str, record: Any, found: Any) -> None:
+    assert Path.parse(path).find(record) == found
+
+
+@pytest.mark.parametrize("path", ["$.missing", "$.features[9]", "$.id.x", "$[0]", "$.features.id"])
+def test_one_value_that_is_not_there(path: str) -> None:
+    with pytest.raises(NotThere, match="finds nothing"):
+        Path.parse(path).find(RECORD)
+
+
+@pytest.mark.parametrize("path", ["", "id", "$.", "$..id", "$[?(@.x)]", "$['a", "$[1:2:3]", "$ .a", "$[]", "$.a$"])
+def test_what_is_no_path(path: str) -> None:
+    with pytest.raises(PathError):
+        Path.parse(path)
+
+
+@given(st.text(alphabet="$.[]*:,'ab01- ", max_size=12), st.recursive(st.integers(), st.lists))
+def test_any_text_is_a_path_or_an_error(text: str, record: Any) -> None:
+    try:
+        path = Path.parse(text)
+        path.find(record)
+    except (PathError, NotThere):
+        return
+    assert text.startswith("$")

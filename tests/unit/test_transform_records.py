@@ -1,0 +1,187 @@
+"""Records on the way to the model and back."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluice.failures import Failure
+from sluice.transform.options import MAX_CHUNK_BYTES, Options, chunk_bytes
+from sluice.transform.paths import Path
+from sluice.transform.records import (
+    AnswerError,
+    Codec,
+    RecordError,
+    answers_of,
+    check_csv,
+    filtered,
+    joined,
+    payloads,
+)
+
+CSV, JSONL = Codec("text/csv; charset=utf-8"), Codec("application/jsonlines")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "count", "answers"),
+    [
+        (b"a\nb\n", "text/csv", 2, [b"a", b"b"]),
+        (b"a\r\nb", "text/csv; charset=utf-8", 2, [b"a", b"b"]),
+        (b'{"x":1}\n{"x":2}\n', "application/jsonlines", 2, [b'{"x":1}', b'{"x":2}']),
+        (b'{"predictions": [{"x": 1}, 2]}', "application/json", 2, [b'{"x":1}', b"2"]),
+        (b"[1, [2]]", "application/json", 2, [b"1", b"[2]"]),
+        (b'{"model": "m", "p": [1, 2], "q": [1]}', "application/json", 2, [b"1", b"2"]),
+        (b"a", "text/plain", 1, [b"a"]),
+        (b"a\n", None, 1, [b"a"]),
+        (b'{"predictions": [{"x": 1}]}', "application/json", 1, [b'{"x":1}']),
+        (b'{"x": 1, "y": 2}', "application/json", 1, [b'{"x":1,"y":2}']),
+        (b"[1, 2]", "application/json", 1, [b"[1,2]"]),
+    ],
+)
+def test_one_answer_for_each(body: bytes, content_type: str, count: int, answers: list[bytes]) -> None:
+    assert answers_of(body, content_type, count) == answers
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "count"),
+    [
+        (b"a\nb\nc", "text/csv", 2),
+        (b"a", "text/csv", 2),
+        (b"", "text/csv", 2),
+        (b"[1]", "application/json", 2),
+        (b'{"a": [1, 2], "b": [3, 4]}', "application/json", 2),
+        (b"{", "application/json", 2),
+        (b"{", "application/json", 1),
+        (b"a\nb", "text/csv", 1),
+    ],
+)
+def test_as_many_as_went_out_or_an_error(body: bytes, content_type: str, count: int) -> None:
+    with pytest.raises(AnswerError):
+        answers_of(body, content_type, count)
+
+
+def options(**given: object) -> Options:
+    return Options.model_validate(given)
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "sent"),
+    [
+        (b"7,1,2", "$", b"7,1,2"),
+        (b"7,1,2", "$[1:]", b"1,2"),
+        (b'7,"a, b",2', "$[1]", b'"a, b"'),
+        (b'7,"say ""hi""",2', "$[1,2]", b'"say ""hi""",2'),
+    ],
+)
+def test_csv_through_the_input_filter(line: bytes, path: str, sent: bytes) -> None:
+    assert filtered(line, Path.parse(path), CSV) == sent
+
+
+def test_json_lines_through_the_input_filter() -> None:
+    assert filtered(b'{"id": 7, "features": [1, "\xc3\xa9"]}', Path.parse("$.features"), JSONL) == '[1,"é"]'.encode()
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "codec"),
+    [
+        (b"{", "$.a", JSONL),
+        (b"{}", "$.a", JSONL),
+        (b"\xff", "$[0]", CSV),
+        (b"a", "$[1]", CSV),
+        (b'"a', "$[0]", CSV),
+        (b"a", "$[0]", Codec("text/plain")),
+    ],
+)
+def test_a_record_that_cannot_be_filtered_says_why(line: bytes, path: str, codec: Codec) -> None:
+    with pytest.raises(RecordError):
+        filtered(line, Path.parse(path), codec)
+
+
+@pytest.mark.parametrize(
+    ("line", "answer", "given", "codec", "stands"),
+    [
+        (b"7,1", b"class_1,0.9", {}, CSV, b"class_1,0.9"),
+        (b"7,1", b"class_1,0.9", {"JoinSource": "Input"}, CSV, b"7,1,class_1,0.9"),
+        (b"7,1", b"class_1,0.9", {"JoinSource": "Input", "OutputFilter": "$[0,-1]"}, CSV, b"7,0.9"),
+        (b"7,1", b"class_1,0.9", {"OutputFilter": "$[0]"}, CSV, b"class_1"),
+        (b'{"id":7}', b"0.9", {"JoinSource": "Input"}, JSONL, b'{"id":7,"SageMakerOutput":0.9}'),
+        (b"[7]", b'{"p":1}', {"JoinSource": "Input"}, JSONL, b'{"SageMakerInput":[7],"SageMakerOutput":{"p":1}}'),
+        (b'{"id":7}', b"x", {"JoinSource": "Input"}, JSONL, b'{"id":7,"SageMakerOutput":"x"}'),
+        (
+            b'{"id":7,"f":[1]}',
+            b'{"p":1}',
+            {"JoinSource": "Input", "OutputFilter": "$['id','SageMakerOutput']"},
+            JSONL,
+            b'[7,{"p":1}]',
+        ),
+    ],
+)
+def test_what_stands_in_the_file(
+    line: bytes, answer: bytes, given: dict[str, str], codec: Codec, stands: bytes
+) -> None:
+    assert joined(line, answer, options(**given), codec) == stands
+
+
+def test_an_answer_that_the_output_filter_finds_nothing_in_says_so() -> None:
+    with pytest.raises(RecordError, match="finds nothing"):
+        joined(b"1", b'{"a":1}', options(OutputFilter="$.b"), JSONL)
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0")), min_size=1))
+def test_csv_comes_back_as_it_was(row: list[str]) -> None:
+    assert CSV.load(CSV.dump(row)) == row
+
+
+@pytest.mark.parametrize(("line", "fine"), [(b'a,"b"', True), (b'a,"b', False), (b'"a""b"', True), (b"", True)])
+def test_a_quoted_line_break_is_seen(line: bytes, *, fine: bool) -> None:
+    if fine:
+        check_csv(line)
+    else:
+        with pytest.raises(RecordError, match="quoted field"):
+            check_csv(line)
+
+
+@given(lines=st.lists(st.binary(max_size=30), max_size=30), most=st.integers(1, 100), single=st.booleans())
+def test_payloads_hold_every_line_that_is_not_empty_once_and_in_order(
+    lines: list[bytes], most: int, *, single: bool
+) -> None:
+    groups = payloads(lines, most, single=single)
+    assert [index for group in groups for index in group] == [index for index, line in enumerate(lines) if line]
+    for group in groups:
+        assert len(group) == 1 or (not single and sum(len(lines[index]) + 1 for index in group) <= most)
+
+
+def test_options_from_metadata() -> None:
+    found = Options.from_metadata(
+        {"batch-strategy": "SingleRecord", "input-filter": "$[1:]", "csv-header": "true", "trace-id": "t"}
+    )
+    assert (found.batch_strategy, found.input_filter.text, found.csv_header) == ("SingleRecord", "$[1:]", True)
+    assert found.join_source == "None"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "says"),
+    [
+        ({"split-type": "RecordIO"}, "SplitType: "),
+        ({"max-payload": "0"}, "MaxPayload: "),
+        ({"input-filter": "id"}, "must begin with"),
+        ({"join-source": "input"}, "JoinSource: "),
+    ],
+)
+def test_an_option_that_is_none_is_named(metadata: dict[str, str], says: str) -> None:
+    with pytest.raises(Failure, match=says):
+        Options.from_metadata(metadata)
+
+
+@given(size=st.integers(0, 10**11), payload=st.integers(1, 25))
+def test_chunks_are_neither_tiny_nor_larger_than_a_payload(size: int, payload: int) -> None:
+    chunk = chunk_bytes(size, options(MaxPayload=payload))
+    assert chunk <= min(MAX_CHUNK_BYTES, payload * 1024 * 1024)
+    assert chunk >= 64 * 1024
+    assert size <= 1000 * chunk or chunk == min(MAX_CHUNK_BYTES, payload * 1024 * 1024)
+
+
+def test_json_that_is_not_ascii_stays_readable() -> None:
+    assert JSONL.dump({"name": "é"}) == '{"name":"é"}'.encode()
+    assert json.loads(JSONL.dump([1])) == [1]
