@@ -26,8 +26,8 @@ from infrastructure.storage import Storage
 
 _RUNTIME = lambda_.Runtime.PYTHON_3_13
 _ARCHITECTURE = lambda_.Architecture.ARM_64
-_SMALL_MEMORY_MB = 256  # for functions that hold one message at a time
-_ASSEMBLE_MEMORY_MB = 512  # it holds some 8 MB of a file at a time
+_SMALL_MEMORY_MB = 256  # for a function that holds one message at a time
+_STREAM_MEMORY_MB = 512  # for functions that hold some 8 MB of a file at a time
 
 
 class Functions(Construct):
@@ -80,7 +80,7 @@ class Functions(Construct):
                 queues.split_queue,
                 permissions.split(),
                 SPLIT_TIMEOUT_SECONDS,
-                _SMALL_MEMORY_MB,
+                _STREAM_MEMORY_MB,
                 1,
                 "splits files that were dropped under transform/",
             ),
@@ -89,7 +89,7 @@ class Functions(Construct):
                 queues.assembly_queue,
                 permissions.assemble(),
                 ASSEMBLE_TIMEOUT_SECONDS,
-                _ASSEMBLE_MEMORY_MB,
+                _STREAM_MEMORY_MB,
                 1,
                 "makes the answered parts of a file one",
             ),

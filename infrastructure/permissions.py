@@ -45,19 +45,19 @@ class Permissions:
         return [
             _allow("SendParts", ["sqs:SendMessage"], [self._queues.request_queue.queue_arn]),
             _allow("SendAssemblies", ["sqs:SendMessage"], [self._queues.assembly_queue.queue_arn]),
+            self._abort_uploads(),
             *self._settle(self._queues.split_queue),
         ]
 
     def assemble(self) -> list[iam.PolicyStatement]:
         """Of the assemble function."""
         return [
-            _allow(
-                "AbortUploads",
-                ["s3:AbortMultipartUpload"],
-                [self._storage.results_bucket.arn_for_objects("*")],
-            ),
+            self._abort_uploads(),
             *self._settle(self._queues.assembly_queue),
         ]
+
+    def _abort_uploads(self) -> iam.PolicyStatement:
+        return _allow("AbortUploads", ["s3:AbortMultipartUpload"], [self._storage.results_bucket.arn_for_objects("*")])
 
     def crashed(self) -> list[iam.PolicyStatement]:
         """Of the crashed function: it calls no endpoint."""

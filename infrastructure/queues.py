@@ -8,7 +8,7 @@ from constructs import Construct
 from infrastructure.settings import MAX_MESSAGE_BYTES, REASON_BYTES, Settings
 
 CRASHED_TIMEOUT_SECONDS = 60  # a few S3 and SQS calls for each message of a batch
-SPLIT_TIMEOUT_SECONDS = 300  # messages of the ten thousand parts of a large file
+SPLIT_TIMEOUT_SECONDS = 900  # unpacking a large gzip; other files take some seconds
 ASSEMBLE_TIMEOUT_SECONDS = 900  # reading and writing a large file once
 
 

@@ -33,11 +33,15 @@ class DroppedObject:
 
 @dataclass(frozen=True, slots=True)
 class TransformPart:
-    """The lines that begin in bytes `start` to `end` of a file that is transformed. The split function sends it."""
+    """The lines that begin in bytes `start` to `end` of a file that is transformed. The split function sends it.
+
+    Where the file is `unpacked`, these and its size are of what was in the gzip.
+    """
 
     file: DroppedObject
     start: int
     end: int
+    unpacked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind]) -> Applicat
     call_ms = (ENDPOINT_CONNECT_TIMEOUT_SECONDS + settings.read_timeout_seconds) * 1000
     answerers: dict[Kind, Answers] = {
         "call": Answerer(settings, endpoint, S3Inputs(s3), results, now=_now),
-        "file": Splitter(settings, files, part_queue, assembly_queue),
+        "file": Splitter(settings, files, parts=parts, requests=part_queue, assemblies=assembly_queue),
         "part": PartAnswerer(
             settings,
             endpoint,

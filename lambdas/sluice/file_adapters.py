@@ -33,14 +33,15 @@ class S3Files:
                 metadata=response.get("Metadata", {}),
             )
 
-    def read(self, bucket: str, key: str, start: int, end: int, *, etag: str) -> bytes:
+    def read(self, bucket: str, key: str, start: int, end: int, *, etag: str | None) -> bytes:
         """GetObject of a range, `If-Match` its ETag."""
         if start >= end:
             return b""
+        condition: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag else {}
         with neutral(Operation.READ_INPUT):
             try:
                 response = self._clients.s3.get_object(
-                    Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}", IfMatch=f'"{etag}"'
+                    Bucket=bucket, Key=key, Range=f"bytes={start}-{end - 1}", **condition
                 )
                 return response["Body"].read()
             except ClientError as error:

@@ -88,8 +88,8 @@ class Files(Protocol):
     def facts(self, bucket: str, key: str) -> InputFacts:
         """What the newest version is. Raises `ServiceError`."""
 
-    def read(self, bucket: str, key: str, start: int, end: int, *, etag: str) -> bytes:
-        """Bytes `start` to `end` of the version with that ETag.
+    def read(self, bucket: str, key: str, start: int, end: int, *, etag: str | None) -> bytes:
+        """Bytes `start` to `end` of the version with that ETag, or of whatever is there.
 
         Raises `PreconditionFailed` when another is the newest, else `ServiceError`.
         """

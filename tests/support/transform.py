@@ -22,6 +22,7 @@ from tests.support.fakes import (
     FakeInputs,
     FakeQueue,
     Fuse,
+    Stored,
     delivery,
     service_error,
     with_settings,
@@ -33,18 +34,22 @@ class FakeFiles:
     """`Files` on the same objects as the inputs."""
 
     inputs: FakeInputs
+    results: FakeBucket
     reads: list[tuple[int, int]] = field(default_factory=list)
 
+    def _stored(self, bucket: str, key: str) -> Stored | None:
+        return self.results.objects.get(key) if bucket == "results" else self.inputs.objects.get((bucket, key))
+
     def facts(self, bucket: str, key: str) -> InputFacts:
-        stored = self.inputs.objects.get((bucket, key))
+        stored = self._stored(bucket, key)
         if stored is None:
             raise service_error(Operation.READ_INPUT, "404", "Not Found", status=404)
         version = ObjectVersion(stored.version_id, stored.etag)
         return InputFacts(len(stored.body), stored.content_type, version, stored.metadata)
 
-    def read(self, bucket: str, key: str, start: int, end: int, *, etag: str) -> bytes:
-        stored = self.inputs.objects.get((bucket, key))
-        if stored is None or stored.etag != etag:
+    def read(self, bucket: str, key: str, start: int, end: int, *, etag: str | None) -> bytes:
+        stored = self._stored(bucket, key)
+        if stored is None or (etag and stored.etag != etag):
             raise PreconditionFailed
         self.reads.append((start, end))
         return stored.body[start:end]
@@ -94,7 +99,7 @@ class Transforms:
     def __init__(self, **settings: Any) -> None:
         self.settings: Settings = with_settings(max_body_bytes=1 << 20, **settings)
         self.endpoint, self.inputs, self.results = FakeEndpoint(), FakeInputs(), FakeBucket()
-        self.files, self.dead_letters = FakeFiles(self.inputs), FakeQueue()
+        self.files, self.dead_letters = FakeFiles(self.inputs, self.results), FakeQueue()
         self.parts = FakeParts(self.results)
         self.remaining_ms: Callable[[], float] = lambda: 90_000
         self.splits, self.requests, self.assemblies = FakeSender(), FakeSender(), FakeSender()
@@ -113,7 +118,7 @@ class Transforms:
         router = Router(
             self.settings,
             {
-                "file": Splitter(self.settings, files, requests, assemblies),
+                "file": Splitter(self.settings, files, parts=parts, requests=requests, assemblies=assemblies),
                 "part": PartAnswerer(
                     self.settings,
                     protect(self.endpoint),

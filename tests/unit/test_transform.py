@@ -1,5 +1,6 @@
 """A file over an endpoint: line N of the answers is that of line N, whatever is refused, repeated or killed."""
 
+import gzip
 import json
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ import sluice.transform.options
 from sluice.failures import Operation
 from sluice.outcome import Status
 from sluice.ports import Inference
+from sluice.transform.gzipped import unpacked
 from tests.support.fakes import Call, Fuse, Killed, service_error
 from tests.support.transform import Transforms
 
@@ -248,7 +250,7 @@ def test_options_that_are_wrong_fail_the_file_at_once(world: Transforms, metadat
 
 
 def test_a_file_never_reads_much_more_than_itself(world: Transforms, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sluice.transform.part._TAIL", 8)
+    monkeypatch.setattr("sluice.transform.work._TAIL", 8)
     content = b"".join(b"%d\n" % n for n in range(1000))
     world.drop(KEY, content)
     world.run()
@@ -324,3 +326,50 @@ def test_what_takes_too_long_together_is_halved(world: Transforms) -> None:
         queue.bodies.remove(body)
     assert world.out(KEY) == expected(content)
     assert world.summary(KEY)["parts"] == 4
+
+
+def packed(content: bytes) -> bytes:
+    """A gzip of several members, as concatenated logs are."""
+    half = len(content) // 2
+    return gzip.compress(content[:half]) + gzip.compress(content[half:])
+
+
+def test_a_gzip_is_unpacked_once_and_answered_line_by_line(world: Transforms) -> None:
+    content = b"".join(b"%d\n" % n for n in range(300))
+    world.drop(f"{KEY}.gz", packed(content), content_type="text/csv")
+    world.splits.bodies *= 2
+    world.run()
+    assert world.out(f"{KEY}.gz") == expected(content)
+    assert world.summary(f"{KEY}.gz")["bytes"] == len(content)
+    assert len([name for name in world.results.objects if name.endswith("/unpacked")]) == 1
+
+
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"1\n" * 1000)[:-9]])
+def test_what_is_no_whole_gzip_is_explained(world: Transforms, content: bytes) -> None:
+    world.drop(f"{KEY}.gz", content)
+    world.run()
+    error = json.loads(world.results.objects[f"{KEY}.gz.err"].body)
+    assert "not whole gzip" in error["ErrorMessage"]
+    assert not world.endpoint.calls
+
+
+def test_little_of_a_gzip_is_in_memory_at_once() -> None:
+    bomb = gzip.compress(bytes(50_000_000))
+    sizes = [len(piece) for piece in unpacked([bomb])]
+    assert sum(sizes) == 50_000_000
+    assert max(sizes) <= 1024 * 1024
+
+
+def test_a_file_that_is_not_split_is_one_call(world: Transforms) -> None:
+    world.endpoint.answer = lambda call: Inference(call.body[::-1], "application/x-npy")
+    world.drop(KEY, b'1,"a\n2', metadata={"split-type": "None"})
+    world.run()
+    assert [call.body for call in world.endpoint.calls] == [b'1,"a\n2']
+    assert world.out(KEY) == b'2\na",1'
+
+
+def test_a_file_that_is_not_split_and_too_large_is_refused() -> None:
+    world = Transforms()
+    world.drop(KEY, b"x" * ((1 << 20) + 1), metadata={"split-type": "None"})
+    world.run()
+    assert "SplitType is None" in json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorMessage"]

@@ -37,6 +37,7 @@ class _File(BaseModel):
 class _TransformPart(_File):
     start: int = Field(ge=0)
     end: int
+    unpacked: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -47,7 +48,7 @@ class _TransformPart(_File):
 
     def arrival(self) -> TransformPart:
         """What arrived."""
-        return TransformPart(self.file(), self.start, self.end)
+        return TransformPart(self.file(), self.start, self.end, self.unpacked)
 
 
 class _Assembly(_File):
@@ -87,5 +88,5 @@ def message_of(arrival: TransformPart | Assembly) -> str:
     name = "TransformAssembly"
     if isinstance(arrival, TransformPart):
         name = "TransformPart"
-        fields |= {"Start": arrival.start, "End": arrival.end}
+        fields |= {"Start": arrival.start, "End": arrival.end, "Unpacked": arrival.unpacked or None}
     return json.dumps({name: {key: value for key, value in fields.items() if value is not None}})

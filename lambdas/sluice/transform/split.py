@@ -1,24 +1,32 @@
 """A dropped file, from its size to the messages of its parts."""
 
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+
 from sluice.arrivals import Assembly, DroppedObject, TransformPart
 from sluice.attempt import Attempt
 from sluice.failures import invalid
 from sluice.identity import is_file
 from sluice.outcome import Outcome, Status
-from sluice.ports import Files, Sender
+from sluice.ports import Files, InputFacts, Parts, PreconditionFailed, Sender
 from sluice.request import endpoint_of, message_for
 from sluice.settings import Settings
+from sluice.transform.gzipped import is_packed, unpacked, unpacked_key
 from sluice.transform.lines import ranges
 from sluice.transform.messages import message_of
 from sluice.transform.options import Options, chunk_bytes
+
+_PIECE = 8 * 1024 * 1024  # bytes of a gzip that are read at once
 
 
 class Splitter:
     """Splits files by their size: which lines are in a part, the part finds out."""
 
-    def __init__(self, settings: Settings, files: Files, requests: Sender, assemblies: Sender) -> None:
+    def __init__(self, settings: Settings, files: Files, *, parts: Parts, requests: Sender, assemblies: Sender) -> None:
         self._settings = settings
         self._files = files
+        self._parts = parts
         self._requests = requests
         self._assemblies = assemblies
 
@@ -35,22 +43,41 @@ class Splitter:
             return attempt.ended(Status.SUPERSEDED, detail="the file was replaced; its newer version is transformed")
         options = Options.from_metadata(facts.metadata)
         attempt.endpoint_name = endpoint_of(message_for(file, facts.metadata, self._settings), self._settings)
-        if file.key.endswith(".gz") or facts.metadata.get("content-encoding") == "gzip":
-            raise invalid("file", "is gzip, whose parts can't be read by themselves; drop it unpacked")
-        whole = DroppedObject(
-            bucket=file.bucket,
-            key=file.key,
-            size=facts.size,
-            version_id=file.version_id,
-            sequencer=file.sequencer,
-            etag=facts.version.etag,
-        )
-        parts = ranges(facts.size, chunk_bytes(facts.size, options))
+        packed = is_packed(file.key)
+        size = self._unpack(attempt, file, facts) if packed else facts.size
+        whole = replace(file, size=size, etag=facts.version.etag)
+        if options.split_type == "None":
+            if size > self._settings.max_body_bytes:
+                raise invalid("file", f"{size} bytes are over max_body_bytes, and SplitType is None: they are one call")
+            parts = ranges(size, max(1, size))
+        else:
+            parts = ranges(size, chunk_bytes(size, options))
         if parts:
-            self._requests.send(message_of(TransformPart(whole, start, end)) for start, end in parts)
+            self._requests.send(message_of(TransformPart(whole, start, end, packed)) for start, end in parts)
         else:
             self._assemblies.send([message_of(Assembly(whole))])
         return attempt.ended(Status.SUCCEEDED, detail=f"{len(parts)} parts")
+
+    def _unpack(self, attempt: Attempt, file: DroppedObject, facts: InputFacts) -> int:
+        """Write what is in a gzip beside its parts, as it is read, and return how many bytes that are."""
+        key = unpacked_key(attempt.identity)
+        try:
+            self._parts.assemble(
+                key,
+                unpacked(self._pieces(file, facts)),
+                content_type=facts.content_type or "application/octet-stream",
+                metadata={},
+                replaces=None,
+            )
+        except PreconditionFailed:
+            pass  # an earlier delivery has done it
+        except (EOFError, zlib.error) as error:
+            raise invalid("file", f"is called .gz and is not whole gzip: {error}") from None
+        return self._files.facts(self._settings.results_bucket, key).size
+
+    def _pieces(self, file: DroppedObject, facts: InputFacts) -> Iterator[bytes]:
+        for start, end in ranges(facts.size, _PIECE):
+            yield self._files.read(file.bucket, file.key, start, end, etag=facts.version.etag)
 
     def overtaken(self, attempt: Attempt) -> Outcome | None:  # noqa: ARG002 - the answerers' common form
         """Nothing takes a split file's failure back but its next delivery."""
