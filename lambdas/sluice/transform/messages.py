@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.alias_generators import to_pascal
 
 from sluice.arrivals import Assembly, DroppedObject, TransformPart
+from sluice.failures import invalid
 from sluice.message import explain
 
 
@@ -67,6 +68,8 @@ def arrival_of(raw: dict[str, Any]) -> TransformPart | Assembly | None:
     """
     for key, model in _OURS.items():
         if key in raw:
+            if not isinstance(raw[key], dict):
+                raise invalid(key, "must be a JSON object")
             try:
                 return model.model_validate(raw[key]).arrival()
             except ValidationError as error:

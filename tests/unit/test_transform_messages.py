@@ -1,0 +1,109 @@
+"""The messages between our own functions, and who takes which."""
+
+import itertools
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sluice.arrivals import Assembly, DroppedObject, SentMessage, TransformPart
+from sluice.attempt import Attempt
+from sluice.events import read
+from sluice.failures import Failure
+from sluice.identity import of
+from sluice.outcome import Outcome, Status
+from sluice.router import Kind, Router, kind_of
+from sluice.transform.messages import message_of
+from sluice.transform.progress import bytes_done, tiling
+from tests.support.fakes import SETTINGS, delivery
+
+FILE = DroppedObject(bucket="input", key="transform/a b/é.csv", size=10, version_id="v", sequencer="1", etag="e")
+PART = TransformPart(FILE, 0, 10)
+
+
+@pytest.mark.parametrize("arrival", [PART, TransformPart(FILE, 3, 4, unpacked=True), Assembly(FILE)])
+def test_what_is_sent_is_what_arrives(arrival: TransformPart | Assembly) -> None:
+    assert read(message_of(arrival)) == [arrival]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ('{"TransformPart": {"Bucket": "b"}}', "Key: "),
+        ('{"TransformPart": {"Bucket":"b","Key":"k","Size":5,"Etag":"e","Start":4,"End":4}}', "Start, End"),
+        ('{"TransformPart": {"Bucket":"b","Key":"k","Size":5,"Etag":"e","Start":0,"End":6}}', "Start, End"),
+        ('{"TransformPart": {"Bucket":"b","Key":"k","Size":"5","Etag":"e","Start":0,"End":5}}', "Size: "),
+        ('{"TransformAssembly": {"Bucket":"b","Key":"k","Size":5,"Etag":"e","Other":1}}', "Other"),
+        ('{"TransformAssembly": 1}', "TransformAssembly"),
+    ],
+)
+def test_one_of_ours_that_is_wrong_is_explained(body: str, says: str) -> None:
+    with pytest.raises(Failure, match=says):
+        read(body)
+
+
+class Answered:
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def answer(self, attempt: Attempt) -> Outcome:
+        return attempt.ended(Status.SUCCEEDED, detail=self.kind)
+
+    def overtaken(self, attempt: Attempt) -> Outcome | None:
+        return attempt.ended(Status.DUPLICATE, detail=self.kind)
+
+
+REQUESTS: list[tuple[Any, Kind]] = [
+    (SentMessage({"Body": "x"}), "call"),
+    (DroppedObject("input", "invoke/a", 1, None, None, "e"), "call"),
+    (DroppedObject("lake", "transform/a", 1, None, None, "e"), "call"),
+    (FILE, "file"),
+    (PART, "part"),
+    (Assembly(FILE), "assembly"),
+]
+
+
+@pytest.mark.parametrize(("request_", "kind"), REQUESTS)
+def test_each_kind_has_its_answerer_and_other_queues_refuse_it(request_: Any, kind: Kind) -> None:
+    assert kind_of(request_, SETTINGS) == kind
+    one = delivery({})
+    attempt = Attempt(one, request_, of(request_, SETTINGS, one))
+    taking = Router(SETTINGS, {kind: Answered(kind)})
+    assert taking.answer(attempt).detail == kind
+    overtaken = taking.overtaken(attempt)
+    assert overtaken is not None
+    assert overtaken.detail == kind
+    refusing = Router(SETTINGS, {})
+    with pytest.raises(Failure, match="does not take"):
+        refusing.answer(attempt)
+    assert refusing.overtaken(attempt) is None
+
+
+def name(start: int, end: int) -> str:
+    return f"parts/transform/a/v/{start:015d}-{end:015d}.out"
+
+
+@given(cuts=st.sets(st.integers(1, 99), max_size=20), extra=st.lists(st.tuples(st.integers(0, 98), st.integers(1, 99))))
+def test_parts_that_tile_a_file_make_it_whole_whatever_else_lies_there(
+    cuts: set[int], extra: list[tuple[int, int]]
+) -> None:
+    edges = [0, *sorted(cuts), 100]
+    tiles = [name(start, end) for start, end in itertools.pairwise(edges)]
+    more = [name(start, start + length) for start, length in extra if start + length <= 100]
+    found = tiling([*tiles, *more, "parts/transform/a/v/x.errors.0.jsonl"], 100)
+    assert found is not None
+    at = 0
+    for key in found:
+        start, end = (int(number) for number in key.removesuffix(".out").rpartition("/")[2].split("-"))
+        assert start == at
+        at = end
+    assert at == 100
+    assert bytes_done(tiles) == 100
+
+
+def test_a_part_that_is_missing_leaves_it_undone() -> None:
+    assert tiling([name(0, 10), name(20, 30)], 30) is None
+    assert bytes_done([name(0, 10), name(20, 30), name(5, 10)]) == 20
+    assert tiling([], 10) is None
+    assert tiling([], 0) == []
