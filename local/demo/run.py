@@ -14,6 +14,7 @@ from rich.table import Table
 
 from local.demo.cases import cases
 from local.demo.outcomes import Ended, check_dead_letters, follow, start
+from local.demo.transform import transform
 from local.engine import running
 
 SETTINGS: dict[str, Any] = {
@@ -53,10 +54,11 @@ def run(directory: Path) -> int:
             for one in follow(engine, pending, results):
                 ended.append(one)
                 progress.advance(task)
-        wrong = check_dead_letters(engine, ended, directory)
-    ended.sort(key=lambda one: given.index(one.case))
-    console.print(_table(ended))
-    return _sum_up(console, ended, wrong, directory)
+        wrong = [check_dead_letters(engine, ended, directory)]
+        ended.sort(key=lambda one: given.index(one.case))
+        console.print(_table(ended))
+        wrong += transform(console, engine, directory)
+    return _sum_up(console, ended, [one for one in wrong if one], directory)
 
 
 def _table(ended: list[Ended]) -> Table:
@@ -81,14 +83,14 @@ def _table(ended: list[Ended]) -> Table:
     return table
 
 
-def _sum_up(console: Console, ended: list[Ended], wrong: str, directory: Path) -> int:
-    unexpected = [f"{one.case.title.strip()}: {one.wrong}" for one in ended if one.wrong] + ([wrong] if wrong else [])
+def _sum_up(console: Console, ended: list[Ended], wrong: list[str], directory: Path) -> int:
+    unexpected = [f"{one.case.title.strip()}: {one.wrong}" for one in ended if one.wrong] + wrong
     answered = sum(bool(one.answer) for one in ended)
     where = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     console.print(
-        f"{answered} answered, {len(ended) - answered} dead-lettered with their reason. The results, byte for byte as "
-        f"the models returned them, and an .err for each failure: {where}/results/. The dead-letter queue: "
-        f"{where}/dead-letters.json."
+        f"Of the others, {answered} answered, {len(ended) - answered} dead-lettered with their reason. The results, "
+        f"byte for byte as the models returned them, and an .err for each failure: {where}/results/. The dead-letter "
+        f"queue: {where}/dead-letters.json."
     )
     for line in unexpected:
         console.print(f"[red]Not expected:[/red] {line}")

@@ -129,6 +129,7 @@ class Transforms:
                     assemblies=assemblies,
                     needed_ms=80_000,
                     now=lambda: NOW,
+                    sleep=lambda seconds: None,
                 ),
                 "assembly": Assembler(results, parts),
             },

@@ -373,3 +373,47 @@ def test_a_file_that_is_not_split_and_too_large_is_refused() -> None:
     world.drop(KEY, b"x" * ((1 << 20) + 1), metadata={"split-type": "None"})
     world.run()
     assert "SplitType is None" in json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorMessage"]
+
+
+def test_trouble_in_the_middle_keeps_what_is_paid_for(world: Transforms) -> None:
+    """Five calls in a row go well; then the endpoint throttles, for longer than a part waits for it."""
+    calls = [0]
+
+    def throttled(call: Call) -> Inference | Exception:
+        calls[0] += 1
+        if calls[0] % 9 >= 5:
+            return service_error(Operation.INVOKE, "ThrottlingException", status=400)
+        return double(call)
+
+    world.endpoint.answer = throttled
+    content = b"1\n22\nx\n4\n55\n6\n7\n8\n9\n10\n"
+    world.drop(KEY, content, metadata={"batch-strategy": "SingleRecord"})
+    world.run()
+    assert world.out(KEY) == expected(content)
+    answered = [call.body for call in world.endpoint.calls]
+    assert world.summary(KEY)["parts"] > 1
+    assert len([body for body in answered if body == b"1\n"]) == 1, "what was answered is not asked again"
+
+
+def test_a_moments_trouble_is_waited_for(world: Transforms) -> None:
+    faults = iter([False, True, False, True, True])
+
+    def shaky(call: Call) -> Inference | Exception:
+        if next(faults, False):
+            return service_error(Operation.INVOKE, "ServiceUnavailable", status=503)
+        return double(call)
+
+    world.endpoint.answer = shaky
+    world.drop(KEY, b"1\n2\n3\n", metadata={"batch-strategy": "SingleRecord"})
+    outcomes = world.run()
+    assert all(outcome.status is Status.SUCCEEDED for outcome in outcomes)
+    assert world.summary(KEY)["parts"] == 1
+
+
+def test_a_part_that_cannot_even_begin_comes_back_whole(world: Transforms) -> None:
+    world.remaining_ms = lambda: 10_000
+    world.drop(KEY, b"1\n")
+    world.process(world.splits.bodies.pop())
+    (outcome,) = world.process(world.requests.bodies[0])
+    assert outcome.status is Status.RETRY
+    assert len(world.requests.bodies) == 1

@@ -1,12 +1,14 @@
 """Calls for many records at once; where the model refuses them together, halves find those that it refuses alone."""
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sluice.failures import Failure, FailureClass, ServiceError, classify
 from sluice.transform.records import AnswerError
 
+_PAUSES = (0.1, 0.3, 0.9)  # seconds
 _EXTRA_CALLS = 32  # for each group of records, besides what bisecting it for a few needs
 _PATIENCE = 8  # refusals in a row, over what finding one record among all takes, before it is the endpoint's trouble
 
@@ -27,6 +29,7 @@ class Calls:
     """
 
     call: Callable[[Sequence[int]], Sequence[bytes]]
+    sleep: Callable[[float], None] = time.sleep
     answers: dict[int, bytes] = field(default_factory=dict)
     refused: dict[int, Refused] = field(default_factory=dict)
     made: int = 0
@@ -48,8 +51,7 @@ class Calls:
     def _answer(self, group: list[int], left: list[int]) -> None:
         """`left` holds how many more calls may be made for the group that this is a part of."""
         try:
-            self.made += 1
-            found = self.call(group)
+            found = self._call(group)
         except (ServiceError, AnswerError) as error:
             failure = _record_failure(error, len(group))
         else:
@@ -70,6 +72,27 @@ class Calls:
         middle = len(group) // 2
         self._answer(group[:middle], left)
         self._answer(group[middle:], left)
+
+    def _call(self, group: list[int]) -> Sequence[bytes]:
+        """Call, and again after a pause where that can help and other calls of this part have been paid for."""
+        for pause in _PAUSES:
+            try:
+                return self._counted(group)
+            except ServiceError as error:
+                if self.made == 1 or not classify(error).failure_class.retryable:
+                    raise
+                self.sleep(pause)
+        return self._counted(group)
+
+    def _counted(self, group: list[int]) -> Sequence[bytes]:
+        """Call, and count it unless it could not be begun."""
+        try:
+            found = self.call(group)
+        except (ServiceError, AnswerError):
+            self.made += 1
+            raise
+        self.made += 1
+        return found
 
 
 def _record_failure(error: ServiceError | AnswerError, count: int) -> Failure:

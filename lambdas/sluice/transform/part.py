@@ -53,6 +53,7 @@ class PartAnswerer:
         assemblies: Sender,
         needed_ms: float,
         now: Callable[[], datetime],
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = settings
         self._endpoint = endpoint
@@ -64,6 +65,7 @@ class PartAnswerer:
         self._needed_ms = needed_ms
         self._assemblies = assemblies
         self._now = now
+        self._sleep = sleep
 
     def answer(self, attempt: Attempt) -> Outcome:
         """Bring a part to its stored answers.
@@ -82,12 +84,19 @@ class PartAnswerer:
             work = self._reader.read(attempt, part, facts)
         except PreconditionFailed:
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
-        calls = Calls(lambda indices: self._call(attempt, work, indices))
+        calls = Calls(lambda indices: self._call(attempt, work, indices), self._sleep)
         most = min(work.options.max_payload * 1024 * 1024, self._settings.max_body_bytes)
         bodies = [work.sent.get(index, b"") for index in range(len(work.lines))]
         try:
             calls.run(payloads(bodies, most, single=work.options.batch_strategy == "SingleRecord"))
-        except OutOfTime:
+        except (OutOfTime, ServiceError) as error:
+            # What is paid for is kept; where nothing is, the part comes back whole.
+            if isinstance(error, OutOfTime) and not calls.made:
+                raise Failure(
+                    FailureClass.TRANSIENT, "NotBegun", "too little of the function's time was left"
+                ) from None
+            if not (_first_open(work, calls) or isinstance(error, OutOfTime)):
+                raise
             return self._go_on_later(attempt, work, calls, started)
         latency = timedelta(seconds=time.monotonic() - clock) if calls.made else None
         self._store(attempt, work, calls, started)
@@ -106,10 +115,9 @@ class PartAnswerer:
         return None if part.file.is_version(newest) else attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
 
     def _go_on_later(self, attempt: Attempt, work: Work, calls: Calls, started: datetime) -> Outcome:
-        """Store what is answered as a part of its own, and send the rest as another; or halve what took too long."""
+        """Store what is answered as a part of its own, and send the rest as another; halve it where nothing is."""
         part = work.part
-        settled = {*calls.answers, *calls.refused}
-        first = next(index for index in sorted(work.sent) if index not in settled)
+        first = _first_open(work, calls)
         middle = first or (len(work.lines) // 2)
         at = work.begins[middle]
         rest = [replace(part, start=at)]
@@ -129,7 +137,7 @@ class PartAnswerer:
         else:
             rest.insert(0, replace(part, end=at))
         self._requests.send([message_of(one) for one in rest])
-        return attempt.ended(Status.SUCCEEDED, detail=f"out of time: {first} lines are answered, the rest goes on")
+        return attempt.ended(Status.SUCCEEDED, detail=f"{first} lines are answered, the rest goes on by itself")
 
     def _call(self, attempt: Attempt, work: Work, indices: Sequence[int]) -> list[bytes]:
         if attempt.remaining_ms() < self._needed_ms:
@@ -193,6 +201,11 @@ def _part(attempt: Attempt) -> TransformPart:
     if not isinstance(part, TransformPart):
         raise TypeError(f"{type(part).__name__} is no part of a file")
     return part
+
+
+def _first_open(work: Work, calls: Calls) -> int:
+    """The index of the first line that is to be sent and is neither answered nor refused."""
+    return next((index for index in sorted(work.sent) if index not in calls.answers and index not in calls.refused), 0)
 
 
 def _error(index: int, line: bytes, failure: Failure, trace_id: str) -> bytes:

@@ -1,0 +1,97 @@
+"""The demo's dataset: thousands of rows, a few of them poisoned, over the same endpoint, with its progress."""
+
+import json
+import random
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from local.engine import Engine
+from local.models.wine import Wine, held_out
+
+_KEY = "transform/wine/customers.csv"
+_ROWS = 20_000
+_POISONED = 5
+_SECONDS = 60.0
+_PART = re.compile(r"/(\d{15})-(\d{15})\.out$")
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Rows as CSV, and the numbers of those that the model will refuse, from 1."""
+
+    rows: list[str]
+    poisoned: list[int]
+
+    @classmethod
+    def make(cls) -> "Dataset":
+        """scikit-learn's wines that the model has not seen, over and over."""
+        rng = random.Random(7)  # noqa: S311 - the same rows at each run
+        wines, _ = held_out()
+        rows = [",".join(str(value) for value in rng.choice(wines)) for _ in range(_ROWS)]
+        poisoned = sorted(rng.sample(range(1, _ROWS + 1), _POISONED))
+        for number in poisoned:
+            rows[number - 1] = f"customer {number},n/a"
+        return cls(rows, poisoned)
+
+    def expected(self) -> list[str]:
+        """What one process makes of it: an answer for each row, nothing for the poisoned ones."""
+        good = [row for number, row in enumerate(self.rows, 1) if number not in self.poisoned]
+        answers = iter(Wine().predict("\n".join(good).encode(), "text/csv", "text/csv").body.decode().splitlines())
+        return ["" if number in self.poisoned else next(answers) for number in range(1, _ROWS + 1)]
+
+
+def transform(console: Console, engine: Engine, directory: Path) -> list[str]:
+    """Drop a dataset, show how far it is until it is done, and return what is not as expected."""
+    dataset = Dataset.make()
+    body = ("\n".join(dataset.rows) + "\n").encode()
+    started = time.monotonic()
+    engine.clients.s3.put_object(Bucket=engine.input_bucket, Key=_KEY, Body=body, Metadata={"accept": "text/csv"})
+    columns = (TextColumn(f"{_KEY}, {_ROWS:,} rows"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=len(body))
+        while time.monotonic() - started < _SECONDS:
+            progress.update(task, completed=_bytes_done(engine))
+            if f"{_KEY}.out" in _keys(engine, f"{_KEY}.out"):
+                return _judge(console, engine, dataset, directory, time.monotonic() - started)
+            time.sleep(0.1)
+    return [f"{_KEY}: not done after a minute"]
+
+
+def _keys(engine: Engine, prefix: str) -> list[str]:
+    listed = engine.clients.s3.list_objects_v2(Bucket=engine.results_bucket, Prefix=prefix)
+    return [one["Key"] for one in listed.get("Contents", [])]
+
+
+def _bytes_done(engine: Engine) -> int:
+    """How far it is: the parts' names say which bytes of the file they are of."""
+    parts = [found for key in _keys(engine, f"parts/{_KEY}/") if (found := _PART.search(key))]
+    return sum(int(part[2]) - int(part[1]) for part in parts)
+
+
+def _judge(console: Console, engine: Engine, dataset: Dataset, directory: Path, seconds: float) -> list[str]:
+    stored = {}
+    for suffix in (".out", ".errors.jsonl", ".summary.json"):
+        body = engine.clients.s3.get_object(Bucket=engine.results_bucket, Key=_KEY + suffix)["Body"].read()
+        copy = directory / "results" / (_KEY + suffix)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(body)
+        stored[suffix] = body.decode()
+    errors: list[dict[str, Any]] = [json.loads(line) for line in stored[".errors.jsonl"].splitlines()]
+    summary = json.loads(stored[".summary.json"])
+    console.print(
+        f"  drop   {_KEY}: {summary['records']:,} rows in {seconds:.1f} s, with {summary['calls']} calls in "
+        f"{summary['parts']} parts. {summary['succeeded']:,} answered, each in its own line; {len(errors)} poisoned "
+        f"rows found: lines {', '.join(str(error['Line']) for error in errors)}."
+    )
+    wrong = []
+    if stored[".out"].split("\n")[:-1] != dataset.expected():
+        wrong.append(f"{_KEY}: not what one process answers, line by line")
+    if [error["Line"] for error in errors] != dataset.poisoned:
+        wrong.append(f"{_KEY}: expected lines {dataset.poisoned} to be refused")
+    return wrong
