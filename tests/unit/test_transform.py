@@ -416,4 +416,6 @@ def test_a_part_that_cannot_even_begin_comes_back_whole(world: Transforms) -> No
     world.process(world.splits.bodies.pop())
     (outcome,) = world.process(world.requests.bodies[0])
     assert outcome.status is Status.RETRY
+    assert outcome.failure is not None
+    assert outcome.failure.code == "NotBegun"
     assert len(world.requests.bodies) == 1

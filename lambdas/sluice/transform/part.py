@@ -10,7 +10,7 @@ from typing import Any
 
 from sluice.arrivals import Assembly, TransformPart
 from sluice.attempt import Attempt
-from sluice.failures import Failure, ServiceError
+from sluice.failures import Failure, FailureClass, ServiceError
 from sluice.identity import of_object, of_part, parts_folder
 from sluice.outcome import Outcome, Status
 from sluice.ports import Endpoint, Files, Parts, PreconditionFailed, Results, Sender
@@ -92,9 +92,7 @@ class PartAnswerer:
         except (OutOfTime, ServiceError) as error:
             # What is paid for is kept; where nothing is, the part comes back whole.
             if isinstance(error, OutOfTime) and not calls.made:
-                raise Failure(
-                    FailureClass.TRANSIENT, "NotBegun", "too little of the function's time was left"
-                ) from None
+                raise Failure(FailureClass.TRANSIENT, "NotBegun", "too little of its time was left") from None
             if not (_first_open(work, calls) or isinstance(error, OutOfTime)):
                 raise
             return self._go_on_later(attempt, work, calls, started)
