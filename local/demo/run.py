@@ -14,7 +14,7 @@ from rich.table import Table
 
 from local.demo.cases import cases
 from local.demo.outcomes import Ended, check_dead_letters, follow, start
-from local.demo.transform import transform
+from local.demo.transform import Dataset, transform
 from local.engine import running
 
 SETTINGS: dict[str, Any] = {
@@ -57,7 +57,7 @@ def run(directory: Path) -> int:
         wrong = [check_dead_letters(engine, ended, directory)]
         ended.sort(key=lambda one: given.index(one.case))
         console.print(_table(ended))
-        wrong += transform(console, engine, directory)
+        wrong += transform(console, engine, directory, Dataset.make())
     return _sum_up(console, ended, [one for one in wrong if one], directory)
 
 

@@ -17,6 +17,7 @@ from local.models.wine import Wine, held_out
 _KEY = "transform/wine/customers.csv"
 _ROWS = 20_000
 _POISONED = 5
+_SHOWN = 10
 _SECONDS = 60.0
 _PART = re.compile(r"/(\d{15})-(\d{15})\.out$")
 
@@ -29,43 +30,50 @@ class Dataset:
     poisoned: list[int]
 
     @classmethod
-    def make(cls) -> "Dataset":
+    def make(cls, count: int = _ROWS, poisoned: int = _POISONED) -> "Dataset":
         """scikit-learn's wines that the model has not seen, over and over."""
         rng = random.Random(7)  # noqa: S311 - the same rows at each run
-        wines, _ = held_out()
-        rows = [",".join(str(value) for value in rng.choice(wines)) for _ in range(_ROWS)]
-        poisoned = sorted(rng.sample(range(1, _ROWS + 1), _POISONED))
-        for number in poisoned:
+        wines = [",".join(str(value) for value in row) for row in held_out()[0]]
+        rows = [rng.choice(wines) for _ in range(count)]
+        refused = sorted(rng.sample(range(1, count + 1), poisoned))
+        for number in refused:
             rows[number - 1] = f"customer {number},n/a"
-        return cls(rows, poisoned)
+        return cls(rows, refused)
 
     def expected(self) -> list[str]:
         """What one process makes of it: an answer for each row, nothing for the poisoned ones."""
-        good = [row for number, row in enumerate(self.rows, 1) if number not in self.poisoned]
+        refused = set(self.poisoned)
+        good = [row for number, row in enumerate(self.rows, 1) if number not in refused]
         answers = iter(Wine().predict("\n".join(good).encode(), "text/csv", "text/csv").body.decode().splitlines())
-        return ["" if number in self.poisoned else next(answers) for number in range(1, _ROWS + 1)]
+        return ["" if number in refused else next(answers) for number in range(1, len(self.rows) + 1)]
 
 
-def transform(console: Console, engine: Engine, directory: Path) -> list[str]:
+def transform(
+    console: Console, engine: Engine, directory: Path, dataset: Dataset, *, limit_seconds: float = _SECONDS
+) -> list[str]:
     """Drop a dataset, show how far it is until it is done, and return what is not as expected."""
-    dataset = Dataset.make()
     body = ("\n".join(dataset.rows) + "\n").encode()
     started = time.monotonic()
     engine.clients.s3.put_object(Bucket=engine.input_bucket, Key=_KEY, Body=body, Metadata={"accept": "text/csv"})
-    columns = (TextColumn(f"{_KEY}, {_ROWS:,} rows"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn(f"{_KEY}, {len(dataset.rows):,} rows"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(body))
-        while time.monotonic() - started < _SECONDS:
+        while time.monotonic() - started < limit_seconds:
             progress.update(task, completed=_bytes_done(engine))
             if f"{_KEY}.out" in _keys(engine, f"{_KEY}.out"):
                 return _judge(console, engine, dataset, directory, time.monotonic() - started)
             time.sleep(0.1)
-    return [f"{_KEY}: not done after a minute"]
+    return [f"{_KEY}: not done after {limit_seconds:.0f} s"]
 
 
 def _keys(engine: Engine, prefix: str) -> list[str]:
-    listed = engine.clients.s3.list_objects_v2(Bucket=engine.results_bucket, Prefix=prefix)
-    return [one["Key"] for one in listed.get("Contents", [])]
+    pages = engine.clients.s3.get_paginator("list_objects_v2").paginate(Bucket=engine.results_bucket, Prefix=prefix)
+    return [one["Key"] for page in pages for one in page.get("Contents", [])]
 
 
 def _bytes_done(engine: Engine) -> int:
@@ -87,7 +95,8 @@ def _judge(console: Console, engine: Engine, dataset: Dataset, directory: Path, 
     console.print(
         f"  drop   {_KEY}: {summary['records']:,} rows in {seconds:.1f} s, with {summary['calls']} calls in "
         f"{summary['parts']} parts. {summary['succeeded']:,} answered, each in its own line; {len(errors)} poisoned "
-        f"rows found: lines {', '.join(str(error['Line']) for error in errors)}."
+        f"rows found: lines {', '.join(str(error['Line']) for error in errors[:_SHOWN])}"
+        f"{'.' if len(errors) <= _SHOWN else ', …'}"
     )
     wrong = []
     if stored[".out"].split("\n")[:-1] != dataset.expected():
