@@ -12,6 +12,7 @@ from sluice.failures import Operation, ServiceError
 from sluice.ports import InputFacts, PreconditionFailed, StoredObject
 
 _UPLOAD = 8 * 1024 * 1024  # bytes of an UploadPart: S3 wants 5 MB at least, and takes 10,000 of them
+_FEW = 100  # keys: a part that went on by itself became fewer than these
 _SEND = 10  # messages of a SendMessageBatch
 _LARGE_OUTPUT = 1000  # parts after which they grow, so that any file fits into 10,000
 
@@ -62,6 +63,14 @@ class S3Parts:
         with neutral(Operation.STORE_RESULT):
             pages = self._clients.s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=folder)
             return [one["Key"] for page in pages for one in page.get("Contents", [])]
+
+    def names_from(self, folder: str, name: str) -> list[str]:
+        """ListObjectsV2 of a few keys."""
+        with neutral(Operation.STORE_RESULT):
+            page = self._clients.s3.list_objects_v2(
+                Bucket=self._bucket, Prefix=folder, StartAfter=folder + name, MaxKeys=_FEW
+            )
+            return [one["Key"] for one in page.get("Contents", [])]
 
     def describe(self, key: str) -> Mapping[str, str]:
         """HeadObject: the user metadata, and the Content-Type as `content-type`."""

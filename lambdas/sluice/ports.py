@@ -99,7 +99,10 @@ class Parts(Protocol):
     """The parts of transformed files, in the results bucket."""
 
     def names(self, folder: str) -> list[str]:
-        """The keys that begin with `folder`. Raises `ServiceError`."""
+        """The keys that begin with `folder`, in order. Raises `ServiceError`."""
+
+    def names_from(self, folder: str, name: str) -> list[str]:
+        """The first of those that are not before `folder` + `name`. Raises `ServiceError`."""
 
     def describe(self, key: str) -> Mapping[str, str]:
         """The metadata of a part. Raises `ServiceError`."""

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+LINE = b"line "  # what the records of a dataset begin with
 _REFUSED = {b"model-400": 400, b"model-500": 500}
 
 
@@ -17,11 +18,21 @@ def answer_to(body: bytes) -> bytes:
     return hashlib.sha256(body).digest()
 
 
+def answer_to_line(line: str) -> str:
+    """What the model answers to a line of a dataset."""
+    return hashlib.sha256(line.encode()).hexdigest()[:12]
+
+
 async def _invocations(request: Request) -> Response:
     body = await request.body()
     for marker, status in _REFUSED.items():
         if body.startswith(marker):
             return PlainTextResponse(f"refused as {marker.decode()}", status)
+    if body.startswith(LINE):
+        lines = body.decode().splitlines()
+        if any(line.endswith("poison") for line in lines):
+            return PlainTextResponse("a line is poisoned", 400)
+        return PlainTextResponse("".join(f"{answer_to_line(line)}\n" for line in lines))
     given = request.headers.get("x-amzn-sagemaker-custom-attributes", "")
     headers = {"X-Amzn-SageMaker-Custom-Attributes": f"Trace ID: {given}"}
     return Response(answer_to(body), headers=headers, media_type="application/octet-stream")

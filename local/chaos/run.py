@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from rich.progress import Progress
 
 from local import aws
 from local.chaos.audit import Found, Report, audit
+from local.chaos.datasets import audit_datasets, datasets
 from local.chaos.requests import ENDPOINT, Asked, requests
 from local.engine import Engine, running
 from local.process import Child, free_port
@@ -30,6 +32,7 @@ _STORAGE_FAULTS = 0.03
 _LIMIT_SECONDS = 900.0
 _ROUNDS_PER_KILL = 4
 _IN_PEACE = 60  # messages
+_REQUESTS_PER_DATASET = 400
 
 # Shares of the calls; the first rule that strikes decides. Two receives in three still reach the model.
 _FAULTS: list[dict[str, Any]] = [
@@ -69,8 +72,12 @@ class Trouble:
         configuration = engine.clients.lambda_.get_function_configuration(
             FunctionName=engine.outputs["InvokeFunctionName"]
         )
-        crashed = next(url for url in _queues(engine) if "CrashedQueue" in url)
-        self._arguments = ["--aws", engine.url, "--request-queue", engine.request_queue_url, "--crashed-queue", crashed]
+        queues = {"request": engine.request_queue_url}
+        for name in ("Crashed", "Split", "Assembly"):
+            queues[name.lower()] = next(url for url in _queues(engine) if f"{name}Queue" in url)
+        self._arguments = ["--aws", engine.url]
+        for name, url in queues.items():
+            self._arguments += [f"--{name}-queue", url]
         self._environment = {
             **aws.environment(),
             **configuration["Environment"]["Variables"],
@@ -81,7 +88,7 @@ class Trouble:
             "POWERTOOLS_LOG_LEVEL": "ERROR",
         }
         self._workers = [self._worker() for _ in range(_WORKERS)]
-        self.queue_urls = (engine.request_queue_url, crashed)
+        self.queue_urls = tuple(queues.values())
 
     @property
     def journals(self) -> list[Path]:
@@ -144,10 +151,18 @@ def run(directory: Path, count: int, seed: int) -> int:
         trouble = Trouble(engine, proxy_url, directory, seed)
         stack.callback(trouble.stop)
         trouble.storm(on=False)
+        files = list(datasets(max(1, count // _REQUESTS_PER_DATASET), seed))
+        for one in files:
+            engine.clients.s3.put_object(Bucket=engine.input_bucket, Key=one.key, Body=one.body)
         asked = _ask(engine, list(requests(count, seed, engine.input_bucket)))
         ended = _wait(engine, trouble, console, len(asked))
         trouble.stop()
-        report = audit(asked, _found(engine, trouble.journals, lost))
+        found = _found(engine, trouble.journals, lost)
+        of_files = [letter for letter in found.letters if b"transform/" in letter[0]]
+        report = audit(asked, replace(found, letters=[one for one in found.letters if one not in of_files]))
+        counts, violations = audit_datasets(files, found.results, of_files)
+        report.counts.update(counts)
+        report.violations += violations
     if not ended:
         report.violations.append(f"requests were still on the queues after {_LIMIT_SECONDS:.0f} s")
     report.counts["workers killed"] = trouble.kills

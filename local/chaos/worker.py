@@ -1,16 +1,18 @@
 """`python -m local.chaos.worker`: a Lambda worker and its pollers in one process, which may be killed at any time.
 
-It receives from the request queue and the crashed queue as event source mappings do, runs the real handlers, and
+It receives from the functions' queues as event source mappings do, runs the real handlers, and
 deletes what they don't return. Some visibility timeouts are short enough to expire under a running call; some records
 come in another order, and some once more after they were deleted. A journal says which deliveries were under way.
 """
 
 import argparse
+import importlib
 import json
 import os
 import random
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +42,7 @@ class Worker:
         self._sqs = sqs
         self._journal = journal.open("a", buffering=1)
         self._dice = random.Random(seed)  # noqa: S311 - chaos that can be repeated, not secrets
-        self._kept: list[dict[str, Any]] = []
+        self._kept: dict[str, list[dict[str, Any]]] = defaultdict(list)  # by queue
 
     def poll(self, queue: Queue) -> None:
         """Handle one batch of `queue`."""
@@ -53,8 +55,9 @@ class Worker:
         ).get("Messages", [])
         records = [_record(message) for message in messages]
         self._dice.shuffle(records)
-        if self._kept and self._dice.random() < 0.5:
-            records += [record for record in [self._kept.pop()] if all(r["body"] != record["body"] for r in records)]
+        kept = self._kept[queue.url]
+        if kept and self._dice.random() < 0.5:
+            records += [record for record in [kept.pop()] if all(r["body"] != record["body"] for r in records)]
         if not records:
             return
         failed = self._handle(queue, records)
@@ -63,7 +66,7 @@ class Worker:
             self._sqs.delete_message_batch(
                 QueueUrl=queue.url, Entries=[{"Id": "0", "ReceiptHandle": record["receiptHandle"]}]
             )
-        self._kept += [record for record in deleted if self._dice.random() < _AGAIN]
+        kept += [record for record in deleted if self._dice.random() < _AGAIN]
 
     def _handle(self, queue: Queue, records: list[dict[str, Any]]) -> set[str]:
         deadline = time.monotonic() + _FUNCTION_SECONDS
@@ -102,22 +105,28 @@ def main() -> None:
     parser.add_argument("--aws", required=True, help="URL of the local AWS, without the proxy: SQS calls Lambda")
     parser.add_argument("--request-queue", required=True)
     parser.add_argument("--crashed-queue", required=True)
+    parser.add_argument("--split-queue", required=True)
+    parser.add_argument("--assembly-queue", required=True)
     parser.add_argument("--journal", type=Path, required=True)
     parser.add_argument("--seed", type=int, required=True)
     given = parser.parse_args()
 
-    import crashed  # noqa: PLC0415 - lambdas/ is on this process's path alone
-    import invoke  # noqa: PLC0415 - as above
-
-    os.environ["SLUICE_REQUEST_QUEUE_URL"] = given.request_queue
-    invoke.application()
-    os.environ["SLUICE_REQUEST_QUEUE_URL"] = given.crashed_queue
-    crashed.application()
+    queues = []
+    for name, url in (
+        ("invoke", given.request_queue),
+        ("crashed", given.crashed_queue),
+        ("split", given.split_queue),
+        ("assemble", given.assembly_queue),
+    ):
+        function = importlib.import_module(name)  # lambdas/ is on this process's path alone
+        os.environ["SLUICE_REQUEST_QUEUE_URL"] = url
+        function.application()
+        queues.append(Queue(url, function.handler))
     sqs = boto3.client("sqs", endpoint_url=given.aws, config=Config(retries={"total_max_attempts": 5}))
     worker = Worker(sqs, given.journal, given.seed)
     while True:
-        worker.poll(Queue(given.request_queue, invoke.handler))
-        worker.poll(Queue(given.crashed_queue, crashed.handler))
+        for queue in queues:
+            worker.poll(queue)
         time.sleep(0.01)
 
 

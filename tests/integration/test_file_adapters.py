@@ -54,6 +54,7 @@ def test_parts_are_listed_described_and_read(clients: Clients) -> None:
     put(clients, "parts/b/0", b"other")
     parts = S3Parts(clients, "bucket")
     assert parts.names("parts/a/") == ["parts/a/0", "parts/a/1", "parts/a/2"]
+    assert parts.names_from("parts/a/", "0") == ["parts/a/1", "parts/a/2"]
     assert parts.describe("parts/a/2") == {"records": "2", "content-type": "text/csv"}
     assert parts.read("parts/a/1") == b"1"
 

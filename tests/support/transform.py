@@ -62,7 +62,10 @@ class FakeParts:
     bucket: FakeBucket
 
     def names(self, folder: str) -> list[str]:
-        return [key for key in self.bucket.objects if key.startswith(folder)]
+        return sorted(key for key in self.bucket.objects if key.startswith(folder))
+
+    def names_from(self, folder: str, name: str) -> list[str]:
+        return [key for key in self.names(folder) if key > folder + name][:100]
 
     def describe(self, key: str) -> Mapping[str, str]:
         stored = self.bucket.objects[key]

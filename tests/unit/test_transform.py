@@ -419,3 +419,27 @@ def test_a_part_that_cannot_even_begin_comes_back_whole(world: Transforms) -> No
     assert outcome.failure is not None
     assert outcome.failure.code == "NotBegun"
     assert len(world.requests.bodies) == 1
+
+
+def test_a_part_that_went_on_by_itself_is_not_answered_again(world: Transforms) -> None:
+    left = [90_000.0]
+    world.remaining_ms = lambda: left[0]
+
+    def answer(call: Call) -> Inference | Exception:
+        left[0] = 10_000.0
+        return double(call)
+
+    world.endpoint.answer = answer
+    world.drop(KEY, b"1\n2\n3\n", metadata={"batch-strategy": "SingleRecord"})
+    world.process(world.splits.bodies.pop())
+    (whole,) = world.requests.bodies
+    while world.requests.bodies:
+        left[0] = 90_000.0
+        world.process(world.requests.bodies.pop(0))
+    assert len(world.endpoint.calls) == 3
+    left[0] = 90_000.0
+    (again,) = world.process(whole)
+    assert again.status is Status.DUPLICATE
+    assert len(world.endpoint.calls) == 3
+    world.run()
+    assert world.out(KEY) == b"2\n4\n6\n"

@@ -107,3 +107,9 @@ def test_a_part_that_is_missing_leaves_it_undone() -> None:
     assert bytes_done([name(0, 10), name(20, 30), name(5, 10)]) == 20
     assert tiling([], 10) is None
     assert tiling([], 0) == []
+
+
+def test_a_range_within_a_file_is_covered_by_its_own_parts() -> None:
+    names = [name(0, 10), name(10, 15), name(15, 20), name(20, 30)]
+    assert tiling(names[1:], 20, 10) == names[1:3]
+    assert tiling(names[2:], 20, 10) is None

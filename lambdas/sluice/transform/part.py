@@ -73,7 +73,7 @@ class PartAnswerer:
         Raises `Failure` when a rule is broken, `ServiceError` when AWS fails.
         """
         part = _part(attempt)
-        if self._results.head(attempt.identity.name + OUT) is not None:
+        if self._is_done(attempt, part):
             self._announce(attempt, part)
             return attempt.ended(Status.DUPLICATE)
         facts = self._files.facts(part.file.bucket, part.file.key)
@@ -104,7 +104,7 @@ class PartAnswerer:
     def overtaken(self, attempt: Attempt) -> Outcome | None:
         """The outcome when a failure of the part counts no more. Raises `ServiceError`."""
         part = _part(attempt)
-        if self._results.head(attempt.identity.name + OUT) is not None:
+        if self._is_done(attempt, part):
             return attempt.ended(Status.DUPLICATE, detail="another delivery answered it")
         try:
             newest = self._files.facts(part.file.bucket, part.file.key).version
@@ -186,6 +186,12 @@ class PartAnswerer:
             )
         except PreconditionFailed:
             return
+
+    def _is_done(self, attempt: Attempt, part: TransformPart) -> bool:
+        """Whether the part is stored, by itself or as several that an earlier delivery made of it."""
+        folder = parts_folder(of_object(part.file, self._settings, attempt.delivery))
+        names = self._parts.names_from(folder, f"{part.start:015d}")
+        return tiling(names, part.end, part.start) is not None
 
     def _announce(self, attempt: Attempt, part: TransformPart) -> None:
         """Have the file assembled when this was the last part. Two that are last both say so; one is heard."""

@@ -13,23 +13,23 @@ def done(names: Iterable[str]) -> list[tuple[int, int, str]]:
     return sorted((int(found[1]), int(found[2]), name) for name in names if (found := _PART.search(name)))
 
 
-def tiling(names: Iterable[str], size: int) -> list[str] | None:
-    """The keys of parts that cover a file of `size` bytes without gap or overlap, in order; None while one is missing.
+def tiling(names: Iterable[str], end: int, start: int = 0) -> list[str] | None:
+    """The keys of parts that cover bytes `start` to `end` without gap or overlap, in order; None while one is missing.
 
     Parts may overlap, as one may have been halved while another delivery of it went on. Any that begin where others end
     will do: what a line is answered doesn't depend on the part that it is in.
     """
     by_end: dict[int, tuple[int, str]] = {}
-    reached = {0}
-    for start, end, name in done(names):
-        if start in reached and end not in reached:
-            reached.add(end)
-            by_end[end] = (start, name)
-    if size not in reached:
+    reached = {start}
+    for begins, ends, name in done(names):
+        if begins in reached and ends not in reached:
+            reached.add(ends)
+            by_end[ends] = (begins, name)
+    if end not in reached:
         return None
     keys: list[str] = []
-    at = size
-    while at > 0:
+    at = end
+    while at > start:
         at, name = by_end[at]
         keys.append(name)
     return keys[::-1]
