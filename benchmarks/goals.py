@@ -98,6 +98,13 @@ def goals(results: Results) -> list[Goal]:
         ),
         ("code and layer unpacked, MB", 30, 12, results["unpacked_bytes"] / 1e6, False),
         (
+            "a file's records: CPU of a boto3 loop ÷ ours",
+            20,
+            None,
+            results["transform"]["loop"]["cpu_ms_per_record"] / results["transform"]["multi"]["cpu_ms_per_record"],
+            True,
+        ),
+        (
             "CPU per message at batch 10, 100 and 1,000: largest ÷ smallest",
             1.15,
             None,

@@ -55,7 +55,9 @@ class Machine:
             "AWS_CA_BUNDLE": str(self._folder / "ca.pem"),
             "POWERTOOLS_SERVICE_NAME": "Sluice",
             "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
-            "SLUICE_ENDPOINT_NAMES": ",".join(f"latency-{latency}" for latency in LATENCIES_MS),
+            "SLUICE_ENDPOINT_NAMES": ",".join(
+                f"{kind}-{latency}" for kind in ("latency", "lines") for latency in LATENCIES_MS
+            ),
             "SLUICE_DEFAULT_ENDPOINT_NAME": "latency-0",
             "SLUICE_INPUT_BUCKET": "input",
             "SLUICE_RESULTS_BUCKET": "results",

@@ -76,6 +76,25 @@ def cold_table(results: Results) -> str:
     return "\n".join(lines)
 
 
+def transform_table(results: Results) -> str:
+    """Rows of a file, as ratios to the boto3 loop."""
+    names = {
+        "loop": "one process, a boto3 call for each row",
+        "single": "Sluice `transform/`, SingleRecord, one function",
+        "multi": "**Sluice `transform/`**, MultiRecord, one function",
+    }
+    lines = [
+        "| | records per second ÷ the loop's | calls per record | CPU ms per record |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    loop = results["transform"]["loop"]
+    for kind, name in names.items():
+        row = results["transform"][kind]
+        speed = row["records_per_second"] / loop["records_per_second"]
+        lines.append(f"| {name} | {speed:,.3g} | {row['calls_per_record']:.4g} | {row['cpu_ms_per_record']:.3g} |")
+    return "\n".join(lines)
+
+
 def cost_table(results: Results) -> str:
     """Dollars for a million inferences."""
     cpu = SMALL_CPU if find(results, "sluice", 200, 10, SMALL_CPU) else 1.0
@@ -137,6 +156,7 @@ def write(results: Results) -> None:
         "latencies": latencies_table,
         "cold": cold_table,
         "cost": cost_table,
+        "transform": transform_table,
         "conditions": conditions,
         "headline": headline,
     }

@@ -164,6 +164,15 @@ def ceiling(host: Machine) -> dict[str, float]:
     return {"share_of_its_core": busy, "requests_per_second": 300 / result["warm_batch_seconds"]}
 
 
+def transforms(host: Machine) -> dict[str, dict[str, float]]:
+    """A file's rows: many a call, one a call, and one a call in a boto3 loop; a model that takes 50 ms for any call."""
+    found = {}
+    for kind, rows in (("multi", 10_000), ("single", 500), ("loop", 500)):
+        runs = [host.run("transform.py", kind, "50", str(rows)) for _ in range(_PROCESSES)]
+        found[kind] = _median(runs)
+    return found
+
+
 def layer_bytes() -> int:
     """The unpacked size of what is uploaded for one function: code and layer."""
     program = "from infrastructure.code import code; from infrastructure.dependencies import layer;"
@@ -203,6 +212,7 @@ def main() -> int:
                 "imports_ms": import_shares(host, lambdas),
                 "cpu_ms_per_message_by_batch": growth(host),
                 "stub": ceiling(host),
+                "transform": transforms(host),
                 "unpacked_bytes": layer_bytes(),
                 "batches": batches(host, groups),
             }

@@ -29,22 +29,46 @@ _INVOKED = _response(
     HTTPStatus.OK, "Content-Type: application/json\r\nx-Amzn-Invoked-Production-Variant: AllTraffic\r\n", _ANSWER
 )
 _BY_METHOD = {
-    b"HEAD": _response(HTTPStatus.NOT_FOUND),
     b"PUT": _response(HTTPStatus.OK, 'ETag: "d41d8cd98f00b204e9800998ecf8427e"\r\n'),
     b"DELETE": _response(HTTPStatus.NO_CONTENT),
     b"POST": _response(HTTPStatus.OK, "Content-Type: application/x-amz-json-1.0\r\n", b"{}"),
-    b"GET": _response(HTTPStatus.OK, 'Content-Type: text/csv\r\nETag: "0"\r\n', b"1,2,3\n"),
 }
+# A file of rows, of which parts are read; and no parts yet.
+ROW = b"0.25,1.50,2.75,3.00,4.25,5.50,6.75\n"
+ROWS = 100_000
+_FILE = ROW * ROWS
+_FILE_FIELDS = 'Content-Type: text/csv\r\nETag: "0"\r\nx-amz-meta-batch-strategy: {strategy}\r\n'
+_NO_PARTS = _response(
+    HTTPStatus.OK, "Content-Type: application/xml\r\n", b"<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>"
+)
+
+
+def _read(target: bytes, method: bytes, fields: bytes) -> bytes:
+    """An answer to HEAD and GET: the file under transform/, a list of parts, or nothing."""
+    if b"list-type=2" in target:
+        return _NO_PARTS
+    if b"/transform/" not in target or not target.startswith(b"/input/"):
+        return _response(HTTPStatus.NOT_FOUND)
+    strategy = "SingleRecord" if b"single" in target else "MultiRecord"
+    headers = _FILE_FIELDS.format(strategy=strategy)
+    if method == b"HEAD":
+        return _response(HTTPStatus.OK, headers, _FILE).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    start, _, end = fields.partition(b"range: bytes=")[2].partition(b"\r\n")[0].partition(b"-")
+    return _response(HTTPStatus.PARTIAL_CONTENT, headers, _FILE[int(start) : int(end) + 1])
 
 
 class Stub(asyncio.Protocol):
-    """One connection. The model's latency is in the endpoint's name: `latency-200` answers after 200 ms."""
+    """One connection. The model's latency is in the endpoint's name: `latency-200` answers after 200 ms.
+
+    `lines-200` answers each line of the body by one.
+    """
 
     def __init__(self) -> None:
         self._received = bytearray()
         self._head = 0  # bytes; 0 before the head of the request that is coming in is here
         self._body: int | None = 0  # bytes; None for one in chunks
         self._answer = b""
+        self._answers_lines = False
         self._latency = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -58,6 +82,9 @@ class Stub(asyncio.Protocol):
             end = self._chunked_end() if self._body is None else self._head + self._body
             if end is None or len(self._received) < end:
                 return
+            if self._answers_lines:
+                lines = self._received.count(b"\n", self._head, end)
+                self._answer = _response(HTTPStatus.OK, "Content-Type: text/csv\r\n", b"0.5\n" * lines)
             del self._received[:end]
             self._head = 0
             if self._latency:
@@ -78,7 +105,8 @@ class Stub(asyncio.Protocol):
         self._body = int(fields[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
         if b"transfer-encoding: chunked" in fields:
             self._body = None
-        self._answer = _BY_METHOD[method]
+        self._answer = _read(target, method, fields) if method in {b"HEAD", b"GET"} else _BY_METHOD[method]
+        self._answers_lines = target.startswith(b"/endpoints/lines-")
         self._latency = 0.0
         if target.startswith(b"/endpoints/"):
             self._answer = _INVOKED
