@@ -26,7 +26,7 @@ from sluice.request import Request, build, endpoint_of, location_of, message_for
 from sluice.result import ERR, IDENTITY, OUT, SEQUENCER
 from sluice.settings import Settings
 
-_STORE_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds; besides what botocore itself tries again
+STORE_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds; besides what botocore itself tries again
 _WRITE_TRIES = 5  # Each lost race means that somebody else's write went through: it can't go on for long.
 
 
@@ -79,7 +79,7 @@ class Answerer:
         started = time.monotonic()
         inference = self._endpoint.invoke(request.endpoint_name, request.body, request.parameters)
         latency = timedelta(seconds=time.monotonic() - started)
-        for pause in _STORE_PAUSES:
+        for pause in STORE_PAUSES:
             try:
                 return self._store(attempt, request, inference, latency, stored)
             except ServiceError as error:

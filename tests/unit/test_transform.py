@@ -443,3 +443,18 @@ def test_a_part_that_went_on_by_itself_is_not_answered_again(world: Transforms) 
     assert len(world.endpoint.calls) == 3
     world.run()
     assert world.out(KEY) == b"2\n4\n6\n"
+
+
+def test_what_is_paid_for_is_stored_with_patience(world: Transforms) -> None:
+    failures = [5]
+
+    def fail(operation: str, key: str) -> None:
+        if operation == "put" and failures[0]:
+            failures[0] -= 1
+            raise service_error(Operation.STORE_RESULT, "SlowDown", status=503)
+
+    world.drop(KEY, b"1\n2\n")
+    world.results.fail = fail
+    world.run()
+    assert world.out(KEY) == b"2\n4\n"
+    assert len(world.endpoint.calls) == 1

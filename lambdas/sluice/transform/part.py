@@ -8,9 +8,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from sluice.answer import STORE_PAUSES
 from sluice.arrivals import Assembly, TransformPart
 from sluice.attempt import Attempt
-from sluice.failures import Failure, FailureClass, ServiceError
+from sluice.failures import Failure, FailureClass, ServiceError, classify
 from sluice.identity import of_object, of_part, parts_folder
 from sluice.outcome import Outcome, Status
 from sluice.ports import Endpoint, Files, Parts, PreconditionFailed, Results, Sender
@@ -97,7 +98,7 @@ class PartAnswerer:
                 raise
             return self._go_on_later(attempt, work, calls, started)
         latency = timedelta(seconds=time.monotonic() - clock) if calls.made else None
-        self._store(attempt, work, calls, started)
+        self._store_patiently(attempt, work, calls, started)
         self._announce(attempt, part)
         return attempt.ended(Status.SUCCEEDED, latency=latency)
 
@@ -131,7 +132,7 @@ class PartAnswerer:
             kept = replace(calls)
             kept.answers = {index: answer for index, answer in calls.answers.items() if index < first}
             kept.refused = {index: one for index, one in calls.refused.items() if index < first}
-            self._store(attempt, head, kept, started)
+            self._store_patiently(attempt, head, kept, started)
         else:
             rest.insert(0, replace(part, end=at))
         self._requests.send([message_of(one) for one in rest])
@@ -146,6 +147,17 @@ class PartAnswerer:
         body = b"\n".join(work.sent[index] for index in indices) + b"\n"
         inference = self._endpoint.invoke(request.endpoint_name, body, request.parameters)
         return answers_of(inference.body, inference.content_type, len(indices))
+
+    def _store_patiently(self, attempt: Attempt, work: Work, calls: Calls, started: datetime) -> None:
+        """Store what has been paid for: giving up at once would mean to pay again."""
+        for pause in STORE_PAUSES:
+            try:
+                return self._store(attempt, work, calls, started)
+            except ServiceError as error:
+                if classify(error).failure_class is not FailureClass.TRANSIENT:
+                    raise
+                self._sleep(pause)
+        return self._store(attempt, work, calls, started)
 
     def _store(self, attempt: Attempt, work: Work, calls: Calls, started: datetime) -> None:
         """Write the part's answers, after its errors. Whoever is first has written it for all."""
