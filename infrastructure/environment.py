@@ -26,6 +26,7 @@ def environment(settings: Settings, storage: Storage, queues: Queues, source: sq
         "SLUICE_READ_TIMEOUT_SECONDS": str(settings.read_timeout_seconds),
         "SLUICE_THREADS": str(settings.threads),
         "SLUICE_TRANSPORT": settings.transport,
+        "SLUICE_TRANSFORM_DEFAULTS": settings.transform.model_dump_json(exclude_none=True),
         "POWERTOOLS_SERVICE_NAME": settings.deployment_name,
         "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
         "POWERTOOLS_LOG_LEVEL": settings.log_level,

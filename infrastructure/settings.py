@@ -28,6 +28,21 @@ class SettingsError(Exception):
     """A setting is wrong; the text is one line that names the key and says what to do."""
 
 
+class TransformDefaults(BaseModel):
+    """What holds for files under transform/ that don't say otherwise, under Batch Transform's names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    SplitType: Literal["Line", "None"] | None = None
+    BatchStrategy: Literal["MultiRecord", "SingleRecord"] | None = None
+    MaxPayload: Annotated[int, Field(ge=1, le=25)] | None = None
+    AssembleWith: Literal["Line", "None"] | None = None
+    InputFilter: Annotated[str, StringConstraints(pattern=r"^\$", max_length=63)] | None = None
+    OutputFilter: Annotated[str, StringConstraints(pattern=r"^\$", max_length=63)] | None = None
+    JoinSource: Literal["None", "Input"] | None = None
+    CsvHeader: bool | None = None
+
+
 class Settings(BaseModel):
     """The settings. Defaults suit endpoints that answer within a minute; times are in seconds."""
 
@@ -59,6 +74,7 @@ class Settings(BaseModel):
     log_retention_days: LogDays = 30
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     transport: Literal["lean", "boto3"] = "lean"
+    transform: TransformDefaults = TransformDefaults()
     snap_start: bool = False
     retain_data: bool = True
 
@@ -155,8 +171,9 @@ def _explain(detail: Any) -> str:
     """One of pydantic's errors as `sluice.key: what is wrong and what to do`."""
     key = ".".join(str(part) for part in detail["loc"] if not str(part).startswith("constrained-"))
     if detail["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(key, Settings.model_fields, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(Settings.model_fields)}"
+        known = TransformDefaults.model_fields if key.startswith("transform.") else Settings.model_fields
+        close = difflib.get_close_matches(key.rpartition(".")[2], known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
         return f"sluice.{key}: is not a setting; {hint}"
     if detail["type"] == "missing":
         return f'sluice.{key}: is missing; set it in cdk.json, such as "{key}": ["my-endpoint"]'

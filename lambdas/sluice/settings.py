@@ -1,7 +1,8 @@
 """What the deployment tells the functions, through their environment."""
 
+import json
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -10,6 +11,10 @@ PREFIX = "SLUICE_"
 
 def _split(value: str | tuple[str, ...]) -> tuple[str, ...]:
     return tuple(part for part in value.split(",") if part) if isinstance(value, str) else value
+
+
+def _loaded(value: object) -> object:
+    return json.loads(value) if isinstance(value, str) else value
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
@@ -38,6 +43,7 @@ class Settings(BaseModel):
     read_timeout_seconds: float = Field(gt=0)
     threads: int = Field(ge=1)
     transport: Literal["lean", "boto3"] = "lean"
+    transform_defaults: Annotated[dict[str, Any], BeforeValidator(_loaded)] = Field(default_factory=dict)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

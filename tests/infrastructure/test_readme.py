@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from infrastructure.settings import Settings
 from sluice.message import PARAMETERS, validate
@@ -26,7 +27,10 @@ def test_every_setting_with_its_default() -> None:
     assert set(documented) == set(Settings.model_fields)
     for name, field in Settings.model_fields.items():
         if not field.is_required() and name != "default_endpoint_name":
-            default = field.default if isinstance(field.default, str) else json.dumps(field.default)
+            value = (
+                field.default.model_dump(exclude_none=True) if isinstance(field.default, BaseModel) else field.default
+            )
+            default = value if isinstance(value, str) else json.dumps(value)
             assert documented[name] == default, name
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infrastructure.settings import CONTAINER_TIMEOUT_SECONDS, Settings, SettingsError
+from infrastructure.settings import CONTAINER_TIMEOUT_SECONDS, Settings, SettingsError, TransformDefaults
 from tests.infrastructure.conftest import Synth
 
 ENDPOINTS = {"endpoint_names": ["wine", "digits"]}
@@ -59,6 +59,9 @@ def test_the_command_lines_settings_win_as_json_or_as_an_object() -> None:
         ({"batchsize": 5}, "sluice.batchsize: is not a setting; did you mean batch_size?"),
         ("{", "sluice: is not JSON"),
         ("[]", "sluice: must be an object"),
+        ({"transform": {"BatchStrategy": "Some"}}, "sluice.transform.BatchStrategy: Input should be 'MultiRecord'"),
+        ({"transform": {"BatchStategy": "None"}}, "is not a setting; did you mean BatchStrategy?"),
+        ({"transform": {"InputFilter": "id"}}, "sluice.transform.InputFilter: "),
     ],
 )
 def test_a_wrong_value_gets_one_line_that_names_its_key(given: Any, says: str) -> None:
@@ -115,3 +118,12 @@ def test_synth_fails_with_that_line_alone(synth: Synth, tmp_path: Path, given: A
     assert done.stderr.startswith(says)
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.glob("*.template.json"))
+
+
+def test_the_defaults_of_transforms_are_the_options_that_the_functions_know() -> None:
+    from sluice.transform.options import Options
+
+    assert set(TransformDefaults.model_fields) == {field.alias for field in Options.model_fields.values()}
+    stated = settings(transform={"BatchStrategy": "SingleRecord", "MaxPayload": 2, "CsvHeader": True}).transform
+    options = Options.from_metadata({}, stated.model_dump(exclude_none=True))
+    assert (options.batch_strategy, options.max_payload, options.csv_header) == ("SingleRecord", 2, True)

@@ -154,8 +154,10 @@ def test_payloads_hold_every_line_that_is_not_empty_once_and_in_order(
 
 def test_options_from_metadata() -> None:
     found = Options.from_metadata(
-        {"batch-strategy": "SingleRecord", "input-filter": "$[1:]", "csv-header": "true", "trace-id": "t"}
+        {"batch-strategy": "SingleRecord", "input-filter": "$[1:]", "csv-header": "true", "trace-id": "t"},
+        {"BatchStrategy": "MultiRecord", "MaxPayload": 2},
     )
+    assert found.max_payload == 2, "the deployment's, where the object says nothing"
     assert (found.batch_strategy, found.input_filter.text, found.csv_header) == ("SingleRecord", "$[1:]", True)
     assert found.join_source == "None"
 
@@ -171,7 +173,7 @@ def test_options_from_metadata() -> None:
 )
 def test_an_option_that_is_none_is_named(metadata: dict[str, str], says: str) -> None:
     with pytest.raises(Failure, match=says):
-        Options.from_metadata(metadata)
+        Options.from_metadata(metadata, {})
 
 
 @given(size=st.integers(0, 10**11), payload=st.integers(1, 25))

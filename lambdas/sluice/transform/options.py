@@ -43,12 +43,12 @@ class Options(BaseModel):
     csv_header: bool = False
 
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str]) -> Self:
-        """The options that an object's user metadata sets, each under its name in kebab case; defaults for the rest.
+    def from_metadata(cls, metadata: Mapping[str, str], defaults: Mapping[str, Any]) -> Self:
+        """The options that an object's user metadata sets, each under its name in kebab case; `defaults` for the rest.
 
         Raises `Failure` (invalid) naming the metadata that breaks a rule.
         """
-        given: dict[str, Any] = {
+        given: dict[str, Any] = dict(defaults) | {
             to_pascal(name): metadata[key] for name in cls.model_fields if (key := name.replace("_", "-")) in metadata
         }
         try:

@@ -41,7 +41,7 @@ class Splitter:
         facts = self._files.facts(file.bucket, file.key)
         if not file.is_version(facts.version):
             return attempt.ended(Status.SUPERSEDED, detail="the file was replaced; its newer version is transformed")
-        options = Options.from_metadata(facts.metadata)
+        options = Options.from_metadata(facts.metadata, self._settings.transform_defaults)
         attempt.endpoint_name = endpoint_of(message_for(file, facts.metadata, self._settings), self._settings)
         packed = is_packed(file.key)
         size = self._unpack(attempt, file, facts) if packed else facts.size

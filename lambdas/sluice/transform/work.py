@@ -53,7 +53,7 @@ class Reader:
 
         Raises `Failure` when the file breaks a rule, `PreconditionFailed` when it was replaced, `ServiceError`.
         """
-        options = Options.from_metadata(facts.metadata)
+        options = Options.from_metadata(facts.metadata, self._settings.transform_defaults)
         message = message_for(part.file, facts.metadata, self._settings)
         attempt.endpoint_name = endpoint_of(message, self._settings)
         trace_id = message.trace_id or message.inference_id or attempt.identity.trace_id
