@@ -37,6 +37,7 @@ class Permissions:
             _allow("InvokeEndpoints", ["sagemaker:InvokeEndpoint"], self._endpoints),
             _allow("SendParts", ["sqs:SendMessage"], [self._queues.request_queue.queue_arn]),
             _allow("SendAssemblies", ["sqs:SendMessage"], [self._queues.assembly_queue.queue_arn]),
+            self._abort_uploads(),
             *self._settle(self._queues.request_queue),
         ]
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 @functools.cache
 def application() -> Application:
     """Built once: in Lambda's init phase, elsewhere at the first event."""
-    return compose(os.environ, takes=("call", "part"))
+    # Files come here when an EventBridge rule sends the whole bucket's events to the request queue.
+    return compose(os.environ, takes=("call", "file", "part"))
 
 
 def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, list[dict[str, str]]]:

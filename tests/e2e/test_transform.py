@@ -66,3 +66,27 @@ def test_a_file_with_a_wrong_option_is_explained(pipeline: Pipeline) -> None:
 def test_an_empty_file(pipeline: Pipeline) -> None:
     pipeline.drop("transform/wine/empty.csv", b"")
     assert pipeline.wait("transform/wine/empty.csv.out").body == b""
+
+
+def test_an_eventbridge_event_of_a_file_on_the_request_queue(pipeline: Pipeline) -> None:
+    rows = wine_csv(3)
+    key = "transform/wine/by-eventbridge.csv"
+    pipeline.drop(key, "\n".join(rows).encode(), Metadata={"accept": "text/csv"})
+    head = pipeline.s3.head_object(Bucket=pipeline.engine.input_bucket, Key=key)
+    event = {
+        "version": "0",
+        "detail-type": "Object Created",
+        "source": "aws.s3",
+        "detail": {
+            "bucket": {"name": pipeline.engine.input_bucket},
+            "object": {
+                "key": key,
+                "size": head["ContentLength"],
+                "etag": head["ETag"].strip('"'),
+                "version-id": head["VersionId"],
+            },
+        },
+    }
+    pipeline.send(event)
+    assert pipeline.wait(f"{key}.out").body.count(b"\n") == 3
+    assert f"{key}.err" not in pipeline.stored()

@@ -205,6 +205,7 @@ def test_least_privilege(resources: Resources) -> None:
     allowed = statements(resources, "Invoke")
     assert {sid: actions(one) for sid, one in allowed.items()} == {
         "InvokeEndpoints": {"sagemaker:InvokeEndpoint"},
+        "AbortUploads": {"s3:AbortMultipartUpload"},
         **SENDING,
         **SETTLING,
     }
