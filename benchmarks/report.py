@@ -90,8 +90,9 @@ def transform_table(results: Results) -> str:
     loop = results["transform"]["loop"]
     for kind, name in names.items():
         row = results["transform"][kind]
-        speed = row["records_per_second"] / loop["records_per_second"]
-        lines.append(f"| {name} | {speed:,.3g} | {row['calls_per_record']:.4g} | {row['cpu_ms_per_record']:.3g} |")
+        ratio = row["records_per_second"] / loop["records_per_second"]
+        speed = f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.2f}"
+        lines.append(f"| {name} | {speed} | {row['calls_per_record']:.4g} | {row['cpu_ms_per_record']:.3g} |")
     return "\n".join(lines)
 
 
