@@ -41,7 +41,7 @@ def draw(results: Results, folder: Path) -> None:
 def _batches(results: Results) -> Any:
     cpus = [cpu for cpu in (1.0, SMALL_CPU) if find(results, "sluice", 200, 10, cpu)]
     columns = [(batch, cpu) for cpu in cpus for batch in (10, 100)]
-    figure, axes = plt.subplots(1, len(columns), figsize=(2.4 * len(columns), 2.2), sharey=True)
+    figure, axes = plt.subplots(1, len(columns), figsize=(2.6 * len(columns), 2.4), sharey=True, layout="constrained")
     limit = limit_seconds(results, 200)
     for axis, (batch, cpu) in zip(axes, columns, strict=True):
         ratios = [find(results, name, 200, batch, cpu)["warm_batch_seconds"] / limit for name in NAMES]  # type: ignore[index]
@@ -49,7 +49,8 @@ def _batches(results: Results) -> Any:
         bars = axis.barh(list(NAMES.values()), ratios, color=colours)
         axis.bar_label(bars, [f"{ratio:.3g}" for ratio in ratios], padding=2)
         axis.set(xscale="log", xlim=(0.9, 300), title=f"batch of {batch}, {cpu:g} CPU")
-        axis.invert_yaxis()
+        axis.title.set_fontsize(9)
+    axes[0].invert_yaxis()  # and with it the others, which share it: Sluice last, as in the table
     figure.supxlabel("time for a warm batch ÷ limit, 200 ms model")
     return figure
 
