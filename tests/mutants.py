@@ -22,7 +22,19 @@ _ROOT = Path(__file__).parents[1]
 _TABLE = "failures"
 _GUARDED = ("identity", "events", "answer", "process", "limit", "dispatch", "flights", "request")
 _CLASSES = ("INVALID", "MODEL", "CAPACITY", "CONFIGURATION", "TRANSIENT")
-_TESTS = ("failures", "identity", "events", "process", "failing", "duplicates", "crashes", "dispatch", "guards")
+_TESTS = (
+    "failures",
+    "identity",
+    "events",
+    "process",
+    "failing",
+    "duplicates",
+    "crashes",
+    "dispatch",
+    "guards",
+    "transform",
+    "transform_messages",
+)
 
 
 @dataclass(frozen=True)

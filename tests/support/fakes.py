@@ -236,7 +236,7 @@ class World:
         self.slept: list[float] = []
         protect = (fuse or Fuse()).protect
         results, queue = protect(self.results), protect(self.queue)
-        answerer = Answerer(
+        self.answerer = Answerer(
             settings,
             protect(self.endpoint),
             protect(self.inputs),
@@ -245,7 +245,7 @@ class World:
             sleep=self.slept.append,
         )
         self.processor = Processor(
-            settings, answerer, results, queue, queue, now=lambda: self.now, rng=random.Random(0)
+            settings, self.answerer, results, queue, queue, now=lambda: self.now, rng=random.Random(0)
         )
 
     def another_worker(self, fuse: Fuse | None = None) -> "World":

@@ -16,7 +16,7 @@ from sluice.outcome import Outcome, Status
 from sluice.router import Kind, Router, kind_of
 from sluice.transform.messages import message_of
 from sluice.transform.progress import bytes_done, tiling
-from tests.support.fakes import SETTINGS, delivery
+from tests.support.fakes import SETTINGS, World, delivery
 
 FILE = DroppedObject(bucket="input", key="transform/a b/é.csv", size=10, version_id="v", sequencer="1", etag="e")
 PART = TransformPart(FILE, 0, 10)
@@ -113,3 +113,19 @@ def test_a_range_within_a_file_is_covered_by_its_own_parts() -> None:
     names = [name(0, 10), name(10, 15), name(15, 20), name(20, 30)]
     assert tiling(names[1:], 20, 10) == names[1:3]
     assert tiling(names[2:], 20, 10) is None
+
+
+@pytest.mark.parametrize(("prefix", "most"), [("invoke/", 1020), ("transform/", 892)])
+def test_a_key_leaves_room_for_the_names_of_its_results(prefix: str, most: int) -> None:
+    def named(length: int) -> DroppedObject:
+        return DroppedObject("input", prefix + "x" * (length - len(prefix)), 1, "v", None, "e")
+
+    assert of(named(most), SETTINGS, delivery({})).name == named(most).key
+    with pytest.raises(Failure, match=f"{most} are left"):
+        of(named(most + 1), SETTINGS, delivery({}))
+
+
+def test_a_part_is_never_taken_for_the_body_of_one_call() -> None:
+    world = World()
+    with pytest.raises(TypeError, match="TransformPart is not the body of one call"):
+        world.answerer.answer(Attempt(delivery({}), PART, of(PART, SETTINGS, delivery({}))))
