@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from goals import LATENCIES_MS
+
 _HERE = Path(__file__).parent
 _PERIOD_US = 20_000  # Lambda's own; the usual 100 ms would be the grain of what is measured
 _CGROUPS = (Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup"))  # version 1, version 2
-LATENCIES_MS = (0, 50, 200, 1000)
 
 
 class Machine:
@@ -56,7 +57,7 @@ class Machine:
             "POWERTOOLS_SERVICE_NAME": "Sluice",
             "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
             "SLUICE_ENDPOINT_NAMES": ",".join(
-                f"{kind}-{latency}" for kind in ("latency", "lines") for latency in LATENCIES_MS
+                f"{kind}-{latency}" for kind in ("latency", "lines") for latency in (0, *LATENCIES_MS)
             ),
             "SLUICE_DEFAULT_ENDPOINT_NAME": "latency-0",
             "SLUICE_INPUT_BUCKET": "input",

@@ -25,30 +25,31 @@ CONTEXT = SimpleNamespace(
 )
 
 
+def record(body: object) -> dict[str, Any]:
+    """A record of an SQS event."""
+    now = str(int(time.time() * 1000))
+    return {
+        "messageId": str(uuid.uuid4()),
+        "receiptHandle": "AQEB",
+        "body": json.dumps(body),
+        "attributes": {
+            "ApproximateReceiveCount": "1",
+            "SentTimestamp": now,
+            "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+            "ApproximateFirstReceiveTimestamp": now,
+        },
+        "messageAttributes": {},
+        "md5OfBody": "",
+        "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:request",
+        "awsRegion": "eu-west-1",
+    }
+
+
 def event(latency_ms: int, batch: int) -> dict[str, Any]:
     """An SQS event of messages to the endpoint with that latency."""
     message = {"EndpointName": f"latency-{latency_ms}", "Body": _BODY, "ContentType": "text/csv"}
-    return {
-        "Records": [
-            {
-                "messageId": str(uuid.uuid4()),
-                "receiptHandle": "AQEB",
-                "body": json.dumps(message),
-                "attributes": {
-                    "ApproximateReceiveCount": "1",
-                    "SentTimestamp": str(int(time.time() * 1000)),
-                    "SenderId": "AIDAIENQZJOLO23YVJ4VO",
-                    "ApproximateFirstReceiveTimestamp": str(int(time.time() * 1000)),
-                },
-                "messageAttributes": {},
-                "md5OfBody": "",
-                "eventSource": "aws:sqs",
-                "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:request",
-                "awsRegion": "eu-west-1",
-            }
-            for _ in range(batch)
-        ]
-    }
+    return {"Records": [record(message) for _ in range(batch)]}
 
 
 def run(contestant: str, latency_ms: int, batch: int, warm: int, pause_seconds: float) -> dict[str, float]:

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import plots
-from goals import SMALL_CPU, Results, find, goals, limit_seconds
+from goals import LATENCIES_MS, SMALL_CPU, Results, find, goals, limit_seconds
 
 from cli.cost import PRICES_AS_OF, cost_per_million
 
@@ -17,7 +17,6 @@ NAMES = {
     "shared_aiobotocore": "shared aiobotocore clients",
     "sluice": "**Sluice**",
 }
-LATENCIES_MS = (50, 200, 1000)
 
 
 def batches_table(results: Results) -> str:

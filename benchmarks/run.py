@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+from goals import LATENCIES_MS, SMALL_CPU
 from machine import Machine, cpu_shares, machine
 
 _ROOT = Path(__file__).parents[1]
@@ -28,11 +29,7 @@ RESULTS = Path(__file__).with_name("results.json")
 # One message after another, or a few: they wait, mostly, and can wait side by side.
 PATIENT = ("naive", "powertools", "powertools_async")
 CONCURRENT = ("shared_aiobotocore", "sluice")
-LATENCIES_MS = (50, 200, 1000)
 BATCHES = (10, 100)
-SMALL_CPU = (
-    0.29  # of a 512 MB function: memory ÷ 1,769 MB is its share of a vCPU (Lambda, "Memory and computing power")
-)
 _AT_ONCE = 6
 _PROCESSES = 3
 _COLD_STARTS = 9

@@ -5,9 +5,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cli.sizing import Sizing, Workload, batch_seconds
-
-_POLLERS_AT_FIRST, _POLLERS_PER_SECOND = 5, 300 / 60
+from cli.sizing import POLLERS_AT_FIRST, POLLERS_PER_SECOND, Sizing, Workload, batch_seconds
 
 
 @dataclass
@@ -42,7 +40,7 @@ def simulate(
         queued = min(messages, int(arrived(now))) - taken
         if queued > 0 and waiting_since is None:
             waiting_since = now
-        pollers = _POLLERS_AT_FIRST + (_POLLERS_PER_SECOND * (now - waiting_since) if waiting_since is not None else 0)
+        pollers = POLLERS_AT_FIRST + (POLLERS_PER_SECOND * (now - waiting_since) if waiting_since is not None else 0)
         free = int(min(sizing.maximum_concurrency, pollers)) - len(under_way)
         while free > 0 and queued > 0:
             batch = min(sizing.batch_size, queued)

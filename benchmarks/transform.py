@@ -8,12 +8,11 @@ import json
 import os
 import sys
 import time
-import uuid
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from measure import CONTEXT
+from measure import CONTEXT, record
 from stub import ROW, ROWS
 
 
@@ -28,17 +27,7 @@ def parts(kind: str, latency_ms: int, rows: int) -> dict[str, Any]:
         "Start": 0,
         "End": len(ROW) * rows,
     }
-    return {
-        "Records": [
-            {
-                "messageId": str(uuid.uuid4()),
-                "receiptHandle": "AQEB",
-                "body": json.dumps({"TransformPart": part}),
-                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "1700000000000"},
-                "messageAttributes": {},
-            }
-        ]
-    }
+    return {"Records": [record({"TransformPart": part})]}
 
 
 def loop(latency_ms: int, rows: int) -> None:

@@ -14,7 +14,7 @@ from cli.cost import Cost, cost_per_million
 CPU_SECONDS_PER_MESSAGE = 0.0006
 _MB_PER_VCPU = 1769  # Lambda, "Memory and computing power"
 _UNFILLED_BATCH = 10  # larger ones need a batching window (a rule of Lambda's), which sparse messages would wait for
-_POLLERS_AT_FIRST, _POLLERS_PER_SECOND = (
+POLLERS_AT_FIRST, POLLERS_PER_SECOND = (
     5,
     300 / 60,
 )  # AWS, "Configuring scaling behavior for SQS event source mappings"
@@ -92,8 +92,8 @@ def size(workload: Workload) -> Sizing:
 
 def _drain(backlog: int, functions: int, rate: float, spare: float) -> float:
     """Seconds until a backlog is gone, the event source mapping's own start included."""
-    ramp = max(0.0, functions - _POLLERS_AT_FIRST) / _POLLERS_PER_SECOND
-    not_yet = rate * ramp * (1 - min(1.0, _POLLERS_AT_FIRST / functions)) / 2
+    ramp = max(0.0, functions - POLLERS_AT_FIRST) / POLLERS_PER_SECOND
+    not_yet = rate * ramp * (1 - min(1.0, POLLERS_AT_FIRST / functions)) / 2
     return (backlog + not_yet) / spare if backlog else 0.0
 
 

@@ -57,6 +57,7 @@ class Functions(Construct):
             compatible_architectures=[_ARCHITECTURE],
             description="lambdas/requirements.txt",
         )
+        uploaded = lambda_.Code.from_asset(str(code(built_for)))
         permissions = Permissions(self, settings, storage, queues)
         self.invoke = QueueFunction(
             self,
@@ -67,7 +68,7 @@ class Functions(Construct):
             queue=queues.request_queue,
             environment=environment(settings, storage, queues, queues.request_queue),
             statements=permissions.invoke(),
-            code=lambda_.Code.from_asset(str(code(built_for))),
+            code=uploaded,
             layer=dependencies,
             memory_mb=settings.memory_mb,
             timeout_seconds=settings.function_timeout,
@@ -112,7 +113,7 @@ class Functions(Construct):
                 queue=queue,
                 environment=environment(settings, storage, queues, queue),
                 statements=statements,
-                code=lambda_.Code.from_asset(str(code(built_for))),
+                code=uploaded,
                 layer=dependencies,
                 memory_mb=memory_mb,
                 timeout_seconds=timeout_seconds,

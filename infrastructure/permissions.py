@@ -35,18 +35,14 @@ class Permissions:
         """Of the invoke function."""
         return [
             _allow("InvokeEndpoints", ["sagemaker:InvokeEndpoint"], self._endpoints),
-            _allow("SendParts", ["sqs:SendMessage"], [self._queues.request_queue.queue_arn]),
-            _allow("SendAssemblies", ["sqs:SendMessage"], [self._queues.assembly_queue.queue_arn]),
-            self._abort_uploads(),
+            *self._split(),
             *self._settle(self._queues.request_queue),
         ]
 
     def split(self) -> list[iam.PolicyStatement]:
         """Of the split function."""
         return [
-            _allow("SendParts", ["sqs:SendMessage"], [self._queues.request_queue.queue_arn]),
-            _allow("SendAssemblies", ["sqs:SendMessage"], [self._queues.assembly_queue.queue_arn]),
-            self._abort_uploads(),
+            *self._split(),
             *self._settle(self._queues.split_queue),
         ]
 
@@ -55,6 +51,14 @@ class Permissions:
         return [
             self._abort_uploads(),
             *self._settle(self._queues.assembly_queue),
+        ]
+
+    def _split(self) -> list[iam.PolicyStatement]:
+        """Unpack a file, and send its parts on."""
+        return [
+            _allow("SendParts", ["sqs:SendMessage"], [self._queues.request_queue.queue_arn]),
+            _allow("SendAssemblies", ["sqs:SendMessage"], [self._queues.assembly_queue.queue_arn]),
+            self._abort_uploads(),
         ]
 
     def _abort_uploads(self) -> iam.PolicyStatement:

@@ -1,31 +1,6 @@
 """The split function: a file that was dropped under transform/, into messages of its parts."""
 
-import functools
-import os
-from typing import TYPE_CHECKING, Any
+from sluice.function import Function, one_by_one
 
-from sluice.batch import deliveries_of, partial_response
-from sluice.composition import Application, compose
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.typing import LambdaContext
-
-
-@functools.cache
-def application() -> Application:
-    """Built once: in Lambda's init phase, elsewhere at the first event."""
-    return compose(os.environ, takes=["file"])
-
-
-def handler(event: dict[str, Any], context: "LambdaContext") -> dict[str, list[dict[str, str]]]:
-    """Split the file of each record, and return those that SQS is to deliver again."""
-    app = application()
-    app.logger.append_keys(function_request_id=context.aws_request_id)
-    deliveries = deliveries_of(event)
-    ended = [app.processor.process(app.processor.open(delivery)) for delivery in deliveries]
-    return partial_response(deliveries, ended, app.telemetry)
-
-
-if "AWS_LAMBDA_RUNTIME_API" in os.environ:
-    # The init phase has a whole CPU, whatever the function's memory; and SnapStart keeps what was built in it.
-    application()
+handler = Function(takes=["file"], work=one_by_one)
+application = handler.application

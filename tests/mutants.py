@@ -20,7 +20,7 @@ from queue import Queue
 
 _ROOT = Path(__file__).parents[1]
 _TABLE = "failures"
-_GUARDED = ("identity", "events", "answer", "process", "limit", "dispatch", "flights", "request")
+_GUARDED = ("identity", "events", "answer", "process", "limit", "dispatch", "flights", "request", "storing")
 _CLASSES = ("INVALID", "MODEL", "CAPACITY", "CONFIGURATION", "TRANSIENT")
 _TESTS = (
     "failures",

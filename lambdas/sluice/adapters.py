@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sluice.lean.sagemaker import LeanSageMakerRuntime
 
 # S3 on a conditional write: the condition failed, another write was under way, the object to replace is gone.
-LOST_RACE = {409, 412}
+_LOST_RACE = {409, 412}
 
 
 @contextmanager
@@ -60,6 +60,19 @@ def status_of(error: ClientError) -> int | None:
     """The HTTP status of an error response."""
     status: int | None = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return status
+
+
+@contextmanager
+def conditionally(replaces: StoredObject | None) -> Iterator[dict[str, Any]]:
+    """The parameters of a write that is to replace `replaces`, or nothing. Raises `PreconditionFailed` when it lost."""
+    try:
+        yield {"IfMatch": replaces.etag} if replaces else {"IfNoneMatch": "*"}
+    except ClientError as error:
+        # With If-Match, 404 says that the object to replace has gone; a missing bucket is another matter.
+        gone = replaces and error.response["Error"]["Code"] == "NoSuchKey"
+        if gone or status_of(error) in _LOST_RACE:
+            raise PreconditionFailed from error
+        raise
 
 
 class SageMakerEndpoint:
@@ -144,21 +157,16 @@ class S3Results:
         replaces: StoredObject | None,
     ) -> None:
         """PutObject with `If-None-Match: *`, or with `If-Match` of the ETag that it replaces."""
-        arguments: dict[str, Any] = {"IfMatch": replaces.etag} if replaces else {"IfNoneMatch": "*"}
+        arguments: dict[str, Any] = {}
         # Stated here, it goes into a header; left to boto3, it would follow the body in chunks, for twice the CPU time.
         arguments["ChecksumCRC32"] = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
         # A model may call its answer anything, but S3 takes no header that isn't ASCII; the answer has been paid for.
         if content_type and content_type.isascii():
             arguments["ContentType"] = content_type
-        with neutral(Operation.STORE_RESULT):
-            try:
-                self._client.put_object(Bucket=self._bucket, Key=key, Body=body, Metadata=dict(metadata), **arguments)
-            except ClientError as error:
-                # With If-Match, 404 says that the object to replace has gone; a missing bucket is another matter.
-                gone = replaces and error.response["Error"]["Code"] == "NoSuchKey"
-                if gone or status_of(error) in LOST_RACE:
-                    raise PreconditionFailed from error
-                raise
+        with neutral(Operation.STORE_RESULT), conditionally(replaces) as condition:
+            self._client.put_object(
+                Bucket=self._bucket, Key=key, Body=body, Metadata=dict(metadata), **arguments, **condition
+            )
 
     def put_error(self, key: str, document: bytes) -> None:
         """PutObject of an `.err` document."""

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from sluice.arrivals import DroppedObject, SentMessage
 from sluice.attempt import Attempt, metadata_of
-from sluice.failures import Failure, FailureClass, Operation, ServiceError, classify, invalid
+from sluice.failures import Failure, FailureClass, Operation, ServiceError, invalid
 from sluice.flights import Flights
 from sluice.identity import is_newer, name_of
 from sluice.message import Message, validate
@@ -23,10 +23,10 @@ from sluice.ports import (
     StoredObject,
 )
 from sluice.request import Request, build, endpoint_of, location_of, message_for, oversize
-from sluice.result import ERR, IDENTITY, OUT, SEQUENCER
+from sluice.result import IDENTITY, OUT, SEQUENCER
 from sluice.settings import Settings
+from sluice.storing import clear_failure, patiently
 
-STORE_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds; besides what botocore itself tries again
 _WRITE_TRIES = 5  # Each lost race means that somebody else's write went through: it can't go on for long.
 
 
@@ -79,15 +79,7 @@ class Answerer:
         started = time.monotonic()
         inference = self._endpoint.invoke(request.endpoint_name, request.body, request.parameters)
         latency = timedelta(seconds=time.monotonic() - started)
-        for pause in STORE_PAUSES:
-            try:
-                return self._store(attempt, request, inference, latency, stored)
-            except ServiceError as error:
-                # It has been paid for: giving up now would mean to pay again.
-                if classify(error).failure_class is not FailureClass.TRANSIENT:
-                    raise
-                self._sleep(pause)
-        return self._store(attempt, request, inference, latency, stored)
+        return patiently(lambda: self._store(attempt, request, inference, latency, stored), self._sleep)
 
     def overtaken(self, attempt: Attempt) -> Outcome | None:
         """The outcome when a failure of `attempt` counts no more: the request is answered, or its object replaced.
@@ -104,7 +96,7 @@ class Answerer:
     def _settled_by(self, stored: StoredObject, attempt: Attempt) -> Outcome | None:
         """The outcome when `stored` settles the request; None when the request is to replace it."""
         if stored.metadata.get(IDENTITY) == attempt.identity.key:
-            self._clear_failure(attempt)
+            clear_failure(self._results, attempt.identity.name)
             return attempt.ended(Status.DUPLICATE)
         if isinstance(attempt.request, SentMessage):
             field = "Filename" if "Filename" in attempt.request.raw else "InferenceId"
@@ -203,19 +195,13 @@ class Answerer:
                     return attempt.ended(Status.SUPERSEDED, detail="the object was replaced while the model answered")
                 continue
             if attempt.may_be_repeated:
-                self._clear_failure(attempt)
+                clear_failure(self._results, attempt.identity.name)
             return attempt.ended(Status.SUCCEEDED, latency=latency)
         raise ServiceError(
             Operation.STORE_RESULT,
             "ConditionalRequestConflict",
             f"{_WRITE_TRIES} conditional writes were overtaken",
         )
-
-    def _clear_failure(self, attempt: Attempt) -> None:
-        """Remove the `.err` of an earlier try, if there is one: deleting what isn't there leaves a delete marker."""
-        key = attempt.identity.name + ERR
-        if self._results.head(key) is not None:
-            self._results.delete(key)
 
     def _is_outdated(self, attempt: Attempt) -> bool:
         dropped = attempt.request

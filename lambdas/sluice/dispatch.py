@@ -105,6 +105,8 @@ class Dispatcher:
 
     def _held_back(self, lane: _Lane) -> list[Opened]:
         """Take off the lane what waits for an endpoint that only refuses. Who is here for the last time stays."""
-        waiting = list(lane.waiting)
-        lane.waiting = deque(opened for opened in waiting if self._processor.is_last_receive(opened.delivery))
-        return [opened for opened in waiting if not self._processor.is_last_receive(opened.delivery)]
+        waiting, lane.waiting = lane.waiting, deque()
+        held: list[Opened] = []
+        for opened in waiting:
+            (lane.waiting if self._processor.is_last_receive(opened.delivery) else held).append(opened)
+        return held

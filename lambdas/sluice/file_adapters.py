@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from sluice.adapters import LOST_RACE, neutral, status_of, version_of
+from sluice.adapters import conditionally, neutral, status_of, version_of
 from sluice.clients import Clients
 from sluice.failures import Operation, ServiceError
 from sluice.ports import InputFacts, PreconditionFailed, StoredObject
@@ -93,21 +93,15 @@ class S3Parts:
         replaces: StoredObject | None,
     ) -> None:
         """PutObject of what is small, else a multipart upload; its completion has the condition."""
-        condition: dict[str, Any] = {"IfMatch": replaces.etag} if replaces else {"IfNoneMatch": "*"}
         what: dict[str, Any] = {"ContentType": content_type, "Metadata": dict(metadata)}
         place: dict[str, Any] = {"Bucket": self._bucket, "Key": key}
         pieces = _pieces(content)
         first = next(pieces, b"")
-        with neutral(Operation.STORE_RESULT):
-            try:
-                if len(first) < _UPLOAD:
-                    self._clients.s3.put_object(**place, Body=first, **what, **condition)
-                else:
-                    self._upload(place, first, pieces, what, condition)
-            except ClientError as error:
-                if status_of(error) in LOST_RACE:
-                    raise PreconditionFailed from error
-                raise
+        with neutral(Operation.STORE_RESULT), conditionally(replaces) as condition:
+            if len(first) < _UPLOAD:
+                self._clients.s3.put_object(**place, Body=first, **what, **condition)
+            else:
+                self._upload(place, first, pieces, what, condition)
 
     def _upload(
         self,

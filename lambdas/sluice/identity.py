@@ -130,6 +130,11 @@ def parts_folder(file: Identity) -> str:
     return f"{_PARTS_PREFIX}{file.name}/{file.key}/"
 
 
+def folder_of(part: Identity) -> str:
+    """The folder of a part and of the others of its file."""
+    return part.name.rpartition("/")[0] + "/"
+
+
 def is_file(dropped: DroppedObject, settings: Settings) -> bool:
     """Whether an object is to be transformed, record by record, rather than to be the body of one call."""
     return dropped.bucket == settings.input_bucket and dropped.key.startswith(TRANSFORM_PREFIX)

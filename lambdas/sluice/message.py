@@ -147,11 +147,7 @@ class Message(BaseModel):
                     "BodyBase64",
                     "is not valid base64; send the standard alphabet with padding, no line breaks",
                 ) from None
-        text = (
-            self.body
-            if isinstance(self.body, str)
-            else json.dumps(self.body, ensure_ascii=False, separators=(",", ":"))
-        )
+        text = self.body if isinstance(self.body, str) else compact(self.body)
         try:
             return text.encode()
         except UnicodeEncodeError:
@@ -182,6 +178,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         msg = f"the key {twice[:64]!r} stands twice in one object"
         raise ValueError(msg)
     return unique
+
+
+def compact(value: Any) -> str:
+    """`value` as JSON without a character to spare, in one line."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def load_json(text: str, field: str) -> Any:

@@ -2,7 +2,6 @@
 
 import json
 import random
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from cli.progress import bytes_done
 from local.engine import Engine
 from local.models.wine import Wine, held_out
 
@@ -19,7 +19,6 @@ _ROWS = 20_000
 _POISONED = 5
 _SHOWN = 10
 _SECONDS = 60.0
-_PART = re.compile(r"/(\d{15})-(\d{15})\.out$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def transform(
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(body))
         while time.monotonic() - started < limit_seconds:
-            progress.update(task, completed=_bytes_done(engine))
+            progress.update(task, completed=bytes_done(_keys(engine, f"parts/{_KEY}/")))
             if f"{_KEY}.out" in _keys(engine, f"{_KEY}.out"):
                 return _judge(console, engine, dataset, directory, time.monotonic() - started)
             time.sleep(0.1)
@@ -74,12 +73,6 @@ def transform(
 def _keys(engine: Engine, prefix: str) -> list[str]:
     pages = engine.clients.s3.get_paginator("list_objects_v2").paginate(Bucket=engine.results_bucket, Prefix=prefix)
     return [one["Key"] for page in pages for one in page.get("Contents", [])]
-
-
-def _bytes_done(engine: Engine) -> int:
-    """How far it is: the parts' names say which bytes of the file they are of."""
-    parts = [found for key in _keys(engine, f"parts/{_KEY}/") if (found := _PART.search(key))]
-    return sum(int(part[2]) - int(part[1]) for part in parts)
 
 
 def _judge(console: Console, engine: Engine, dataset: Dataset, directory: Path, seconds: float) -> list[str]:

@@ -23,8 +23,8 @@ from sluice.failures import ServiceError, classify
 from sluice.lean.s3 import LeanS3
 from sluice.lean.sagemaker import LeanSageMakerRuntime
 from sluice.ports import StoredObject
-from sluice.settings import Settings
 from sluice.transport import hot_clients
+from tests.support.fakes import with_settings
 from tests.support.runtime import Answer, Runtime, error
 
 MAX_BYTES = 1000
@@ -67,24 +67,7 @@ def clients(
     runtime: Runtime, transport: Literal["lean", "boto3"], environment: dict[str, str] | None = None
 ) -> Iterator[Pair]:
     """SageMaker's and S3's, before `runtime`."""
-    settings = Settings(
-        endpoint_names=("wine",),
-        default_endpoint_name="wine",
-        input_bucket="bucket",
-        results_bucket="bucket",
-        request_queue_url="https://sqs/request",
-        dead_letter_queue_url="https://sqs/dead-letter",
-        part_queue_url="https://sqs/request",
-        assembly_queue_url="https://sqs/assembly",
-        max_receive_count=3,
-        retry_base_seconds=5,
-        retry_cap_seconds=900,
-        max_body_bytes=MAX_BYTES,
-        default_content_type="text/csv",
-        read_timeout_seconds=0.5,
-        threads=2,
-        transport=transport,
-    )
+    settings = with_settings(max_body_bytes=MAX_BYTES, read_timeout_seconds=0.5, threads=2, transport=transport)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", runtime.url)
         for name, value in (environment or {}).items():

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
@@ -34,7 +34,6 @@ def invoke(model: TestClient, body: bytes | str, content_type: str) -> httpx2.Re
     return model.post("/invocations", content=body, headers={"Content-Type": content_type})
 
 
-@settings(deadline=None)
 @given(ROWS)
 def test_the_same_rows_have_the_same_predictions_in_every_form(rows: list[list[float]]) -> None:
     as_json = invoke(WINE, json.dumps({"instances": rows}), "application/json").json()["predictions"]

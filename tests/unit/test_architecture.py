@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAMBDAS = ROOT / "lambdas"
-OUTER = {"adapters", "file_adapters", "clients", "composition", "telemetry", "transport"}
+OUTER = {"adapters", "file_adapters", "function", "clients", "composition", "telemetry", "transport"}
 CORE = sorted(path for path in (LAMBDAS / "sluice").glob("*.py") if path.stem not in OUTER)
 TALKS = {"socket", "ssl", "http", "subprocess", "asyncio", "requests", "os", "shutil", "tempfile", "pathlib", "io"}
 

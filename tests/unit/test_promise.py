@@ -202,5 +202,5 @@ class Promise(RuleBasedStateMachine):
         assert answered != failed, f"{name}: exactly one of .out and .err"
 
 
-Promise.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Promise.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
 TestPromise = Promise.TestCase

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cli.progress import bytes_done
 from sluice.arrivals import Assembly, DroppedObject, SentMessage, TransformPart
 from sluice.attempt import Attempt
 from sluice.events import read
@@ -15,7 +16,7 @@ from sluice.identity import of
 from sluice.outcome import Outcome, Status
 from sluice.router import Kind, Router, kind_of
 from sluice.transform.messages import message_of
-from sluice.transform.progress import bytes_done, tiling
+from sluice.transform.progress import tiling
 from tests.support.fakes import SETTINGS, World, delivery
 
 FILE = DroppedObject(bucket="input", key="transform/a b/é.csv", size=10, version_id="v", sequencer="1", etag="e")

@@ -8,9 +8,11 @@ from typing import Any
 from sluice.arrivals import Assembly
 from sluice.attempt import Attempt
 from sluice.identity import is_newer, parts_folder
+from sluice.message import compact
 from sluice.outcome import Outcome, Status
 from sluice.ports import Parts, PreconditionFailed, Results, StoredObject
-from sluice.result import ERR, IDENTITY, OUT, SEQUENCER, metadata
+from sluice.result import IDENTITY, OUT, SEQUENCER, metadata
+from sluice.storing import clear_failure
 from sluice.transform.progress import tiling
 
 ERRORS = ".errors.jsonl"
@@ -59,7 +61,7 @@ class Assembler:
                 self._write(attempt, parts, stored)
             except PreconditionFailed:
                 continue
-            self._clear_failure(name)
+            clear_failure(self._results, name)
             return attempt.ended(Status.SUCCEEDED)
         raise TimeoutError(f"{_TRIES} conditional writes of {name}{OUT} were overtaken")
 
@@ -71,7 +73,7 @@ class Assembler:
         if stored is None:
             return None
         if stored.metadata.get(IDENTITY) == attempt.identity.key:
-            self._clear_failure(attempt.identity.name)
+            clear_failure(self._results, attempt.identity.name)
             return attempt.ended(Status.DUPLICATE)
         assembly = attempt.request
         if isinstance(assembly, Assembly) and is_newer(stored.metadata.get(SEQUENCER), assembly.file.sequencer):
@@ -120,11 +122,7 @@ class Assembler:
                 for line in self._parts.read(key).splitlines():
                     error: dict[str, Any] = json.loads(line)
                     error["Line"] += part.before
-                    yield json.dumps(error, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-
-    def _clear_failure(self, name: str) -> None:
-        if self._results.head(name + ERR) is not None:
-            self._results.delete(name + ERR)
+                    yield compact(error).encode() + b"\n"
 
 
 def _summary(parts: list[_Part], assembly: Assembly) -> dict[str, Any]:

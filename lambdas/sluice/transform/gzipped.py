@@ -3,8 +3,6 @@
 import zlib
 from collections.abc import Iterable, Iterator
 
-from sluice.identity import Identity, parts_folder
-
 _GZIP = 16 + zlib.MAX_WBITS
 _STEP = 1024 * 1024  # bytes that are unpacked at once, however much a piece of gzip makes
 
@@ -14,9 +12,9 @@ def is_packed(key: str) -> bool:
     return key.endswith(".gz")
 
 
-def unpacked_key(file: Identity) -> str:
-    """Where the content of a gzip lies while it is transformed."""
-    return f"{parts_folder(file)}unpacked"
+def unpacked_key(folder: str) -> str:
+    """Where the content of a gzip lies while it is transformed: in the folder of its parts."""
+    return f"{folder}unpacked"
 
 
 def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:

@@ -1,22 +1,23 @@
 """One part of a file, from its byte range to its stored answers."""
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sluice.answer import STORE_PAUSES
 from sluice.arrivals import Assembly, TransformPart
 from sluice.attempt import Attempt
-from sluice.failures import Failure, FailureClass, ServiceError, classify
-from sluice.identity import of_object, of_part, parts_folder
+from sluice.failures import Failure, FailureClass, ServiceError
+from sluice.identity import folder_of, of_part
+from sluice.message import compact
 from sluice.outcome import Outcome, Status
 from sluice.ports import Endpoint, Files, Parts, PreconditionFailed, Results, Sender
 from sluice.result import IDENTITY, OUT, metadata
 from sluice.settings import Settings
+from sluice.storing import patiently
 from sluice.transform.bisect import Calls
 from sluice.transform.messages import message_of
 from sluice.transform.progress import tiling
@@ -98,7 +99,7 @@ class PartAnswerer:
                 raise
             return self._go_on_later(attempt, work, calls, started)
         latency = timedelta(seconds=time.monotonic() - clock) if calls.made else None
-        self._store_patiently(attempt, work, calls, started)
+        self._store(attempt, work, calls, started, len(work.lines))
         self._announce(attempt, part)
         return attempt.ended(Status.SUCCEEDED, latency=latency)
 
@@ -121,18 +122,9 @@ class PartAnswerer:
         at = work.begins[middle]
         rest = [replace(part, start=at)]
         if first:
-            done = replace(part, end=at)
-            attempt.identity = replace(
-                of_part(done, self._settings, attempt.delivery),
-                trace_id=attempt.identity.trace_id,
-                inference_id=attempt.identity.inference_id,
-            )
-            head = replace(work, part=done, lines=work.lines[:first])
-            head.refused = {index: one for index, one in work.refused.items() if index < first}
-            kept = replace(calls)
-            kept.answers = {index: answer for index, answer in calls.answers.items() if index < first}
-            kept.refused = {index: one for index, one in calls.refused.items() if index < first}
-            self._store_patiently(attempt, head, kept, started)
+            done = of_part(replace(part, end=at), self._settings, attempt.delivery)
+            attempt.identity = replace(attempt.identity, name=done.name, key=done.key)
+            self._store(attempt, work, calls, started, first)
         else:
             rest.insert(0, replace(part, end=at))
         self._requests.send([message_of(one) for one in rest])
@@ -148,22 +140,11 @@ class PartAnswerer:
         inference = self._endpoint.invoke(request.endpoint_name, body, request.parameters)
         return answers_of(inference.body, inference.content_type, len(indices))
 
-    def _store_patiently(self, attempt: Attempt, work: Work, calls: Calls, started: datetime) -> None:
-        """Store what has been paid for: giving up at once would mean to pay again."""
-        for pause in STORE_PAUSES:
-            try:
-                return self._store(attempt, work, calls, started)
-            except ServiceError as error:
-                if classify(error).failure_class is not FailureClass.TRANSIENT:
-                    raise
-                self._sleep(pause)
-        return self._store(attempt, work, calls, started)
-
-    def _store(self, attempt: Attempt, work: Work, calls: Calls, started: datetime) -> None:
-        """Write the part's answers, after its errors. Whoever is first has written it for all."""
-        refused = {**work.refused, **calls.refused}
+    def _store(self, attempt: Attempt, work: Work, calls: Calls, started: datetime, count: int) -> None:
+        """Write the answers of the first `count` lines, after their errors."""
+        refused = {index: one for index, one in {**work.refused, **calls.refused}.items() if index < count}
         answers: list[bytes] = []
-        for index, line in enumerate(work.lines):
+        for index, line in enumerate(work.lines[:count]):
             answer = b""
             if index in calls.answers:
                 try:
@@ -172,43 +153,44 @@ class PartAnswerer:
                     refused[index] = refusal("AnswerNotJoined", str(error))
             answers.append(answer)
         name = attempt.identity.name
-        facts: dict[str, str | None] = {
-            "records": str(len(work.lines)),
+        facts = {
+            "records": str(count),
             "failed": str(len(refused)),
             "calls": str(calls.made),
             "started": started.isoformat(timespec="milliseconds"),
             "finished": self._now().isoformat(timespec="milliseconds"),
         }
-        if refused:
-            document = b"".join(
-                _error(index, work.lines[index], refused[index].failure, work.request.trace_id)
-                for index in sorted(refused)
-            )
+        document = b"".join(
+            _error(index, work.lines[index], refused[index].failure, work.request.trace_id) for index in sorted(refused)
+        )
+        if document:
             # Its own name for each content, so that the errors are those of the answers that were first.
             facts["errors"] = f"{name}.errors.{hashlib.sha256(document).hexdigest()[:16]}.jsonl"
-            self._results.put_error(facts["errors"] or "", document)
         separator = b"\n" if work.options.assemble_with == work.options.split_type == "Line" else b""
-        try:
-            self._results.put(
-                name + OUT,
-                b"".join(answer + separator for answer in answers),
-                content_type=work.request.parameters.get("Accept") or work.codec.content_type,
-                metadata=metadata([(IDENTITY, attempt.identity.key), *facts.items()]),
-                replaces=None,
-            )
-        except PreconditionFailed:
-            return
+
+        def put() -> None:
+            if document:
+                self._results.put_error(facts["errors"], document)
+            # Whoever is first has written it for all.
+            with suppress(PreconditionFailed):
+                self._results.put(
+                    name + OUT,
+                    b"".join(answer + separator for answer in answers),
+                    content_type=work.request.parameters.get("Accept") or work.codec.content_type,
+                    metadata=metadata([(IDENTITY, attempt.identity.key), *facts.items()]),
+                    replaces=None,
+                )
+
+        patiently(put, self._sleep)
 
     def _is_done(self, attempt: Attempt, part: TransformPart) -> bool:
         """Whether the part is stored, by itself or as several that an earlier delivery made of it."""
-        folder = parts_folder(of_object(part.file, self._settings, attempt.delivery))
-        names = self._parts.names_from(folder, f"{part.start:015d}")
+        names = self._parts.names_from(folder_of(attempt.identity), f"{part.start:015d}")
         return tiling(names, part.end, part.start) is not None
 
     def _announce(self, attempt: Attempt, part: TransformPart) -> None:
         """Have the file assembled when this was the last part. Two that are last both say so; one is heard."""
-        file = of_object(part.file, self._settings, attempt.delivery)
-        if tiling(self._parts.names(parts_folder(file)), part.file.size or 0) is not None:
+        if tiling(self._parts.names(folder_of(attempt.identity)), part.file.size or 0) is not None:
             self._assemblies.send([message_of(Assembly(part.file))])
 
 
@@ -237,4 +219,4 @@ def _error(index: int, line: bytes, failure: Failure, trace_id: str) -> bytes:
         "Record": quoted if len(line) <= _MAX_QUOTED else quoted + "…",
     }
     kept = {name: value for name, value in fields.items() if value is not None}
-    return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return compact(kept).encode() + b"\n"

@@ -8,7 +8,7 @@ from sluice.result import OUT
 _PART = re.compile(r"/(\d{15})-(\d{15})" + re.escape(OUT) + "$")
 
 
-def done(names: Iterable[str]) -> list[tuple[int, int, str]]:
+def _done(names: Iterable[str]) -> list[tuple[int, int, str]]:
     """Start, end and key of the parts that are stored, among the keys of a file's parts."""
     return sorted((int(found[1]), int(found[2]), name) for name in names if (found := _PART.search(name)))
 
@@ -21,7 +21,7 @@ def tiling(names: Iterable[str], end: int, start: int = 0) -> list[str] | None:
     """
     by_end: dict[int, tuple[int, str]] = {}
     reached = {start}
-    for begins, ends, name in done(names):
+    for begins, ends, name in _done(names):
         if begins in reached and ends not in reached:
             reached.add(ends)
             by_end[ends] = (begins, name)
@@ -33,12 +33,3 @@ def tiling(names: Iterable[str], end: int, start: int = 0) -> list[str] | None:
         at, name = by_end[at]
         keys.append(name)
     return keys[::-1]
-
-
-def bytes_done(names: Iterable[str]) -> int:
-    """How many of the file's bytes parts are stored for."""
-    reached = total = 0
-    for start, end, _ in done(names):
-        total += max(0, end - max(start, reached))
-        reached = max(reached, end)
-    return total

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sluice.message import compact
 from sluice.transform.options import Options
 from sluice.transform.paths import NotThere, Path
 
@@ -32,7 +33,7 @@ class Codec:
     @property
     def base(self) -> str:
         """The content type without its parameters."""
-        return self.content_type.partition(";")[0].strip().lower()
+        return _base(self.content_type)
 
     def load(self, line: bytes) -> Any:
         """The record as a value that paths look into. Raises `RecordError`."""
@@ -56,7 +57,7 @@ class Codec:
                 [cell if isinstance(cell, str) else json.dumps(cell) for cell in cells]
             )
             return buffer.getvalue().encode()
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        return compact(value).encode()
 
 
 def check_csv(line: bytes) -> None:
@@ -84,13 +85,10 @@ def answers_of(body: bytes, content_type: str | None, count: int) -> list[bytes]
     JSON is taken apart as SageMaker's own containers write it: an array, or an object with one array in it; anything
     else by its lines.
     """
-    base = (content_type or "").partition(";")[0].strip().lower()
+    base = _base(content_type or "")
     if count == 1:
         return [_one_line(body, base)]
-    if base == _JSON:
-        found = [_compact(one) for one in _array(body, count)]
-    else:
-        found = body.replace(b"\r\n", b"\n").removesuffix(b"\n").split(b"\n")
+    found = _elements(body, count) if base == _JSON else _text(body).split(b"\n")
     if len(found) != count:
         raise AnswerError(f"{len(found)} answers came back for {count} records")
     return found
@@ -98,33 +96,39 @@ def answers_of(body: bytes, content_type: str | None, count: int) -> list[bytes]
 
 def _one_line(body: bytes, base: str) -> bytes:
     if base == _JSON:
-        try:
-            value = json.loads(body)
-        except ValueError:
-            raise AnswerError("the answer is not JSON, as its content type says") from None
+        value = _json(body)
         array = next(iter(value.values())) if isinstance(value, dict) and len(value) == 1 else value
-        return _compact(array[0] if isinstance(array, list) and len(array) == 1 else value)
-    text = body.replace(b"\r\n", b"\n").removesuffix(b"\n")
+        return compact(array[0] if isinstance(array, list) and len(array) == 1 else value).encode()
+    text = _text(body)
     if b"\n" in text:
         raise AnswerError("several lines came back for one record")
     return text
 
 
-def _array(body: bytes, count: int) -> list[Any]:
-    try:
-        value = json.loads(body)
-    except ValueError:
-        raise AnswerError("the answer is not JSON, as its content type says") from None
+def _elements(body: bytes, count: int) -> list[bytes]:
+    value = _json(body)
     if isinstance(value, dict):
         arrays = [one for one in value.values() if isinstance(one, list) and len(one) == count]
         value = arrays[0] if len(arrays) == 1 else value
     if not isinstance(value, list):
         raise AnswerError(f"the answer holds no array of {count} answers")
-    return value
+    return [compact(one).encode() for one in value]
 
 
-def _compact(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        raise AnswerError("the answer is not JSON, as its content type says") from None
+
+
+def _text(body: bytes) -> bytes:
+    """Lines with LF between them."""
+    return body.replace(b"\r\n", b"\n").removesuffix(b"\n")
+
+
+def _base(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def joined(line: bytes, answer: bytes, options: Options, codec: Codec) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from sluice.arrivals import Assembly, DroppedObject, TransformPart
 from sluice.attempt import Attempt
 from sluice.failures import invalid
-from sluice.identity import is_file
+from sluice.identity import is_file, parts_folder
 from sluice.outcome import Outcome, Status
 from sluice.ports import Files, InputFacts, Parts, PreconditionFailed, Sender
 from sluice.request import endpoint_of, message_for
@@ -60,7 +60,7 @@ class Splitter:
 
     def _unpack(self, attempt: Attempt, file: DroppedObject, facts: InputFacts) -> int:
         """Write what is in a gzip beside its parts, as it is read, and return how many bytes that are."""
-        key = unpacked_key(attempt.identity)
+        key = unpacked_key(parts_folder(attempt.identity))
         try:
             self._parts.assemble(
                 key,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from sluice.arrivals import TransformPart
 from sluice.attempt import Attempt
 from sluice.failures import Failure, FailureClass, invalid
-from sluice.identity import Identity, of_object
+from sluice.identity import folder_of
 from sluice.ports import Files, InputFacts
 from sluice.request import Request, build, endpoint_of, message_for
 from sluice.settings import Settings
@@ -62,8 +62,7 @@ class Reader:
             message, attempt.identity, b"", self._settings, key=part.file.key, object_content_type=facts.content_type
         )
         most = options.max_payload * 1024 * 1024
-        file = of_object(part.file, self._settings, attempt.delivery)
-        found = self._lines(part, file, facts, most, single=options.split_type == "None")
+        found = self._lines(part, folder_of(attempt.identity), facts, most, single=options.split_type == "None")
         codec = Codec(request.parameters["ContentType"])
         work = Work(part, options, request, codec, found.records, found.begins)
         for index, line in enumerate(found.records):
@@ -71,17 +70,18 @@ class Reader:
                 self._prepare(work, index, line, min(most, self._settings.max_body_bytes))
         return work
 
-    def _lines(self, part: TransformPart, file: Identity, facts: InputFacts, most: int, *, single: bool) -> Lines:
+    def _lines(self, part: TransformPart, folder: str, facts: InputFacts, most: int, *, single: bool) -> Lines:
         """The part's lines; all of it as one where it is one record."""
-        bucket, key, etag, whole = part.file.bucket, part.file.key, facts.version.etag, facts.size
+        bucket, key, whole = part.file.bucket, part.file.key, facts.size
+        etag: str | None = facts.version.etag
         if part.unpacked:
-            bucket, key, etag = self._settings.results_bucket, unpacked_key(file), ""
-            whole = part.file.size or 0
+            bucket, key, whole = self._settings.results_bucket, unpacked_key(folder), part.file.size or 0
+            etag = None  # written once
         at, size = max(0, part.start - 1), whole
         data, beyond = b"", _TAIL
         while True:
             upto = min(whole, part.end + beyond)
-            data += self._files.read(bucket, key, at + len(data), upto, etag=etag or None)
+            data += self._files.read(bucket, key, at + len(data), upto, etag=etag)
             if single:
                 return Lines([data], needs_more=False, begins=[0])
             if len(data) - (part.end - at) > most:
