@@ -14,7 +14,7 @@ help: ## list the targets
 
 setup: $(SETUP) ## create .venv with everything in it
 
-$(SETUP): requirements.txt requirements-dev.txt lambdas/requirements.txt local/setup.sh
+$(SETUP): requirements.txt requirements-dev.txt lambdas/requirements.txt local/setup.sh pyproject.toml
 	@PYTHON="$(PYTHON)" sh local/setup.sh
 	@touch $@
 

