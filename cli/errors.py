@@ -26,4 +26,4 @@ class CliError(click.ClickException):
 
     def __init__(self, message: str, code: ExitCode = ExitCode.ERROR) -> None:
         super().__init__(message)
-        self.exit_code = code  # type: ignore[misc] - click reads it of the instance
+        self.exit_code = code  # type: ignore[misc]  # click reads it of the instance
