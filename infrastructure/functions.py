@@ -59,6 +59,7 @@ class Functions(Construct):
         )
         uploaded = lambda_.Code.from_asset(str(code(built_for)))
         permissions = Permissions(self, settings, storage, queues)
+        self.all: list[QueueFunction] = []
         self.invoke = QueueFunction(
             self,
             "Invoke",
@@ -75,6 +76,7 @@ class Functions(Construct):
             maximum_concurrency=settings.maximum_concurrency,
             batch_size=settings.batch_size,
         )
+        self.all.append(self.invoke)
         for name, queue, statements, timeout_seconds, memory_mb, batch_size, description in (
             (
                 "Split",
@@ -104,7 +106,7 @@ class Functions(Construct):
                 "gives a reason to requests that crashed the other functions",
             ),
         ):
-            QueueFunction(
+            function = QueueFunction(
                 self,
                 name,
                 handler=f"{name.lower()}.handler",
@@ -120,6 +122,7 @@ class Functions(Construct):
                 maximum_concurrency=2,
                 batch_size=batch_size,
             )
+            self.all.append(function)
 
 
 class QueueFunction(Construct):
@@ -144,7 +147,7 @@ class QueueFunction(Construct):
         batch_size: int,
     ) -> None:
         super().__init__(scope, construct_id)
-        log_group = logs.LogGroup(
+        self.log_group = log_group = logs.LogGroup(
             self, "Logs", removal_policy=RemovalPolicy.RETAIN if settings.retain_data else RemovalPolicy.DESTROY
         )
         # CDK has names for the retentions; CloudFormation takes the days.

@@ -27,6 +27,10 @@ class SluiceStack(Stack):
             ("ResultsBucketName", storage.results_bucket.bucket_name, "Inferences (.out) and failures (.err)"),
             ("RequestQueueUrl", queues.request_queue.queue_url, "Send messages here"),
             ("DeadLetterQueueUrl", queues.dead_letter_queue.queue_url, "What failed, with its reason in attributes"),
+            ("SplitQueueUrl", queues.split_queue.queue_url, "Files under transform/, to be split"),
+            ("AssemblyQueueUrl", queues.assembly_queue.queue_url, "Files whose parts are answered"),
+            ("CrashedQueueUrl", queues.crashed_queue.queue_url, "What crashed, until it has its reason"),
+            ("LogGroupNames", ",".join(one.log_group.log_group_name for one in functions.all), "All functions' logs"),
             ("InvokeFunctionName", functions.invoke.function.function_name, "The function that calls the endpoints"),
         ):
             CfnOutput(self, name, value=value, description=description)
