@@ -74,15 +74,18 @@ def test_the_answers_say_whose_they_are(world: Transforms) -> None:
     metadata = {"accept": "text/csv", "trace-id": "order-7"}
     world.drop(KEY, b"".join(b"%d\n" % n for n in range(50)), metadata=metadata, content_type="text/csv")
     world.run()
-    assert world.results.objects[f"{KEY}.out"].metadata.items() >= {
-        "trace-id": "order-7",
-        "inference-id": "order-7",
-        "endpoint-name": "wine",
-        "received-at": "2026-11-24T12:00:00.000Z",
-        "source-key": f"s3://input/{KEY}",
-        "request-content-type": "text/csv",
-        "accept": "text/csv",
-    }.items()
+    assert (
+        world.results.objects[f"{KEY}.out"].metadata.items()
+        >= {
+            "trace-id": "order-7",
+            "inference-id": "order-7",
+            "endpoint-name": "wine",
+            "received-at": "2026-11-24T12:00:00.000Z",
+            "source-key": f"s3://input/{KEY}",
+            "request-content-type": "text/csv",
+            "accept": "text/csv",
+        }.items()
+    )
 
 
 def test_refused_rows_stand_in_the_errors_with_their_line_numbers(world: Transforms) -> None:
