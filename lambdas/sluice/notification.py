@@ -145,4 +145,4 @@ def _whole(value: str | None) -> str | None:
 
 
 def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value}
+    return {name: value for name, value in fields.items() if value is not None and value != ""}
