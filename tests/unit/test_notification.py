@@ -1,7 +1,9 @@
 """The notification of what was stored, exactly, from a delivery through the real metadata and `.err`."""
 
 import json
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -203,6 +205,12 @@ def test_a_transformed_file_and_one_that_failed() -> None:
         "endpointName": "wine",
         "inputLocation": "s3://input/transform/wine/empty.csv",
     }
+
+
+def test_the_docs_show_these_fields() -> None:
+    text = (Path(__file__).parents[2] / "docs/events.md").read_text()
+    samples = [json.loads(sample) for sample in re.findall(r"```json\n(.*?)```", text, re.DOTALL)][1:]
+    assert [list(sample) for sample in samples] == [list(completed("", "", "")), list(failed("", "", ""))]
 
 
 @given(st.text(), st.text(), st.text())
