@@ -10,6 +10,15 @@ _MAX_BYTES = 4096  # Lambda's, for names and values together
 _TOKEN_BYTES = 100  # an upper estimate of what a name or URL that CloudFormation fills in will take
 
 
+def powertools(settings: Settings) -> dict[str, str]:
+    """Powertools' own part of it."""
+    return {
+        "POWERTOOLS_SERVICE_NAME": settings.deployment_name,
+        "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
+        "POWERTOOLS_LOG_LEVEL": settings.log_level,
+    }
+
+
 def environment(settings: Settings, storage: Storage, queues: Queues, source: sqs.Queue) -> dict[str, str]:
     """The environment of the function that takes its requests off `source`.
 
@@ -27,9 +36,7 @@ def environment(settings: Settings, storage: Storage, queues: Queues, source: sq
         "SLUICE_THREADS": str(settings.threads),
         "SLUICE_TRANSPORT": settings.transport,
         "SLUICE_TRANSFORM_DEFAULTS": settings.transform.model_dump_json(exclude_none=True),
-        "POWERTOOLS_SERVICE_NAME": settings.deployment_name,
-        "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
-        "POWERTOOLS_LOG_LEVEL": settings.log_level,
+        **powertools(settings),
     }
     if settings.input_location_buckets:
         stated["SLUICE_INPUT_LOCATION_BUCKETS"] = ",".join(settings.input_location_buckets)

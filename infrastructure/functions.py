@@ -49,7 +49,7 @@ class Functions(Construct):
                 f"python{LAMBDA_PYTHON} is not on the PATH, so the functions go without bytecode: they work, but each "
                 "cold start compiles them, which takes several times as long"
             )
-        dependencies = lambda_.LayerVersion(
+        self.layer = dependencies = lambda_.LayerVersion(
             self,
             "Dependencies",
             code=lambda_.Code.from_asset(str(layer(built_for))),
@@ -57,7 +57,7 @@ class Functions(Construct):
             compatible_architectures=[_ARCHITECTURE],
             description="lambdas/requirements.txt",
         )
-        uploaded = lambda_.Code.from_asset(str(code(built_for)))
+        self.code = uploaded = lambda_.Code.from_asset(str(code(built_for)))
         permissions = Permissions(self, settings, storage, queues)
         self.all: list[QueueFunction] = []
         self.invoke = QueueFunction(

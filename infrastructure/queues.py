@@ -10,6 +10,8 @@ from infrastructure.settings import MAX_MESSAGE_BYTES, REASON_BYTES, Settings
 CRASHED_TIMEOUT_SECONDS = 60  # a few S3 and SQS calls for each message of a batch
 SPLIT_TIMEOUT_SECONDS = 900  # unpacking a large gzip; other files take some seconds
 ASSEMBLE_TIMEOUT_SECONDS = 900  # reading and writing a large file once
+NOTIFY_TIMEOUT_SECONDS = 90  # one notification that takes all its attempts, and some to spare
+NOTIFY_RECEIVES = 1000  # SQS's most: every nine minutes for six days, of the fourteen that a message is kept
 
 
 class Queues(Construct):
@@ -91,4 +93,14 @@ class Queues(Construct):
             max_message_size_bytes=max_message_size_bytes,
             dead_letter_queue=dead_letter_queue,
             removal_policy=RemovalPolicy.RETAIN if self._settings.retain_data else RemovalPolicy.DESTROY,
+        )
+
+    def notification_queue(self) -> sqs.Queue:
+        """A queue for S3 to tell of stored results and failures, with a dead-letter queue of its own."""
+        dead_letter_queue = self._queue("NotificationDeadLetterQueue", retention_period=Duration.days(14))
+        return self._queue(
+            "NotificationQueue",
+            visibility_timeout=Duration.seconds(6 * NOTIFY_TIMEOUT_SECONDS + self._settings.batching_window_seconds),
+            retention_period=Duration.days(14),
+            dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letter_queue, max_receive_count=NOTIFY_RECEIVES),
         )

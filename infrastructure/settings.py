@@ -6,10 +6,20 @@ are derived from it, and every value is checked before anything is synthesized.
 
 import difflib
 import json
+import re
 import string
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 CONTAINER_TIMEOUT_SECONDS = 60  # SageMaker's, for /invocations (InvokeEndpoint API page)
 MAX_MESSAGE_BYTES = 1024 * 1024  # SQS: body and attributes together
@@ -19,6 +29,7 @@ _SECONDS_A_DAY = 86_400
 
 EndpointName = Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$")]
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+TOPIC_ARN = re.compile(r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$")  # FIFO's end in .fifo
 LogDays = Literal[
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
 ]
@@ -26,6 +37,17 @@ LogDays = Literal[
 
 class SettingsError(Exception):
     """A setting is wrong; the text is one line that names the key and says what to do."""
+
+
+def _topic(given: object) -> bool | str:
+    if isinstance(given, bool) or (isinstance(given, str) and TOPIC_ARN.match(given)):
+        return given
+    raise PydanticCustomError(
+        "topic", "must be true for a topic of the stack's own, the ARN of a standard SNS topic, or false"
+    )
+
+
+Topic = Annotated[bool | str, PlainValidator(_topic)]
 
 
 class TransformDefaults(BaseModel):
@@ -75,6 +97,9 @@ class Settings(BaseModel):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     transport: Literal["lean", "boto3"] = "lean"
     transform: TransformDefaults = TransformDefaults()
+    success_topic: Topic = False
+    error_topic: Topic = False
+    results_event_bridge: bool = False
     snap_start: bool = False
     retain_data: bool = True
 

@@ -4,6 +4,7 @@ from aws_cdk import App, CfnOutput, Stack
 
 from infrastructure.build import Target
 from infrastructure.functions import Functions
+from infrastructure.notifications import Notifications
 from infrastructure.queues import Queues
 from infrastructure.settings import Settings
 from infrastructure.storage import INVOKE_PREFIX, TRANSFORM_PREFIX, Storage
@@ -22,6 +23,7 @@ class SluiceStack(Stack):
         queues = Queues(self, "Queues", settings)
         storage.notify({INVOKE_PREFIX: queues.request_queue, TRANSFORM_PREFIX: queues.split_queue})
         functions = Functions(self, "Functions", settings=settings, storage=storage, queues=queues, built_for=built_for)
+        Notifications(self, "Notifications", settings=settings, storage=storage, queues=queues, functions=functions)
         for name, value, description in (
             ("InputBucketName", storage.input_bucket.bucket_name, "Drop files here, under invoke/ or transform/"),
             ("ResultsBucketName", storage.results_bucket.bucket_name, "Inferences (.out) and failures (.err)"),

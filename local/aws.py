@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda.client import LambdaClient
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
+    from mypy_boto3_sns.client import SNSClient
     from mypy_boto3_sqs.client import SQSClient
     from mypy_boto3_ssm.client import SSMClient
 
@@ -74,6 +75,7 @@ class Clients:
         )
         self.s3: S3Client = self._client("s3", s3={"addressing_style": "path"})
         self.sqs: SQSClient = self._client("sqs")
+        self.sns: SNSClient = self._client("sns")
         self.ssm: SSMClient = self._client("ssm")
         self.lambda_: LambdaClient = self._client("lambda")
         self.cloudformation: CloudFormationClient = self._client("cloudformation")

@@ -31,7 +31,7 @@ _X_RAY_ROOT = re.compile(r"(?:^|;)\s*Root=([\x21-\x3a\x3c-\x7e]{1,64})")
 _FIELDS: dict[str, TypeAdapter[Any]] = {
     name: TypeAdapter(field.rebuild_annotation())
     for name, field in Message.model_fields.items()
-    if name in {"endpoint_name", "trace_id", "inference_id", "s3_output_path_extension", "filename"}
+    if name in {"endpoint_name", "trace_id", "inference_id", "input_location", "s3_output_path_extension", "filename"}
 }
 
 
@@ -149,6 +149,20 @@ def folder_endpoint(dropped: DroppedObject, settings: Settings) -> str | None:
 def name_of(key: str) -> str:
     """The result's name for a message that says none: its InferenceId or message ID, as one part of a key."""
     return f"{_MESSAGES}/{_quoted(key)}"
+
+
+def input_location(message: SentMessage) -> str | None:
+    """The `InputLocation` of a sent message, if it is an S3 URI."""
+    return _valid("input_location", message.raw.get("InputLocation"))
+
+
+def source_of(name: str, input_bucket: str) -> str | None:
+    """The S3 URI of the dropped object whose result has this name; None where it is a message's."""
+    if name.startswith((INVOKE_PREFIX, TRANSFORM_PREFIX)):
+        return f"s3://{input_bucket}/{name}"
+    if name.startswith(_OTHER_BUCKETS_PREFIX):
+        return f"s3://{name.removeprefix(_OTHER_BUCKETS_PREFIX)}"
+    return None
 
 
 def is_newer(stored: str | None, arrived: str | None) -> bool:

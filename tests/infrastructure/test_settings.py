@@ -62,6 +62,10 @@ def test_the_command_lines_settings_win_as_json_or_as_an_object() -> None:
         ({"transform": {"BatchStrategy": "Some"}}, "sluice.transform.BatchStrategy: Input should be 'MultiRecord'"),
         ({"transform": {"BatchStategy": "None"}}, "is not a setting; did you mean BatchStrategy?"),
         ({"transform": {"InputFilter": "id"}}, "sluice.transform.InputFilter: "),
+        ({"success_topic": "yes"}, "sluice.success_topic: must be true for a topic of the stack's own, the ARN"),
+        ({"error_topic": 1}, "sluice.error_topic: must be true for a topic of the stack's own, the ARN"),
+        ({"error_topic": "arn:aws:sns:eu-west-1:111122223333:a.fifo"}, "sluice.error_topic: must be true"),
+        ({"results_event_bridge": 1}, "sluice.results_event_bridge: Input should be a valid boolean, not 1"),
     ],
 )
 def test_a_wrong_value_gets_one_line_that_names_its_key(given: Any, says: str) -> None:
