@@ -3,11 +3,12 @@
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli.errors import CliError
+from cli.errors import CliError, ExitCode
+from sluice.failures import Failure
 
 
 class _Group(click.Group):
-    """A group whose commands' AWS errors are one line."""
+    """A group whose commands' errors are one line: AWS's, a rule's that is broken, Ctrl-C."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -17,6 +18,10 @@ class _Group(click.Group):
             raise CliError(f"{error.operation_name}: {said.get('Code')}: {said.get('Message')}") from None
         except BotoCoreError as error:
             raise CliError(str(error)) from None
+        except Failure as failure:
+            raise CliError(failure.message, ExitCode.USAGE) from None
+        except KeyboardInterrupt:
+            raise CliError("interrupted", ExitCode.INTERRUPTED) from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
