@@ -3,7 +3,13 @@
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cli.drop import drop
 from cli.errors import CliError, ExitCode
+from cli.result import result
+from cli.send import send
+from cli.size import command as size
+from cli.status import status
+from cli.wait import wait
 from sluice.failures import Failure
 
 
@@ -28,3 +34,11 @@ class _Group(click.Group):
 @click.version_option(package_name="sluice")
 def main() -> None:
     """Send requests to a Sluice deployment, see how they end, and look after it."""
+
+
+main.add_command(send)
+main.add_command(drop)
+main.add_command(status)
+main.add_command(result)
+main.add_command(wait)
+main.add_command(size)
