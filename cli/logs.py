@@ -50,7 +50,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One JSON line of a function's log. `id` is CloudWatch Logs' own."""
+    """One JSON line of a function's log. `id` tells it from all others."""
 
     id: str
     group: str
@@ -88,7 +88,9 @@ def events(deployment: Deployment, pattern: str, since: datetime) -> Iterator[Ev
                 for event in page["events"]:
                     if (fields := _fields(event["message"])) is not None:
                         at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
-                        yield Event(event.get("eventId", ""), group, at, fields)
+                        # Local AWSs leave the ID out.
+                        key = event.get("eventId") or f"{event.get('logStreamName')} {at} {event['message']}"
+                        yield Event(key, group, at, fields)
         except ClientError as error:
             if is_denied(error):
                 raise PermissionError("logs:FilterLogEvents is not allowed") from None

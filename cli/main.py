@@ -10,6 +10,7 @@ from cli.send import send
 from cli.size import command as size
 from cli.status import status
 from cli.wait import wait
+from cli.watch import watch
 from sluice.failures import Failure
 
 
@@ -41,4 +42,5 @@ main.add_command(drop)
 main.add_command(status)
 main.add_command(result)
 main.add_command(wait)
+main.add_command(watch)
 main.add_command(size)
