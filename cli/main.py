@@ -1,5 +1,7 @@
 """`sluice`: the command line of a deployment's users and operators."""
 
+import signal
+
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -28,6 +30,7 @@ class _Group(click.Group):
         except Failure as failure:
             raise CliError(failure.message, ExitCode.USAGE) from None
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would only spoil the line
             raise CliError("interrupted", ExitCode.INTERRUPTED) from None
 
 
