@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_SPAN = re.compile(r"(\d{1,7}(?:\.\d{1,3})?)([smhd])")
+_SPAN = re.compile(r"(\d{1,7}(?:\.\d{1,3})?)([smhd])", re.ASCII)
 
 
 class Duration(click.ParamType[timedelta]):

@@ -8,7 +8,7 @@ from cli.requests import Requests
 from cli.standing import Standing
 
 _LOOKS_AT_ONCE = 16
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 5.0  # seconds between two looks
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 3.0  # seconds between two looks
 _SEARCH_EVERY = 5.0  # seconds between two searches of the logs, which cost more than a look at the results
 
 
