@@ -58,7 +58,12 @@ class Standing:
     def reason(self) -> str | None:
         """Why it failed or is retried, in one line."""
         code = self.facts.get("ErrorCode")
-        return f"{code}: {self.facts.get('ErrorMessage')}" if code else self.facts.get("Detail")
+        if code is None:
+            return self.facts.get("Detail")
+        # What the model itself said, without SageMaker's words around it.
+        if said := self.facts.get("OriginalMessage"):
+            return f"{code} {self.facts.get('OriginalStatusCode')}: {said}"
+        return f"{code}: {self.facts.get('ErrorMessage')}"
 
     def document(self) -> dict[str, Any]:
         """All of it, as it is printed."""
