@@ -13,6 +13,7 @@ from cli.options import deployed
 from cli.output import Output
 from cli.requests import Requests
 from cli.result import show
+from cli.standing import State
 from cli.wait import timeout_option
 from cli.waiting import until_ended
 from sluice.message import PARAMETERS, Message
@@ -73,6 +74,8 @@ def send(
     check(raw, deployment.settings)
     text = text_of(raw, _most(deployment))
     identity = identity_of(raw, text)
+    requests = Requests(deployment)
+    earlier = requests.stored(identity.name) if waits else None
     sent = deployment.sqs.send_message(QueueUrl=deployment.request_queue_url, MessageBody=text)
     facts = {
         "InferenceId": identity.inference_id,
@@ -85,7 +88,10 @@ def send(
         return
     if not output.as_json:  # standard output is the answer's
         click.echo(f"Sent {identity.inference_id}; its result will be {identity.name}.out", err=True)
-    (standing,) = until_ended(Requests(deployment), [identity.name], timeout.total_seconds())[identity.name]
+        if earlier and earlier.state is State.DONE:
+            click.echo("It was answered before: the same InferenceId is the same request.", err=True)
+    before = {identity.name: earlier} if earlier and earlier.state is not State.DONE else {}
+    (standing,) = until_ended(requests, [identity.name], timeout.total_seconds(), before=before)[identity.name]
     show(deployment, output, identity.name, standing)
 
 

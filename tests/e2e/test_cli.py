@@ -100,6 +100,15 @@ def test_poison_is_explained(sluice: Sluice, name: str) -> None:
     assert result.err.count("\n") == 1, "the reason in one line"
 
 
+def test_a_request_that_failed_may_be_sent_again(sluice: Sluice, name: str) -> None:
+    request = {"InferenceId": name, "EndpointName": "wine"}
+    short, right = ({**request, "Body": {"instances": [row]}} for row in (ROW[:12], ROW))
+    assert sluice("send", "--message", json.dumps(short), "--wait").code == 3
+    again = sluice("send", "--message", json.dumps(right), "--wait")
+    assert again.code == 0, again.err
+    assert sluice("status", name).code == 0, "its .err is gone"
+
+
 def test_a_message_that_no_cli_would_have_sent(sluice: Sluice, pipeline: Pipeline, name: str) -> None:
     message_id = pipeline.send(f'{{"InferenceId": "{name}", ')
     waited = sluice("wait", message_id, "--json")

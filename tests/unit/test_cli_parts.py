@@ -202,5 +202,27 @@ def test_waiting_ends_in_time_and_then_says_how_each_stands() -> None:
     assert requests.searches <= 3, "the logs are not searched at each look"
 
 
+def test_the_failure_of_an_earlier_try_is_not_waited_for() -> None:
+    class SentAgain(Requests):
+        def stored(self, name: str) -> Standing | None:
+            return Standing(State.FAILED, name, {"FailedAt": "new" if self.now >= 3 else "old"})
+
+    def outcome(timeout: float) -> Standing:
+        requests = SentAgain({}, {})
+        before = {"a": Standing(State.FAILED, "a", {"FailedAt": "old"})}
+        found = until_ended(
+            requests,  # type: ignore[arg-type]
+            ["a"],
+            timeout,
+            before=before,
+            clock=lambda: requests.now,
+            sleep=requests.sleep,
+        )
+        return found["a"][0]
+
+    assert outcome(10).facts == {"FailedAt": "new"}
+    assert outcome(1).state is State.PENDING
+
+
 def test_no_time_is_one_look() -> None:
     assert wait(Requests({}, {"a": 0}), ["a"], 0) == {"a": State.SUPERSEDED}
