@@ -17,8 +17,7 @@ LATER = timedelta(seconds=30)
 
 
 @pytest.fixture
-def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDeployment]:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+def deployment() -> Iterator[FakeDeployment]:
     with fake_deployment() as made:
         yield made
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
@@ -60,7 +61,11 @@ class Logs:
 def _client(service: str) -> Any:
     """A client for all tests: making one takes longer than most of them."""
     return boto3.client(  # type: ignore[call-overload]
-        service, region_name="us-east-1", aws_access_key_id="id", aws_secret_access_key="secret"
+        service,
+        region_name="us-east-1",
+        aws_access_key_id="id",
+        aws_secret_access_key="secret",
+        config=Config(ignore_configured_endpoint_urls=True),  # a local run's may be in the environment
     )
 
 
