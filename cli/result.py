@@ -22,7 +22,10 @@ from sluice.result import OUT
 _PIECE = 1024 * 1024
 
 
-@click.command(epilog="Exit code: 0 with the answer, 3 failed, 4 nothing known, 5 pending or retrying.")
+@click.command(
+    short_help="Write the answer to a request, or why there is none.",
+    epilog="Exit code: 0 with the answer, 3 failed, 4 nothing known, 5 pending or retrying.",
+)
 @deployed
 @click.argument("request")
 @click.option(

@@ -10,7 +10,11 @@ from cli.errors import CliError, ExitCode
 from cli.sizing import Workload, explain, size
 
 
-@click.command("size", epilog="Exit code: 0, or 2 when a number makes no sense. It asks nothing of AWS.")
+@click.command(
+    "size",
+    short_help="Settings for a workload, and what it costs.",
+    epilog="Exit code: 0, or 2 when a number makes no sense. It asks nothing of AWS.",
+)
 @click.option(
     "--latency-ms",
     type=click.FloatRange(min=0, min_open=True),

@@ -20,7 +20,10 @@ since_option = click.option(
 )
 
 
-@click.command(epilog="Exit code: 0 done, 3 failed, 4 nothing known, 5 pending or retrying.")
+@click.command(
+    short_help="Say how a request stands.",
+    epilog="Exit code: 0 done, 3 failed, 4 nothing known, 5 pending or retrying.",
+)
 @deployed
 @click.argument("request")
 @since_option

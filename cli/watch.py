@@ -20,7 +20,7 @@ from cli.watched import Frame, Watcher
 _FONTS = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)  # they would be fetched from elsewhere
 
 
-@click.command(epilog="Exit code: 0, also after Ctrl-C.")
+@click.command(short_help="Show a deployment at work.", epilog="Exit code: 0, also after Ctrl-C.")
 @deployed
 @click.option("--interval", type=DURATION, default=timedelta(seconds=5), show_default="5s", help="Between two looks.")
 @click.option(

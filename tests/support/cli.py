@@ -65,7 +65,8 @@ def _client(service: str) -> Any:
         region_name="us-east-1",
         aws_access_key_id="id",
         aws_secret_access_key="secret",
-        config=Config(ignore_configured_endpoint_urls=True),  # a local run's may be in the environment
+        # A local run's may be in the environment.
+        config=Config(ignore_configured_endpoint_urls=True),  # type: ignore[call-arg]  # the stubs lack it
     )
 
 
