@@ -10,13 +10,13 @@ _MAX_BYTES = 4096  # Lambda's, for names and values together
 _TOKEN_BYTES = 100  # an upper estimate of what a name or URL that CloudFormation fills in will take
 
 
-def environment(settings: Settings, storage: Storage, queues: Queues, source: sqs.Queue) -> dict[str, str]:
+def environment(settings: Settings, storage: Storage, queues: Queues, source: sqs.IQueue) -> dict[str, str]:
     """The environment of the function that takes its requests off `source`.
 
     Raises `SettingsError` when it is over Lambda's 4 KB.
     """
     stated = {
-        "SLUICE_ENDPOINT_NAMES": ",".join(settings.endpoint_names),
+        "SLUICE_ENDPOINT_NAMES": ",".join(endpoint.name for endpoint in settings.endpoints),
         "SLUICE_DEFAULT_ENDPOINT_NAME": settings.default_endpoint,
         "SLUICE_MAX_RECEIVE_COUNT": str(settings.max_receive_count),
         "SLUICE_RETRY_BASE_SECONDS": str(settings.retry_base_seconds),
