@@ -6,6 +6,7 @@ from infrastructure.queues import Queues
 from infrastructure.settings import Settings, SettingsError
 from infrastructure.storage import Storage
 
+NAMESPACE = "Sluice"  # of the functions' metrics
 _MAX_BYTES = 4096  # Lambda's, for names and values together
 _TOKEN_BYTES = 100  # an upper estimate of what a name or URL that CloudFormation fills in will take
 
@@ -28,7 +29,7 @@ def environment(settings: Settings, storage: Storage, queues: Queues, source: sq
         "SLUICE_TRANSPORT": settings.transport,
         "SLUICE_TRANSFORM_DEFAULTS": settings.transform.model_dump_json(exclude_none=True),
         "POWERTOOLS_SERVICE_NAME": settings.deployment_name,
-        "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
+        "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE,
         "POWERTOOLS_LOG_LEVEL": settings.log_level,
     }
     if settings.input_location_buckets:

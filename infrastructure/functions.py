@@ -153,6 +153,7 @@ class QueueFunction(Construct):
         batch_size: int,
     ) -> None:
         super().__init__(scope, construct_id)
+        self.memory_mb = memory_mb
         self.log_group = log_group = logs.LogGroup(
             self, "Logs", removal_policy=RemovalPolicy.RETAIN if settings.retain_data else RemovalPolicy.DESTROY
         )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from aws_cdk import CfnOutput, Stack
+from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -10,8 +11,10 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infrastructure import arrivals, existing
+from infrastructure import arrivals, existing, metrics
+from infrastructure.alarms import Alarms
 from infrastructure.build import Target
+from infrastructure.dashboard import Dashboard
 from infrastructure.encryption import key_of
 from infrastructure.errors import SettingsError
 from infrastructure.functions import Functions
@@ -87,6 +90,20 @@ class SluicePipeline(Construct):
             network=network_of(self, settings, vpc=vpc, subnets=subnets, security_groups=security_groups),
             built_for=built_for,
         )
+        self.alarms = (
+            Alarms(self, "Alarms", settings=settings, queues=self.queues, functions=self.functions)
+            if settings.alarms
+            else None
+        )
+        if settings.dashboard:
+            Dashboard(
+                self,
+                "Dashboard",
+                settings=settings,
+                queues=self.queues,
+                functions=self.functions,
+                alarms=self.alarms.all if self.alarms else (),
+            )
 
     @property
     def input_bucket(self) -> s3.IBucket:
@@ -125,6 +142,10 @@ class SluicePipeline(Construct):
     def grant_read_results(self, grantee: iam.IGrantable) -> iam.Grant:
         """Let `grantee` read what came of its requests."""
         return self.results_bucket.grant_read(grantee)
+
+    def metric(self, name: str, statistic: str = "Sum", *, seconds: int = 60) -> cloudwatch.Metric:
+        """A metric that the functions write, such as Succeeded, DeadLettered or ModelLatency (with p99, say)."""
+        return metrics.own(self.settings, name, statistic, seconds=seconds)
 
     def outputs(self, prefix: str = "") -> None:
         """Put into the stack's outputs where everything is, each name after `prefix` (letters and digits).

@@ -24,6 +24,8 @@ _AROUND_A_CALL_SECONDS = 20  # to connect before it, to store its outcome after 
 _SECONDS_A_DAY = 86_400
 
 KeyArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$")]
+TopicArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$")]
+EmailAddress = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
 SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]{8,17}$")]
 SecurityGroupId = Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]{8,17}$")]
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
@@ -84,6 +86,14 @@ class Settings(BaseModel):
     vpc_subnet_ids: list[SubnetId] = []
     security_group_ids: list[SecurityGroupId] = []
     retain_data: bool = True
+    alarms: bool = True
+    alarm_topic: bool | TopicArn = False
+    alarm_email: EmailAddress | None = None
+    alarm_age_minutes: Annotated[int, Field(ge=1)] = 60
+    alarm_backlog: Annotated[int, Field(ge=1)] = 10_000
+    alarm_failures: Annotated[int, Field(ge=1)] = 10
+    health_alarm: bool = False
+    dashboard: bool = True
 
     @classmethod
     def from_context(cls, from_file: dict[str, Any], given: object = None) -> Self:
@@ -135,6 +145,17 @@ class Settings(BaseModel):
             yield "request_retention_days", "must be longer than visibility_timeout_seconds"
         if self.dead_letter_retention_days <= self.request_retention_days:
             yield "dead_letter_retention_days", f"must be over request_retention_days, {self.request_retention_days}"
+
+        yield from self._alarm_problems()
+
+    def _alarm_problems(self) -> Any:
+        if isinstance(self.alarm_topic, str) and self.alarm_email is not None:
+            yield "alarm_email", "leave it out where alarm_topic is an ARN, and subscribe it to that topic"
+        if self.alarms:
+            return
+        for key in ("alarm_topic", "alarm_email", "health_alarm"):
+            if getattr(self, key):
+                yield key, "needs alarms, which are off; leave it out, or set alarms to true"
 
     @property
     def endpoints(self) -> list[Endpoint]:
