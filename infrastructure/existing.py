@@ -15,6 +15,8 @@ from constructs import Construct, IValidation
 from infrastructure.errors import SettingsError
 from infrastructure.settings import Settings
 
+_SECONDS_A_DAY = 86_400
+
 
 def check(
     scope: Construct,
@@ -33,23 +35,32 @@ def check(
             raise SettingsError(f"{name}: is a FIFO queue; give a standard one, as S3 fills no other")
     if request_queue and dead_letter_queue and request_queue.queue_arn == dead_letter_queue.queue_arn:
         raise SettingsError("dead_letter_queue: is the request queue; give another one")
-    scope.node.add_validation(_Seen(settings, input_bucket, request_queue))
+    scope.node.add_validation(_Seen(settings, input_bucket, request_queue, dead_letter_queue))
 
 
 @jsii.implements(IValidation)
 class _Seen:
-    """What synth can see of an input bucket and a request queue of the same app, once all of the app is made."""
+    """What synth can see of a bucket and queues of the same app, once all of the app is made."""
 
-    def __init__(self, settings: Settings, input_bucket: s3.IBucket | None, request_queue: sqs.IQueue | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        input_bucket: s3.IBucket | None,
+        request_queue: sqs.IQueue | None,
+        dead_letter_queue: sqs.IQueue | None,
+    ) -> None:
         self._settings = settings
         self._input_bucket = input_bucket
         self._request_queue = request_queue
+        self._dead_letter_queue = dead_letter_queue
 
     def validate(self) -> list[str]:
         """The problems, a line each."""
         bucket = self._input_bucket.node.default_child if self._input_bucket else None
         queue = self._request_queue.node.default_child if self._request_queue else None
+        dead = self._dead_letter_queue.node.default_child if self._dead_letter_queue else None
         return [
+            *(self._of_dead_letters(dead) if isinstance(dead, sqs.CfnQueue) else ()),
             *(self._of_bucket(bucket) if isinstance(bucket, s3.CfnBucket) else ()),
             *(self._of_queue(queue) if isinstance(queue, sqs.CfnQueue) else ()),
         ]
@@ -59,6 +70,12 @@ class _Seen:
         # `event_bridge_enabled` brings a custom resource beside the bucket, of this name.
         if stated is None and bucket.node.scope and bucket.node.scope.node.try_find_child("Notifications") is None:
             yield "input_bucket: sends no events to EventBridge, so no drop would be seen; set event_bridge_enabled"
+
+    def _of_dead_letters(self, queue: sqs.CfnQueue) -> Iterator[str]:
+        kept = 4 * _SECONDS_A_DAY if queue.message_retention_period is None else queue.message_retention_period  # SQS's
+        days = self._settings.request_retention_days
+        if not Token.is_unresolved(kept) and kept <= days * _SECONDS_A_DAY:
+            yield f"dead_letter_queue: keeps messages no longer than requests, {days} days; raise its retention period"
 
     def _of_queue(self, queue: sqs.CfnQueue) -> Iterator[str]:
         visibility = 30 if queue.visibility_timeout is None else queue.visibility_timeout  # SQS's own default

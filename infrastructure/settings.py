@@ -6,6 +6,7 @@ are derived from it, and every value is checked before anything is synthesized.
 
 import difflib
 import json
+import re
 import string
 from typing import Annotated, Any, Literal, Self
 
@@ -20,11 +21,11 @@ __all__ = ["Settings", "SettingsError", "TransformDefaults"]
 CONTAINER_TIMEOUT_SECONDS = 60  # SageMaker's, for /invocations (InvokeEndpoint API page)
 MAX_MESSAGE_BYTES = 1024 * 1024  # SQS: body and attributes together
 REASON_BYTES = 8 * 1024  # kept free in a request, so that its dead-letter message has room for the reason
+_TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")
 _AROUND_A_CALL_SECONDS = 20  # to connect before it, to store its outcome after it, and some to spare
 _SECONDS_A_DAY = 86_400
 
 KeyArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$")]
-TopicArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$")]
 EmailAddress = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
 SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]{8,17}$")]
 SecurityGroupId = Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]{8,17}$")]
@@ -87,7 +88,7 @@ class Settings(BaseModel):
     security_group_ids: list[SecurityGroupId] = []
     retain_data: bool = True
     alarms: bool = True
-    alarm_topic: bool | TopicArn = False
+    alarm_topic: bool | str = False
     alarm_email: EmailAddress | None = None
     alarm_age_minutes: Annotated[int, Field(ge=1)] = 60
     alarm_backlog: Annotated[int, Field(ge=1)] = 10_000
@@ -149,6 +150,8 @@ class Settings(BaseModel):
         yield from self._alarm_problems()
 
     def _alarm_problems(self) -> Any:
+        if isinstance(self.alarm_topic, str) and not _TOPIC_ARN.fullmatch(self.alarm_topic):
+            yield "alarm_topic", "must be true, false, or the ARN of an SNS topic"
         if isinstance(self.alarm_topic, str) and self.alarm_email is not None:
             yield "alarm_email", "leave it out where alarm_topic is an ARN, and subscribe it to that topic"
         if self.alarms:

@@ -42,19 +42,11 @@ def synthesize(settings: Mapping[str, Any], directory: Path) -> Path:
 
 
 def deploy(clients: Clients, assembly: Path) -> dict[str, str]:
-    """Deploy the pipeline's stack of `assembly`, which needs no other, and return its outputs.
+    """Deploy the pipeline's stack of `assembly` and return its outputs.
 
     Raises `LocalRunError` when CloudFormation refuses it or isn't done within a minute.
     """
-    manifest = json.loads((assembly / "manifest.json").read_text())
-    stacks = {
-        name: artifact
-        for name, artifact in manifest["artifacts"].items()
-        if artifact["type"] == "aws:cloudformation:stack"
-    }
-    stack, artifact = next(
-        (name, artifact) for name, artifact in stacks.items() if stacks.keys().isdisjoint(artifact["dependencies"])
-    )
+    stack, artifact = pipeline_stack(json.loads((assembly / "manifest.json").read_text()))
     clients.ssm.put_parameter(Name=_BOOTSTRAP_VERSION, Value="30", Type="String", Overwrite=True)
     _publish(clients, assembly, f"{stack}.assets.json")
     name = artifact["properties"].get("stackName", stack)
@@ -66,6 +58,17 @@ def deploy(clients: Clients, assembly: Path) -> dict[str, str]:
         Capabilities=["CAPABILITY_IAM"],
     )
     return _outputs(clients, name)
+
+
+def pipeline_stack(manifest: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The pipeline's stack in an assembly's manifest, by ID: the one that depends on no other."""
+    stacks = {
+        name: artifact
+        for name, artifact in manifest["artifacts"].items()
+        if artifact["type"] == "aws:cloudformation:stack"
+    }
+    (found,) = [one for one in stacks.items() if stacks.keys().isdisjoint(one[1]["dependencies"])]
+    return found
 
 
 def _publish(clients: Clients, assembly: Path, manifest: str) -> None:

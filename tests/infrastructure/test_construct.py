@@ -16,6 +16,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Match, Template
 
+from infrastructure.health import HealthStack
 from infrastructure.pipeline import SluicePipeline
 from infrastructure.settings import Settings, SettingsError
 from infrastructure.stack import SluiceStack
@@ -31,18 +32,6 @@ def settings(**given: Any) -> Settings:
 
 def stack(**how: Any) -> cdk.Stack:
     return cdk.Stack(cdk.App(), "Team", **how)
-
-
-def template(of: cdk.Stack, tmp_path: Path) -> Template:
-    """The stack's template, in which cfn-lint finds nothing."""
-    found = Template.from_stack(of)
-    written = tmp_path / "template.json"
-    written.write_text(json.dumps(found.to_json()))
-    lint = Path(sys.executable).with_name("cfn-lint")
-    root = Path(__file__).parents[2]
-    done = subprocess.run([lint, str(written)], cwd=root, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "")
-    return found
 
 
 def policy(found: Template, unit: str) -> dict[str, dict[str, Any]]:
@@ -69,11 +58,11 @@ def test_buckets_and_queues_of_a_deployed_stack_keep_their_logical_ids() -> None
     }
 
 
-def test_two_in_one_stack_share_nothing_and_name_nothing(tmp_path: Path) -> None:
+def test_two_in_one_stack_share_nothing_and_name_nothing() -> None:
     team = stack()
     for name in ("Wine", "Digits"):
         SluicePipeline(team, name, settings=settings(deployment_name=name)).outputs(name)
-    found = template(team, tmp_path)
+    found = Template.from_stack(team)
     found.resource_count_is("AWS::SQS::Queue", 10)
     names = {"BucketName", "QueueName", "FunctionName", "LogGroupName", "RoleName", "LayerName", "PolicyName"}
     for logical_id, resource in found.to_json()["Resources"].items():
@@ -111,11 +100,11 @@ def test_a_prefix_that_cloudformation_refuses_is_refused() -> None:
         pipeline.outputs("wine-")
 
 
-def test_drops_in_an_existing_bucket_come_by_eventbridge(tmp_path: Path) -> None:
+def test_drops_in_an_existing_bucket_come_by_eventbridge() -> None:
     team = stack()
     lake = s3.Bucket.from_bucket_name(team, "Lake", "lake")
     SluicePipeline(team, "Wine", settings=settings(), input_bucket=lake)
-    found = template(team, tmp_path)
+    found = Template.from_stack(team)
     found.resource_count_is("AWS::S3::Bucket", 1)
     found.resource_count_is("AWS::Events::Rule", 2)
     assert "NotificationConfiguration" not in json.dumps(found.to_json())
@@ -156,7 +145,7 @@ def test_drops_in_an_existing_bucket_come_by_eventbridge(tmp_path: Path) -> None
     assert ":s3:::lake/*" in read
 
 
-def test_existing_queues_and_results_take_the_place_of_its_own(tmp_path: Path) -> None:
+def test_existing_queues_and_results_take_the_place_of_its_own() -> None:
     team = stack()
     requests = sqs.Queue.from_queue_arn(team, "Requests", "arn:aws:sqs:eu-west-1:111122223333:requests")
     dead = sqs.Queue.from_queue_arn(team, "Dead", "arn:aws:sqs:eu-west-1:111122223333:dead")
@@ -170,7 +159,7 @@ def test_existing_queues_and_results_take_the_place_of_its_own(tmp_path: Path) -
         results_bucket=results,
     )
     pipeline.outputs()
-    found = template(team, tmp_path)
+    found = Template.from_stack(team)
     found.resource_count_is("AWS::SQS::Queue", 3)
     found.resource_count_is("AWS::S3::Bucket", 1)
     allowed = policy(found, "Invoke")
@@ -185,7 +174,7 @@ def test_existing_queues_and_results_take_the_place_of_its_own(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("given", ["settings", "prop"])
-def test_a_key_encrypts_what_is_made_and_is_used_for_no_more(given: str, tmp_path: Path) -> None:
+def test_a_key_encrypts_what_is_made_and_is_used_for_no_more(given: str) -> None:
     team = stack()
     pipeline = (
         SluicePipeline(team, "Wine", settings=settings(kms_key_arn=KEY_ARN))
@@ -193,7 +182,7 @@ def test_a_key_encrypts_what_is_made_and_is_used_for_no_more(given: str, tmp_pat
         else SluicePipeline(team, "Wine", settings=settings(), key=kms.Key.from_key_arn(team, "Given", KEY_ARN))
     )
     pipeline.grant_send(iam.Role(team, "Sender", assumed_by=iam.AccountRootPrincipal()))
-    found = template(team, tmp_path)
+    found = Template.from_stack(team)
     found.all_resources_properties("AWS::SQS::Queue", {"KmsMasterKeyId": KEY_ARN})
     found.all_resources_properties(
         "AWS::S3::Bucket",
@@ -217,10 +206,10 @@ def test_a_key_encrypts_what_is_made_and_is_used_for_no_more(given: str, tmp_pat
     assert KEY_ARN in json.dumps(sender), "who may send may encrypt"
 
 
-def test_a_key_of_the_same_app_lets_s3_send_to_the_queues(tmp_path: Path) -> None:
+def test_a_key_of_the_same_app_lets_s3_send_to_the_queues() -> None:
     team = stack()
     SluicePipeline(team, "Wine", settings=settings(), key=kms.Key(team, "Key"))
-    (key,) = template(team, tmp_path).find_resources("AWS::KMS::Key").values()
+    (key,) = Template.from_stack(team).find_resources("AWS::KMS::Key").values()
     services = [
         one
         for one in key["Properties"]["KeyPolicy"]["Statement"]
@@ -229,24 +218,24 @@ def test_a_key_of_the_same_app_lets_s3_send_to_the_queues(tmp_path: Path) -> Non
     assert [one["Action"] for one in services] == [["kms:Decrypt", "kms:GenerateDataKey"]]
 
 
-def test_the_key_of_an_existing_input_bucket_is_only_for_reading(tmp_path: Path) -> None:
+def test_the_key_of_an_existing_input_bucket_is_only_for_reading() -> None:
     team = stack()
     lake = s3.Bucket.from_bucket_attributes(
         team, "Lake", bucket_name="lake", encryption_key=kms.Key.from_key_arn(team, "LakeKey", KEY_ARN)
     )
     SluicePipeline(team, "Wine", settings=settings(), input_bucket=lake)
-    found = template(team, tmp_path)
+    found = Template.from_stack(team)
     for unit in FUNCTIONS:
         allowed = policy(found, unit)
         assert (allowed["ReadWithKeys"]["Action"], allowed["ReadWithKeys"]["Resource"]) == ("kms:Decrypt", KEY_ARN)
         assert "UseKeys" not in allowed
 
 
-def test_functions_in_a_vpc_have_what_lambda_needs_and_their_code_has_not(tmp_path: Path) -> None:
+def test_functions_in_a_vpc_have_what_lambda_needs_and_their_code_has_not() -> None:
     team = stack()
     vpc = ec2.Vpc(team, "Vpc", max_azs=2, restrict_default_security_group=False)
     SluicePipeline(team, "Wine", settings=settings(), vpc=vpc)
-    found = template(team, tmp_path)
+    found = Template.from_stack(team)
     private = [name for name in found.find_resources("AWS::EC2::Subnet") if "Private" in name]
     (group,) = found.find_resources("AWS::EC2::SecurityGroup")
     found.all_resources_properties(
@@ -277,19 +266,19 @@ def test_functions_in_a_vpc_have_what_lambda_needs_and_their_code_has_not(tmp_pa
     )
 
 
-def test_settings_put_the_functions_in_subnets_without_a_look_up(tmp_path: Path) -> None:
+def test_settings_put_the_functions_in_subnets_without_a_look_up() -> None:
     given = {"vpc_subnet_ids": ["subnet-0a1b2c3d", "subnet-4e5f6a7b"], "security_group_ids": ["sg-0a1b2c3d"]}
-    found = template(SluiceStack(cdk.App(), settings(**given)), tmp_path)
+    found = Template.from_stack(SluiceStack(cdk.App(), settings(**given)))
     found.all_resources_properties(
         "AWS::Lambda::Function",
         {"VpcConfig": {"SubnetIds": given["vpc_subnet_ids"], "SecurityGroupIds": given["security_group_ids"]}},
     )
 
 
-def test_an_endpoints_arn_is_permitted_as_it_stands_and_called_by_name(tmp_path: Path) -> None:
+def test_an_endpoints_arn_is_permitted_as_it_stands_and_called_by_name() -> None:
     team = stack(env=cdk.Environment(account="111122223333", region="eu-west-1"))
     SluicePipeline(team, "Wine", settings=settings(endpoint_names=[ENDPOINT_ARN, "Digits"]))
-    found = template(team, tmp_path)
+    found = Template.from_stack(team)
     allowed = policy(found, "Invoke")["InvokeEndpoints"]["Resource"]
     assert ENDPOINT_ARN in allowed
     assert "endpoint/digits" in json.dumps(allowed)
@@ -384,6 +373,10 @@ def own_queue(team: cdk.Stack, *, visibility: int, receives: int | None) -> sqs.
             "request_queue: SQS takes messages off it at receive 3, before",
         ),
         (
+            lambda team: {"dead_letter_queue": sqs.Queue(team, "Dead")},
+            "dead_letter_queue: keeps messages no longer than requests, 4 days",
+        ),
+        (
             lambda team: {"input_bucket": s3.Bucket(team, "Lake")},
             "input_bucket: sends no events to EventBridge",
         ),
@@ -396,7 +389,7 @@ def test_synth_says_what_it_sees_is_wrong(given: Callable[[cdk.Stack], dict[str,
         cdk.App.of(team).synth()  # type: ignore[union-attr]
 
 
-def test_resources_of_the_same_app_that_are_right_are_taken(tmp_path: Path) -> None:
+def test_resources_of_the_same_app_that_are_right_are_taken() -> None:
     team = stack()
     requests = sqs.Queue(team, "Requests", visibility_timeout=cdk.Duration.seconds(540))
     pipeline = SluicePipeline(
@@ -409,7 +402,7 @@ def test_resources_of_the_same_app_that_are_right_are_taken(tmp_path: Path) -> N
     resource = requests.node.default_child
     assert isinstance(resource, sqs.CfnQueue)
     resource.redrive_policy = {"deadLetterTargetArn": pipeline.crashed_queue.queue_arn, "maxReceiveCount": 20}
-    found = template(team, tmp_path)
+    found = Template.from_stack(team)
     found.has_resource_properties("AWS::SQS::Queue", {"VisibilityTimeout": 540, "RedrivePolicy": Match.any_value()})
 
 
@@ -428,3 +421,31 @@ def test_rights_are_granted_on_what_they_are_for() -> None:
     drops = [one for one in allowed if "s3:PutObject" in one["Action"]]
     assert {"/invoke/*" in json.dumps(one) or "/transform/*" in json.dumps(one) for one in drops} == {True}
     assert not [one for one in allowed if "ResultsBucket" in json.dumps(one) and "s3:PutObject" in one["Action"]]
+
+
+def test_cfn_lint_finds_nothing(tmp_path: Path) -> None:
+    """In what is the team's all but the results, and in two of the pipeline's own beside a topic and a health alarm."""
+    team = stack()
+    key = kms.Key(team, "Key")
+    SluicePipeline(
+        team,
+        "Wine",
+        settings=settings(),
+        input_bucket=s3.Bucket.from_bucket_name(team, "Lake", "lake"),
+        request_queue=sqs.Queue.from_queue_arn(team, "Requests", "arn:aws:sqs:eu-west-1:111122223333:requests"),
+        dead_letter_queue=sqs.Queue.from_queue_arn(team, "Dead", "arn:aws:sqs:eu-west-1:111122223333:dead"),
+        key=key,
+        vpc=ec2.Vpc(team, "Vpc", max_azs=2, restrict_default_security_group=False),
+    )
+    SluicePipeline(team, "Digits", settings=settings(deployment_name="Digits"), key=key).outputs("Digits")
+    app = cdk.App()
+    plain = SluiceStack(app, settings(alarm_email="ops@example.com", health_alarm=True, kms_key_arn=KEY_ARN))
+    health = HealthStack(app, plain.pipeline)
+    files = []
+    for number, one in enumerate((team, plain, health)):
+        files.append(tmp_path / f"{number}.json")
+        files[-1].write_text(json.dumps(Template.from_stack(one).to_json()))
+    lint = Path(sys.executable).with_name("cfn-lint")
+    root = Path(__file__).parents[2]
+    done = subprocess.run([lint, *files], cwd=root, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")

@@ -12,6 +12,7 @@ from infrastructure.settings import CONTAINER_TIMEOUT_SECONDS, Settings, Setting
 from tests.infrastructure.conftest import Synth
 
 ENDPOINTS = {"endpoint_names": ["wine", "digits"]}
+TOPIC = "arn:aws:sns:eu-west-1:111122223333:alarms"
 ARN = "arn:aws:sagemaker:eu-west-1:111122223333:endpoint"
 
 
@@ -52,6 +53,14 @@ def test_the_command_lines_settings_win_as_json_or_as_an_object() -> None:
         ({"vpc_subnet_ids": ["subnet-0a1b2c3d"]}, "sluice.security_group_ids: is missing"),
         ({"security_group_ids": ["sg-0a1b2c3d"]}, "sluice.vpc_subnet_ids: is missing"),
         ({"vpc_subnet_ids": ["0a1b2c3d"], "security_group_ids": ["sg-0a1b2c3d"]}, "sluice.vpc_subnet_ids.0: "),
+        ({"alarm_topic": "alarms"}, "sluice.alarm_topic: must be true, false, or the ARN of an SNS topic"),
+        ({"alarm_email": "ops"}, "sluice.alarm_email: "),
+        (
+            {"alarm_email": "a@b.c", "alarm_topic": TOPIC},
+            "sluice.alarm_email: leave it out where alarm_topic is an ARN",
+        ),
+        ({"alarms": False, "alarm_topic": True}, "sluice.alarm_topic: needs alarms, which are off"),
+        ({"alarms": False, "health_alarm": True}, "sluice.health_alarm: needs alarms, which are off"),
         ({"concurrent_requests": 1}, "sluice.concurrent_requests: Input should be greater than or equal to 2, not 1"),
         ({"concurrent_requests": "9"}, 'sluice.concurrent_requests: Input should be a valid integer, not "9"'),
         ({"input_location_buckets": ["Not_A_Bucket"]}, "sluice.input_location_buckets.0: "),
