@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from aws_cdk import Stack
 from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_cloudwatch_actions as actions
+from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
@@ -71,7 +73,17 @@ def _topic(scope: Construct, settings: Settings) -> sns.ITopic | None:
         return sns.Topic.from_topic_arn(scope, "Topic", settings.alarm_topic)
     if not (settings.alarm_topic or settings.alarm_email):
         return None
-    topic = sns.Topic(scope, "Topic", display_name=f"{settings.deployment_name} alarms")
+    topic = sns.Topic(scope, "Topic", display_name=f"{settings.deployment_name} alarms", enforce_ssl=True)
+    # A policy takes the place of the one that SNS gives a topic, which let the account's alarms publish.
+    topic.add_to_resource_policy(
+        iam.PolicyStatement(
+            sid="AlarmsOfThisAccount",
+            principals=[iam.ServicePrincipal("cloudwatch.amazonaws.com")],
+            actions=["sns:Publish"],
+            resources=[topic.topic_arn],
+            conditions={"StringEquals": {"aws:SourceAccount": Stack.of(scope).account}},
+        )
+    )
     if settings.alarm_email:
         sns.Subscription(
             scope, "Email", topic=topic, protocol=sns.SubscriptionProtocol.EMAIL, endpoint=settings.alarm_email

@@ -1,5 +1,6 @@
 """Deploys a synthesized stack to the local AWS, from its cloud assembly, as the CDK CLI would to a real one."""
 
+import contextlib
 import io
 import json
 import os
@@ -80,7 +81,8 @@ def _publish(clients: Clients, assembly: Path, manifest: str) -> None:
         for destination in asset["destinations"].values():
             bucket = _local(destination["bucketName"])
             if bucket not in created:
-                clients.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+                with contextlib.suppress(clients.s3.exceptions.BucketAlreadyOwnedByYou):  # by an earlier deployment
+                    clients.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
                 created.add(bucket)
             clients.s3.put_object(Bucket=bucket, Key=destination["objectKey"], Body=content)
 

@@ -145,6 +145,10 @@ def test_a_topic_of_its_own_hears_when_an_alarm_starts_and_ends(given: dict[str,
     found.resource_count_is("AWS::SNS::Topic", topics)
     found.resource_count_is("AWS::SNS::Subscription", mails)
     (topic,) = found.find_resources("AWS::SNS::Topic")
+    (policy,) = found.find_resources("AWS::SNS::TopicPolicy").values()
+    (allowed,) = [one for one in policy["Properties"]["PolicyDocument"]["Statement"] if one["Effect"] == "Allow"]
+    assert (allowed["Principal"], allowed["Action"]) == ({"Service": "cloudwatch.amazonaws.com"}, "sns:Publish")
+    assert allowed["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
     for alarm in alarms(found).values():
         assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": topic}]
 
