@@ -1,17 +1,17 @@
 """Completion events: SNS topics that are told of results and failures, and the function that tells them."""
 
-from collections.abc import Mapping, Sequence
-
-from aws_cdk import CfnOutput, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
-from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infrastructure import encryption
+from infrastructure.arrivals import S3, Told, admit, notify
 from infrastructure.environment import powertools
+from infrastructure.errors import SettingsError
 from infrastructure.functions import Functions, QueueFunction
+from infrastructure.network import Network
 from infrastructure.queues import NOTIFY_TIMEOUT_SECONDS, Queues
 from infrastructure.settings import Settings
 from infrastructure.storage import Storage
@@ -23,9 +23,9 @@ _PREFIXES = ("invoke/", "transform/", "messages/", "buckets/")  # of results; th
 
 
 class Notifications(Construct):
-    """The topics that are wanted; where none is, nothing.
+    """The topics that are wanted, by what they are told of, Success or Error; where none is, nothing.
 
-    The results bucket must be the stack's own: its notifications are set as a whole.
+    Raises `SettingsError` where the results bucket is not the pipeline's own.
     """
 
     def __init__(
@@ -37,27 +37,33 @@ class Notifications(Construct):
         storage: Storage,
         queues: Queues,
         functions: Functions,
+        network: Network | None,
     ) -> None:
         super().__init__(scope, construct_id)
-        topics = {
+        if not (settings.success_topic or settings.error_topic or settings.results_event_bridge):
+            self.topics: dict[str, sns.ITopic] = {}
+            return
+        results = storage.own_results_bucket
+        if results is None:
+            raise SettingsError(
+                "sluice.success_topic, error_topic, results_event_bridge: need a results bucket of the pipeline's own, "
+                "as a bucket's notifications are set as a whole; leave them out, or results_bucket"
+            )
+        self.topics = {
             kind: topic
             for kind, wanted in (("Success", settings.success_topic), ("Error", settings.error_topic))
             if (topic := self._topic(f"{kind}Topic", wanted)) is not None
         }
-        results = storage.results_bucket
-        if topics:
+        told: list[Told] = []
+        if self.topics:
             queue = queues.notification_queue()
-            _tell(results, queue, [_SUFFIXES[kind] for kind in topics], event_bridge=settings.results_event_bridge)
-            functions.all.append(self._function(settings, storage, queue, functions, topics))
-        elif settings.results_event_bridge:
-            _tell(results, None, [], event_bridge=True)
-        for kind, topic in topics.items():
-            CfnOutput(
-                Stack.of(self),
-                f"{kind}TopicArn",
-                value=topic.topic_arn,
-                description=f"Notifications of {_SUFFIXES[kind]} objects",
-            )
+            admit(queue, S3)
+            if storage.own_input_bucket is None:  # else it is admitted to the key already
+                encryption.admit(queue.encryption_master_key, S3)
+            # S3 takes one destination for what two filters have in common: these have nothing.
+            told = [Told(queue, prefix, _SUFFIXES[kind]) for prefix in _PREFIXES for kind in self.topics]
+            functions.all.append(self._function(settings, storage, queue, functions, network))
+        notify(results, told, event_bridge=settings.results_event_bridge)
 
     def _function(
         self,
@@ -65,7 +71,7 @@ class Notifications(Construct):
         storage: Storage,
         queue: sqs.Queue,
         functions: Functions,
-        topics: Mapping[str, sns.ITopic],
+        network: Network | None,
     ) -> QueueFunction:
         results = storage.results_bucket
         return QueueFunction(
@@ -78,7 +84,7 @@ class Notifications(Construct):
             environment={
                 "SLUICE_INPUT_BUCKET": storage.input_bucket.bucket_name,
                 "SLUICE_RESULTS_BUCKET": results.bucket_name,
-                **{f"SLUICE_{kind.upper()}_TOPIC_ARN": topic.topic_arn for kind, topic in topics.items()},
+                **{f"SLUICE_{kind.upper()}_TOPIC_ARN": topic.topic_arn for kind, topic in self.topics.items()},
                 **powertools(settings),
             },
             statements=[
@@ -94,16 +100,18 @@ class Notifications(Construct):
                 iam.PolicyStatement(
                     sid="PublishNotifications",
                     actions=["sns:Publish"],
-                    resources=list(dict.fromkeys(topic.topic_arn for topic in topics.values())),
+                    resources=list(dict.fromkeys(topic.topic_arn for topic in self.topics.values())),
                 ),
                 iam.PolicyStatement(
                     sid="TakeEvents",
                     actions=["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
                     resources=[queue.queue_arn],
                 ),
+                *encryption.statements(read=[results.encryption_key, queue.encryption_master_key], used=[]),
             ],
             code=functions.code,
             layer=functions.layer,
+            network=network,
             memory_mb=_MEMORY_MB,
             timeout_seconds=NOTIFY_TIMEOUT_SECONDS,
             maximum_concurrency=min(1000, settings.concurrent_requests),  # so that no rate of results outruns it
@@ -118,51 +126,3 @@ class Notifications(Construct):
         # SNS's own key lets whoever may publish and subscribe do so; one of ours would have to name them all.
         key = kms.Alias.from_alias_name(self, f"{construct_id}Key", "alias/aws/sns")
         return sns.Topic(self, construct_id, master_key=key, enforce_ssl=True)
-
-
-def _tell(bucket: s3.Bucket, queue: sqs.Queue | None, suffixes: Sequence[str], *, event_bridge: bool) -> None:
-    """Let S3 tell a queue of results and failures, and EventBridge of everything in the bucket.
-
-    With the L1 property, as `add_event_notification` and `event_bridge_enabled` each bring a Lambda function and a
-    custom resource of their own. S3 takes one destination for what two filters have in common: these have nothing.
-    """
-    resource = bucket.node.default_child
-    assert isinstance(resource, s3.CfnBucket)  # noqa: S101 - tells the type checker what CDK promises
-    told = None
-    if queue is not None:
-        # By account, not by bucket: S3 checks the policy at once, so it must stand before the bucket.
-        admitted = queue.add_to_resource_policy(
-            iam.PolicyStatement(
-                sid="S3OfThisAccount",
-                principals=[iam.ServicePrincipal("s3.amazonaws.com")],
-                actions=["sqs:SendMessage"],
-                resources=[queue.queue_arn],
-                conditions={"StringEquals": {"aws:SourceAccount": Stack.of(queue).account}},
-            )
-        )
-        assert isinstance(admitted.policy_dependable, Construct)  # noqa: S101 - as above
-        policy = admitted.policy_dependable.node.default_child
-        assert isinstance(policy, sqs.CfnQueuePolicy)  # noqa: S101 - as above
-        resource.add_resource_dependency(policy)
-        told = [
-            s3.CfnBucket.QueueConfigurationProperty(
-                event="s3:ObjectCreated:*",
-                queue=queue.queue_arn,
-                filter=s3.CfnBucket.NotificationFilterProperty(
-                    s3_key=s3.CfnBucket.S3KeyFilterProperty(
-                        rules=[
-                            s3.CfnBucket.FilterRuleProperty(name="prefix", value=prefix),
-                            s3.CfnBucket.FilterRuleProperty(name="suffix", value=suffix),
-                        ]
-                    )
-                ),
-            )
-            for prefix in _PREFIXES
-            for suffix in suffixes
-        ]
-    resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
-        queue_configurations=told,
-        event_bridge_configuration=(
-            s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True) if event_bridge else None
-        ),
-    )
