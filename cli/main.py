@@ -3,6 +3,7 @@
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cli.dlq.commands import dlq
 from cli.errors import CliError
 
 
@@ -23,3 +24,6 @@ class _Group(click.Group):
 @click.version_option(package_name="sluice")
 def main() -> None:
     """Send requests to a Sluice deployment, see how they end, and look after it."""
+
+
+main.add_command(dlq)
