@@ -11,6 +11,8 @@ from cli.errors import CliError, ExitCode
 if TYPE_CHECKING:
     import boto3
     from mypy_boto3_cloudformation.client import CloudFormationClient
+    from mypy_boto3_cloudwatch.client import CloudWatchClient
+    from mypy_boto3_iam.client import IAMClient
     from mypy_boto3_lambda.client import LambdaClient
     from mypy_boto3_logs.client import CloudWatchLogsClient
     from mypy_boto3_s3.client import S3Client
@@ -87,6 +89,23 @@ class Deployment:
         """CloudFormation."""
         client: CloudFormationClient = self._client("cloudformation")
         return client
+
+    @cached_property
+    def iam(self) -> "IAMClient":
+        """IAM."""
+        client: IAMClient = self._client("iam")
+        return client
+
+    @cached_property
+    def cloudwatch(self) -> "CloudWatchClient":
+        """CloudWatch."""
+        client: CloudWatchClient = self._client("cloudwatch")
+        return client
+
+    @property
+    def stack_name(self) -> str:
+        """The stack's name."""
+        return self._where.stack.partition("/")[0]
 
     @cached_property
     def outputs(self) -> Mapping[str, str]:

@@ -3,7 +3,9 @@
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cli.backfill.command import backfill
 from cli.dlq.commands import dlq
+from cli.doctor.command import doctor
 from cli.errors import CliError
 
 
@@ -26,4 +28,6 @@ def main() -> None:
     """Send requests to a Sluice deployment, see how they end, and look after it."""
 
 
+main.add_command(backfill)
 main.add_command(dlq)
+main.add_command(doctor)

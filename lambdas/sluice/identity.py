@@ -20,9 +20,9 @@ from sluice.settings import Settings
 
 INVOKE_PREFIX = "invoke/"
 TRANSFORM_PREFIX = "transform/"
-_PARTS_PREFIX = "parts/"  # of its own, as a lifecycle rule goes by prefix
+PARTS_PREFIX = "parts/"  # of its own, as a lifecycle rule goes by prefix
 _MESSAGES = "messages"
-_OTHER_BUCKETS_PREFIX = "buckets/"
+OTHER_BUCKETS_PREFIX = "buckets/"
 _MAX_NAME_BYTES = 1024 - len(".out")  # S3 object keys are at most 1024 bytes of UTF-8.
 _PART_NAME_BYTES = 128  # "parts/", the version, where a part begins and ends, ".errors.<digest>.jsonl"
 _KEY_SAFE = "!_.*'()-"  # What S3 recommends in keys; anything else in an InferenceId is percent-encoded.
@@ -90,7 +90,7 @@ def of_object(dropped: DroppedObject, settings: Settings, delivery: Delivery) ->
 
     Raises `Failure` (invalid) when the object lies where results can't be named after it.
     """
-    name = _object_name(dropped, settings)
+    name = name_of_object(dropped, settings)
     version = dropped.version_id or dropped.sequencer or dropped.etag
     key = str(uuid.uuid5(uuid.NAMESPACE_URL, f"s3://{dropped.bucket}/{dropped.key}?{version}"))
     return Identity(
@@ -127,7 +127,7 @@ def of_part(part: TransformPart, settings: Settings, delivery: Delivery) -> Iden
 
 def parts_folder(file: Identity) -> str:
     """Where the parts of a version of a file lie while it is transformed."""
-    return f"{_PARTS_PREFIX}{file.name}/{file.key}/"
+    return f"{PARTS_PREFIX}{file.name}/{file.key}/"
 
 
 def folder_of(part: Identity) -> str:
@@ -186,7 +186,8 @@ def _message_name(raw: Mapping[str, Any], key: str) -> str:
     return "/".join([_MESSAGES, *filter(None, folder.split("/")), last])
 
 
-def _object_name(dropped: DroppedObject, settings: Settings) -> str:
+def name_of_object(dropped: DroppedObject, settings: Settings) -> str:
+    """The name of a dropped object's result. Raises `Failure` (invalid) where it lies where there can be none."""
     if not settings.may_read(dropped.bucket):
         raise invalid("bucket", "the object's bucket is not one this deployment reads; see input_location_buckets")
     if dropped.bucket == settings.input_bucket:
@@ -194,7 +195,7 @@ def _object_name(dropped: DroppedObject, settings: Settings) -> str:
             raise invalid("key", f"objects for inference are dropped under {INVOKE_PREFIX} or {TRANSFORM_PREFIX}")
         name = dropped.key
     else:
-        name = f"{_OTHER_BUCKETS_PREFIX}{dropped.bucket}/{dropped.key}"
+        name = f"{OTHER_BUCKETS_PREFIX}{dropped.bucket}/{dropped.key}"
     if any(part in {".", ".."} for part in dropped.key.split("/")) or dropped.key.startswith("/"):
         raise invalid("key", "must not have '.' or '..' as a part, nor begin with '/'")
     if any(ord(char) < 32 or ord(char) == 127 for char in dropped.key):
