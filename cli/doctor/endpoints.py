@@ -64,7 +64,8 @@ def _variant(check: str, variant: "ProductionVariantSummaryTypeDef", facts: Fact
             f"set concurrent_requests to {instances} or more, or run fewer instances",
         )
     else:
-        yield ok(check, f"{instances} instances, up to {at_once} requests at once: {at_once / instances:g} for each")
+        noun = "instance" if instances == 1 else "instances"
+        yield ok(check, f"{instances} {noun}, up to {at_once} requests at once: {at_once / instances:g} for each")
 
 
 def _serverless(check: str, maximum: int, at_once: int, facts: Facts) -> Iterator[Finding]:

@@ -6,10 +6,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cli.doctor import arrival, endpoints, permissions, queues, stack, times
 from cli.doctor.facts import Facts
-from cli.doctor.finding import Finding, unknown
+from cli.doctor.finding import Finding, unknown, wrong
 from cli.errors import CliError
 
 Check = Callable[[Facts], Iterable[Finding]]
+
+_GONE = {"ResourceNotFoundException", "NonExistentQueue", "QueueDoesNotExist", "NoSuchBucket", "NoSuchEntity"}
 
 CHECKS: dict[str, Check] = {
     "stack": stack.check_stack,
@@ -35,7 +37,12 @@ def examine(facts: Facts) -> Iterator[Finding]:
             yield from check(facts)
         except ClientError as error:
             said = error.response["Error"]
-            yield unknown(name, f"{error.operation_name}: {said.get('Code')}: {said.get('Message')}")
+            code, message = said.get("Code", ""), said.get("Message", "")
+            says = f"{error.operation_name}: {code}: {message}"
+            if code.rpartition(".")[2] in _GONE:
+                yield wrong(name, says, "it was deleted by hand; put it back, or deploy again: cdk deploy")
+            else:
+                yield unknown(name, says)
         except BotoCoreError as error:
             yield unknown(name, str(error))
         except CliError as error:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from cli.doctor.facts import QUEUES, Facts
 from cli.doctor.finding import Finding, ok, unknown, wrong
+from cli.errors import CliError
 
 _OUTPUTS = (*QUEUES.values(), "DeadLetterQueueUrl", "InputBucketName", "ResultsBucketName", "InvokeFunctionName")
 _DEPLOY = "deploy again: cdk deploy"
@@ -40,8 +41,12 @@ def check_functions(facts: Facts) -> Iterator[Finding]:
 
 
 def check_settings(facts: Facts) -> Iterator[Finding]:
-    """The functions can read their settings. What they can't is raised by `facts.settings`."""
-    settings = facts.settings
+    """The functions can read their settings."""
+    try:
+        settings = facts.settings
+    except CliError as error:
+        yield wrong("settings", error.message.removeprefix("--stack: "), _DEPLOY)
+        return
     yield ok("settings", f"{len(settings.endpoint_names)} endpoints: {', '.join(settings.endpoint_names)}")
 
 
