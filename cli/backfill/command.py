@@ -91,9 +91,8 @@ def backfill(
                 output.progress.print(f"Interrupted after {tally.sent} were sent. To go on:", highlight=False)
                 output.progress.print(f"  {_go_on(tally)}", highlight=False, soft_wrap=True, markup=False)
                 raise
-    if not tally.listed:
-        after = f" after {start_after}" if start_after else ""
-        raise CliError(f"there is no object under s3://{place.bucket}/{place.prefix}{after}", ExitCode.NOT_FOUND)
+    if not (tally.listed or start_after):
+        raise CliError(f"there is no object under s3://{place.bucket}/{place.prefix}", ExitCode.NOT_FOUND)
     _report(output, tally, dry_run=dry_run)
 
 
