@@ -45,7 +45,7 @@ def backfill(
     dry_run: bool,
     max_per_second: float | None,
 ) -> None:
-    """Enqueue what lies in a bucket already, as if it were dropped now.
+    """Enqueue what lies in a bucket already.
 
     The bucket is the input bucket, with a prefix under invoke/ or transform/, or one on input_location_buckets. What
     has an outcome that is newer than the object is skipped, so that it can be run again at any time.

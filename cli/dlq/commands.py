@@ -37,7 +37,7 @@ _limit = click.option("--limit", type=click.IntRange(min=1), help="No more messa
 
 @click.group()
 def dlq() -> None:
-    """Look at the dead-letter queue: what failed for good, by reason; send it again, or delete it.
+    """See what failed for good, send it again or delete it.
 
     SQS shows messages only by receiving them. They are given back when a command ends, also with Ctrl-C; after a kill
     they come back when the visibility timeout is over. At most 120,000 can be received at once.
@@ -66,7 +66,7 @@ def ls(deployment: Deployment, output: Output, *, chosen: Filter, each: bool, vi
         groups = Groups()
         for letter in letters:
             groups.add([letter])
-        output.table(COLUMNS, groups.rows())
+        _table(output, groups)
 
 
 @dlq.command()
@@ -191,7 +191,9 @@ def purge(
     yes: bool,
     visibility_timeout: int | None,
 ) -> None:
-    """Delete messages for good: those that are listed before you are asked, and no others.
+    """Delete messages, after asking.
+
+    Only those go that are listed before you are asked.
 
     \b
     sluice dlq purge --older-than 7d
@@ -204,7 +206,7 @@ def purge(
         for letter in _chosen(reader, chosen):
             groups.add([letter])
             listed.add(letter.message_id)
-    output.table(COLUMNS, groups.rows())
+    _table(output, groups)
     if dry_run or not listed:
         output.progress.print(f"{len(listed)} would be deleted." if dry_run else "There is nothing to delete.")
         return
@@ -228,6 +230,10 @@ def purge(
     output.progress.print(f"Deleted {deleted} of {len(listed)}.")
     if refused:
         raise CliError(f"SQS did not delete {len(refused)}: {_some(refused)}; run the same again")
+
+
+def _table(output: Output, groups: Groups) -> None:
+    output.table(COLUMNS, groups.brief(datetime.now(UTC)) if output.is_terminal else groups.rows())
 
 
 def _chosen(reader: Reader, chosen: Filter) -> Iterator[Letter]:
@@ -274,7 +280,7 @@ def _rehearse(output: Output, letters: Iterator[Letter], redriver: Redriver, lim
         groups.add([letter])
         if groups.total == limit:
             break
-    output.table(COLUMNS, groups.rows())
+    _table(output, groups)
     output.progress.print(f"{groups.total} would be sent.")
     _complain(would)
 

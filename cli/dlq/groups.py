@@ -1,13 +1,16 @@
 """Dead letters by reason: ErrorCode and endpoint, how many, from when to when, and one of them as an example."""
 
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from cli.dlq.letter import Letter
 
 COLUMNS = ("ErrorCode", "EndpointName", "Count", "Oldest", "Newest", "Example")
+
+_BRIEF = 100  # characters
 
 
 @dataclass(slots=True)
@@ -46,6 +49,20 @@ class Groups:
         """How many letters there are."""
         return sum(group.count for group in self._groups.values())
 
+    def brief(self, now: datetime) -> list[dict[str, Any]]:
+        """The rows as a terminal has room for them: ages rather than times, and the beginning of the example."""
+        return [
+            {
+                "ErrorCode": reason,
+                "EndpointName": endpoint_name,
+                "Count": group.count,
+                "Oldest": _ago(now - group.oldest),
+                "Newest": _ago(now - group.newest),
+                "Example": textwrap.shorten(group.example, _BRIEF, placeholder="…"),
+            }
+            for (reason, endpoint_name), group in self._largest_first()
+        ]
+
     def rows(self) -> list[dict[str, Any]]:
         """A row for each group, the largest first."""
         return [
@@ -57,10 +74,22 @@ class Groups:
                 "Newest": stamp(group.newest),
                 "Example": group.example or None,
             }
-            for (reason, endpoint_name), group in sorted(self._groups.items(), key=lambda one: -one[1].count)
+            for (reason, endpoint_name), group in self._largest_first()
         ]
+
+    def _largest_first(self) -> list[tuple[tuple[str, str], Group]]:
+        return sorted(self._groups.items(), key=lambda one: -one[1].count)
 
 
 def stamp(moment: datetime) -> str:
     """`moment` in UTC, to the second, as ISO 8601 has it."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _ago(age: timedelta) -> str:
+    """`age` in the largest unit that it has two of."""
+    seconds = max(0, round(age.total_seconds()))
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length}{unit} ago"
+    return f"{seconds}s ago"

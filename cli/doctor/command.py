@@ -20,10 +20,11 @@ _STYLES = {State.OK: "green", State.WRONG: "bold red", State.UNKNOWN: "yellow"}
 @deployed
 @click.pass_context
 def doctor(context: click.Context, deployment: Deployment, output: Output) -> None:
-    """Examine a deployment, and say what is wrong and what to do.
+    """Say what is wrong with a deployment.
 
-    Stack, functions, event source mappings, times, endpoints, permissions, notifications and queues. Each is ok, wrong,
-    or can't be told, where AWS refuses to say. Ends with exit code 1 when something is wrong.
+    It looks at stack, functions, event source mappings, times, endpoints, permissions, notifications and queues. Each
+    is ok, or wrong, with what to do; or can't be told, where AWS refuses to say. Ends with exit code 1 when something
+    is wrong.
 
     \b
     sluice doctor

@@ -84,6 +84,7 @@ def test_groups_are_by_reason_and_endpoint_the_largest_first() -> None:
     assert rows[0].items() >= {"Oldest": "2026-11-25T11:51:00Z", "Newest": "2026-11-25T11:59:00Z"}.items()
     assert rows[0]["Example"] == "after 5"
     assert groups.total == 6
+    assert next((row["Oldest"], row["Newest"]) for row in groups.brief(NOW)) == ("9m ago", "60s ago")
 
 
 def s3_event(*keys: str) -> str:
