@@ -2,18 +2,15 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli.deployment import Deployment
+from cli.dlq.common import chosen_of, facts, progress, reading, seen, table
 from cli.dlq.filters import Filter, filtered
-from cli.dlq.groups import COLUMNS, Groups, stamp
+from cli.dlq.groups import Groups
 from cli.dlq.letter import Letter
-from cli.dlq.reading import MAX_IN_FLIGHT, Reader
 from cli.dlq.redrive import Errors, Redrive, Redriven
 from cli.dlq.routing import Redriver, overrides
 from cli.errors import CliError, ExitCode
@@ -57,16 +54,16 @@ def ls(deployment: Deployment, output: Output, *, chosen: Filter, each: bool, vi
     sluice dlq ls --newer-than 1h
     sluice dlq ls --each --reason ModelError --endpoint wine
     """
-    with _reading(deployment, output, visibility_timeout) as reader:
-        letters = _chosen(reader, chosen)
+    with reading(deployment, output, visibility_timeout) as reader:
+        letters = chosen_of(reader, chosen)
         if each:
             columns = ("MessageId", "ErrorCode", "EndpointName", "FailedAt", "TraceId", "InferenceId", "ErrorMessage")
-            output.table(columns, ({**one.attributes, **_facts(one)} for one in letters))
+            output.table(columns, ({**one.attributes, **facts(one)} for one in letters))
             return
         groups = Groups()
         for letter in letters:
             groups.add([letter])
-        _table(output, groups)
+        table(output, groups)
 
 
 @dlq.command()
@@ -91,18 +88,18 @@ def show(
     sluice dlq show --inference-id order-7 --body-only > order-7.json
     """
     shown = 0
-    with _reading(deployment, output, visibility_timeout) as reader:
-        for letter in _chosen(reader, chosen):
+    with reading(deployment, output, visibility_timeout) as reader:
+        for letter in chosen_of(reader, chosen):
             if body_only:
-                output.line(_seen(letter.body))
+                output.line(seen(letter.body))
             elif output.as_json:
-                output.document({**letter.attributes, **_facts(letter), "Body": letter.body})
+                output.document({**letter.attributes, **facts(letter), "Body": letter.body})
             else:
                 if shown:
                     output.line("")
-                facts = {**_facts(letter), **letter.attributes}
-                output.document({name: _seen(value) for name, value in facts.items()})
-                output.line("\n" + _seen(letter.body))
+                whole = {**facts(letter), **letter.attributes}
+                output.document({name: seen(value) for name, value in whole.items()})
+                output.line("\n" + seen(letter.body))
             shown += 1
             if shown == limit:
                 break
@@ -145,7 +142,7 @@ def redrive(
     sluice dlq redrive --endpoint wime --set EndpointName=wine
     sluice dlq redrive --max-per-second 20 --limit 1000
     """
-    with _reading(deployment, output, visibility_timeout) as reader:
+    with reading(deployment, output, visibility_timeout) as reader:
         queue = deployment.sqs.get_queue_attributes(
             QueueUrl=deployment.request_queue_url, AttributeNames=["MaximumMessageSize"]
         )
@@ -156,7 +153,7 @@ def redrive(
             int(queue["Attributes"]["MaximumMessageSize"]),
         )
         if dry_run:
-            _rehearse(output, _chosen(reader, chosen), redriver, limit)
+            _rehearse(output, chosen_of(reader, chosen), redriver, limit)
             return
         errors = Errors(deployment.s3, deployment.results_bucket, redriver)
         now = datetime.now(UTC)
@@ -169,7 +166,7 @@ def redrive(
             Pace(max_per_second),
             limit,
         )
-        with _progress(output, "Redriving", min(reader.depth, limit or reader.depth)) as advance:
+        with progress(output, "Redriving", min(reader.depth, limit or reader.depth)) as advance:
             done = work.run(advance)
     if errors.forbidden:
         output.progress.print("The .err can't be read, so messages went without their sender's own attributes.")
@@ -202,11 +199,11 @@ def purge(
     if not (dry_run or yes or sys.stdin.isatty()):
         raise CliError("there is no terminal to ask; give --yes, or --dry-run to see what would go", ExitCode.USAGE)
     groups, listed = Groups(), set()
-    with _reading(deployment, output, visibility_timeout) as reader:
-        for letter in _chosen(reader, chosen):
+    with reading(deployment, output, visibility_timeout) as reader:
+        for letter in chosen_of(reader, chosen):
             groups.add([letter])
             listed.add(letter.message_id)
-    _table(output, groups)
+    table(output, groups)
     if dry_run or not listed:
         output.progress.print(f"{len(listed)} would be deleted." if dry_run else "There is nothing to delete.")
         return
@@ -216,8 +213,8 @@ def purge(
     refused: dict[str, str] = {}
     # Read anew: while the question stood, they were for others to take.
     with (
-        _reading(deployment, output, visibility_timeout) as reader,
-        _progress(output, "Deleting", len(listed)) as advance,
+        reading(deployment, output, visibility_timeout) as reader,
+        progress(output, "Deleting", len(listed)) as advance,
     ):
         for batch in reader.batches():
             going = [letter for letter in batch if letter.message_id in listed]
@@ -232,43 +229,6 @@ def purge(
         raise CliError(f"SQS did not delete {len(refused)}: {_some(refused)}; run the same again")
 
 
-def _table(output: Output, groups: Groups) -> None:
-    output.table(COLUMNS, groups.brief(datetime.now(UTC)) if output.is_terminal else groups.rows())
-
-
-def _chosen(reader: Reader, chosen: Filter) -> Iterator[Letter]:
-    now = datetime.now(UTC)
-    for batch in reader.batches():
-        yield from (letter for letter in batch if chosen.matches(letter, now))
-
-
-@contextmanager
-def _reading(deployment: Deployment, output: Output, visibility_timeout: int | None) -> Iterator[Reader]:
-    """A reader of the dead-letter queue; at the end it is said what of the queue could not be seen."""
-    with Reader(deployment.sqs, deployment.dead_letter_queue_url, visibility_timeout=visibility_timeout) as reader:
-        yield reader
-    if reader.elsewhere:
-        output.progress.print(
-            f"{reader.elsewhere} more are in flight: another command has received them, or one that was killed. "
-            "They come back when its visibility timeout is over; run the same again then."
-        )
-    if reader.unread:
-        output.progress.print(
-            f"About {reader.unread} more were not read: the visibility timeout was over before the queue's end was "
-            f"reached, or {MAX_IN_FLIGHT:,} were in flight, which is SQS's limit. Give a longer --visibility-timeout, "
-            "or redrive or purge first what the filters find."
-        )
-
-
-@contextmanager
-def _progress(output: Output, what: str, total: int) -> Iterator[Any]:
-    """A bar on standard error, where that is a terminal; gives the function that moves it."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=output.progress, disable=not output.progress.is_terminal) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda completed: progress.update(task, completed=completed)
-
-
 def _rehearse(output: Output, letters: Iterator[Letter], redriver: Redriver, limit: int | None) -> None:
     groups, would = Groups(), Redriven()
     for letter in letters:
@@ -280,7 +240,7 @@ def _rehearse(output: Output, letters: Iterator[Letter], redriver: Redriver, lim
         groups.add([letter])
         if groups.total == limit:
             break
-    _table(output, groups)
+    table(output, groups)
     output.progress.print(f"{groups.total} would be sent.")
     _complain(would)
 
@@ -306,14 +266,3 @@ def _some(reasons: dict[str, str]) -> str:
     """The reasons, each once, and no more than a line takes."""
     distinct = sorted(set(reasons.values()))
     return "; ".join(distinct[:_SHOWN]) + ("; …" if len(distinct) > _SHOWN else "")
-
-
-def _facts(letter: Letter) -> dict[str, str]:
-    return {"MessageId": letter.message_id, "ErrorCode": letter.reason, "FailedAt": stamp(letter.failed_at)}
-
-
-def _seen(text: str) -> str:
-    """`text` verbatim for a program; for a person's terminal, without what would command it."""
-    if not sys.stdout.isatty():
-        return text
-    return "".join(char if char.isprintable() or char in "\n\t" else "�" for char in text)
