@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from botocore.exceptions import ClientError
     from mypy_boto3_cloudformation.client import CloudFormationClient
     from mypy_boto3_cloudwatch.client import CloudWatchClient
+    from mypy_boto3_iam.client import IAMClient
     from mypy_boto3_lambda.client import LambdaClient
     from mypy_boto3_logs.client import CloudWatchLogsClient
     from mypy_boto3_s3.client import S3Client
@@ -102,6 +103,17 @@ class Deployment:
         """CloudFormation."""
         client: CloudFormationClient = self._client("cloudformation")
         return client
+
+    @cached_property
+    def iam(self) -> "IAMClient":
+        """IAM."""
+        client: IAMClient = self._client("iam")
+        return client
+
+    @property
+    def stack_name(self) -> str:
+        """The stack's name."""
+        return self._where.stack.partition("/")[0]
 
     @cached_property
     def outputs(self) -> Mapping[str, str]:

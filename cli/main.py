@@ -5,6 +5,9 @@ import signal
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cli.backfill.command import backfill
+from cli.dlq.commands import dlq
+from cli.doctor.command import doctor
 from cli.drop import drop
 from cli.errors import CliError, ExitCode
 from cli.result import result
@@ -46,4 +49,7 @@ main.add_command(status)
 main.add_command(result)
 main.add_command(wait)
 main.add_command(watch)
+main.add_command(dlq)
+main.add_command(backfill)
+main.add_command(doctor)
 main.add_command(size)

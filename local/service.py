@@ -51,6 +51,7 @@ def serve(directory: Path, containers: Mapping[str, str]) -> int:
             exports = {
                 **CREDENTIALS,
                 "AWS_ENDPOINT_URL": engine.url,
+                "AWS_ENDPOINT_URL_SAGEMAKER": engine.sagemaker_runtime_url,
                 "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": engine.sagemaker_runtime_url,
                 "INPUT_BUCKET": engine.input_bucket,
                 "RESULTS_BUCKET": engine.results_bucket,

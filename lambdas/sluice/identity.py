@@ -20,9 +20,9 @@ from sluice.settings import Settings
 
 INVOKE_PREFIX = "invoke/"
 TRANSFORM_PREFIX = "transform/"
-_PARTS_PREFIX = "parts/"  # of its own, as a lifecycle rule goes by prefix
+PARTS_PREFIX = "parts/"  # of its own, as a lifecycle rule goes by prefix
 _MESSAGES = "messages"
-_OTHER_BUCKETS_PREFIX = "buckets/"
+OTHER_BUCKETS_PREFIX = "buckets/"
 _MAX_NAME_BYTES = 1024 - len(".out")  # S3 object keys are at most 1024 bytes of UTF-8.
 _PART_NAME_BYTES = 128  # "parts/", the version, where a part begins and ends, ".errors.<digest>.jsonl"
 _KEY_SAFE = "!_.*'()-"  # What S3 recommends in keys; anything else in an InferenceId is percent-encoded.
@@ -133,7 +133,7 @@ def key_of_version(bucket: str, key: str, version: str | None) -> str:
 
 def parts_folder(file: Identity) -> str:
     """Where the parts of a version of a file lie while it is transformed."""
-    return f"{_PARTS_PREFIX}{file.name}/{file.key}/"
+    return f"{PARTS_PREFIX}{file.name}/{file.key}/"
 
 
 def folder_of(part: Identity) -> str:
@@ -144,7 +144,7 @@ def folder_of(part: Identity) -> str:
 def file_of_part(name: str) -> str | None:
     """The name of the file that `name` is a part of; None when it is no part's name."""
     folder = name.rpartition("/")[0].rpartition("/")[0]
-    return folder.removeprefix(_PARTS_PREFIX) if folder.startswith(_PARTS_PREFIX) else None
+    return folder.removeprefix(PARTS_PREFIX) if folder.startswith(PARTS_PREFIX) else None
 
 
 def is_file(dropped: DroppedObject, settings: Settings) -> bool:
@@ -172,8 +172,8 @@ def source_of(name: str, input_bucket: str) -> str | None:
     """The S3 URI of the dropped object whose result has this name; None where it is a message's."""
     if name.startswith((INVOKE_PREFIX, TRANSFORM_PREFIX)):
         return f"s3://{input_bucket}/{name}"
-    if name.startswith(_OTHER_BUCKETS_PREFIX):
-        return f"s3://{name.removeprefix(_OTHER_BUCKETS_PREFIX)}"
+    if name.startswith(OTHER_BUCKETS_PREFIX):
+        return f"s3://{name.removeprefix(OTHER_BUCKETS_PREFIX)}"
     return None
 
 
@@ -185,7 +185,7 @@ def name_of_object(bucket: str, key: str, input_bucket: str) -> str:
     dropped_here = bucket == input_bucket
     if dropped_here and not key.startswith((INVOKE_PREFIX, TRANSFORM_PREFIX)):
         raise invalid("key", f"objects for inference are dropped under {INVOKE_PREFIX} or {TRANSFORM_PREFIX}")
-    name = key if dropped_here else f"{_OTHER_BUCKETS_PREFIX}{bucket}/{key}"
+    name = key if dropped_here else f"{OTHER_BUCKETS_PREFIX}{bucket}/{key}"
     if any(part in {".", ".."} for part in key.split("/")) or key.startswith("/"):
         raise invalid("key", "must not have '.' or '..' as a part, nor begin with '/'")
     if any(ord(char) < 32 or ord(char) == 127 for char in key):

@@ -17,6 +17,7 @@ from local.endpoint.api import MAX_BODY_BYTES, REQUEST_HEADERS, ServiceFault, va
 from local.endpoint.broken import Cut, Drop, Hang
 from local.endpoint.calls import Call, Calls
 from local.endpoint.container import Container
+from local.endpoint.control import ControlPlane
 from local.endpoint.faults import Asked, Plan
 from local.endpoint.model_error import ModelErrors
 
@@ -122,6 +123,7 @@ def create_app(config: Config) -> Starlette:
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
     client = httpx2.AsyncClient(trust_env=False, limits=limits)
     endpoint = Endpoint(config, client)
+    control_plane = ControlPlane(config.endpoints.keys(), config.account, config.region)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -131,6 +133,7 @@ def create_app(config: Config) -> Starlette:
     return Starlette(
         routes=[
             Route("/endpoints/{name}/invocations", endpoint.invocations, methods=["POST"]),
+            Route("/", control_plane.call, methods=["POST"]),
             Route("/_faults", endpoint.faults, methods=["GET", "PUT", "DELETE"]),
             Route("/_calls", endpoint.calls, methods=["GET", "DELETE"]),
             Route("/_health", _health),

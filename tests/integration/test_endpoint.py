@@ -322,3 +322,24 @@ def test_the_aws_cli(url: str, container: Container, tmp_path: Path) -> None:
     assert json.loads(output)["CustomAttributes"] == "Trace ID: t"
     assert (tmp_path / "answer").read_bytes() == b"answer"
     assert container.requests[0][1] == b"\x00\x01"
+
+
+def control_plane(url: str) -> Any:
+    return boto3.client(
+        "sagemaker", endpoint_url=url, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b"
+    )
+
+
+def test_the_control_plane_describes_an_endpoint(url: str) -> None:
+    described = control_plane(url).describe_endpoint(EndpointName="wine")
+    assert described["EndpointArn"] == "arn:aws:sagemaker:us-east-1:000000000000:endpoint/wine"
+    assert described["EndpointStatus"] == "InService"
+    assert described["ProductionVariants"][0]["CurrentInstanceCount"] == 1
+    assert described["CreationTime"].year > 2000
+
+
+def test_the_control_plane_knows_no_other_endpoint_and_no_other_operation(url: str) -> None:
+    with pytest.raises(ClientError, match=r'ValidationException.*Could not find endpoint "arn:.*/nosuch"'):
+        control_plane(url).describe_endpoint(EndpointName="NoSuch")
+    with pytest.raises(ClientError, match="UnknownOperationException"):
+        control_plane(url).list_endpoints()

@@ -1,0 +1,1 @@
+"""`sluice backfill`: enqueues what lies in a bucket already."""

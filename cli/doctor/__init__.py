@@ -1,0 +1,1 @@
+"""`sluice doctor`: what is wrong with a deployment, and what to do."""

@@ -1,0 +1,139 @@
+"""`sluice dlq` on the local run: from poison to result, and a redrive that is killed."""
+
+import json
+import signal
+import time
+import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.e2e.commands import rows, sluice, start
+from tests.e2e.conftest import Pipeline
+from tests.e2e.test_pipeline import ROW, WINE
+
+_SECONDS = 120.0
+
+
+@pytest.fixture
+def name() -> str:
+    return uuid.uuid4().hex
+
+
+def wait_for_letters(pipeline: Pipeline, count: int, *filters: str) -> list[dict[str, Any]]:
+    deadline = time.monotonic() + _SECONDS
+    while time.monotonic() < deadline:
+        found = rows(sluice(pipeline, "dlq", "ls", "--each", "--json", *filters))
+        if len(found) == count:
+            return found
+    raise AssertionError(f"{count} letters did not come; there are {found}")
+
+
+def test_from_poison_to_result(pipeline: Pipeline, name: str) -> None:
+    message = json.dumps({**WINE, "EndpointName": "wime", "InferenceId": name})
+    team: Any = {"Team": {"DataType": "String", "StringValue": "blue"}}
+    pipeline.send(message, MessageAttributes=team)
+    (letter,) = wait_for_letters(pipeline, 1, "--inference-id", name)
+    assert letter.items() >= {"ErrorCode": "InvalidMessage", "EndpointName": "wime", "TraceId": name}.items()
+    groups = rows(sluice(pipeline, "dlq", "ls", "--json", "--reason", "InvalidMessage", "--endpoint", "wime"))
+    assert groups[0]["Count"] == 1
+    assert groups[0]["Example"] == "EndpointName: is not one of this deployment's: wine, digits"
+    assert sluice(pipeline, "dlq", "show", "--inference-id", name, "--body-only").stdout == message + "\n"
+    shown = sluice(pipeline, "dlq", "show", "--inference-id", name).stdout
+    assert "ErrorMessage: EndpointName: is not one of" in shown
+    assert message in shown
+
+    dry = sluice(pipeline, "dlq", "redrive", "--inference-id", name, "--set", "EndpointName=wine", "--dry-run")
+    assert "1 would be sent." in dry.stderr
+    sluice(pipeline, "dlq", "redrive", "--inference-id", name)
+    wait_for_letters(pipeline, 1, "--inference-id", name)
+    document = json.loads(pipeline.wait(f"messages/{name}.err").body)
+    assert document["MessageAttributes"] == {"InferenceId": name, "TraceId": name, "Team": "blue"}
+
+    sluice(pipeline, "dlq", "redrive", "--inference-id", name, "--set", "EndpointName=wine")
+    assert pipeline.wait(f"messages/{name}.out").metadata["trace-id"] == name
+    assert rows(sluice(pipeline, "dlq", "ls", "--json", "--trace-id", name)) == []
+    sluice(pipeline, "dlq", "show", "--trace-id", name, code=4)
+
+
+def test_purge_deletes_what_it_listed_and_only_when_it_may(pipeline: Pipeline, name: str) -> None:
+    for number in range(3):
+        pipeline.send({"Body": "x", "TraceId": name, "InferenceId": f"{name}-{number}", "Unknown": 1})
+    wait_for_letters(pipeline, 3, "--trace-id", name)
+    refused = sluice(pipeline, "dlq", "purge", "--trace-id", name, code=2)
+    assert "give --yes" in refused.stderr
+    assert "3 would be deleted" in sluice(pipeline, "dlq", "purge", "--trace-id", name, "--dry-run").stderr
+    purged = sluice(pipeline, "dlq", "purge", "--inference-id", f"{name}-1", "--yes")
+    assert "Deleted 1 of 1." in purged.stderr
+    left = wait_for_letters(pipeline, 2, "--trace-id", name)
+    assert {one["InferenceId"] for one in left} == {f"{name}-0", f"{name}-2"}
+    assert "Deleted 2 of 2." in sluice(pipeline, "dlq", "purge", "--trace-id", name, "--yes").stderr
+
+
+def test_a_redrive_of_2000_killed_three_times_ends_with_each_answered_exactly_once(
+    pipeline: Pipeline, name: str
+) -> None:
+    count = 2000
+    ids = [f"{name}-{number}" for number in range(count)]
+    fill(pipeline, name, ids)
+    command = ("dlq", "redrive", "--trace-id", name, "--visibility-timeout", "3")
+    kills = 0
+    deadline = time.monotonic() + _SECONDS
+    while (left := in_queue(pipeline)) and time.monotonic() < deadline:
+        redrive = start(pipeline, *command)
+        if kills < 3:
+            while in_queue(pipeline) > left - count // 5:
+                assert redrive.poll() is None, redrive.communicate()
+                time.sleep(0.02)
+            redrive.send_signal(signal.SIGKILL)
+            kills += redrive.wait() == -signal.SIGKILL
+        else:
+            assert redrive.wait() == 0
+        redrive.communicate()
+    assert kills == 3
+    assert in_queue(pipeline) == 0
+    while len(keys := answered(pipeline, name)) < count and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert keys == {f"messages/{one}.out" for one in ids}
+    calls = httpx2.get(f"{pipeline.engine.sagemaker_runtime_url}/_calls", trust_env=False).json()["Calls"]
+    billed = Counter(call["InferenceId"] for call in calls if call["Billed"] and call["InferenceId"].startswith(name))
+    assert billed == Counter(ids)
+
+
+def fill(pipeline: Pipeline, trace_id: str, ids: list[str]) -> None:
+    """Put messages on the dead-letter queue, otherwise empty, as the functions do."""
+    pipeline.sqs.purge_queue(QueueUrl=pipeline.engine.dead_letter_queue_url)
+    body = json.dumps({"EndpointName": "wine", "Body": {"instances": [ROW]}})
+
+    def put(batch: list[str]) -> None:
+        entries: Any = [
+            {
+                "Id": str(number),
+                "MessageBody": body,
+                "MessageAttributes": {
+                    key: {"DataType": "String", "StringValue": value}
+                    for key, value in {"ErrorCode": "ModelError", "TraceId": trace_id, "InferenceId": one}.items()
+                },
+            }
+            for number, one in enumerate(batch)
+        ]
+        pipeline.sqs.send_message_batch(QueueUrl=pipeline.engine.dead_letter_queue_url, Entries=entries)
+
+    with ThreadPoolExecutor(4) as executor:
+        list(executor.map(put, [ids[start : start + 10] for start in range(0, len(ids), 10)]))
+
+
+def in_queue(pipeline: Pipeline) -> int:
+    names: Any = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    got = pipeline.sqs.get_queue_attributes(QueueUrl=pipeline.engine.dead_letter_queue_url, AttributeNames=names)
+    return sum(int(value) for value in got["Attributes"].values())
+
+
+def answered(pipeline: Pipeline, name: str) -> set[str]:
+    pages = pipeline.s3.get_paginator("list_objects_v2").paginate(
+        Bucket=pipeline.engine.results_bucket, Prefix=f"messages/{name}"
+    )
+    return {one["Key"] for page in pages for one in page.get("Contents", [])}

@@ -1,0 +1,41 @@
+"""`sluice doctor` on the local run: sound as it is deployed, and what is broken by hand is found."""
+
+import json
+from typing import Any
+
+from tests.e2e.commands import rows, sluice
+from tests.e2e.conftest import Pipeline
+
+
+def states(findings: list[dict[str, Any]]) -> dict[str, str]:
+    # What earlier tests have left to wait, or to be looked at, says nothing of the deployment.
+    return {
+        one["Check"]: one["State"]
+        for one in findings
+        if not one["Check"].startswith("oldest message") and one["Check"] != "dead-letter queue"
+    }
+
+
+def test_a_fresh_deployment_is_sound_and_what_is_broken_by_hand_is_found(pipeline: Pipeline) -> None:
+    pipeline.sqs.purge_queue(QueueUrl=pipeline.engine.dead_letter_queue_url)
+    sound = states(rows(sluice(pipeline, "doctor", "--json")))
+    assert set(sound.values()) == {"ok"}, sound
+    assert {"endpoint wine", "permission on the endpoint digits", "notification of transform/"} <= set(sound)
+
+    url = pipeline.engine.request_queue_url
+    names: Any = ["VisibilityTimeout", "RedrivePolicy"]
+    before: Any = pipeline.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    policy = {**json.loads(before["RedrivePolicy"]), "maxReceiveCount": 9}
+    broken: Any = {"VisibilityTimeout": "30", "RedrivePolicy": json.dumps(policy)}
+    pipeline.sqs.set_queue_attributes(QueueUrl=url, Attributes=broken)
+    try:
+        findings = rows(sluice(pipeline, "doctor", "--json", code=1))
+    finally:
+        pipeline.sqs.set_queue_attributes(QueueUrl=url, Attributes=before)
+    wrong = {check for check, state in states(findings).items() if state == "wrong"}
+    assert wrong == {"visibility timeout of the request queue", "redrive policy of the request queue"}
+    assert all(one["WhatToDo"] for one in findings if one["State"] == "wrong")
+
+
+def test_without_a_stack_there_is_nothing_to_examine(pipeline: Pipeline) -> None:
+    assert "there is no stack Nosuch" in sluice(pipeline, "doctor", "--stack", "Nosuch", code=4).stderr

@@ -1,0 +1,199 @@
+"""Reading and redriving the dead-letter queue: whatever interrupts it, nothing is lost and nothing is left hidden."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cli.dlq.letter import Letter
+from cli.dlq.reading import Reader
+from cli.dlq.redrive import Errors, Redrive, Redriven
+from cli.dlq.routing import Redriver
+from cli.pace import Pace
+from tests.support.fakes import SETTINGS
+from tests.support.queues import BEGAN, FakeSqs, Killed, Stored
+
+DLQ, REQUESTS = "dead", "requests"
+REDRIVER = Redriver(SETTINGS, lambda kind: REQUESTS, {}, 1_040_384)
+
+
+class S3:
+    """Has no `.err`, or may not tell."""
+
+    def __init__(self, code: str = "NoSuchKey") -> None:
+        self._code = code
+        self.asked = 0
+
+    def get_object(self, **_: Any) -> Any:
+        self.asked += 1
+        raise ClientError({"Error": {"Code": self._code}}, "GetObject")
+
+
+def filled(count: int) -> FakeSqs:
+    sqs = FakeSqs()
+    for number in range(count):
+        attributes = {"ErrorCode": "ModelError" if number % 3 else "Expired", "InferenceId": f"i{number}"}
+        sqs.put(DLQ, json.dumps({"Body": number}), attributes, sent_at=BEGAN - timedelta(hours=1))
+    return sqs
+
+
+def reader(sqs: FakeSqs, seconds: int | None = 30) -> Reader:
+    return Reader(cast("Any", sqs), DLQ, visibility_timeout=seconds)
+
+
+def run(
+    sqs: FakeSqs,
+    chosen: Callable[[Letter], bool] = lambda _: True,
+    *,
+    limit: int | None = None,
+    s3: S3 | None = None,
+    on_sent: Callable[[int], None] = lambda _: None,
+) -> tuple[Redriven, Reader]:
+    errors = Errors(cast("Any", s3 or S3()), "results", REDRIVER)
+    with reader(sqs) as reading:
+        work = Redrive(cast("Any", sqs), reading, chosen, REDRIVER, errors, Pace(None), limit)
+        return work.run(on_sent), reading
+
+
+def ids(sqs: FakeSqs, queue: str) -> list[str]:
+    return sorted(one.attributes["InferenceId"] for one in sqs.queues.get(queue, []))
+
+
+def test_every_letter_goes_with_its_body_and_identity_and_nothing_stays() -> None:
+    sqs = filled(25)
+    done, _ = run(sqs)
+    assert done == Redriven(sent=25)
+    assert sqs.queues[DLQ] == []
+    assert {(one.body, one.attributes["InferenceId"]) for one in sqs.queues[REQUESTS]} == {
+        (json.dumps({"Body": number}), f"i{number}") for number in range(25)
+    }
+
+
+def test_what_is_not_chosen_and_what_is_over_the_limit_is_visible_again_at_once() -> None:
+    sqs = filled(40)
+    done, _ = run(sqs, lambda letter: letter.reason == "Expired", limit=5)
+    assert done.sent == 5
+    assert len(sqs.visible(DLQ)) == 35
+    assert all(one.body for one in sqs.queues[REQUESTS] if json.loads(one.body)["Body"] % 3 == 0)
+
+
+@given(st.lists(st.integers(1, 40), max_size=4), st.integers(1, 45))
+def test_killed_anywhere_and_run_again_nothing_is_lost_and_the_queue_ends_empty(kills: list[int], count: int) -> None:
+    sqs = filled(count)
+    for call in kills:
+        sqs.dies_at = call
+        try:
+            run(sqs)
+        except Killed:
+            sqs.pass_(31)
+        sqs.revive()
+    run(sqs)
+    assert sqs.queues[DLQ] == []
+    sent = ids(sqs, REQUESTS)
+    assert set(sent) == {f"i{number}" for number in range(count)}
+    # A kill can repeat no more than the one batch that was sent and not yet deleted.
+    assert len(sent) <= count + 10 * len(kills)
+
+
+def test_until_a_killed_readers_time_is_over_its_messages_are_told_of() -> None:
+    sqs = filled(30)
+    sqs.dies_at = 5
+    with pytest.raises(Killed):
+        run(sqs)
+    sqs.revive()
+    done, reading = run(sqs)
+    assert done.sent + reading.elsewhere == 30 - 10
+    assert reading.elsewhere == 10
+    sqs.pass_(31)
+    assert run(sqs)[0].sent == 10
+
+
+def test_an_interruption_gives_everything_back() -> None:
+    sqs = filled(30)
+
+    def interrupt(_sent: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(sqs, lambda letter: letter.reason == "Expired", on_sent=interrupt)
+    assert len(sqs.visible(DLQ)) == len(sqs.queues[DLQ]) == 30 - len(sqs.queues[REQUESTS])
+
+
+def refusing(action: str, inference_id: str) -> Callable[[str, Stored], bool]:
+    return lambda asked, one: asked == action and one.attributes.get("InferenceId") == inference_id
+
+
+def test_what_sqs_does_not_take_stays_and_is_told() -> None:
+    sqs = filled(12)
+    sqs.refuse = refusing("send", "i3")
+    done, _ = run(sqs)
+    assert done.sent == 11
+    assert list(done.refused.values()) == ["InternalError: no"]
+    assert [one.attributes["InferenceId"] for one in sqs.visible(DLQ)] == ["i3"]
+
+
+def test_what_sqs_does_not_delete_is_told_and_sent_no_more_than_once_a_run() -> None:
+    sqs = filled(12)
+    sqs.refuse = refusing("delete", "i3")
+    done, _ = run(sqs)
+    assert done.sent == 12
+    assert list(done.undeleted.values()) == ["InternalError: no"]
+    assert ids(sqs, REQUESTS).count("i3") == 1
+    assert ids(sqs, DLQ) == ["i3"]
+
+
+@pytest.mark.parametrize("later", [0.0, 0.9, 5.0])
+def test_what_fails_again_meanwhile_is_left_alone(later: float) -> None:
+    sqs = filled(25)
+
+    def fail_again(_sent: int) -> None:
+        sqs.now = BEGAN + timedelta(seconds=later)
+        for one in sqs.queues.pop(REQUESTS, []):
+            failed = {"ErrorCode": "ModelError", **one.attributes}
+            sqs.put(DLQ, one.body, failed, sent_at=BEGAN + timedelta(seconds=later))
+
+    done, _ = run(sqs, on_sent=fail_again)
+    assert done.sent == 25
+    assert len(sqs.visible(DLQ)) == 25
+
+
+def test_a_forbidden_err_is_asked_for_no_more() -> None:
+    s3 = S3("AccessDenied")
+    sqs = filled(40)
+    assert run(sqs, s3=s3)[0].sent == 40
+    assert s3.asked <= 10
+
+
+def test_reading_sees_each_message_once_and_hides_them_only_meanwhile() -> None:
+    sqs = filled(95)
+    with reader(sqs, None) as reading:
+        seen = [letter.message_id for batch in reading.batches() for letter in batch]
+        assert sqs.visible(DLQ) == []
+        assert (reading.depth, reading.elsewhere, reading.unread) == (95, 0, 0)
+    assert len(seen) == len(set(seen)) == 95
+    assert len(sqs.visible(DLQ)) == 95
+
+
+def test_a_time_that_is_too_short_ends_the_reading_and_is_told() -> None:
+    sqs = filled(300)
+    sqs.call_seconds = 1
+    seen: set[str] = set()
+    with reader(sqs, 5) as reading:
+        for batch in reading.batches():
+            assert not seen & {letter.message_id for letter in batch}
+            seen |= {letter.message_id for letter in batch}
+    assert len(seen) < 300
+    assert reading.unread >= 300 - len(seen) - 50
+
+
+def test_what_others_hold_is_told() -> None:
+    sqs = filled(20)
+    sqs.receive_message(DLQ, 10, 600)
+    with reader(sqs) as reading:
+        assert sum(len(batch) for batch in reading.batches()) == 10
+    assert reading.elsewhere == 10
