@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # jsii, under AWS CDK, looks for `node` here; setup.sh may have put one into .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format unit test schema synth deploy demo up down chaos bench dataset size mutants clean
+.PHONY: help setup lint format unit test schema synth sbom lock deploy demo up down chaos bench dataset size mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-8s %s\n' "$$t" "$$d"; done
@@ -38,6 +38,13 @@ schema: $(SETUP) ## write the message's JSON Schema to docs/message.schema.json
 
 synth: $(SETUP) ## write the CloudFormation template to cdk.out/; needs no AWS account
 	@CDK_OUTDIR=cdk.out $(BIN)/python app.py && echo "cdk.out/Sluice.template.json"
+
+sbom: $(SETUP) ## write what goes into Lambda to cdk.out/: sbom.cdx.json (CycloneDX) and licences.txt
+	@$(BIN)/python -m infrastructure.sbom cdk.out && echo "cdk.out/sbom.cdx.json cdk.out/licences.txt"
+
+lock: $(SETUP) ## write lambdas/requirements.lock, with the hashes of what lambdas/requirements.txt pins
+	@$(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file lambdas/requirements.lock lambdas/requirements.txt
 
 deploy: $(SETUP) ## deploy to the AWS account of your credentials
 	npx --yes aws-cdk@2.1148.1 deploy $(CDK_ARGS)
