@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN    := .venv/bin
 SETUP  := .venv/.installed
 BENCH  := .build/bench
+FUZZ   := .build/fuzz
 export PYTHONDONTWRITEBYTECODE := 1
 # jsii, under AWS CDK, looks for `node` here; setup.sh may have put one into .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format unit test schema synth deploy demo up down chaos bench dataset size mutants clean
+.PHONY: help setup lint format unit test schema synth sbom lock deploy demo up down chaos bench dataset size mutants fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-8s %s\n' "$$t" "$$d"; done
@@ -38,6 +39,13 @@ schema: $(SETUP) ## write the message's JSON Schema to docs/message.schema.json
 
 synth: $(SETUP) ## write the CloudFormation template to cdk.out/; needs no AWS account
 	@CDK_OUTDIR=cdk.out $(BIN)/python app.py && echo "cdk.out/Sluice.template.json"
+
+sbom: $(SETUP) ## write what goes into Lambda to cdk.out/: sbom.cdx.json (CycloneDX) and licences.txt
+	@$(BIN)/python -m infrastructure.sbom cdk.out && echo "cdk.out/sbom.cdx.json cdk.out/licences.txt"
+
+lock: $(SETUP) ## write lambdas/requirements.lock, with the hashes of what lambdas/requirements.txt pins
+	@$(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --generate-hashes --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file lambdas/requirements.lock lambdas/requirements.txt
 
 deploy: $(SETUP) ## deploy to the AWS account of your credentials
 	npx --yes aws-cdk@2.1148.1 deploy $(CDK_ARGS)
@@ -70,6 +78,13 @@ size: $(SETUP) ## settings for a workload: make size ARGS="--latency-ms 200 --co
 
 mutants: $(SETUP) ## break the failure table and the guards one at a time; which breaks does no test notice?
 	@$(BIN)/python -m tests.mutants
+
+fuzz: $(SETUP) $(FUZZ)/.installed ## half a million inputs, led by coverage, for parsers and the local endpoint; RUNS=500000
+	@PYTHONPATH=$(FUZZ)/site $(BIN)/python -m tests.fuzz $(if $(RUNS),--runs $(RUNS))
+
+$(FUZZ)/.installed: tests/fuzz/requirements.txt
+	@mkdir -p $(FUZZ) && $(BIN)/pip install --quiet --disable-pip-version-check --target $(FUZZ)/site -r $<
+	@touch $@
 
 clean: ## remove what these targets made
 	rm -rf .build .local cdk.out .mypy_cache .pytest_cache .ruff_cache .hypothesis

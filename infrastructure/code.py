@@ -9,7 +9,7 @@ from infrastructure.build import ROOT, Target, cached
 from infrastructure.bytecode import add_bytecode, interpreter
 
 _LAMBDAS = ROOT / "lambdas"
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "requirements.txt")  # the requirements are in the layer
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "requirements.*")  # the requirements are in the layer
 
 
 def code(target: Target) -> Path:

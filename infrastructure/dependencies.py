@@ -9,7 +9,7 @@ from pathlib import Path
 from infrastructure.build import ROOT, BuildError, Target, cached
 from infrastructure.bytecode import LAMBDA_PYTHON, add_bytecode, interpreter
 
-_REQUIREMENTS = ROOT / "lambdas" / "requirements.txt"
+LOCK = ROOT / "lambdas" / "requirements.lock"
 _FOR_LAMBDA = (
     # Lambda's Amazon Linux 2023 has glibc 2.34; pip takes a wheel that any of these tags fits.
     *(f"--platform=manylinux{glibc}_aarch64" for glibc in ("_2_34", "_2_28", "_2_17", "2014")),
@@ -42,7 +42,7 @@ def layer(target: Target) -> Path:
     flags = _FOR_LAMBDA if target == "lambda" else ()
     built_for = "lambda" if target == "lambda" else f"{sys.version}{platform.platform()}"
     compiled = f"{sys.version} {interpreter(target)}"
-    parts = (_RECIPE, _REQUIREMENTS.read_text(), built_for, compiled, *flags, *sorted(_MODELS), *_UNUSED)
+    parts = (_RECIPE, LOCK.read_text(), built_for, compiled, *flags, *sorted(_MODELS), *_UNUSED)
 
     def fill(folder: Path) -> None:
         _install(folder / "python", flags)
@@ -55,7 +55,7 @@ def layer(target: Target) -> Path:
 def _install(folder: Path, flags: tuple[str, ...]) -> None:
     command = ["install", "--quiet", "--disable-pip-version-check", "--no-compile", f"--target={folder}"]
     process = subprocess.run(  # noqa: S603 - our own arguments
-        [sys.executable, "-m", "pip", *command, *flags, f"--requirement={_REQUIREMENTS}"],
+        [sys.executable, "-m", "pip", *command, *flags, "--require-hashes", f"--requirement={LOCK}"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -63,7 +63,7 @@ def _install(folder: Path, flags: tuple[str, ...]) -> None:
     )
     if process.returncode:
         lines = [line for line in process.stderr.splitlines() if line.startswith("ERROR")] or ["no error was printed"]
-        raise BuildError(f"pip can't install {_REQUIREMENTS.name} of lambdas/: {lines[-1]}")
+        raise BuildError(f"pip can't install {LOCK.name} of lambdas/: {lines[-1]}")
 
 
 def _prune(folder: Path) -> None:

@@ -117,13 +117,13 @@ def test_it_is_built_once() -> None:
 def test_a_build_that_fails_says_so_in_one_line_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    requirements = tmp_path / "requirements.txt"
-    requirements.write_text("no-such-package-at-all==0.0.0\n")
-    monkeypatch.setattr(dependencies, "_REQUIREMENTS", requirements)
+    requirements = tmp_path / "requirements.lock"
+    requirements.write_text(f"no-such-package-at-all==0.0.0 --hash=sha256:{64 * '0'}\n")
+    monkeypatch.setattr(dependencies, "LOCK", requirements)
     monkeypatch.setattr(build, "_CACHE", tmp_path / "cache")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     with pytest.raises(
-        BuildError, match=r"^pip can't install requirements.txt of lambdas/: ERROR: .*no-such-package"
+        BuildError, match=r"^pip can't install requirements.lock of lambdas/: ERROR: .*no-such-package"
     ) as raised:
         layer("host")
     assert "\n" not in str(raised.value)

@@ -103,6 +103,8 @@ def test_whatever_comes_is_a_response_or_an_error(answer: bytes) -> None:
         (b"", NotHttp),
         (b"SSH-2.0-OpenSSH\r\n\r\n", NotHttp),
         (b"HTTP/1.1 abc\r\n\r\n", NotHttp),
+        (b"HTTP/1.1 020 OK\r\n\r\n", NotHttp),
+        (b"HTTP/1.1 2000\r\n\r\n", NotHttp),
         (OK + b"no colon\r\n\r\n", NotHttp),
         (OK + b"Content-Length: -1\r\n\r\n", NotHttp),
         (OK + b"A: " + b"x" * 90_000 + b"\r\n\r\n", NotHttp),
@@ -110,6 +112,8 @@ def test_whatever_comes_is_a_response_or_an_error(answer: bytes) -> None:
         (OK + b"Content-Length: 5\r\n\r\nabc", CutOff),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab", CutOff),
         (OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", CutOff),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n-2\r\nabcd\r\n0\r\n\r\n", CutOff),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n0x2\r\nab\r\n0\r\n\r\n", CutOff),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n", CutOff),
     ],
 )

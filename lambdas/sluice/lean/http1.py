@@ -3,6 +3,7 @@
 http.client does the same, and spends twice the CPU time on it, half of that on headers as if they were an e-mail's.
 """
 
+import re
 import select
 import socket
 import ssl
@@ -13,6 +14,8 @@ _LINE = 65_536  # bytes of one header, at most: http.client's limit
 _RECEIVE = 16_384  # bytes: a TLS record
 _HEADERS = 100
 _NO_BODY = {204, 304}
+_STATUS_LINE = re.compile(r"(HTTP/1\.\d) ([1-9]\d\d)(?: |$)", re.ASCII)
+_CHUNK_SIZE = re.compile(r"([0-9a-fA-F]{1,16})[ \t]*(?:;|$)")
 
 
 class NotHttp(Exception):
@@ -101,10 +104,10 @@ class Exchange:
         self._sock.close()
 
     def _read_head(self) -> tuple[int, dict[str, str]]:
-        version, _, rest = self._line().partition(" ")
-        status = rest[:3]
-        if not version.startswith("HTTP/1.") or not status.isdecimal():
+        line = self._line()
+        if not (found := _STATUS_LINE.match(line)):
             raise NotHttp("no status line")
+        version, status = found.groups()
         fields: dict[str, str] = {}
         while line := self._line():
             name, colon, value = line.partition(":")
@@ -152,9 +155,12 @@ class Exchange:
         chunks: list[bytes] = []
         while True:
             try:
-                size = int(self._line().partition(";")[0], 16)
-            except (ValueError, NotHttp) as error:
+                found = _CHUNK_SIZE.match(self._line())
+            except NotHttp as error:
                 raise CutOff("no size of a chunk") from error
+            if not found:
+                raise CutOff("no size of a chunk")
+            size = int(found[1], 16)
             if size == 0:
                 while self._line():  # trailers
                     pass

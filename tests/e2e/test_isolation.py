@@ -1,0 +1,86 @@
+"""The local run stays on this machine: it listens on the loopback alone, and asks nothing of a real account."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import ROOT, Pipeline
+from tests.support import isolated
+
+LISTENING = "0A"  # /proc/net/tcp
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+
+
+def family(pid: int) -> set[int]:
+    """A process with all that it started."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found = {pid}
+    while grown := {child for child, parent in parents.items() if parent in found} - found:
+        found |= grown
+    return found
+
+
+def sockets(pids: set[int]) -> set[str]:
+    inodes = set()
+    for pid in pids:
+        for fd in Path(f"/proc/{pid}/fd").glob("*"):
+            try:
+                target = str(fd.readlink())
+            except OSError:
+                continue
+            if target.startswith("socket:["):
+                inodes.add(target[8:-1])
+    return inodes
+
+
+def test_it_listens_on_the_loopback_alone(pipeline: Pipeline) -> None:
+    ours = sockets(family(os.getpid()))
+    listening = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTENING and fields[9] in ours:
+                listening.add(fields[1].partition(":")[0])
+    assert listening, "nothing listens at all"
+    assert listening <= LOOPBACK
+
+
+@pytest.mark.skipif(not isolated.possible(), reason="needs root and iproute2, to look at a network of its own")
+def test_nothing_leaves_for_a_real_account(pipeline: Pipeline, tmp_path: Path) -> None:
+    """With real credentials at hand, the whole demo sends no packet to another machine, not even to ask for a name."""
+    aws = tmp_path / "home/.aws"
+    aws.mkdir(parents=True)
+    keys = (
+        "aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n"
+    )
+    (aws / "credentials").write_text(f"[default]\n{keys}[production]\n{keys}")
+    (aws / "config").write_text("[default]\nregion = eu-central-1\n[profile production]\nregion = us-east-1\n")
+    done = isolated.run(
+        [sys.executable, "-m", "local", "demo"],
+        {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(tmp_path / "home"),
+            "AWS_PROFILE": "production",
+            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            "AWS_REGION": "us-east-1",
+            "SLUICE_LOCAL_DIRECTORY": str(tmp_path / "local"),
+        },
+    )
+    assert done.returncode == 0, done.output
+    assert "Every outcome is the expected one." in done.output
+    assert done.left_for == []
+
+
+@pytest.mark.skipif(not isolated.possible(), reason="as above")
+def test_what_would_leave_is_seen() -> None:
+    program = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'', ('192.0.2.7', 53))"
+    assert isolated.run([sys.executable, "-c", program], os.environ).left_for == ["192.0.2.7"]

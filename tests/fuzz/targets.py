@@ -1,0 +1,167 @@
+"""What is fuzzed. Each target takes any bytes, says how they ended, and raises when a promise is broken.
+
+An input ends as parsed or as a rejection that has a name; anything else that is raised is a finding.
+"""
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import Callable
+from typing import Any, cast
+
+from sluice.failures import FailureClass
+from sluice.lean.http1 import CutOff, Exchange, NotHttp, TooLarge
+from sluice.outcome import Outcome, Status
+from sluice.process import Processor
+from sluice.result import ERR, OUT
+from sluice.router import Router
+from sluice.transform.lines import lines_of, ranges
+from tests.fuzz.face import Face
+from tests.support.events import event_bridge_event, s3_event, sns_envelope
+from tests.support.fakes import SETTINGS, World, delivery
+
+_KEY = re.compile(r"(messages|invoke|transform|buckets/lake)/[^\x00-\x1f\x7f]+\.(out|err)")
+_HEADER = re.compile(r"[\x20-\x7e]*")
+
+
+def message(data: bytes) -> str:
+    """The body of an SQS message, in whatever form."""
+    return _delivered(_text(data))
+
+
+def s3_events(data: bytes) -> str:
+    """S3's events, in both forms: key, bucket, version and sequencer, then the object's metadata and content."""
+    world = World()
+    key, bucket, version, sequencer, content, *metadata = [*_fields(data), *["x"] * 5]
+    pairs = dict(zip(metadata[:-5:2], metadata[1:-5:2], strict=False))
+    world.inputs.drop(key, content.encode()[:2000], bucket=bucket, metadata=pairs)
+    tells: dict[str, Any] = {"version_id": version, "sequencer": sequencer, "etag": "e"}
+    notified = _delivered(json.dumps(s3_event(key, bucket=bucket, **tells)), world)
+    raw = _delivered(json.dumps(s3_event("", url_encoded=key or "x", bucket=bucket, **tells)), world)
+    bridged = _delivered(json.dumps(event_bridge_event(key, bucket=bucket, **tells)), world)
+    return f"{notified}, {raw}, {bridged}"
+
+
+def envelopes(data: bytes) -> str:
+    """SNS and EventBridge envelopes, as deep as the first byte says, around what follows."""
+    depth, inner = (data[0] if data else 0), _text(data[1:])
+    body: Any = inner
+    with contextlib.suppress(ValueError, RecursionError):
+        body = json.loads(inner)
+    for level in range(depth % 5):
+        if depth >> (3 + level) & 1:
+            body = sns_envelope(body)
+        else:
+            body = {"detail-type": "order placed", "source": "shop", "detail": body}
+    return _delivered(body if isinstance(body, str) else json.dumps(body))
+
+
+def lines(data: bytes) -> str:
+    """A file, cut into ranges of some size: each of its lines belongs to one range, and none is lost."""
+    chunk, content = (data[0] if data else 0) + 1, data[1:]
+    found: list[bytes] = []
+    for start, end in ranges(len(content), chunk):
+        at = max(0, start - 1)
+        for upto in range(end, len(content) + 1):
+            got = lines_of(content[at:upto], start=start, end=end, at=at, size=len(content))
+            if not got.needs_more:
+                break
+        assert not got.needs_more
+        assert all(start <= begin < end for begin in got.begins)
+        found += got.records
+    text = content.removeprefix(b"\xef\xbb\xbf")
+    whole = text.removesuffix(b"\n").split(b"\n") if text else []
+    if text == b"\n" or whole:
+        assert found == [line.removesuffix(b"\r") for line in whole], (found, whole)
+    return f"{min(len(found), 9)} lines"
+
+
+def response(data: bytes) -> str:
+    """What comes back on a connection, where an HTTP response should."""
+    chunk, sent = (data[0] if data else 0) + 1, data[1:]
+    exchange = Exchange(cast("Any", _Socket(sent, chunk)))
+    try:
+        got = exchange.run("GET", "/", {}, b"", max_bytes=1000)
+    except (NotHttp, CutOff, TooLarge) as error:
+        return type(error).__name__
+    assert 200 <= got.status <= 999
+    assert len(got.body) <= len(sent)
+    return f"response {got.status // 100}xx"
+
+
+def face(data: bytes) -> str:
+    """A request to the local endpoint: its method, path, headers and body."""
+    status, document = asyncio.run(Face().request(data))
+    assert status in {200, 400, 403, 404, 413, 424}, (status, document)
+    return f"status {status}"
+
+
+TARGETS: dict[str, Callable[[bytes], str]] = {
+    one.__name__: one for one in (message, s3_events, envelopes, lines, response, face)
+}
+
+
+class _Socket:
+    """A socket on which `data` comes in pieces of `chunk` bytes."""
+
+    def __init__(self, data: bytes, chunk: int) -> None:
+        self._data = data
+        self._chunk = chunk
+
+    def sendall(self, _data: bytes) -> None:
+        pass
+
+    def recv(self, size: int) -> bytes:
+        took, self._data = self._data[: min(size, self._chunk)], self._data[min(size, self._chunk) :]
+        return took
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")
+
+
+def _fields(data: bytes) -> list[str]:
+    return [_text(field) for field in data.split(b"\0")]
+
+
+def _delivered(body: str, world: World | None = None) -> str:
+    """Deliver a message to the function's own processor, and hold what came of it to the promise."""
+    world = world or World()
+    already = len(world.queue.sent)
+    router = Router(SETTINGS, {"call": world.answerer})
+    world.processor = Processor(
+        SETTINGS, router, world.results, world.queue, world.queue, now=lambda: world.now, rng=cast("Any", None)
+    )
+    outcomes = world.process(delivery(body, receive_count=SETTINGS.max_receive_count))
+    assert outcomes
+    for outcome in outcomes:
+        _check(outcome)
+    for key in world.results.objects:
+        assert _KEY.fullmatch(key), key
+        assert not {".", ".."} & set(key.removesuffix(OUT).removesuffix(ERR).split("/")), key
+        assert len(key.encode()) <= 1024
+    for call in world.endpoint.calls:
+        assert call.endpoint_name in SETTINGS.endpoint_names
+        assert len(call.body) <= SETTINGS.max_body_bytes
+        for name, value in call.parameters.items():
+            assert len(value) <= 1024, name
+            assert _HEADER.fullmatch(value), (name, value)
+    for sent, attributes in world.queue.sent[already:]:
+        assert sent == body
+        assert len(attributes) <= 10
+        assert attributes["ErrorCode"].value
+    return ", ".join(sorted({_name(outcome) for outcome in outcomes}))
+
+
+def _check(outcome: Outcome) -> None:
+    if outcome.error is not None:
+        raise outcome.error
+    assert outcome.status is not Status.RETRY
+    if outcome.failure is not None:
+        assert outcome.failure.failure_class in {FailureClass.INVALID, FailureClass.EXPIRED}
+        assert outcome.failure.message
+
+
+def _name(outcome: Outcome) -> str:
+    return outcome.failure.code if outcome.failure else outcome.status.value
