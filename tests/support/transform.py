@@ -13,6 +13,7 @@ from sluice.process import Processor
 from sluice.router import Router
 from sluice.settings import Settings
 from sluice.transform.assemble import Assembler
+from sluice.transform.memory import Memory
 from sluice.transform.part import PartAnswerer
 from sluice.transform.split import Splitter
 from tests.support.fakes import (
@@ -105,6 +106,7 @@ class Transforms:
         self.files, self.dead_letters = FakeFiles(self.inputs, self.results), FakeQueue()
         self.parts = FakeParts(self.results)
         self.remaining_ms: Callable[[], float] = lambda: 90_000
+        self.memory = Memory(512)
         self.splits, self.requests, self.assemblies = FakeSender(), FakeSender(), FakeSender()
 
     def drop(self, key: str, body: bytes, **how: Any) -> dict[str, Any]:
@@ -131,6 +133,7 @@ class Transforms:
                     requests=requests,
                     assemblies=assemblies,
                     needed_ms=80_000,
+                    memory=self.memory,
                     now=lambda: NOW,
                     sleep=lambda seconds: None,
                 ),

@@ -33,6 +33,7 @@ class Calls:
     answers: dict[int, bytes] = field(default_factory=dict)
     refused: dict[int, Refused] = field(default_factory=dict)
     made: int = 0
+    kept_bytes: int = 0
     _in_vain: int = 0
 
     def run(self, groups: Sequence[Sequence[int]]) -> None:
@@ -56,6 +57,7 @@ class Calls:
             failure = _record_failure(error, len(group))
         else:
             self.answers.update(zip(group, found, strict=True))
+            self.kept_bytes += sum(map(len, found))
             self._in_vain = 0
             return
         self._in_vain += 1
@@ -66,7 +68,7 @@ class Calls:
             return
         if left[0] <= 0:
             alone = f"{failure.message} (not told apart from {len(group) - 1} others: too many records are refused)"
-            self.refused.update((index, Refused(_renamed(failure, alone))) for index in group)
+            self.refused.update(dict.fromkeys(group, Refused(_renamed(failure, alone))))
             return
         left[0] -= 2
         middle = len(group) // 2

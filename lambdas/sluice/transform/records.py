@@ -160,16 +160,16 @@ def _loaded(answer: bytes) -> Any:
         return answer.decode(errors="replace")
 
 
-def payloads(lines: Sequence[bytes], most_bytes: int, *, single: bool) -> list[list[int]]:
+def payloads(sizes: Sequence[int], most_bytes: int, *, single: bool) -> list[list[int]]:
     """Which lines go out together: as many as fit into `most_bytes`, or each by itself. Empty lines go nowhere."""
     groups: list[list[int]] = []
-    size = most_bytes + 1
-    for index, line in enumerate(lines):
-        if not line:
+    together = most_bytes + 1
+    for index, size in enumerate(sizes):
+        if not size:
             continue
-        if single or size + len(line) + 1 > most_bytes:
+        if single or together + size + 1 > most_bytes:
             groups.append([])
-            size = 0
+            together = 0
         groups[-1].append(index)
-        size += len(line) + 1
+        together += size + 1
     return groups
