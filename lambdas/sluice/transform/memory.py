@@ -6,15 +6,40 @@ from dataclasses import dataclass
 from threading import Condition
 
 # Measured (docs/performance.md, Memory): what is there without parts, with room for ordinary calls' bodies besides.
-_WITHOUT_PARTS = 112 * 1024 * 1024
+_WITHOUT_PARTS = 144 * 1024 * 1024
 _LEAST = 16 * 1024 * 1024
 _BYTES_PER_BYTE = 4  # of a range: read, cut, sent, signed
-_BYTES_PER_LINE = 400  # its place, its answer, and its error where it has one
+_BYTES_PER_LINE = 480  # its place, its answer, and its error where it has one
+_BYTES_PER_ANSWERED = 3  # of answers: as they came, in lines, joined
+ENOUGH_ANSWERED = 2 * 1024 * 1024  # bytes of answers that a part asks for at once, and after which it asks for no more
+_PROBE = 64 * 1024  # bytes that an endpoint is sent at once before it is known how much it answers
 
 
-def needed(size: int, lines: int) -> int:
-    """The most bytes that a part of `size` bytes and at most `lines` lines takes."""
-    return _BYTES_PER_BYTE * size + _BYTES_PER_LINE * min(lines, size)
+def needed(size: int, lines: int, answered: int) -> int:
+    """The most bytes that a part of `size` bytes and at most `lines` lines takes, for `answered` bytes of answers."""
+    return _BYTES_PER_BYTE * size + _BYTES_PER_LINE * min(lines, size) + _BYTES_PER_ANSWERED * answered
+
+
+class Answered:
+    """How many bytes endpoints answer for each byte that they are sent: the most that was seen of each."""
+
+    def __init__(self) -> None:
+        self._ratios: dict[str, float] = {}
+
+    def learn(self, endpoint_name: str, sent: int, answered: int) -> None:
+        """Take a call into account."""
+        self._ratios[endpoint_name] = max(self._ratios.get(endpoint_name, 0.0), answered / sent)
+
+    def sendable(self, endpoint_name: str) -> int:
+        """How many bytes to send at once, so that the answer isn't too much."""
+        ratio = self._ratios.get(endpoint_name)
+        return _PROBE if ratio is None else int(ENOUGH_ANSWERED / max(ratio, 1e-6))
+
+    def expected(self, endpoint_name: str, sent: int) -> int:
+        """The most bytes of answers that are in memory at once for `sent` bytes: enough, and one call more."""
+        ratio = self._ratios.get(endpoint_name)
+        most = 2 * ENOUGH_ANSWERED
+        return most if ratio is None else min(most, int(ratio * sent))
 
 
 class Full(Exception):

@@ -21,7 +21,7 @@ from sluice.result import IDENTITY, OUT, metadata
 from sluice.settings import Settings
 from sluice.storing import patiently
 from sluice.transform.bisect import Calls
-from sluice.transform.memory import Full, Memory
+from sluice.transform.memory import ENOUGH_ANSWERED, Answered, Full, Memory
 from sluice.transform.messages import message_of
 from sluice.transform.progress import begins_at, tiling
 from sluice.transform.records import (
@@ -32,7 +32,6 @@ from sluice.transform.records import (
 )
 from sluice.transform.work import Reader, Work, refusal
 
-_ENOUGH_ANSWERS = 4 * 1024 * 1024  # bytes; what is called for after them goes on as a part of its own
 _MAX_QUOTED = 4096  # bytes of a refused record that its error quotes
 _REPLACED = "the file was replaced; its newer version is transformed"
 
@@ -69,7 +68,8 @@ class PartAnswerer:
         self._settings = settings
         self._endpoint = endpoint
         self._files = files
-        self._reader = Reader(settings, files)
+        self._answered = Answered()
+        self._reader = Reader(settings, files, self._answered)
         self._results = results
         self._parts = parts
         self._requests = requests
@@ -118,7 +118,11 @@ class PartAnswerer:
     def _answer(self, attempt: Attempt, work: Work) -> Outcome:
         started, clock = self._now(), time.monotonic()
         calls = Calls(lambda indices: self._call(attempt, work, calls, indices), self._sleep)
-        most = min(work.options.max_payload * 1024 * 1024, self._settings.max_body_bytes)
+        most = min(
+            work.options.max_payload * 1024 * 1024,
+            self._settings.max_body_bytes,
+            self._answered.sendable(work.request.endpoint_name),
+        )
         try:
             calls.run(payloads(work.sizes, most, single=work.options.batch_strategy == "SingleRecord"))
         except (OutOfTime, Enough, ServiceError) as error:
@@ -161,7 +165,7 @@ class PartAnswerer:
     def _call(self, attempt: Attempt, work: Work, calls: Calls, indices: Sequence[int]) -> list[bytes]:
         if attempt.remaining_ms() < self._needed_ms:
             raise OutOfTime
-        if calls.kept_bytes > _ENOUGH_ANSWERS:
+        if calls.kept_bytes > ENOUGH_ANSWERED:
             raise Enough
         request = work.request
         if work.options.split_type == "None":
@@ -171,6 +175,7 @@ class PartAnswerer:
             body.write(work.sent(index))
             body.write(b"\n")
         inference = self._endpoint.invoke(request.endpoint_name, body.getvalue(), request.parameters)
+        self._answered.learn(request.endpoint_name, body.tell(), len(inference.body))
         with self._reading_answer:
             return answers_of(inference.body, inference.content_type, len(indices))
 

@@ -13,7 +13,7 @@ from sluice.settings import Settings
 from sluice.transform.bisect import Refused
 from sluice.transform.gzipped import unpacked_key
 from sluice.transform.lines import Lines, lines_of
-from sluice.transform.memory import Hold, needed
+from sluice.transform.memory import Answered, Hold, needed
 from sluice.transform.options import Options
 from sluice.transform.records import CSV, Codec, RecordError, check_csv, filtered
 
@@ -52,8 +52,9 @@ def refusal(code: str, message: str) -> Refused:
 class Reader:
     """Reads parts."""
 
-    def __init__(self, settings: Settings, files: Files) -> None:
+    def __init__(self, settings: Settings, files: Files, answered: Answered) -> None:
         self._settings = settings
+        self._answered = answered
         self._files = files
 
     def read(self, attempt: Attempt, part: TransformPart, facts: InputFacts, held: Hold) -> Work:
@@ -78,13 +79,16 @@ class Reader:
         else:
             self._lines(work, folder, facts, most, held)
         self._prepare(work, most)
-        held.change(needed(len(work.lines.data), len(work.lines)))
+        held.change(self._needed(work, len(work.lines.data), len(work.lines)))
         return work
+
+    def _needed(self, work: Work, size: int, lines: int) -> int:
+        return needed(size, lines, self._answered.expected(work.request.endpoint_name, size))
 
     def _whole(self, work: Work, folder: str, facts: InputFacts, held: Hold) -> None:
         """All of the part as one line."""
         part = work.part
-        held.change(needed(part.end - part.start, 1))
+        held.change(self._needed(work, part.end - part.start, 1))
         data = self._read(part, folder, facts, part.start, part.end)
         work.lines = Lines(data, part.start, 0, array("Q", [len(data)]))
 
@@ -96,7 +100,7 @@ class Reader:
         beyond = _TAIL
         while True:
             upto = min(whole, part.end + beyond)
-            held.change(needed(upto - at, MAX_LINES))
+            held.change(self._needed(work, upto - at, MAX_LINES))
             data = self._read(part, folder, facts, at, upto)
             if beyond > most:
                 size = at + len(data)  # A line that no call can carry; what is there tells which it is.
