@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,12 +68,13 @@ class FakeParts:
     def names_from(self, folder: str, name: str) -> list[str]:
         return [key for key in self.names(folder) if key > folder + name][:100]
 
-    def describe(self, key: str) -> Mapping[str, str]:
-        stored = self.bucket.objects[key]
-        return {**stored.metadata, "content-type": stored.content_type or ""}
+    def describe(self, keys: Iterable[str]) -> Iterator[Mapping[str, str]]:
+        for key in keys:
+            stored = self.bucket.objects[key]
+            yield {**stored.metadata, "content-type": stored.content_type or ""}
 
-    def read(self, key: str) -> bytes:
-        return self.bucket.objects[key].body
+    def read(self, keys: Iterable[str]) -> Iterator[bytes]:
+        return (self.bucket.objects[key].body for key in keys)
 
     def assemble(
         self,

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sluice.failures import Failure, FailureClass, ServiceError, classify
@@ -36,16 +36,17 @@ class Calls:
     kept_bytes: int = 0
     _in_vain: int = 0
 
-    def run(self, groups: Sequence[Sequence[int]]) -> None:
+    def run(self, groups: Iterable[Sequence[int]]) -> None:
         """Answer every record of `groups`, or refuse it.
 
         Raises the first `Failure` that isn't the records' own: capacity, configuration, transient, or a refusal of
         everything, which is the endpoint's trouble.
         """
+        every = 0
         for group in groups:
+            every += len(group)
             budget = _EXTRA_CALLS + 8 * max(1, math.ceil(math.log2(len(group)))) if group else 0
             self._answer(list(group), [budget])
-        every = sum(len(group) for group in groups)
         if every > 1 and len(self.refused) == every:
             raise next(iter(self.refused.values())).failure
 

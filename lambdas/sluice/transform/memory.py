@@ -12,7 +12,7 @@ _BYTES_PER_BYTE = 4  # of a range: read, cut, sent, signed
 _BYTES_PER_LINE = 480  # its place, its answer, and its error where it has one
 _BYTES_PER_ANSWERED = 3  # of answers: as they came, in lines, joined
 ENOUGH_ANSWERED = 2 * 1024 * 1024  # bytes of answers that a part asks for at once, and after which it asks for no more
-_PROBE = 64 * 1024  # bytes that an endpoint is sent at once before it is known how much it answers
+_PROBE = 4 * 1024  # bytes that an endpoint is sent at once before it is known how much it answers
 
 
 def needed(size: int, lines: int, answered: int) -> int:

@@ -30,7 +30,7 @@ from sluice.transform.records import (
     joined,
     payloads,
 )
-from sluice.transform.work import Reader, Work, refusal
+from sluice.transform.work import MAX_REFUSED, Reader, Work, refusal
 
 _MAX_QUOTED = 4096  # bytes of a refused record that its error quotes
 _REPLACED = "the file was replaced; its newer version is transformed"
@@ -41,7 +41,7 @@ class OutOfTime(Exception):
 
 
 class Enough(Exception):
-    """The part has as many answers in memory as it may."""
+    """The part has as many answers, or errors, in memory as it may."""
 
 
 class PartAnswerer:
@@ -118,11 +118,11 @@ class PartAnswerer:
     def _answer(self, attempt: Attempt, work: Work) -> Outcome:
         started, clock = self._now(), time.monotonic()
         calls = Calls(lambda indices: self._call(attempt, work, calls, indices), self._sleep)
-        most = min(
-            work.options.max_payload * 1024 * 1024,
-            self._settings.max_body_bytes,
-            self._answered.sendable(work.request.endpoint_name),
-        )
+        limit = min(work.options.max_payload * 1024 * 1024, self._settings.max_body_bytes)
+
+        def most() -> int:
+            return min(limit, self._answered.sendable(work.request.endpoint_name))
+
         try:
             calls.run(payloads(work.sizes, most, single=work.options.batch_strategy == "SingleRecord"))
         except (OutOfTime, Enough, ServiceError) as error:
@@ -165,7 +165,7 @@ class PartAnswerer:
     def _call(self, attempt: Attempt, work: Work, calls: Calls, indices: Sequence[int]) -> list[bytes]:
         if attempt.remaining_ms() < self._needed_ms:
             raise OutOfTime
-        if calls.kept_bytes > ENOUGH_ANSWERED:
+        if calls.kept_bytes > ENOUGH_ANSWERED or len(calls.refused) >= MAX_REFUSED:
             raise Enough
         request = work.request
         if work.options.split_type == "None":
@@ -181,27 +181,27 @@ class PartAnswerer:
 
     def _store(self, attempt: Attempt, work: Work, calls: Calls, started: datetime, count: int) -> None:
         """Write the answers of the first `count` lines, after their errors."""
-        refused = {index: one for index, one in {**work.refused, **calls.refused}.items() if index < count}
         separator = b"\n" if work.options.assemble_with == work.options.split_type == "Line" else b""
-        answers = io.BytesIO()
+        answers, errors, failed = io.BytesIO(), io.BytesIO(), 0
         for index in range(count):
+            refused = work.refused.get(index) or calls.refused.get(index)
             if index in calls.answers:
                 try:
                     answers.write(joined(work.lines[index], calls.answers[index], work.options, work.codec))
                 except RecordError as error:
-                    refused[index] = refusal("AnswerNotJoined", str(error))
+                    refused = refusal("AnswerNotJoined", str(error))
+            if refused is not None:
+                failed += 1
+                errors.write(_error(index, work.lines[index], refused.failure, work.request.trace_id))
             answers.write(separator)
         name = attempt.identity.name
         facts = {
             "records": str(count),
-            "failed": str(len(refused)),
+            "failed": str(failed),
             "calls": str(calls.made),
             "started": started.isoformat(timespec="milliseconds"),
             "finished": self._now().isoformat(timespec="milliseconds"),
         }
-        errors = io.BytesIO()
-        for index in sorted(refused):
-            errors.write(_error(index, work.lines[index], refused[index].failure, work.request.trace_id))
         document = errors.getvalue()
         if document:
             # Its own name for each content, so that the errors are those of the answers that were first.

@@ -19,7 +19,7 @@ from sluice.transform.records import CSV, Codec, RecordError, check_csv, filtere
 
 _TAIL = 16 * 1024  # bytes read beyond a range at first, for the end of its last line
 MAX_LINES = 32 * 1024  # of a part: with more, the first are answered, and the rest goes on as a part of its own
-_MAX_REFUSED = 4096  # the same for lines that can't be sent: each has an error, of up to some KB
+MAX_REFUSED = 4096  # the same for lines that are refused, each of which has an error in memory
 
 
 @dataclass(slots=True)
@@ -122,7 +122,7 @@ class Reader:
             work.sizes.append(len(sent))
             if not work.options.input_filter.is_root:
                 work.filtered.append(sent)
-            if len(work.refused) == _MAX_REFUSED:
+            if len(work.refused) == MAX_REFUSED:
                 work.lines = work.lines.first(index + 1)
                 return
 
