@@ -34,8 +34,8 @@ _CASES = (
     ("invoke", "long", 10 * _GB, 20, 10, 512),
     ("invoke", "short", 10 * _GB, 100, 50, 512),
     ("invoke", "short", 10 * _GB, 20, 10, 256),
-    ("assemble", "wide", _GB, 1, 1, 512),
-    ("assemble", "wide", 10 * _GB, 1, 1, 512),
+    ("assemble", "wide", _GB, 1, 1, 1024),
+    ("assemble", "wide", 10 * _GB, 1, 1, 1024),
 )
 
 
