@@ -1,6 +1,7 @@
 """Calls for many records at once; where the model refuses them together, halves find those that it refuses alone."""
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,10 @@ from sluice.transform.records import AnswerError
 _PAUSES = (0.1, 0.3, 0.9)  # seconds
 _EXTRA_CALLS = 32  # for each group of records, besides what bisecting it for a few needs
 _PATIENCE = 8  # refusals in a row, over what finding one record among all takes, before it is the endpoint's trouble
+
+
+class Enough(Exception):
+    """As many answers, or refusals, are in memory as may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +30,13 @@ class Calls:
     """What is called for a part's records: answers and refusals by index, and how many calls it took.
 
     `call` sends the records of those indices together and returns an answer for each. It raises what the failure table
-    classifies, or `AnswerError`.
+    classifies, or `AnswerError`. With `enough_bytes` of answers or `enough_refused` records refused, it calls no more.
     """
 
     call: Callable[[Sequence[int]], Sequence[bytes]]
     sleep: Callable[[float], None] = time.sleep
+    enough_bytes: int = sys.maxsize
+    enough_refused: int = sys.maxsize
     answers: dict[int, bytes] = field(default_factory=dict)
     refused: dict[int, Refused] = field(default_factory=dict)
     made: int = 0
@@ -40,7 +47,7 @@ class Calls:
         """Answer every record of `groups`, or refuse it.
 
         Raises the first `Failure` that isn't the records' own: capacity, configuration, transient, or a refusal of
-        everything, which is the endpoint's trouble.
+        everything, which is the endpoint's trouble. Raises `Enough` when there is enough with some left.
         """
         every = 0
         for group in groups:
@@ -78,6 +85,8 @@ class Calls:
 
     def _call(self, group: list[int]) -> Sequence[bytes]:
         """Call, and again after a pause where that can help and other calls of this part have been paid for."""
+        if self.kept_bytes > self.enough_bytes or len(self.refused) >= self.enough_refused:
+            raise Enough
         for pause in _PAUSES:
             try:
                 return self._counted(group)

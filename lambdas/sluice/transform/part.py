@@ -20,7 +20,7 @@ from sluice.ports import Endpoint, Files, Parts, PreconditionFailed, Results, Se
 from sluice.result import IDENTITY, OUT, metadata
 from sluice.settings import Settings
 from sluice.storing import patiently
-from sluice.transform.bisect import Calls
+from sluice.transform.bisect import Calls, Enough
 from sluice.transform.memory import ENOUGH_ANSWERED, Answered, Full, Memory
 from sluice.transform.messages import message_of
 from sluice.transform.progress import begins_at, tiling
@@ -38,10 +38,6 @@ _REPLACED = "the file was replaced; its newer version is transformed"
 
 class OutOfTime(Exception):
     """The function has less time left than one more call may take."""
-
-
-class Enough(Exception):
-    """The part has as many answers, or errors, in memory as it may."""
 
 
 class PartAnswerer:
@@ -117,7 +113,8 @@ class PartAnswerer:
 
     def _answer(self, attempt: Attempt, work: Work) -> Outcome:
         started, clock = self._now(), time.monotonic()
-        calls = Calls(lambda indices: self._call(attempt, work, calls, indices), self._sleep)
+        # Nothing here may refer to itself by a detour: what a part has in memory must be gone when it ends.
+        calls = Calls(lambda indices: self._call(attempt, work, indices), self._sleep, ENOUGH_ANSWERED, MAX_REFUSED)
         limit = min(work.options.max_payload * 1024 * 1024, self._settings.max_body_bytes)
 
         def most() -> int:
@@ -162,11 +159,9 @@ class PartAnswerer:
         self._requests.send([message_of(one) for one in rest])
         return attempt.ended(Status.SUCCEEDED, detail=f"{first} lines are answered, the rest goes on by itself")
 
-    def _call(self, attempt: Attempt, work: Work, calls: Calls, indices: Sequence[int]) -> list[bytes]:
+    def _call(self, attempt: Attempt, work: Work, indices: Sequence[int]) -> list[bytes]:
         if attempt.remaining_ms() < self._needed_ms:
             raise OutOfTime
-        if calls.kept_bytes > ENOUGH_ANSWERED or len(calls.refused) >= MAX_REFUSED:
-            raise Enough
         request = work.request
         if work.options.split_type == "None":
             return [self._endpoint.invoke(request.endpoint_name, work.sent(0), request.parameters).body]
