@@ -27,15 +27,15 @@ _CASES = (
     ("split", "wide", 10 * _GB, 1, 1, 512),
     ("invoke", "wide", _GB, 20, 10, 512),
     ("invoke", "wide", 10 * _GB, 20, 10, 512),
-    ("invoke", "short", 10 * _GB, 20, 10, 512),
+    ("invoke", "short", 10 * _GB, 100, 10, 512),
     ("invoke", "joined", 10 * _GB, 20, 10, 512),
     ("invoke", "json", 10 * _GB, 20, 10, 512),
     ("invoke", "wordy", 10 * _GB, 20, 10, 512),
     ("invoke", "long", 10 * _GB, 20, 10, 512),
-    ("invoke", "short", 10 * _GB, 100, 50, 512),
+    ("invoke", "short", 10 * _GB, 200, 50, 512),
     ("invoke", "short", 10 * _GB, 20, 10, 256),
-    ("assemble", "wide", _GB, 1, 1, 1024),
-    ("assemble", "wide", 10 * _GB, 1, 1, 1024),
+    ("assemble", "wide", _GB, 1, 1, 512),
+    ("assemble", "wide", 10 * _GB, 1, 1, 512),
 )
 
 

@@ -28,7 +28,6 @@ _RUNTIME = lambda_.Runtime.PYTHON_3_13
 _ARCHITECTURE = lambda_.Architecture.ARM_64
 _SMALL_MEMORY_MB = 256  # for a function that holds one message at a time
 _STREAM_MEMORY_MB = 512  # for functions that hold some 8 MB of a file at a time
-_ASSEMBLE_MEMORY_MB = 1024  # for the share of a CPU: 10 GB go through TLS twice before the time is up
 
 
 class Functions(Construct):
@@ -93,7 +92,7 @@ class Functions(Construct):
                 queues.assembly_queue,
                 permissions.assemble(),
                 ASSEMBLE_TIMEOUT_SECONDS,
-                _ASSEMBLE_MEMORY_MB,
+                _STREAM_MEMORY_MB,
                 1,
                 "makes the answered parts of a file one",
             ),
