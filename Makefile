@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # jsii, under AWS CDK, looks for `node` here; setup.sh may have put one into .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format unit test schema synth sbom lock deploy demo up down chaos bench dataset size mutants fuzz clean
+.PHONY: help setup lint format unit test schema synth sbom lock deploy demo up down chaos bench memory dataset size mutants fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-8s %s\n' "$$t" "$$d"; done
@@ -69,6 +69,9 @@ $(BENCH)/.installed: benchmarks/requirements.txt lambdas/requirements.txt
 	@mkdir -p .build; python=$$(python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || echo "$(PYTHON)"); \
 	"$$python" -m venv $(BENCH) && $(BENCH)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+memory: $(SETUP) ## measure what the functions of transform/ hold in memory, with files of up to 10 GB; some minutes
+	@$(BIN)/python benchmarks/memory.py
 
 dataset: $(SETUP) ## a million rows over the local run, line for line as one process answers; ROWS=1000000
 	@$(BIN)/python -m local.dataset $(if $(ROWS),--rows $(ROWS))

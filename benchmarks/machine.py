@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,12 +25,18 @@ class Machine:
         self._stub_pid = stub_pid
 
     def run(
-        self, script: str, *arguments: str, threads: int = 10, python: tuple[str, ...] = (), lambdas: Path | None = None
+        self,
+        script: str,
+        *arguments: str,
+        threads: int = 10,
+        python: tuple[str, ...] = (),
+        lambdas: Path | None = None,
+        extra: Mapping[str, str] | None = None,
     ) -> dict[str, float]:
         """The JSON that a script prints. Raises `RuntimeError` with its last words when it fails."""
         done = subprocess.run(
             [*_first_core(), sys.executable, *python, str(_HERE / script), *arguments],
-            env=self.environment(threads, lambdas or self._lambdas),
+            env={**self.environment(threads, lambdas or self._lambdas), **(extra or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -91,15 +97,16 @@ def _last_core() -> list[str]:
 
 
 @contextmanager
-def machine(folder: Path, lambdas: Path) -> Iterator[Machine]:
+def machine(folder: Path, lambdas: Path, *stub: str) -> Iterator[Machine]:
     """A machine with a running stub, on the last core while contestants have the first."""
-    command = [*_last_core(), sys.executable, str(_HERE / "stub.py"), str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as stub:
+    script, *arguments = stub or ("stub.py",)
+    command = [*_last_core(), sys.executable, str(_HERE / script), str(folder), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
         try:
-            assert stub.stdout is not None  # noqa: S101 - it is a pipe
-            yield Machine(folder, lambdas, int(stub.stdout.readline()), stub.pid)
+            assert running.stdout is not None  # noqa: S101 - it is a pipe
+            yield Machine(folder, lambdas, int(running.stdout.readline()), running.pid)
         finally:
-            stub.kill()
+            running.kill()
 
 
 @contextmanager

@@ -71,11 +71,12 @@ def run(contestant: str, latency_ms: int, batch: int, warm: int, pause_seconds: 
         "first_batch_seconds": walls[0],
         "warm_batch_seconds": statistics.median(walls[1:]),
         "cpu_ms_per_message": 1000 * statistics.median(cpus[1:]) / batch,
-        "peak_memory_mb": _peak_memory_mb(),
+        "peak_memory_mb": peak_memory_mb(),
     }
 
 
-def _peak_memory_mb() -> float:
+def peak_memory_mb() -> float:
+    """The most memory that this process has had."""
     # Not ru_maxrss, which begins with the memory of the process that this one was forked from.
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
     return int(line.split()[1]) / 1024

@@ -8,8 +8,11 @@ import plots
 from goals import LATENCIES_MS, SMALL_CPU, Results, find, goals, limit_seconds
 
 from cli.cost import PRICES_AS_OF, cost_per_million
+from cli.sizing import Workload, size
 
 _ROOT = Path(__file__).parents[1]
+CONCURRENT_REQUESTS = (2, 10, 20, 50, 100, 200, 1000)
+USED = 0.7  # of what the endpoint takes, so that batches fill and nothing piles up
 NAMES = {
     "naive": "the samples' loop (boto3)",
     "powertools": "Powertools BatchProcessor",
@@ -121,14 +124,43 @@ def cost_table(results: Results) -> str:
     return "\n".join(lines)
 
 
+def concurrency_table(_results: Results) -> str:
+    """Dollars for a million inferences as the endpoint takes more at once, with the settings of `make size`."""
+    lines = [
+        "| at once | batch × functions | messages a second | Lambda: 50 ms | 200 ms | 1,000 ms | SQS | S3 | all |",
+        "| ---: |" + " ---: |" * 8,
+    ]
+    for concurrent in CONCURRENT_REQUESTS:
+        sizings = []
+        for latency in (0.05, 0.2, 1.0):
+            arrivals = USED * concurrent / latency
+            sizings.append(size(Workload(latency, concurrent, arrivals)))
+        middle = sizings[1]
+        costs = " | ".join(f"{one.cost.lambda_:.2f}" for one in sizings)
+        lines.append(
+            f"| {concurrent:,} | {middle.batch_size} × {middle.maximum_concurrency} | "
+            f"{middle.messages_per_second:,.0f} | {costs} | {middle.cost.sqs:.2f} | {middle.cost.s3:.2f} | "
+            f"{middle.cost.total:.2f} |"
+        )
+    return "\n".join(lines)
+
+
 def conditions(results: Results) -> str:
     """What the figures were taken on."""
     stub, growth = results["stub"], results["cpu_ms_per_message_by_batch"]
+    waiting = ", ".join(
+        f"{row['cpu_ms_per_message']:.2f} ms in batches of {batch}"
+        for batch in (10, 100)
+        if (row := find(results, "sluice", 200, batch, 1.0))
+    )
     flat = ", ".join(f"{ms:.2f} ms in batches of {int(batch):,}" for batch, ms in growth.items())
     return (
         f"Python {results['python']}; the run took {results['minutes']:.0f} minutes. At the "
         f"{stub['requests_per_second']:,.0f} requests a second that Sluice asks at most here, the stub's core is "
-        f"{stub['share_of_its_core']:.0%} busy.\nSluice's CPU time per message with ten threads: {flat}."
+        f"{stub['share_of_its_core']:.0%} busy.\n"
+        f"Sluice's CPU time per message with ten threads and a model that answers at once (0 ms): {flat}.\n"
+        f"With a model that takes 200 ms and as many threads as messages: {waiting}. A core that waits in\n"
+        "between is slower afterwards; so that it is flat is shown with 0 ms, where nothing but the batch grows."
     )
 
 
@@ -156,6 +188,7 @@ def write(results: Results) -> None:
         "latencies": latencies_table,
         "cold": cold_table,
         "cost": cost_table,
+        "concurrency": concurrency_table,
         "transform": transform_table,
         "conditions": conditions,
         "headline": headline,

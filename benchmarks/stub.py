@@ -18,27 +18,28 @@ _ANSWER = b'{"predictions":[{"score":0.73,"label":"second"}]}'
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-def _response(status: HTTPStatus, headers: str = "", body: bytes = b"") -> bytes:
+def response(status: HTTPStatus, headers: str = "", body: bytes = b"") -> bytes:
+    """HTTP/1.1's."""
     return (
         f"HTTP/1.1 {status.value} {status.phrase}\r\nx-amzn-RequestId: 0\r\nx-amz-request-id: 0\r\n"
         f"{headers}Content-Length: {len(body)}\r\n\r\n"
     ).encode() + body
 
 
-_INVOKED = _response(
+_INVOKED = response(
     HTTPStatus.OK, "Content-Type: application/json\r\nx-Amzn-Invoked-Production-Variant: AllTraffic\r\n", _ANSWER
 )
 _BY_METHOD = {
-    b"PUT": _response(HTTPStatus.OK, 'ETag: "d41d8cd98f00b204e9800998ecf8427e"\r\n'),
-    b"DELETE": _response(HTTPStatus.NO_CONTENT),
-    b"POST": _response(HTTPStatus.OK, "Content-Type: application/x-amz-json-1.0\r\n", b"{}"),
+    b"PUT": response(HTTPStatus.OK, 'ETag: "d41d8cd98f00b204e9800998ecf8427e"\r\n'),
+    b"DELETE": response(HTTPStatus.NO_CONTENT),
+    b"POST": response(HTTPStatus.OK, "Content-Type: application/x-amz-json-1.0\r\n", b"{}"),
 }
 # A file of rows, of which parts are read; and no parts yet.
 ROW = b"0.25,1.50,2.75,3.00,4.25,5.50,6.75\n"
 ROWS = 100_000
 _FILE = ROW * ROWS
 _FILE_FIELDS = 'Content-Type: text/csv\r\nETag: "0"\r\nx-amz-meta-batch-strategy: {strategy}\r\n'
-_NO_PARTS = _response(
+_NO_PARTS = response(
     HTTPStatus.OK, "Content-Type: application/xml\r\n", b"<ListBucketResult><KeyCount>0</KeyCount></ListBucketResult>"
 )
 
@@ -48,13 +49,13 @@ def _read(target: bytes, method: bytes, fields: bytes) -> bytes:
     if b"list-type=2" in target:
         return _NO_PARTS
     if b"/transform/" not in target or not target.startswith(b"/input/"):
-        return _response(HTTPStatus.NOT_FOUND)
+        return response(HTTPStatus.NOT_FOUND)
     strategy = "SingleRecord" if b"single" in target else "MultiRecord"
     headers = _FILE_FIELDS.format(strategy=strategy)
     if method == b"HEAD":
-        return _response(HTTPStatus.OK, headers, _FILE).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+        return response(HTTPStatus.OK, headers, _FILE).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
     start, _, end = fields.partition(b"range: bytes=")[2].partition(b"\r\n")[0].partition(b"-")
-    return _response(HTTPStatus.PARTIAL_CONTENT, headers, _FILE[int(start) : int(end) + 1])
+    return response(HTTPStatus.PARTIAL_CONTENT, headers, _FILE[int(start) : int(end) + 1])
 
 
 class Stub(asyncio.Protocol):
@@ -83,8 +84,7 @@ class Stub(asyncio.Protocol):
             if end is None or len(self._received) < end:
                 return
             if self._answers_lines:
-                lines = self._received.count(b"\n", self._head, end)
-                self._answer = _response(HTTPStatus.OK, "Content-Type: text/csv\r\n", b"0.5\n" * lines)
+                self._answer = self.answer_lines(self._received.count(b"\n", self._head, end))
             del self._received[:end]
             self._head = 0
             if self._latency:
@@ -105,7 +105,7 @@ class Stub(asyncio.Protocol):
         self._body = int(fields[at + 15 :].split(b"\r\n", 1)[0]) if at >= 0 else 0
         if b"transfer-encoding: chunked" in fields:
             self._body = None
-        self._answer = _read(target, method, fields) if method in {b"HEAD", b"GET"} else _BY_METHOD[method]
+        self._answer = self.respond(target, method, fields)
         self._answers_lines = target.startswith(b"/endpoints/lines-")
         self._latency = 0.0
         if target.startswith(b"/endpoints/"):
@@ -114,6 +114,14 @@ class Stub(asyncio.Protocol):
         if b"expect: 100-continue" in fields:
             self._transport.write(_CONTINUE)
         return True
+
+    def answer_lines(self, count: int) -> bytes:
+        """The model's response to so many lines."""
+        return response(HTTPStatus.OK, "Content-Type: text/csv\r\n", b"0.5\n" * count)
+
+    def respond(self, target: bytes, method: bytes, fields: bytes) -> bytes:
+        """The response to a request of S3 or SQS; `fields` are its headers in lower case."""
+        return _read(target, method, fields) if method in {b"HEAD", b"GET"} else _BY_METHOD[method]
 
     def _chunked_end(self) -> int | None:
         """Where the body in chunks ends, or None while it has not come to its end."""
@@ -126,14 +134,14 @@ class Stub(asyncio.Protocol):
         return None
 
 
-async def serve(folder: Path) -> None:
+async def serve(folder: Path, protocol: type[Stub] = Stub) -> None:
     """Serve on a free port of 127.0.0.1 until killed. Writes `ca.pem` to `folder`: all public roots and the stub's."""
     authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1", "localhost", key_type=trustme.KeyType.ECDSA).configure_cert(context)
     bundle = Path(certifi.where()).read_bytes() + authority.cert_pem.bytes()
     await asyncio.to_thread((folder / "ca.pem").write_bytes, bundle)
-    server = await asyncio.get_running_loop().create_server(Stub, "127.0.0.1", 0, ssl=context, backlog=1024)
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0, ssl=context, backlog=1024)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await server.serve_forever()

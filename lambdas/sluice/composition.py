@@ -18,9 +18,12 @@ from sluice.router import Answers, Kind, Router
 from sluice.settings import Settings
 from sluice.telemetry import Telemetry
 from sluice.transform.assemble import Assembler
+from sluice.transform.memory import Memory
 from sluice.transform.part import PartAnswerer
 from sluice.transform.split import Splitter
 from sluice.transport import hot_clients
+
+_MEMORY_MB = 512  # of a function that no Lambda tells of its memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind]) -> Applicat
     sagemaker, s3 = hot_clients(settings, environment, clients)
     results = S3Results(s3, settings.results_bucket)
     endpoint = SageMakerEndpoint(sagemaker)
-    files, parts = S3Files(clients), S3Parts(clients, settings.results_bucket)
+    files, parts = S3Files(clients), S3Parts(clients, s3, settings.results_bucket)
     part_queue = SqsSender(clients, settings.part_queue_url)
     assembly_queue = SqsSender(clients, settings.assembly_queue_url)
     call_ms = (ENDPOINT_CONNECT_TIMEOUT_SECONDS + settings.read_timeout_seconds) * 1000
@@ -66,6 +69,7 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind]) -> Applicat
             requests=part_queue,
             assemblies=assembly_queue,
             needed_ms=call_ms + SETTLE_MS,
+            memory=Memory(int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", _MEMORY_MB))),
             now=_now,
         ),
         "assembly": Assembler(results, parts),

@@ -1,8 +1,10 @@
 """The ports of `transform/` on AWS, with boto3's clients: files are read and written in parts, and messages sent."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -11,9 +13,19 @@ from sluice.clients import Clients
 from sluice.failures import Operation, ServiceError
 from sluice.ports import InputFacts, PreconditionFailed, StoredObject
 
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+    from sluice.lean.s3 import LeanS3
+
+_T = TypeVar("_T")
+
 _UPLOAD = 8 * 1024 * 1024  # bytes of an UploadPart: S3 wants 5 MB at least, and takes 10,000 of them
 _FEW = 100  # keys: a part that went on by itself became fewer than these
 _SEND = 10  # messages of a SendMessageBatch
+_AT_ONCE = (
+    8  # requests for parts: a large file has thousands, which one after another wait for longer than a function may
+)
 _LARGE_OUTPUT = 1000  # parts after which they grow, so that any file fits into 10,000
 
 
@@ -52,10 +64,11 @@ class S3Files:
 
 
 class S3Parts:
-    """`Parts` on the S3 client and the results bucket."""
+    """`Parts` on the S3 client and the results bucket. What is asked for each part is asked of the `hot` client."""
 
-    def __init__(self, clients: Clients, bucket: str) -> None:
+    def __init__(self, clients: Clients, hot: "S3Client | LeanS3", bucket: str) -> None:
         self._clients = clients
+        self._hot = hot
         self._bucket = bucket
 
     def names(self, folder: str) -> list[str]:
@@ -72,16 +85,22 @@ class S3Parts:
             )
             return [one["Key"] for one in page.get("Contents", [])]
 
-    def describe(self, key: str) -> Mapping[str, str]:
-        """HeadObject: the user metadata, and the Content-Type as `content-type`."""
+    def describe(self, keys: Iterable[str]) -> Iterator[Mapping[str, str]]:
+        """HeadObject, several at once: the user metadata, and the Content-Type as `content-type`."""
+        return _ahead(self._describe, keys)
+
+    def read(self, keys: Iterable[str]) -> Iterator[bytes]:
+        """GetObject, several at once."""
+        return _ahead(self._read, keys)
+
+    def _describe(self, key: str) -> Mapping[str, str]:
         with neutral(Operation.STORE_RESULT):
-            response = self._clients.s3.head_object(Bucket=self._bucket, Key=key)
+            response = self._hot.head_object(Bucket=self._bucket, Key=key)
             return {**response["Metadata"], "content-type": response["ContentType"]}
 
-    def read(self, key: str) -> bytes:
-        """GetObject."""
+    def _read(self, key: str) -> bytes:
         with neutral(Operation.STORE_RESULT):
-            return self._clients.s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            return self._hot.get_object(Bucket=self._bucket, Key=key)["Body"].read()
 
     def assemble(
         self,
@@ -122,6 +141,18 @@ class S3Parts:
         except BaseException:
             s3.abort_multipart_upload(**upload)
             raise
+
+
+def _ahead(ask: Callable[[str], _T], keys: Iterable[str]) -> Iterator[_T]:
+    """What `ask` answers for each key, in order, with some asked ahead."""
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="part") as executor:
+        asked: deque[Future[_T]] = deque()
+        for key in keys:
+            asked.append(executor.submit(ask, key))
+            if len(asked) == _AT_ONCE:
+                yield asked.popleft().result()
+        while asked:
+            yield asked.popleft().result()
 
 
 def _pieces(content: Iterable[bytes]) -> Iterator[bytes]:

@@ -1,6 +1,6 @@
 """What the core needs of AWS, as protocols. `adapters` implements them; tests fake them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -104,11 +104,11 @@ class Parts(Protocol):
     def names_from(self, folder: str, name: str) -> list[str]:
         """The first of those that are not before `folder` + `name`. Raises `ServiceError`."""
 
-    def describe(self, key: str) -> Mapping[str, str]:
-        """The metadata of a part. Raises `ServiceError`."""
+    def describe(self, keys: Iterable[str]) -> Iterator[Mapping[str, str]]:
+        """The metadata of parts, one after another. Raises `ServiceError`."""
 
-    def read(self, key: str) -> bytes:
-        """A part's content. Raises `ServiceError`."""
+    def read(self, keys: Iterable[str]) -> Iterator[bytes]:
+        """The content of parts, one after another, with few of them in memory. Raises `ServiceError`."""
 
     def assemble(
         self,

@@ -38,6 +38,7 @@ _REQUESTS_PER_DATASET = 400
 _FAULTS: list[dict[str, Any]] = [
     {"fault": "delay", "delay_seconds": 1.5, "body_contains": "slow"},
     {"fault": "timeout", "share": 0.002},
+    {"fault": "ValidationError", "message": "Endpoint chaos of account 000000000000 not found.", "share": 0.01},
     *(
         {"fault": fault, "share": share}
         for fault, share in {
@@ -49,6 +50,8 @@ _FAULTS: list[dict[str, Any]] = [
             "InternalDependencyException": 0.01,
             "AccessDeniedException": 0.01,
             "ExpiredTokenException": 0.01,
+            "MissingAuthenticationTokenException": 0.005,
+            "UnrecognizedClientException": 0.005,
             "garbage": 0.01,
             "drop": 0.01,
             "cut": 0.01,

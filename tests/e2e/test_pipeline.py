@@ -112,7 +112,11 @@ def test_a_broken_message_is_explained_and_the_good_one_beside_it_succeeds(
 def test_a_body_over_the_limit(pipeline: Pipeline, name: str) -> None:
     pipeline.drop(f"invoke/wine/{name}.csv", b"0," * 3_200_000)
     document = json.loads(pipeline.wait(f"invoke/wine/{name}.csv.err").body)
-    assert document["ErrorMessage"] == "object: 6400000 bytes are over the deployment's max_body_bytes, 6291456"
+    says = "object: 6400000 bytes are over the deployment's max_body_bytes, 6291456"
+    assert document["ErrorMessage"] == says
+    letter = pipeline.dead_letter_about(name)
+    assert (letter["ErrorCode"], letter["ErrorMessage"]) == ("InvalidMessage", says)
+    assert letter["TraceId"] == document["TraceId"]
 
 
 def test_the_last_receive_is_dead_lettered_and_a_redrive_mends_it(pipeline: Pipeline, name: str) -> None:

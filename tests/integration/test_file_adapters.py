@@ -52,16 +52,28 @@ def test_parts_are_listed_described_and_read(clients: Clients) -> None:
     for number in range(3):
         put(clients, f"parts/a/{number}", b"%d" % number, Metadata={"records": str(number)}, ContentType="text/csv")
     put(clients, "parts/b/0", b"other")
-    parts = S3Parts(clients, "bucket")
+    parts = S3Parts(clients, clients.s3, "bucket")
     assert parts.names("parts/a/") == ["parts/a/0", "parts/a/1", "parts/a/2"]
     assert parts.names_from("parts/a/", "0") == ["parts/a/1", "parts/a/2"]
-    assert parts.describe("parts/a/2") == {"records": "2", "content-type": "text/csv"}
-    assert parts.read("parts/a/1") == b"1"
+    assert list(parts.describe(["parts/a/2"])) == [{"records": "2", "content-type": "text/csv"}]
+
+
+def test_many_parts_are_read_in_order(clients: Clients) -> None:
+    for number in range(30):
+        put(clients, f"parts/{number}", b"%d" % number)
+    read = S3Parts(clients, clients.s3, "bucket").read(f"parts/{number}" for number in range(30))
+    assert list(read) == [b"%d" % number for number in range(30)]
+
+
+def test_a_part_that_is_gone_is_the_tables_to_judge(clients: Clients) -> None:
+    with pytest.raises(ServiceError) as raised:
+        list(S3Parts(clients, clients.s3, "bucket").read(["parts/missing"]))
+    assert raised.value.code == "NoSuchKey"
 
 
 @pytest.mark.parametrize("pieces", [[b"small"], [], [b"x" * (5 << 20)] * 5 + [b"end"]], ids=["small", "none", "large"])
 def test_what_is_assembled_is_what_was_given(clients: Clients, pieces: list[bytes]) -> None:
-    parts = S3Parts(clients, "bucket")
+    parts = S3Parts(clients, clients.s3, "bucket")
     parts.assemble("out", iter(pieces), content_type="text/csv", metadata={"a": "b"}, replaces=None)
     stored = clients.s3.get_object(Bucket="bucket", Key="out")
     assert stored["Body"].read() == b"".join(pieces)
@@ -69,12 +81,12 @@ def test_what_is_assembled_is_what_was_given(clients: Clients, pieces: list[byte
 
 
 def test_an_assembly_replaces_what_it_has_seen_and_nothing_else(clients: Clients) -> None:
-    parts = S3Parts(clients, "bucket")
+    parts = S3Parts(clients, clients.s3, "bucket")
     etag = put(clients, "out", b"old")
     with pytest.raises(PreconditionFailed):
         parts.assemble("out", [b"new"], content_type="a/b", metadata={}, replaces=None)
     parts.assemble("out", [b"new"], content_type="a/b", metadata={}, replaces=StoredObject(etag, {}))
-    assert parts.read("out") == b"new"
+    assert list(parts.read(["out"])) == [b"new"]
 
 
 def test_an_upload_that_fails_leaves_nothing_behind(clients: Clients) -> None:
@@ -83,9 +95,9 @@ def test_an_upload_that_fails_leaves_nothing_behind(clients: Clients) -> None:
         raise ServiceError(Operation.STORE_RESULT, "SlowDown", "later")
 
     with pytest.raises(ServiceError, match="SlowDown"):
-        S3Parts(clients, "bucket").assemble("out", breaks(), content_type="a/b", metadata={}, replaces=None)
+        S3Parts(clients, clients.s3, "bucket").assemble("out", breaks(), content_type="a/b", metadata={}, replaces=None)
     assert not clients.s3.list_multipart_uploads(Bucket="bucket").get("Uploads")
-    assert S3Parts(clients, "bucket").names("out") == []
+    assert S3Parts(clients, clients.s3, "bucket").names("out") == []
 
 
 def test_pieces_grow_so_that_any_file_fits_into_ten_thousand(monkeypatch: pytest.MonkeyPatch) -> None:

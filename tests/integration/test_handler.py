@@ -6,6 +6,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import boto3
@@ -59,9 +60,11 @@ class Deployment:
 
     def dead_letters(self) -> dict[str, dict[str, str]]:
         """Attributes by body."""
-        messages = self.sqs.receive_message(
+        messages: list[Any] = []
+        while received := self.sqs.receive_message(
             QueueUrl=self.dead_letter_queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
-        ).get("Messages", [])
+        ).get("Messages"):
+            messages += received
         return {
             m["Body"]: {name: a["StringValue"] for name, a in m.get("MessageAttributes", {}).items()} for m in messages
         }
@@ -163,41 +166,62 @@ def test_a_dropped_object_becomes_a_result_and_its_new_version_replaces_it(deplo
     assert [body for _, _, body in deployment.runtime.requests] == [b"one", b"two"]
 
 
+# Each kind of broken message: its body, its code, what its reason says.
+BROKEN = [
+    ('{"Body": ', "InvalidMessage", "message body: is not JSON"),
+    ('{"Body": "x",  "Unknown": 1}', "InvalidMessage", "Unknown: is not a parameter"),
+    ('{"Body": "x", "BodyBase64": "eA=="}', "InvalidMessage", "exactly one of the three"),
+    ('{"Body": "x", "EndpointName": "nope"}', "InvalidMessage", "EndpointName: is not one of"),
+    ('{"InputLocation": "s3://elsewhere/x"}', "InvalidMessage", "bucket is not on"),
+    ('{"InputLocation": "s3://input-bucket/large"}', "InvalidMessage", "6291457 bytes"),
+    ('{"Body": "x", "CustomAttributes": "\u00e9"}', "InvalidMessage", "visible ASCII"),
+    ('{"BodyBase64": "eA=!"}', "InvalidMessage", "not valid base64"),
+    ('{"InputLocation": "s3://input-bucket/missing"}', "NoSuchKey", "does not exist"),
+    ('{"Body": "model 400"}', "ModelError", "Received client error (400) from primary"),
+    ('{"Body": "model 500"}', "ModelError", "Received server error (500)"),
+    ('{"Body": "refused"}', "ValidationError", "Inspect your request"),
+]
+BROKEN_BY_THE_MODEL = {
+    b"model 400": error(
+        424,
+        "ModelError",
+        Message="Received client error (400) from primary",
+        OriginalStatusCode=400,
+        OriginalMessage="13 features expected",
+        LogStreamArn="arn:aws:logs:us-east-1:123456789012:log-group:/aws/sagemaker/Endpoints/wine",
+    ),
+    b"model 500": error(424, "ModelError", Message="Received server error (500)", OriginalStatusCode=500),
+    b"refused": error(400, "ValidationError", Message="Inspect your request"),
+}
+
+
 def test_good_and_bad_in_one_batch(deployment: Deployment) -> None:
     """Each kind of broken message ends in the dead-letter queue with its reason; the good one beside them succeeds."""
-    deployment.runtime.answers = {
-        b"model 400": error(
-            424,
-            "ModelError",
-            Message="Received client error (400) from primary",
-            OriginalStatusCode=400,
-            OriginalMessage="13 features expected",
-            LogStreamArn="arn:aws:logs:us-east-1:123456789012:log-group:/aws/sagemaker/Endpoints/wine",
-        ),
-        b"model 500": error(424, "ModelError", Message="Received server error (500)", OriginalStatusCode=500),
-        b"refused": error(400, "ValidationError", Message="Inspect your request"),
-    }
-    bad = {
-        "{": "InvalidMessage",
-        '{"Body": "x", "Unknown": 1}': "InvalidMessage",
-        '{"Body": "x", "EndpointName": "nope"}': "InvalidMessage",
-        '{"InputLocation": "s3://elsewhere/x"}': "InvalidMessage",
-        '{"InputLocation": "s3://input-bucket/missing"}': "NoSuchKey",
-        '{"Body": "model 400"}': "ModelError",
-        '{"Body": "model 500"}': "ModelError",
-        '{"Body": "refused"}': "ValidationError",
-    }
+    deployment.runtime.answers = dict(BROKEN_BY_THE_MODEL)
+    deployment.s3.put_object(Bucket="input-bucket", Key="large", Body=bytes(6_291_457))
+    bad = {body: sqs_record(body) for body, _, _ in BROKEN}
     good = sqs_record({"Body": "good", "InferenceId": "good"})
-    assert deployment.run(*map(sqs_record, bad), good) == set()
-    reasons = deployment.dead_letters()
-    assert {body: reason["ErrorCode"] for body, reason in reasons.items()} == bad
-    assert all(reason["TraceId"] and reason["ErrorMessage"] and reason["FailedAt"] for reason in reasons.values())
-    model = reasons['{"Body": "model 400"}']
+    assert deployment.run(*bad.values(), good) == set()
+    letters = deployment.dead_letters()
+    assert set(letters) == set(bad), "bodies verbatim"
+    for body, code, says in BROKEN:
+        letter, message_id = letters[body], bad[body]["messageId"]
+        assert letter["ErrorCode"] == code, body
+        assert says in letter["ErrorMessage"], body
+        assert letter["TraceId"] == letter["InferenceId"] == message_id
+        assert letter["Attempts"] == "1"
+        assert datetime.fromisoformat(letter["FailedAt"])
+        document = json.loads(deployment.result(f"messages/{message_id}.err")["Body"].read())
+        assert (document["ErrorCode"], document["ErrorMessage"]) == (code, letter["ErrorMessage"])
+    model = letters['{"Body": "model 400"}']
+    assert model["EndpointName"] == "wine"
     assert model["OriginalStatusCode"] == "400"
     assert model["OriginalMessage"] == "13 features expected"
     assert model["LogStreamArn"].startswith("arn:aws:logs:")
+    assert letters['{"Body": "model 500"}']["OriginalStatusCode"] == "500"
     assert deployment.result("messages/good.out")["Body"].read() == b"answered"
-    assert len([key for key in deployment.results() if key.endswith(".err")]) == len(bad)
+    assert len(deployment.results()) == len(bad) + 1
+    assert sorted(body for _, _, body in deployment.runtime.requests) == sorted([*BROKEN_BY_THE_MODEL, b"good"])
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from sluice.process import Processor
 from sluice.router import Router
 from sluice.settings import Settings
 from sluice.transform.assemble import Assembler
+from sluice.transform.memory import Memory
 from sluice.transform.part import PartAnswerer
 from sluice.transform.split import Splitter
 from tests.support.fakes import (
@@ -67,12 +68,13 @@ class FakeParts:
     def names_from(self, folder: str, name: str) -> list[str]:
         return [key for key in self.names(folder) if key > folder + name][:100]
 
-    def describe(self, key: str) -> Mapping[str, str]:
-        stored = self.bucket.objects[key]
-        return {**stored.metadata, "content-type": stored.content_type or ""}
+    def describe(self, keys: Iterable[str]) -> Iterator[Mapping[str, str]]:
+        for key in keys:
+            stored = self.bucket.objects[key]
+            yield {**stored.metadata, "content-type": stored.content_type or ""}
 
-    def read(self, key: str) -> bytes:
-        return self.bucket.objects[key].body
+    def read(self, keys: Iterable[str]) -> Iterator[bytes]:
+        return (self.bucket.objects[key].body for key in keys)
 
     def assemble(
         self,
@@ -105,6 +107,7 @@ class Transforms:
         self.files, self.dead_letters = FakeFiles(self.inputs, self.results), FakeQueue()
         self.parts = FakeParts(self.results)
         self.remaining_ms: Callable[[], float] = lambda: 90_000
+        self.memory = Memory(512)
         self.splits, self.requests, self.assemblies = FakeSender(), FakeSender(), FakeSender()
 
     def drop(self, key: str, body: bytes, **how: Any) -> dict[str, Any]:
@@ -131,6 +134,7 @@ class Transforms:
                     requests=requests,
                     assemblies=assemblies,
                     needed_ms=80_000,
+                    memory=self.memory,
                     now=lambda: NOW,
                     sleep=lambda seconds: None,
                 ),

@@ -1,5 +1,6 @@
 """Every crash point: a worker that dies at any step between receive and acknowledgement, and what comes after."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from sluice.failures import Operation
 from sluice.outcome import Status
 from sluice.ports import Inference
-from tests.support.fakes import Call, Fuse, Killed, World, service_error
+from tests.support.fakes import Call, Fuse, Killed, World, delivery, service_error
 
 MODEL_500 = service_error(Operation.INVOKE, "ModelError", original_status_code=500)
 THROTTLED = service_error(Operation.INVOKE, "ThrottlingException")
@@ -109,3 +110,53 @@ def test_a_request_that_fails(make: Any, after: bool, error: Exception, receive_
     sent_before = after and step == len(steps) and steps[-1] == "send"
     assert len(world.queue.sent) == (2 if sent_before else 1)
     assert all(attributes["ErrorCode"].value for _, attributes in world.queue.sent)
+
+
+def buried(world: World, body: Any, fuse: Fuse) -> Status:
+    """What SQS took from the request queue after its last receive, on a crashed function that the fuse may kill."""
+    processor = world.another_worker(fuse).processor
+    (outcome,) = processor.bury(processor.open(delivery(body, receive_count=1, message_id="m1")))
+    return outcome.status
+
+
+def unreadable(world: World) -> Any:
+    return "{"
+
+
+def answered_and_never_acknowledged(world: World) -> Any:
+    body = sent_with_an_id(world)
+    world.deliver(body)
+    return body
+
+
+@pytest.mark.parametrize("make", [*MAKERS, unreadable, answered_and_never_acknowledged])
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("step", range(1, _MOST))
+def test_a_request_that_is_buried(make: Any, after: bool, step: int) -> None:
+    """The crashed function may crash, too: the failure is recorded all the same, and the model never called."""
+    world, fuse = World(), Fuse()
+    was_answered = make is answered_and_never_acknowledged
+    assert buried(world, make(world), fuse) is (Status.DUPLICATE if was_answered else Status.DEAD_LETTERED)
+    steps = fuse.passed
+    assert 0 < len(steps) < _MOST
+    if step > len(steps):
+        return
+    world = World()
+    body = make(world)
+    outs = {key: one for key, one in world.results.objects.items() if key.endswith(".out")}
+    calls = len(world.endpoint.calls)
+    with pytest.raises(Killed):
+        buried(world, body, Fuse(step, after=after))
+    buried(world, body, Fuse())
+    assert len(world.endpoint.calls) == calls
+    assert {key: one for key, one in world.results.objects.items() if key.endswith(".out")} == outs
+    errors = [json.loads(one.body) for key, one in world.results.objects.items() if key.endswith(".err")]
+    sent_before = after and step == len(steps) and steps[-1] == "send"
+    if was_answered:
+        assert not errors
+        assert not world.queue.sent
+    else:
+        assert len(errors) == 1
+        assert len(world.queue.sent) == (2 if sent_before else 1)
+        for _, attributes in world.queue.sent:
+            assert attributes["ErrorCode"].value == errors[0]["ErrorCode"]

@@ -484,3 +484,22 @@ def test_what_is_paid_for_is_stored_with_patience(world: Transforms) -> None:
     world.run()
     assert world.out(KEY) == b"2\n4\n"
     assert len(world.endpoint.calls) == 1
+
+
+def test_a_failure_counts_no_more_once_another_delivery_has_answered_the_part(world: Transforms) -> None:
+    world.drop(KEY, b"1\n2\n")
+    world.process(world.splits.bodies.pop())
+    (body,) = world.requests.bodies
+
+    def overtaken(call: Call) -> Inference | Exception:
+        world.endpoint.answer = double
+        world.process(body)
+        return service_error(Operation.INVOKE, "ThrottlingException", status=400)
+
+    world.endpoint.answer = overtaken
+    (outcome,) = world.process(body, receive_count=3)
+    assert outcome.status is Status.DUPLICATE
+    assert not world.dead_letters.sent
+    world.run()
+    assert world.out(KEY) == b"2\n4\n"
+    assert not [key for key in world.results.objects if key.endswith(".err")]

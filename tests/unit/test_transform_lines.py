@@ -33,16 +33,34 @@ def read(content: bytes, start: int, end: int, more: int) -> Lines:
 @given(content=contents, chunk=st.integers(1, 12), more=st.integers(1, 5), bom=st.booleans())
 def test_however_it_is_cut(content: bytes, chunk: int, more: int, *, bom: bool) -> None:
     content = BOM * bom + content
-    found = [read(content, start, end, more).records for start, end in ranges(len(content), chunk)]
+    found = [read(content, start, end, more) for start, end in ranges(len(content), chunk)]
     assert [line for lines in found for line in lines] == whole(content)
 
 
 def test_a_line_over_several_ranges_is_in_the_one_that_it_begins_in() -> None:
     content = b"ab\n" + b"x" * 20 + b"\nc"
-    found = [read(content, start, end, 1).records for start, end in ranges(len(content), 5)]
+    found = [read(content, start, end, 1)[:] for start, end in ranges(len(content), 5)]
     assert found == [[b"ab", b"x" * 20], [], [], [], [b"c"]]
 
 
 def test_nothing_more_is_read_than_the_last_line_takes() -> None:
-    assert lines_of(b"a\nb\n", start=0, end=4, at=0, size=100) == Lines([b"a", b"b"], needs_more=False, begins=[0, 2])
-    assert lines_of(b"a\nb", start=0, end=3, at=0, size=100) == Lines([], needs_more=True)
+    found = lines_of(b"a\nb\n", start=0, end=4, at=0, size=100)
+    assert (found[:], found.needs_more, [found.place(0), found.place(1)]) == ([b"a", b"b"], False, [0, 2])
+    assert lines_of(b"a\nb", start=0, end=3, at=0, size=100).needs_more
+
+
+@given(content=contents, chunk=st.integers(1, 30), most=st.integers(1, 4))
+def test_of_many_lines_the_first_are_taken_and_the_rest_goes_on_where_they_end(
+    content: bytes, chunk: int, most: int
+) -> None:
+    found: list[bytes] = []
+    for first, end in ranges(len(content), chunk):
+        start, more = first, True
+        while more:
+            at = max(0, start - 1)
+            lines = lines_of(content[at:], start=start, end=end, at=at, size=len(content), most=most)
+            assert len(lines) <= most
+            found += lines[:]
+            more, start = lines.is_cut, lines.place(len(lines))
+            assert not more or first < start < end
+    assert found == whole(content)

@@ -97,8 +97,8 @@ class Assembler:
     def _described(self, keys: list[str]) -> list[_Part]:
         parts: list[_Part] = []
         before = 0
-        for key in keys:
-            part = _Part(key, self._parts.describe(key), before)
+        for key, facts in zip(keys, self._parts.describe(keys), strict=True):
+            part = _Part(key, facts, before)
             before += part.number("records")
             parts.append(part)
         return parts
@@ -136,19 +136,20 @@ class Assembler:
         }
         self._parts.assemble(
             name + OUT,
-            (self._parts.read(part.key) for part in parts),
+            self._parts.read(part.key for part in parts),
             content_type=parts[0].facts.get("content-type", "text/plain") if parts else "text/plain",
             metadata=metadata([*facts.items(), *asked.items()]),
             replaces=stored,
         )
 
     def _errors(self, parts: list[_Part]) -> Iterator[bytes]:
-        for part in parts:
-            if errors := part.facts.get("errors"):
-                for line in self._parts.read(part.key.removesuffix(OUT) + errors).splitlines():
-                    error: dict[str, Any] = json.loads(line)
-                    error["Line"] += part.before
-                    yield compact(error).encode() + b"\n"
+        with_errors = [part for part in parts if "errors" in part.facts]
+        documents = self._parts.read(part.key.removesuffix(OUT) + part.facts["errors"] for part in with_errors)
+        for part, document in zip(with_errors, documents, strict=True):
+            for line in document.splitlines():
+                error: dict[str, Any] = json.loads(line)
+                error["Line"] += part.before
+                yield compact(error).encode() + b"\n"
 
 
 def _asked(parts: list[_Part]) -> dict[str, str | None]:

@@ -1,8 +1,9 @@
 """Calls for many records at once; where the model refuses them together, halves find those that it refuses alone."""
 
 import math
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sluice.failures import Failure, FailureClass, ServiceError, classify
@@ -11,6 +12,10 @@ from sluice.transform.records import AnswerError
 _PAUSES = (0.1, 0.3, 0.9)  # seconds
 _EXTRA_CALLS = 32  # for each group of records, besides what bisecting it for a few needs
 _PATIENCE = 8  # refusals in a row, over what finding one record among all takes, before it is the endpoint's trouble
+
+
+class Enough(Exception):
+    """As many answers, or refusals, are in memory as may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,26 +30,30 @@ class Calls:
     """What is called for a part's records: answers and refusals by index, and how many calls it took.
 
     `call` sends the records of those indices together and returns an answer for each. It raises what the failure table
-    classifies, or `AnswerError`.
+    classifies, or `AnswerError`. With `enough_bytes` of answers or `enough_refused` records refused, it calls no more.
     """
 
     call: Callable[[Sequence[int]], Sequence[bytes]]
     sleep: Callable[[float], None] = time.sleep
+    enough_bytes: int = sys.maxsize
+    enough_refused: int = sys.maxsize
     answers: dict[int, bytes] = field(default_factory=dict)
     refused: dict[int, Refused] = field(default_factory=dict)
     made: int = 0
+    kept_bytes: int = 0
     _in_vain: int = 0
 
-    def run(self, groups: Sequence[Sequence[int]]) -> None:
+    def run(self, groups: Iterable[Sequence[int]]) -> None:
         """Answer every record of `groups`, or refuse it.
 
         Raises the first `Failure` that isn't the records' own: capacity, configuration, transient, or a refusal of
-        everything, which is the endpoint's trouble.
+        everything, which is the endpoint's trouble. Raises `Enough` when there is enough with some left.
         """
+        every = 0
         for group in groups:
+            every += len(group)
             budget = _EXTRA_CALLS + 8 * max(1, math.ceil(math.log2(len(group)))) if group else 0
             self._answer(list(group), [budget])
-        every = sum(len(group) for group in groups)
         if every > 1 and len(self.refused) == every:
             raise next(iter(self.refused.values())).failure
 
@@ -56,6 +65,7 @@ class Calls:
             failure = _record_failure(error, len(group))
         else:
             self.answers.update(zip(group, found, strict=True))
+            self.kept_bytes += sum(map(len, found))
             self._in_vain = 0
             return
         self._in_vain += 1
@@ -66,7 +76,7 @@ class Calls:
             return
         if left[0] <= 0:
             alone = f"{failure.message} (not told apart from {len(group) - 1} others: too many records are refused)"
-            self.refused.update((index, Refused(_renamed(failure, alone))) for index in group)
+            self.refused.update(dict.fromkeys(group, Refused(_renamed(failure, alone))))
             return
         left[0] -= 2
         middle = len(group) // 2
@@ -75,6 +85,8 @@ class Calls:
 
     def _call(self, group: list[int]) -> Sequence[bytes]:
         """Call, and again after a pause where that can help and other calls of this part have been paid for."""
+        if self.kept_bytes > self.enough_bytes or len(self.refused) >= self.enough_refused:
+            raise Enough
         for pause in _PAUSES:
             try:
                 return self._counted(group)

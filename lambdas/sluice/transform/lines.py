@@ -3,26 +3,66 @@
 So a file is cut into ranges by its size alone: no range has to know where another's lines end.
 """
 
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from typing import overload
 
 BOM = b"\xef\xbb\xbf"
+_NO_LIMIT = 2**63 - 1
+
+
+def _offsets() -> "array[int]":
+    return array("Q")
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
-    """Lines without their ends, and the byte of the file that each begins at.
+class Lines(Sequence[bytes]):
+    """Lines without their ends, each cut out of `data` when it is asked for: a list of them takes ten times as much.
 
-    `needs_more` says that the last one goes on after the bytes that were given.
+    `ends` are where they end in `data`, which begins at byte `at` of the file with the first of them at `begin`.
+    `needs_more` says that the last one goes on after the bytes that were given, `is_cut` that more than were asked for
+    begin in the range.
     """
 
-    records: list[bytes]
-    needs_more: bool
-    begins: list[int] = field(default_factory=list)
+    data: bytes = b""
+    at: int = 0
+    begin: int = 0
+    ends: "array[int]" = field(default_factory=_offsets)
+    needs_more: bool = False
+    is_cut: bool = False
+
+    def __len__(self) -> int:
+        """How many lines these are."""
+        return len(self.ends)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        """A line, or several."""
+        if isinstance(index, slice):
+            return [self[one] for one in range(*index.indices(len(self)))]
+        end = self.ends[index]  # which raises when there is none
+        return self.data[self._start(index) : end].removesuffix(b"\r")
+
+    def place(self, index: int) -> int:
+        """The byte of the file at which a line begins, or the one after the last would."""
+        return self.at + self._start(index)
+
+    def first(self, count: int) -> "Lines":
+        """The first `count` of them, as if no more had been asked for."""
+        return Lines(self.data, self.at, self.begin, self.ends[:count], is_cut=self.is_cut or count < len(self))
+
+    def _start(self, index: int) -> int:
+        return self.ends[index - 1] + 1 if index > 0 else self.begin
 
 
-def lines_of(data: bytes, *, start: int, end: int, at: int, size: int) -> Lines:
-    """The lines that begin in bytes `start` to `end` of a file of `size` bytes.
+def lines_of(data: bytes, *, start: int, end: int, at: int, size: int, most: int = _NO_LIMIT) -> Lines:
+    """The first `most` lines that begin in bytes `start` to `end` of a file of `size` bytes.
 
     `data` are the file's bytes from `at` on; `at` is one less than `start`, to see whether a line begins right there,
     or 0 with it. A line ends in LF or CRLF, the last one with the file, too. A byte order mark is no part of the first.
@@ -31,23 +71,27 @@ def lines_of(data: bytes, *, start: int, end: int, at: int, size: int) -> Lines:
     if start > 0 and data[begin - 1 : begin] != b"\n":
         begin = data.find(b"\n", begin) + 1
         if begin == 0 or at + begin >= end:
-            return Lines([], needs_more=begin == 0 and at + len(data) < min(end, size))
+            return Lines(needs_more=begin == 0 and at + len(data) < min(end, size))
     if at + begin >= min(end, size):
-        return Lines([], needs_more=False)
-    # The first line end at or after the range's last byte is that of the last line that begins in it.
-    stop = data.find(b"\n", max(begin, end - 1 - at))
-    if stop < 0:
-        if at + len(data) < size:
-            return Lines([], needs_more=True)
-        stop = len(data)
+        return Lines()
     if start == 0 and data.startswith(BOM):
         begin = len(BOM)
         if size == begin:
-            return Lines([], needs_more=False)
-    raw = data[begin:stop].split(b"\n")
-    begins = list(accumulate((len(record) + 1 for record in raw[:-1]), initial=at + begin))
-    begins[0] = max(start, begins[0]) if start else 0  # a byte order mark belongs to the first line's place
-    return Lines([record.removesuffix(b"\r") for record in raw], needs_more=False, begins=begins)
+            return Lines()
+    ends = _offsets()
+    line = begin
+    while True:
+        stop = data.find(b"\n", line)
+        if stop < 0:
+            if at + len(data) < size:
+                return Lines(needs_more=True)
+            stop = len(data)
+        ends.append(stop)
+        line = stop + 1
+        if at + line >= min(end, size):
+            return Lines(data, at, begin, ends)
+        if len(ends) == most:
+            return Lines(data, at, begin, ends, is_cut=True)
 
 
 def ranges(size: int, chunk: int) -> list[tuple[int, int]]:

@@ -10,9 +10,9 @@ from sluice.failures import invalid
 from sluice.message import explain
 from sluice.transform.paths import Path, PathError
 
-MAX_CHUNK_BYTES = 6 * 1024 * 1024
+MAX_CHUNK_BYTES = 1024 * 1024  # so that ten at once fit into a small function
 _MIN_CHUNK_BYTES = 64 * 1024
-_PARTS = 1000  # S3 lists as many objects at once, so that a look at the progress is one request
+_PARTS = 1000  # S3 lists as many objects at once, so that a look at the progress of up to 1 GB is one request
 
 
 def _path(value: object) -> object:
@@ -59,7 +59,6 @@ class Options(BaseModel):
             raise explain(error) from None
 
 
-def chunk_bytes(size: int, options: Options) -> int:
-    """How large the ranges of a file of `size` bytes are: about a thousand of them, and none over a call's payload."""
-    most = min(MAX_CHUNK_BYTES, options.max_payload * 1024 * 1024)
-    return max(1, min(most, max(_MIN_CHUNK_BYTES, -(-size // _PARTS))))
+def chunk_bytes(size: int) -> int:
+    """How large the ranges of a file of `size` bytes are: about a thousand of them, or more of the largest size."""
+    return min(MAX_CHUNK_BYTES, max(_MIN_CHUNK_BYTES, -(-size // _PARTS)))

@@ -1,6 +1,8 @@
 """One part of a file, from its byte range to its stored answers."""
 
 import hashlib
+import io
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -18,16 +20,17 @@ from sluice.ports import Endpoint, Files, Parts, PreconditionFailed, Results, Se
 from sluice.result import ACCEPT, CONTENT_TYPE, ENDPOINT_NAME, IDENTITY, OUT, TRACE_ID, metadata, timestamp
 from sluice.settings import Settings
 from sluice.storing import patiently
-from sluice.transform.bisect import Calls
+from sluice.transform.bisect import Calls, Enough
+from sluice.transform.memory import ENOUGH_ANSWERED, Answered, Full, Memory
 from sluice.transform.messages import message_of
-from sluice.transform.progress import tiling
+from sluice.transform.progress import begins_at, tiling
 from sluice.transform.records import (
     RecordError,
     answers_of,
     joined,
     payloads,
 )
-from sluice.transform.work import Reader, Work, refusal
+from sluice.transform.work import MAX_REFUSED, Reader, Work, refusal
 
 _MAX_QUOTED = 4096  # bytes of a refused record that its error quotes
 _REPLACED = "the file was replaced; its newer version is transformed"
@@ -54,20 +57,25 @@ class PartAnswerer:
         requests: Sender,
         assemblies: Sender,
         needed_ms: float,
+        memory: Memory,
         now: Callable[[], datetime],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._settings = settings
         self._endpoint = endpoint
         self._files = files
-        self._reader = Reader(settings, files)
+        self._answered = Answered()
+        self._reader = Reader(settings, files, self._answered)
         self._results = results
         self._parts = parts
         self._requests = requests
         self._needed_ms = needed_ms
+        self._memory = memory
         self._assemblies = assemblies
         self._now = now
         self._sleep = sleep
+        # What JSON becomes takes many times its size, and Python reads one at a time anyhow.
+        self._reading_answer = threading.Lock()
 
     def answer(self, attempt: Attempt) -> Outcome:
         """Bring a part to its stored answers.
@@ -81,27 +89,16 @@ class PartAnswerer:
         facts = self._files.facts(part.file.bucket, part.file.key)
         if not part.file.is_version(facts.version):
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
-        started, clock = self._now(), time.monotonic()
         try:
-            work = self._reader.read(attempt, part, facts)
+            with self._memory.hold(lambda: self._seconds_left(attempt)) as held:
+                work = self._reader.read(attempt, part, facts, held)
+                return self._answer(attempt, work)
         except PreconditionFailed:
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
-        calls = Calls(lambda indices: self._call(attempt, work, indices), self._sleep)
-        most = min(work.options.max_payload * 1024 * 1024, self._settings.max_body_bytes)
-        bodies = [work.sent.get(index, b"") for index in range(len(work.lines))]
-        try:
-            calls.run(payloads(bodies, most, single=work.options.batch_strategy == "SingleRecord"))
-        except (OutOfTime, ServiceError) as error:
-            # What is paid for is kept; where nothing is, the part comes back whole.
-            if isinstance(error, OutOfTime) and not calls.made:
-                raise Failure(FailureClass.TRANSIENT, "NotBegun", "too little of its time was left") from None
-            if not (_first_open(work, calls) or isinstance(error, OutOfTime)):
-                raise
-            return self._go_on_later(attempt, work, calls, started)
-        latency = timedelta(seconds=time.monotonic() - clock) if calls.made else None
-        self._store(attempt, work, calls, started, len(work.lines))
-        self._announce(attempt, part)
-        return attempt.ended(Status.SUCCEEDED, latency=latency)
+        except Full:
+            # As a new message: it isn't the part's fault, and must not cost it one of its receives.
+            self._requests.send([message_of(part)])
+            return attempt.ended(Status.SUCCEEDED, detail="others took the function's memory; it goes on by itself")
 
     def overtaken(self, attempt: Attempt) -> Outcome | None:
         """The outcome when a failure of the part counts no more. Raises `ServiceError`."""
@@ -114,12 +111,44 @@ class PartAnswerer:
             return None  # it is gone, or can't be told: the failure stands
         return None if part.file.is_version(newest) else attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
 
-    def _go_on_later(self, attempt: Attempt, work: Work, calls: Calls, started: datetime) -> Outcome:
-        """Store what is answered as a part of its own, and send the rest as another; halve it where nothing is."""
+    def _answer(self, attempt: Attempt, work: Work) -> Outcome:
+        started, clock = self._now(), time.monotonic()
+        # Nothing here may refer to itself by a detour: what a part has in memory must be gone when it ends.
+        calls = Calls(lambda indices: self._call(attempt, work, indices), self._sleep, ENOUGH_ANSWERED, MAX_REFUSED)
+        limit = min(work.options.max_payload * 1024 * 1024, self._settings.max_body_bytes)
+
+        def most() -> int:
+            return min(limit, self._answered.sendable(work.request.endpoint_name))
+
+        try:
+            calls.run(payloads(work.sizes, most, single=work.options.batch_strategy == "SingleRecord"))
+        except (OutOfTime, Enough, ServiceError) as error:
+            # What is paid for is kept; where nothing is, the part comes back whole.
+            if isinstance(error, OutOfTime) and not calls.made:
+                raise Failure(FailureClass.TRANSIENT, "NotBegun", "too little of its time was left") from None
+            first = _first_open(work, calls)
+            if not (first or isinstance(error, OutOfTime)):
+                raise
+            return self._go_on_later(attempt, work, calls, started, first)
+        if work.lines.is_cut:
+            return self._go_on_later(attempt, work, calls, started, len(work.lines))
+        latency = timedelta(seconds=time.monotonic() - clock) if calls.made else None
+        self._store(attempt, work, calls, started, len(work.lines))
+        self._announce(attempt, work.part)
+        return attempt.ended(Status.SUCCEEDED, latency=latency)
+
+    def _seconds_left(self, attempt: Attempt) -> float:
+        """How long may be waited before there is no time for a call."""
+        return min((attempt.remaining_ms() - self._needed_ms) / 1000, threading.TIMEOUT_MAX)
+
+    def _go_on_later(self, attempt: Attempt, work: Work, calls: Calls, started: datetime, first: int) -> Outcome:
+        """Store the answers of the first lines as a part of its own, and send the rest as another.
+
+        Where there are no first ones, it is halved.
+        """
         part = work.part
-        first = _first_open(work, calls)
         middle = first or (len(work.lines) // 2)
-        at = work.begins[middle]
+        at = work.lines.place(middle)
         rest = [replace(part, start=at)]
         if first:
             done = of_part(replace(part, end=at), self._settings, attempt.delivery)
@@ -135,27 +164,35 @@ class PartAnswerer:
             raise OutOfTime
         request = work.request
         if work.options.split_type == "None":
-            return [self._endpoint.invoke(request.endpoint_name, work.sent[0], request.parameters).body]
-        body = b"\n".join(work.sent[index] for index in indices) + b"\n"
-        inference = self._endpoint.invoke(request.endpoint_name, body, request.parameters)
-        return answers_of(inference.body, inference.content_type, len(indices))
+            return [self._endpoint.invoke(request.endpoint_name, work.sent(0), request.parameters).body]
+        body = io.BytesIO()
+        for index in indices:
+            body.write(work.sent(index))
+            body.write(b"\n")
+        inference = self._endpoint.invoke(request.endpoint_name, body.getvalue(), request.parameters)
+        self._answered.learn(request.endpoint_name, body.tell(), len(inference.body))
+        with self._reading_answer:
+            return answers_of(inference.body, inference.content_type, len(indices))
 
     def _store(self, attempt: Attempt, work: Work, calls: Calls, started: datetime, count: int) -> None:
         """Write the answers of the first `count` lines, after their errors."""
-        refused = {index: one for index, one in {**work.refused, **calls.refused}.items() if index < count}
-        answers: list[bytes] = []
-        for index, line in enumerate(work.lines[:count]):
-            answer = b""
+        separator = b"\n" if work.options.assemble_with == work.options.split_type == "Line" else b""
+        answers, errors, failed = io.BytesIO(), io.BytesIO(), 0
+        for index in range(count):
+            refused = work.refused.get(index) or calls.refused.get(index)
             if index in calls.answers:
                 try:
-                    answer = joined(line, calls.answers[index], work.options, work.codec)
+                    answers.write(joined(work.lines[index], calls.answers[index], work.options, work.codec))
                 except RecordError as error:
-                    refused[index] = refusal("AnswerNotJoined", str(error))
-            answers.append(answer)
+                    refused = refusal("AnswerNotJoined", str(error))
+            if refused is not None:
+                failed += 1
+                errors.write(_error(index, work.lines[index], refused.failure, work.request.trace_id))
+            answers.write(separator)
         name = attempt.identity.name
         facts = {
             "records": str(count),
-            "failed": str(len(refused)),
+            "failed": str(failed),
             "calls": str(calls.made),
             "started": timestamp(started),
             "finished": timestamp(self._now()),
@@ -166,14 +203,11 @@ class PartAnswerer:
             CONTENT_TYPE: work.request.parameters["ContentType"],
             ACCEPT: work.request.parameters.get("Accept"),
         }
-        document = b"".join(
-            _error(index, work.lines[index], refused[index].failure, work.request.trace_id) for index in sorted(refused)
-        )
+        document = errors.getvalue()
         if document:
             # Its own name for each content, so that the errors are those of the answers that were first. Only what
             # comes after the part's: the whole of it can be longer than metadata, and is encoded there.
             facts["errors"] = f".errors.{hashlib.sha256(document).hexdigest()[:16]}.jsonl"
-        separator = b"\n" if work.options.assemble_with == work.options.split_type == "Line" else b""
 
         def put() -> None:
             if document:
@@ -182,7 +216,7 @@ class PartAnswerer:
             with suppress(PreconditionFailed):
                 self._results.put(
                     name + OUT,
-                    b"".join(answer + separator for answer in answers),
+                    answers.getvalue(),
                     content_type=work.request.parameters.get("Accept") or work.codec.content_type,
                     metadata=metadata([(IDENTITY, attempt.identity.key), *facts.items(), *asked.items()]),
                     replaces=None,
@@ -197,7 +231,11 @@ class PartAnswerer:
 
     def _announce(self, attempt: Attempt, part: TransformPart) -> None:
         """Have the file assembled when this was the last part. Two that are last both say so; one is heard."""
-        if tiling(self._parts.names(folder_of(attempt.identity)), part.file.size or 0) is not None:
+        size, folder = part.file.size or 0, folder_of(attempt.identity)
+        # Most often the next isn't there: a look at a few names spares one at all of them.
+        if part.end < size and not begins_at(self._parts.names_from(folder, f"{part.end:015d}"), part.end):
+            return
+        if tiling(self._parts.names(folder), size) is not None:
             self._assemblies.send([message_of(Assembly(part.file))])
 
 
@@ -210,7 +248,8 @@ def _part(attempt: Attempt) -> TransformPart:
 
 def _first_open(work: Work, calls: Calls) -> int:
     """The index of the first line that is to be sent and is neither answered nor refused."""
-    return next((index for index in sorted(work.sent) if index not in calls.answers and index not in calls.refused), 0)
+    done = calls.answers.keys() | calls.refused.keys()
+    return next((index for index, size in enumerate(work.sizes) if size and index not in done), 0)
 
 
 def _error(index: int, line: bytes, failure: Failure, trace_id: str) -> bytes:

@@ -13,6 +13,11 @@ def _done(names: Iterable[str]) -> list[tuple[int, int, str]]:
     return sorted((int(found[1]), int(found[2]), name) for name in names if (found := _PART.search(name)))
 
 
+def begins_at(names: Iterable[str], start: int) -> bool:
+    """Whether one of those parts begins at byte `start`."""
+    return any(begins == start for begins, _, _ in _done(names))
+
+
 def tiling(names: Iterable[str], end: int, start: int = 0) -> list[str] | None:
     """The keys of parts that cover bytes `start` to `end` without gap or overlap, in order; None while one is missing.
 

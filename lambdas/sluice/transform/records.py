@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,16 +160,22 @@ def _loaded(answer: bytes) -> Any:
         return answer.decode(errors="replace")
 
 
-def payloads(lines: Sequence[bytes], most_bytes: int, *, single: bool) -> list[list[int]]:
-    """Which lines go out together: as many as fit into `most_bytes`, or each by itself. Empty lines go nowhere."""
-    groups: list[list[int]] = []
-    size = most_bytes + 1
-    for index, line in enumerate(lines):
-        if not line:
+def payloads(sizes: Sequence[int], most_bytes: Callable[[], int], *, single: bool) -> Iterator[list[int]]:
+    """Which lines go out together: as many as fit into `most_bytes`, or each by itself. Empty lines go nowhere.
+
+    `most_bytes` is asked for each group when the one before it is done.
+    """
+    group: list[int] = []
+    most = together = 0
+    for index, size in enumerate(sizes):
+        if not size:
             continue
-        if single or size + len(line) + 1 > most_bytes:
-            groups.append([])
-            size = 0
-        groups[-1].append(index)
-        size += len(line) + 1
-    return groups
+        if group and (single or together + size + 1 > most):
+            yield group
+            group = []
+        if not group:
+            most, together = most_bytes(), 0
+        group.append(index)
+        together += size + 1
+    if group:
+        yield group

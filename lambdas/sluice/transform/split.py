@@ -51,7 +51,7 @@ class Splitter:
                 raise invalid("file", f"{size} bytes are over max_body_bytes, and SplitType is None: they are one call")
             parts = ranges(size, max(1, size))
         else:
-            parts = ranges(size, chunk_bytes(size, options))
+            parts = ranges(size, chunk_bytes(size))
         if parts:
             self._requests.send(message_of(TransformPart(whole, start, end, packed)) for start, end in parts)
         else:

@@ -1,0 +1,99 @@
+"""`make memory`: the most memory that each function of transform/ takes, with large files, and how long it takes.
+
+One measurement, in a process of its own: python memory.py split|invoke|assemble ROWS BYTES PARTS
+"""
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from big import PART
+from machine import machine
+from measure import CONTEXT, peak_memory_mb, record
+
+_GB = 10**9
+_ROOT = Path(__file__).parents[1]
+# Function, rows, bytes of the file, parts in one batch, threads, MB of the function.
+_CASES = (
+    ("split", "wide", _GB, 1, 1, 512),
+    ("split", "wide", 10 * _GB, 1, 1, 512),
+    ("invoke", "wide", _GB, 20, 10, 512),
+    ("invoke", "wide", 10 * _GB, 20, 10, 512),
+    ("invoke", "short", 10 * _GB, 100, 10, 512),
+    ("invoke", "joined", 10 * _GB, 20, 10, 512),
+    ("invoke", "json", 10 * _GB, 20, 10, 512),
+    ("invoke", "wordy", 10 * _GB, 20, 10, 512),
+    ("invoke", "long", 10 * _GB, 20, 10, 512),
+    ("invoke", "short", 10 * _GB, 200, 50, 512),
+    ("invoke", "short", 10 * _GB, 20, 10, 256),
+    ("assemble", "wide", _GB, 1, 1, 512),
+    ("assemble", "wide", 10 * _GB, 1, 1, 512),
+)
+
+
+def event(function: str, rows: str, size: int, parts: int) -> dict[str, Any]:
+    """An SQS event of a file that was dropped, of parts of one, or of one to assemble."""
+    done = "done/" if function == "assemble" else ""
+    key = f"transform/lines-0/{done}{rows}-{size}.csv"
+    file = {"Bucket": "input", "Key": key, "Size": size, "Sequencer": "1", "Etag": "0"}
+    if function == "assemble":
+        return {"Records": [record({"TransformAssembly": file})]}
+    if function == "split":
+        dropped = {"bucket": {"name": "input"}, "object": {"key": key, "size": size, "eTag": "0", "sequencer": "1"}}
+        events = {"Records": [{"eventSource": "aws:s3", "eventVersion": "2.1", "eventName": "ObjectCreated:Put"}]}
+        events["Records"][0] |= {"s3": dropped}  # type: ignore[dict-item]
+        return {"Records": [record(events)]}
+    ranges = [{"Start": number * PART, "End": (number + 1) * PART} for number in range(parts)]
+    return {"Records": [record({"TransformPart": {**file, **one}}) for one in ranges]}
+
+
+def measure(function: str, rows: str, size: int, parts: int) -> dict[str, float]:
+    """What one batch takes in this process."""
+    with Path(os.devnull).open("w", encoding="utf-8") as log, redirect_stdout(log):
+        wall, cpu = time.perf_counter(), time.process_time()
+        response = importlib.import_module(function).handler(event(function, rows, size, parts), CONTEXT)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    if response["batchItemFailures"]:
+        raise RuntimeError(f"{function} failed")
+    return {"seconds": wall, "cpu_seconds": cpu, "peak_mb": peak_memory_mb()}
+
+
+def main() -> None:
+    """Measure one case, or all of them and print a table."""
+    if len(sys.argv) == 5:
+        function, rows, size, parts = sys.argv[1:]
+        sys.stdout.write(json.dumps(measure(function, rows, int(size), int(parts))) + "\n")
+        return
+    lines = [
+        "| function | rows | file | at once | its memory | peak MB | seconds of CPU |",
+        "| --- | --- | ---: |" + " ---: |" * 4,
+    ]
+    only = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as folder:
+        lambdas = Path(folder, "lambdas")
+        shutil.copytree(_ROOT / "lambdas", lambdas, ignore=shutil.ignore_patterns("__pycache__"))
+        subprocess.run([sys.executable, "-m", "compileall", "-q", str(lambdas)], check=True)
+        for function, rows, size, parts, threads, memory in _CASES:
+            if only and function not in only:
+                continue
+            with machine(Path(folder), lambdas, "big.py", rows) as host:
+                extra = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory)}
+                found = host.run("memory.py", function, rows, str(size), str(parts), threads=threads, extra=extra)
+            lines.append(
+                f"| {function} | {rows} | {size // _GB} GB | {threads} | {memory} MB | {found['peak_mb']:.0f} | "
+                f"{found['cpu_seconds']:.1f} |"
+            )
+            sys.stderr.write(f"{lines[-1]} {found['seconds']:.1f} s\n")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

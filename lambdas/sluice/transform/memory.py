@@ -1,0 +1,94 @@
+"""What parts may hold in memory together. A function works on several at once, and must not die of it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Condition
+
+# Measured (docs/performance.md, Memory): what is there without parts, with room for ordinary calls' bodies besides.
+_WITHOUT_PARTS = 144 * 1024 * 1024
+_LEAST = 16 * 1024 * 1024
+_BYTES_PER_BYTE = 4  # of a range: read, cut, sent, signed
+_BYTES_PER_LINE = 480  # its place, its answer, and its error where it has one
+_BYTES_PER_ANSWERED = 3  # of answers: as they came, in lines, joined
+ENOUGH_ANSWERED = 2 * 1024 * 1024  # bytes of answers that a part asks for at once, and after which it asks for no more
+_PROBE = 4 * 1024  # bytes that an endpoint is sent at once before it is known how much it answers
+
+
+def needed(size: int, lines: int, answered: int) -> int:
+    """The most bytes that a part of `size` bytes and at most `lines` lines takes, for `answered` bytes of answers."""
+    return _BYTES_PER_BYTE * size + _BYTES_PER_LINE * min(lines, size) + _BYTES_PER_ANSWERED * answered
+
+
+class Answered:
+    """How many bytes endpoints answer for each byte that they are sent: the most that was seen of each."""
+
+    def __init__(self) -> None:
+        self._ratios: dict[str, float] = {}
+
+    def learn(self, endpoint_name: str, sent: int, answered: int) -> None:
+        """Take a call into account."""
+        self._ratios[endpoint_name] = max(self._ratios.get(endpoint_name, 0.0), answered / sent)
+
+    def sendable(self, endpoint_name: str) -> int:
+        """How many bytes to send at once, so that the answer isn't too much."""
+        ratio = self._ratios.get(endpoint_name)
+        return _PROBE if ratio is None else int(ENOUGH_ANSWERED / max(ratio, 1e-6))
+
+    def expected(self, endpoint_name: str, sent: int) -> int:
+        """The most bytes of answers that are in memory at once for `sent` bytes: enough, and one call more."""
+        ratio = self._ratios.get(endpoint_name)
+        most = 2 * ENOUGH_ANSWERED
+        return most if ratio is None else min(most, int(ratio * sent))
+
+
+class Full(Exception):
+    """Others held all memory for as long as could be waited."""
+
+
+class Memory:
+    """The bytes that a function with `function_mb` MB has for parts."""
+
+    def __init__(self, function_mb: int) -> None:
+        self._total = self._free = max(_LEAST, function_mb * 1024 * 1024 - _WITHOUT_PARTS)
+        self._changed = Condition()
+
+    @contextmanager
+    def hold(self, patience: Callable[[], float]) -> Iterator["Hold"]:
+        """Something to hold memory by, at first none. `patience` is for how many seconds more may be waited for it."""
+        held = Hold(self, patience)
+        try:
+            yield held
+        finally:
+            held.change(0)
+
+    def exchange(self, old: int, new: int, seconds: float) -> int:
+        """Give `old` bytes back, then take `new`, or all there are. What is taken. Raises `Full`, with nothing taken.
+
+        Nobody waits for more with something in hand, so nobody waits for ever.
+        """
+        new = min(new, self._total)
+        with self._changed:
+            self._free += old
+            self._changed.notify_all()
+            if not self._changed.wait_for(lambda: new <= self._free, max(0.0, seconds)):
+                raise Full
+            self._free -= new
+        return new
+
+
+@dataclass(slots=True)
+class Hold:
+    """Bytes that a part holds."""
+
+    _memory: Memory
+    _patience: Callable[[], float]
+    _size: int = 0
+
+    def change(self, size: int) -> None:
+        """Hold `size` bytes in place of those, as soon as they are there; raises `Full` when that is never.
+
+        Who wants more has let go of what was in them.
+        """
+        old, self._size = self._size, 0
+        self._size = self._memory.exchange(old, size, self._patience())

@@ -1,0 +1,166 @@
+"""What a part holds in memory is bounded, and what all of a function's parts hold, too."""
+
+import gc
+import json
+import threading
+import tracemalloc
+from collections.abc import Callable
+
+import pytest
+
+from sluice.outcome import Status
+from sluice.ports import Inference
+from sluice.transform import work
+from sluice.transform.memory import ENOUGH_ANSWERED, Answered, Full, Memory, needed
+from sluice.transform.options import MAX_CHUNK_BYTES
+from tests.support.fakes import Call
+from tests.support.transform import Transforms
+
+KEY = "transform/wine/rows.csv"
+SIZE = 1100 * MAX_CHUNK_BYTES  # of a file whose parts are of the full size
+
+
+def as_lines(call: Call) -> Inference:
+    return Inference(b"class_1,0.93\n" * call.body.count(b"\n"), "text/csv")
+
+
+def as_json(call: Call) -> Inference:
+    one = b'{"score":0.73,"label":"second"}'
+    return Inference(b'{"predictions":[' + b",".join([one] * call.body.count(b"\n")) + b"]}", "application/json")
+
+
+def as_long_lines(call: Call) -> Inference:
+    return Inference((b"0.123456," * 227 + b"1\n") * call.body.count(b"\n"), "text/csv")
+
+
+ROW = b"5.1,3.25\n"
+WIDE = b"14.23,1.71,2.43,15.6,127.0,2.8,3.06,0.28,2.29,5.64,1.04,3.92,1065.0\n"
+FILTERED = {"input-filter": "$[1:]", "join-source": "Input", "output-filter": "$[0,-1]"}
+
+
+@pytest.mark.parametrize(
+    ("row", "metadata", "answer"),
+    [
+        (b"5\n", {}, as_lines),
+        (ROW, {}, as_lines),
+        (WIDE, {}, as_lines),
+        (ROW, FILTERED, as_lines),
+        (ROW, {}, as_json),
+        (ROW, {}, as_long_lines),
+        (b"x,1\n", {"input-filter": "$[2]"}, as_lines),  # which finds nothing: none of them can be sent
+    ],
+)
+def test_a_full_part_takes_no_more_than_is_held_for_it(
+    row: bytes, metadata: dict[str, str], answer: Callable[[Call], Inference]
+) -> None:
+    world = Transforms()
+    world.endpoint.answer = answer
+    world.drop(KEY, row * (MAX_CHUNK_BYTES // len(row)), metadata=metadata)
+    world.process(world.splits.bodies.pop())
+    (body, *_) = world.requests.bodies
+    whole = json.loads(body)
+    whole["TransformPart"]["End"] = whole["TransformPart"]["Size"]
+    gc.disable()  # what can only be collected stays until who knows when
+    tracemalloc.start()
+    try:
+        (outcome,) = world.process(json.dumps(whole))  # a function of its own, which doesn't know its endpoint yet
+        left, peak = tracemalloc.get_traced_memory()
+    finally:
+        gc.enable()
+        tracemalloc.stop()
+    assert outcome.status is Status.SUCCEEDED
+    assert any(key.endswith(".out") for key in world.results.objects)
+    stored = sum(len(one.body) for one in world.results.objects.values())
+    assert left - stored - sum(len(call.body) for call in world.endpoint.calls) < 1024 * 1024
+    assert peak < needed(MAX_CHUNK_BYTES, work.MAX_LINES, 2 * ENOUGH_ANSWERED)
+
+
+def waiting(memory: Memory, size: int, seconds: float) -> threading.Event:
+    """Whether a thread has come to hold `size` bytes."""
+    held = threading.Event()
+
+    def hold() -> None:
+        with memory.hold(lambda: seconds) as one:
+            one.change(size)
+            held.set()
+
+    threading.Thread(target=hold, daemon=True).start()
+    return held
+
+
+def test_parts_wait_for_each_other() -> None:
+    memory = Memory(512)
+    with memory.hold(lambda: 0) as first:
+        first.change(300 << 20)
+        second = waiting(memory, 200 << 20, 60)
+        with memory.hold(lambda: 0) as third, pytest.raises(Full):
+            third.change(200 << 20)
+        assert not second.is_set()
+        first.change(100 << 20)
+        assert second.wait(60)
+
+
+def test_a_part_larger_than_all_memory_has_all_of_it_to_itself() -> None:
+    memory = Memory(512)
+    with memory.hold(lambda: 0) as first:
+        first.change(10 << 30)
+        with memory.hold(lambda: 0) as second, pytest.raises(Full):
+            second.change(1)
+    with memory.hold(lambda: 0) as again:
+        again.change(1)
+
+
+def test_a_part_that_there_is_no_memory_for_goes_on_as_a_new_message() -> None:
+    """A receive of it isn't spent on that others are large."""
+    world = Transforms()
+    world.endpoint.answer = as_lines
+    world.drop(KEY, ROW)
+    world.process(world.splits.bodies.pop())
+    body = world.requests.bodies.pop()
+    world.remaining_ms = lambda: 80_000
+    with world.memory.hold(lambda: 0) as others:
+        others.change(1 << 30)
+        (outcome,) = world.process(body)
+    assert outcome.acknowledged
+    assert [json.loads(one) for one in world.requests.bodies] == [json.loads(body)]
+    assert not world.endpoint.calls
+    world.run()
+    assert world.out(KEY) == b"class_1,0.93\n"
+
+
+@pytest.mark.parametrize(("name", "value"), [("MAX_LINES", 3), ("MAX_REFUSED", 2)])
+def test_of_a_part_with_too_many_lines_the_rest_goes_on_by_itself(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: int
+) -> None:
+    monkeypatch.setattr(work, name, value)
+    world = Transforms()
+    world.endpoint.answer = as_lines
+    world.drop(KEY, b"1,2\n1\n" * 10 + b"1,2", metadata={"input-filter": "$[1]"})
+    world.run()
+    assert world.out(KEY) == b"class_1,0.93\n\n" * 10 + b"class_1,0.93\n"
+    assert [error["Line"] for error in world.errors(KEY)] == list(range(2, 21, 2))
+    assert world.summary(KEY)["parts"] > 5
+    assert sum(call.body.count(b"\n") for call in world.endpoint.calls) == 11, "each once"
+
+
+def test_with_enough_answers_in_memory_the_rest_goes_on_by_itself() -> None:
+    world = Transforms()
+    world.endpoint.answer = lambda call: Inference(b"x" * (ENOUGH_ANSWERED - 10) + b"\n", "text/csv")
+    world.drop(KEY, b"1\n" * 6, metadata={"batch-strategy": "SingleRecord"})
+    world.run()
+    assert world.out(KEY).count(b"\n") == 6
+    assert len(world.endpoint.calls) == 6
+    assert world.summary(KEY)["parts"] == 3
+
+
+def test_an_endpoint_is_sent_as_much_as_its_answers_leave_room_for() -> None:
+    answered = Answered()
+    assert answered.sendable("e") < 64 * 1024, "before it is known"
+    answered.learn("e", 100, 50)
+    assert answered.sendable("e") == 2 * ENOUGH_ANSWERED
+    assert answered.expected("e", 1000) == 500
+    answered.learn("e", 100, 1000)
+    answered.learn("e", 100, 10)
+    assert answered.sendable("e") == ENOUGH_ANSWERED // 10
+    assert answered.expected("e", 1 << 30) == 2 * ENOUGH_ANSWERED
+    assert answered.sendable("another") < 64 * 1024
