@@ -109,6 +109,7 @@ class Settings(BaseModel):
     kms_key_arn: KeyArn | None = None
     vpc_subnet_ids: list[SubnetId] = []
     security_group_ids: list[SecurityGroupId] = []
+    access_logs: bool = False
     retain_data: bool = True
     alarms: bool = True
     alarm_topic: Topic = False
