@@ -85,24 +85,23 @@ def running(
                     "local.models", model, "--port", str(port), health=f"{urls[model]}/ping", log=f"model-{model}.log"
                 )
             )
-        port = free_port()
-        endpoint_url = f"http://127.0.0.1:{port}"
-        mapping = [word for name, url in urls.items() for word in ("--endpoint", f"{name}={url}")]
+        port, aws_port = free_port(), free_port()
+        endpoint_url, url = f"http://127.0.0.1:{port}", aws.url(aws_port, tls)
+        mapping = [word for name, its in urls.items() for word in ("--endpoint", f"{name}={its}")]
         children.append(
             child(
                 "local.endpoint",
                 *("--port", str(port), "--account", aws.ACCOUNT, "--region", aws.REGION),
                 *mapping,
+                *(("--authorizer", url, "--authority", str(tls.authority)) if tls else ()),
                 health=f"{endpoint_url}/_health",
                 log="endpoint.log",
             )
         )
-        port = free_port()
-        local_aws = aws.start(port, endpoint_url, directory, tls)
+        local_aws = aws.start(aws_port, endpoint_url, directory, tls)
         stack.callback(local_aws.stop)
         children.append(local_aws)
 
-        url = aws.url(port, tls)
         clients = Clients(url, endpoint_url, tls=tls)
         with ThreadPoolExecutor(1) as executor:
             assembly = executor.submit(

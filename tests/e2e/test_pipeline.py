@@ -139,7 +139,7 @@ def aws(pipeline: Pipeline, *arguments: str) -> str:
     """The plain AWS CLI, with the exports that `make up` prints."""
     return subprocess.run(
         [sys.executable, "-m", "awscli", *arguments],
-        env={"PATH": os.environ["PATH"], "AWS_ENDPOINT_URL": pipeline.engine.url, **CREDENTIALS},
+        env={"PATH": os.environ["PATH"], "AWS_ENDPOINT_URL": pipeline.engine.url, **pipeline.trust(), **CREDENTIALS},
         capture_output=True,
         text=True,
         check=True,
