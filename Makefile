@@ -66,7 +66,7 @@ dataset: $(SETUP) ## a million rows over the local run, line for line as one pro
 	@$(BIN)/python -m local.dataset $(if $(ROWS),--rows $(ROWS))
 
 size: $(SETUP) ## settings for a workload: make size ARGS="--latency-ms 200 --concurrency 100 --per-second 150"
-	@$(BIN)/python -m cli.sizing $(ARGS)
+	@$(BIN)/sluice size $(ARGS)
 
 mutants: $(SETUP) ## break the failure table and the guards one at a time; which breaks does no test notice?
 	@$(BIN)/python -m tests.mutants

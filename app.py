@@ -7,6 +7,7 @@ from pathlib import Path
 import aws_cdk as cdk
 
 from infrastructure.build import BuildError
+from infrastructure.health import HealthStack
 from infrastructure.settings import Settings, SettingsError
 from infrastructure.stack import SluiceStack
 
@@ -14,12 +15,14 @@ _CDK_JSON = Path(__file__).with_name("cdk.json")
 
 
 def main() -> None:
-    """Synthesize the stack into `CDK_OUTDIR`, or cdk.out."""
+    """Synthesize the stack, and the one of the health alarm where it is asked for, into `CDK_OUTDIR`, or cdk.out."""
     context = json.loads(_CDK_JSON.read_text())["context"]
     app = cdk.App(context=context)  # what the CDK CLI hands over, in CDK_CONTEXT_JSON, wins
     try:
         settings = Settings.from_context(context.get("sluice", {}), app.node.try_get_context("sluice"))
-        SluiceStack(app, settings, built_for=app.node.try_get_context("sluice:built-for") or "lambda")
+        stack = SluiceStack(app, settings, built_for=app.node.try_get_context("sluice:built-for") or "lambda")
+        if settings.health_alarm:
+            HealthStack(app, stack.pipeline)
         app.synth()
     except (SettingsError, BuildError) as error:
         sys.exit(str(error))

@@ -10,12 +10,16 @@ from cli.errors import CliError, ExitCode
 
 if TYPE_CHECKING:
     import boto3
+    from botocore.exceptions import ClientError
     from mypy_boto3_cloudformation.client import CloudFormationClient
+    from mypy_boto3_cloudwatch.client import CloudWatchClient
     from mypy_boto3_lambda.client import LambdaClient
     from mypy_boto3_logs.client import CloudWatchLogsClient
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_sagemaker.client import SageMakerClient
     from mypy_boto3_sqs.client import SQSClient
+
+    from sluice.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,11 @@ class Where:
     stack: str
     profile: str | None = None
     region: str | None = None
+
+
+def is_denied(error: "ClientError") -> bool:
+    """Whether AWS refused a call because these credentials have no right to make it."""
+    return error.response["Error"]["Code"] in {"AccessDenied", "AccessDeniedException", "403"}
 
 
 class Deployment:
@@ -68,6 +77,12 @@ class Deployment:
     def logs(self) -> "CloudWatchLogsClient":
         """CloudWatch Logs."""
         client: CloudWatchLogsClient = self._client("logs")
+        return client
+
+    @cached_property
+    def cloudwatch(self) -> "CloudWatchClient":
+        """CloudWatch."""
+        client: CloudWatchClient = self._client("cloudwatch")
         return client
 
     @cached_property
@@ -140,6 +155,20 @@ class Deployment:
         """The environment of the invoke function: the deployment's settings, as the functions read them."""
         got = self.lambda_.get_function_configuration(FunctionName=self.output("InvokeFunctionName"))
         return got.get("Environment", {}).get("Variables", {})
+
+    @cached_property
+    def settings(self) -> "Settings | None":
+        """The deployment's settings as its functions read them; None where these credentials may not see them."""
+        from botocore.exceptions import ClientError  # noqa: PLC0415 - as above
+
+        from sluice.settings import Settings  # noqa: PLC0415 - as above
+
+        try:
+            return Settings.from_environment(self.environment)
+        except ClientError as error:
+            if not is_denied(error):
+                raise
+            return None
 
     def _client(self, service: str, **config: Any) -> Any:
         from botocore.config import Config  # noqa: PLC0415 - as above

@@ -19,6 +19,8 @@ class ExitCode(IntEnum):
     """Nothing is known of the request, the object or the deployment."""
     PENDING = 5
     """There is no outcome yet, or not within the time given."""
+    INTERRUPTED = 130
+    """Ctrl-C."""
 
 
 class CliError(click.ClickException):

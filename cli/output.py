@@ -36,7 +36,7 @@ class Output:
             return
         width = max((len(name) for name in kept), default=0) + 1
         for name, value in kept.items():
-            click.echo(f"{name + ':':<{width}} {value}")
+            click.echo(f"{name + ':':<{width}} {_plain(value)}")
 
     def table(self, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
         """Print many things of one kind: a table, tab-separated lines under a heading, or a JSON object a line.

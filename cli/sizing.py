@@ -1,11 +1,9 @@
-"""From what is known of a workload to settings: `make size`.
+"""From what is known of a workload to settings.
 
 How it is reckoned, and how well it predicts a simulation, is in docs/performance.md.
 """
 
-import argparse
 import math
-import sys
 from dataclasses import dataclass
 
 from cli.cost import Cost, cost_per_million
@@ -122,33 +120,3 @@ def explain(workload: Workload, sizing: Sizing) -> str:
         f"SQS ${cost.sqs:.2f}, S3 ${cost.s3:.2f}"
     )
     return "\n".join(lines)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Read a workload from the command line, and say what suits it. 2 when a number makes no sense."""
-    parser = argparse.ArgumentParser(prog="make size", description=__doc__.splitlines()[0])
-    parser.add_argument("--latency-ms", type=float, required=True, help="one call's, at the concurrency below")
-    parser.add_argument("--p99-ms", type=float, help="the slowest calls'; default: as --latency-ms")
-    parser.add_argument("--concurrency", type=int, required=True, help="how many requests the endpoint may see at once")
-    parser.add_argument("--per-second", type=float, required=True, help="how many messages arrive")
-    parser.add_argument("--memory-mb", type=int, default=512)
-    parser.add_argument("--backlog", type=int, default=0, help="messages that wait already")
-    given = parser.parse_args(arguments)
-    workload = Workload(
-        given.latency_ms / 1000,
-        given.concurrency,
-        given.per_second,
-        memory_mb=given.memory_mb,
-        backlog=given.backlog,
-        p99_seconds=None if given.p99_ms is None else given.p99_ms / 1000,
-    )
-    try:
-        sys.stdout.write(explain(workload, size(workload)) + "\n")
-    except ValueError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,7 +18,7 @@ _FOR_LAMBDA = (
     "--only-binary=:all:",
 )
 # botocore brings the models of 400 services; the functions use these, and what endpoints and partitions are.
-_MODELS = {"s3", "sagemaker-runtime", "sqs", "sts"}
+_MODELS = {"s3", "sagemaker-runtime", "sns", "sqs", "sts"}
 # Left out: what installs packages, what only a command line uses, and of Powertools and pydantic, whole features that
 # the functions have no use for. A third of the layer.
 _UNUSED = (

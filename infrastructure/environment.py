@@ -6,17 +6,27 @@ from infrastructure.queues import Queues
 from infrastructure.settings import Settings, SettingsError
 from infrastructure.storage import Storage
 
+NAMESPACE = "Sluice"  # of the functions' metrics
 _MAX_BYTES = 4096  # Lambda's, for names and values together
 _TOKEN_BYTES = 100  # an upper estimate of what a name or URL that CloudFormation fills in will take
 
 
-def environment(settings: Settings, storage: Storage, queues: Queues, source: sqs.Queue) -> dict[str, str]:
+def powertools(settings: Settings) -> dict[str, str]:
+    """Powertools' own part of it."""
+    return {
+        "POWERTOOLS_SERVICE_NAME": settings.deployment_name,
+        "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE,
+        "POWERTOOLS_LOG_LEVEL": settings.log_level,
+    }
+
+
+def environment(settings: Settings, storage: Storage, queues: Queues, source: sqs.IQueue) -> dict[str, str]:
     """The environment of the function that takes its requests off `source`.
 
     Raises `SettingsError` when it is over Lambda's 4 KB.
     """
     stated = {
-        "SLUICE_ENDPOINT_NAMES": ",".join(settings.endpoint_names),
+        "SLUICE_ENDPOINT_NAMES": ",".join(endpoint.name for endpoint in settings.endpoints),
         "SLUICE_DEFAULT_ENDPOINT_NAME": settings.default_endpoint,
         "SLUICE_MAX_RECEIVE_COUNT": str(settings.max_receive_count),
         "SLUICE_RETRY_BASE_SECONDS": str(settings.retry_base_seconds),
@@ -27,9 +37,7 @@ def environment(settings: Settings, storage: Storage, queues: Queues, source: sq
         "SLUICE_THREADS": str(settings.threads),
         "SLUICE_TRANSPORT": settings.transport,
         "SLUICE_TRANSFORM_DEFAULTS": settings.transform.model_dump_json(exclude_none=True),
-        "POWERTOOLS_SERVICE_NAME": settings.deployment_name,
-        "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
-        "POWERTOOLS_LOG_LEVEL": settings.log_level,
+        **powertools(settings),
     }
     if settings.input_location_buckets:
         stated["SLUICE_INPUT_LOCATION_BUCKETS"] = ",".join(settings.input_location_buckets)

@@ -9,11 +9,13 @@ from aws_cdk import aws_logs as logs
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infrastructure import network as networks
 from infrastructure.build import Target
 from infrastructure.bytecode import LAMBDA_PYTHON, interpreter
 from infrastructure.code import code
 from infrastructure.dependencies import layer
 from infrastructure.environment import environment
+from infrastructure.network import Network
 from infrastructure.permissions import Permissions
 from infrastructure.queues import (
     ASSEMBLE_TIMEOUT_SECONDS,
@@ -41,6 +43,7 @@ class Functions(Construct):
         settings: Settings,
         storage: Storage,
         queues: Queues,
+        network: Network | None,
         built_for: Target,
     ) -> None:
         super().__init__(scope, construct_id)
@@ -49,7 +52,7 @@ class Functions(Construct):
                 f"python{LAMBDA_PYTHON} is not on the PATH, so the functions go without bytecode: they work, but each "
                 "cold start compiles them, which takes several times as long"
             )
-        dependencies = lambda_.LayerVersion(
+        self.layer = dependencies = lambda_.LayerVersion(
             self,
             "Dependencies",
             code=lambda_.Code.from_asset(str(layer(built_for))),
@@ -57,7 +60,7 @@ class Functions(Construct):
             compatible_architectures=[_ARCHITECTURE],
             description="lambdas/requirements.txt",
         )
-        uploaded = lambda_.Code.from_asset(str(code(built_for)))
+        self.code = uploaded = lambda_.Code.from_asset(str(code(built_for)))
         permissions = Permissions(self, settings, storage, queues)
         self.all: list[QueueFunction] = []
         self.invoke = QueueFunction(
@@ -71,6 +74,7 @@ class Functions(Construct):
             statements=permissions.invoke(),
             code=uploaded,
             layer=dependencies,
+            network=network,
             memory_mb=settings.memory_mb,
             timeout_seconds=settings.function_timeout,
             maximum_concurrency=settings.maximum_concurrency,
@@ -117,6 +121,7 @@ class Functions(Construct):
                 statements=statements,
                 code=uploaded,
                 layer=dependencies,
+                network=network,
                 memory_mb=memory_mb,
                 timeout_seconds=timeout_seconds,
                 maximum_concurrency=2,
@@ -136,17 +141,19 @@ class QueueFunction(Construct):
         handler: str,
         description: str,
         settings: Settings,
-        queue: sqs.Queue,
+        queue: sqs.IQueue,
         environment: Mapping[str, str],
         statements: Sequence[iam.PolicyStatement],
         code: lambda_.Code,
         layer: lambda_.LayerVersion,
+        network: Network | None,
         memory_mb: int,
         timeout_seconds: int,
         maximum_concurrency: int,
         batch_size: int,
     ) -> None:
         super().__init__(scope, construct_id)
+        self.memory_mb = memory_mb
         self.log_group = log_group = logs.LogGroup(
             self, "Logs", removal_policy=RemovalPolicy.RETAIN if settings.retain_data else RemovalPolicy.DESTROY
         )
@@ -178,7 +185,11 @@ class QueueFunction(Construct):
             if settings.snap_start
             else self.function
         )
-        policy = iam.Policy(self, "Policy", roles=[role], statements=[*statements, *_runtime_statements(log_group)])
+        allowed = [*statements, *_runtime_statements(log_group)]
+        if network is not None:
+            network.join(self.function)
+            allowed += networks.statements(self)
+        policy = iam.Policy(self, "Policy", roles=[role], statements=allowed)
         self.function.node.add_dependency(policy)
         mapping = lambda_.CfnEventSourceMapping(
             self,

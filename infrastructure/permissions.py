@@ -1,11 +1,14 @@
 """What each function may do: only what it does, and only where."""
 
-from aws_cdk import Stack
+from aws_cdk import Stack, Token
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infrastructure import encryption
+from infrastructure.endpoints import Endpoint
+from infrastructure.errors import SettingsError
 from infrastructure.queues import Queues
 from infrastructure.settings import Settings
 from infrastructure.storage import Storage
@@ -25,11 +28,7 @@ class Permissions:
                 for number, name in enumerate(settings.input_location_buckets)
             ),
         ]
-        self._endpoints = [
-            # SageMaker's ARNs have the name in lower case.
-            stack.format_arn(service="sagemaker", resource="endpoint", resource_name=name.lower())
-            for name in settings.endpoint_names
-        ]
+        self._endpoints = [_arn(stack, endpoint) for endpoint in settings.endpoints]
 
     def invoke(self) -> list[iam.PolicyStatement]:
         """Of the invoke function."""
@@ -68,7 +67,7 @@ class Permissions:
         """Of the crashed function: it calls no endpoint."""
         return self._settle(self._queues.crashed_queue)
 
-    def _settle(self, source: sqs.Queue) -> list[iam.PolicyStatement]:
+    def _settle(self, source: sqs.IQueue) -> list[iam.PolicyStatement]:
         """Take requests off `source`, look whether their objects are still the same, and store how they ended."""
         return [
             _allow("ReadInputs", ["s3:GetObject"], [bucket.arn_for_objects("*") for bucket in self._inputs]),
@@ -89,8 +88,33 @@ class Permissions:
                 [source.queue_arn],
             ),
             _allow("SendDeadLetters", ["sqs:SendMessage"], [self._queues.dead_letter_queue.queue_arn]),
+            *encryption.statements(
+                read=[bucket.encryption_key for bucket in self._inputs],
+                used=[
+                    self._storage.results_bucket.encryption_key,
+                    *(queue.encryption_master_key for queue in self._queues.all),
+                ],
+            ),
         ]
 
 
 def _allow(sid: str, actions: list[str], resources: list[str]) -> iam.PolicyStatement:
     return iam.PolicyStatement(sid=sid, actions=actions, resources=resources)
+
+
+def _arn(stack: Stack, endpoint: Endpoint) -> str:
+    """The endpoint's ARN, as IAM compares it.
+
+    Raises `SettingsError` when a stated one isn't in the stack's own region and account: InvokeEndpoint takes names
+    alone, and so finds no endpoint elsewhere.
+    """
+    if endpoint.stated_arn is None or endpoint.place is None:
+        # SageMaker's ARNs have the name in lower case.
+        return stack.format_arn(service="sagemaker", resource="endpoint", resource_name=endpoint.name.lower())
+    for what, its, own in zip(("region", "account"), endpoint.place, (stack.region, stack.account), strict=True):
+        if not Token.is_unresolved(own) and its != own:
+            raise SettingsError(
+                f"sluice.endpoint_names: {endpoint.stated_arn} is in {what} {its}, the stack in {own}; "
+                "deploy a pipeline where the endpoint is"
+            )
+    return endpoint.stated_arn

@@ -6,10 +6,26 @@ are derived from it, and every value is checked before anything is synthesized.
 
 import difflib
 import json
+import re
 import string
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from infrastructure import endpoints
+from infrastructure.endpoints import Endpoint, EndpointReference
+from infrastructure.errors import SettingsError
+
+__all__ = ["Settings", "SettingsError", "TransformDefaults"]
 
 CONTAINER_TIMEOUT_SECONDS = 60  # SageMaker's, for /invocations (InvokeEndpoint API page)
 MAX_MESSAGE_BYTES = 1024 * 1024  # SQS: body and attributes together
@@ -17,15 +33,26 @@ REASON_BYTES = 8 * 1024  # kept free in a request, so that its dead-letter messa
 _AROUND_A_CALL_SECONDS = 20  # to connect before it, to store its outcome after it, and some to spare
 _SECONDS_A_DAY = 86_400
 
-EndpointName = Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$")]
+KeyArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$")]
+EmailAddress = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
+SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]{8,17}$")]
+SecurityGroupId = Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]{8,17}$")]
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+_TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")  # FIFO's end in .fifo
 LogDays = Literal[
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
 ]
 
 
-class SettingsError(Exception):
-    """A setting is wrong; the text is one line that names the key and says what to do."""
+def _topic(given: object) -> bool | str:
+    if isinstance(given, bool) or (isinstance(given, str) and _TOPIC_ARN.fullmatch(given)):
+        return given
+    raise PydanticCustomError(
+        "topic", "must be true for a topic of the stack's own, the ARN of a standard SNS topic, or false"
+    )
+
+
+Topic = Annotated[bool | str, PlainValidator(_topic)]
 
 
 class TransformDefaults(BaseModel):
@@ -49,7 +76,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     deployment_name: Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9-]*$")] = "Sluice"
-    endpoint_names: Annotated[list[EndpointName], Field(min_length=1)]
+    endpoint_names: Annotated[list[EndpointReference], Field(min_length=1)]
     default_endpoint_name: str | None = None
     concurrent_requests: Annotated[int, Field(ge=2, le=10_000)] = 20
     input_location_buckets: list[BucketName] = []
@@ -75,12 +102,26 @@ class Settings(BaseModel):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     transport: Literal["lean", "boto3"] = "lean"
     transform: TransformDefaults = TransformDefaults()
+    success_topic: Topic = False
+    error_topic: Topic = False
+    results_event_bridge: bool = False
     snap_start: bool = False
+    kms_key_arn: KeyArn | None = None
+    vpc_subnet_ids: list[SubnetId] = []
+    security_group_ids: list[SecurityGroupId] = []
     retain_data: bool = True
+    alarms: bool = True
+    alarm_topic: Topic = False
+    alarm_email: EmailAddress | None = None
+    alarm_age_minutes: Annotated[int, Field(ge=1)] = 60
+    alarm_backlog: Annotated[int, Field(ge=1)] = 10_000
+    alarm_failures: Annotated[int, Field(ge=1)] = 10
+    health_alarm: bool = False
+    dashboard: bool = True
 
     @classmethod
-    def from_context(cls, from_file: dict[str, Any], given: object) -> Self:
-        """The settings of cdk.json, with those of `-c sluice='{…}'` over them.
+    def from_context(cls, from_file: dict[str, Any], given: object = None) -> Self:
+        """The settings of cdk.json, or of any dict, with those of `-c sluice='{…}'` over them.
 
         Raises `SettingsError`.
         """
@@ -103,10 +144,13 @@ class Settings(BaseModel):
         return self
 
     def _problems(self) -> Any:
-        if len(set(self.endpoint_names)) < len(self.endpoint_names):
-            yield "endpoint_names", "names an endpoint twice; name each once"
-        if self.default_endpoint_name is not None and self.default_endpoint_name not in self.endpoint_names:
-            yield "default_endpoint_name", f"must be one of endpoint_names: {', '.join(self.endpoint_names)}"
+        yield from endpoints.problems(self.endpoints)
+        names = [endpoint.name for endpoint in self.endpoints]
+        if self.default_endpoint_name is not None and self.default_endpoint_name not in names:
+            yield "default_endpoint_name", f"must be one of endpoint_names: {', '.join(names)}"
+        if bool(self.vpc_subnet_ids) != bool(self.security_group_ids):
+            missing = "security_group_ids" if self.vpc_subnet_ids else "vpc_subnet_ids"
+            yield missing, "is missing; functions in a VPC need both subnets and security groups"
         if self.custom_attributes_template is not None:
             yield from _template_problems(self.custom_attributes_template)
         if self.batch_size > 10 and self.batching_window_seconds < 1:
@@ -126,10 +170,26 @@ class Settings(BaseModel):
         if self.dead_letter_retention_days <= self.request_retention_days:
             yield "dead_letter_retention_days", f"must be over request_retention_days, {self.request_retention_days}"
 
+        yield from self._alarm_problems()
+
+    def _alarm_problems(self) -> Any:
+        if isinstance(self.alarm_topic, str) and self.alarm_email is not None:
+            yield "alarm_email", "leave it out where alarm_topic is an ARN, and subscribe it to that topic"
+        if self.alarms:
+            return
+        for key in ("alarm_topic", "alarm_email", "health_alarm"):
+            if getattr(self, key):
+                yield key, "needs alarms, which are off; leave it out, or set alarms to true"
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """The endpoints that may be called."""
+        return [Endpoint.of(reference) for reference in self.endpoint_names]
+
     @property
     def default_endpoint(self) -> str:
-        """The endpoint of messages that name none."""
-        return self.default_endpoint_name or self.endpoint_names[0]
+        """The name of the endpoint of messages that name none."""
+        return self.default_endpoint_name or self.endpoints[0].name
 
     @property
     def function_timeout(self) -> int:

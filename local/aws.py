@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda.client import LambdaClient
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
+    from mypy_boto3_sns.client import SNSClient
     from mypy_boto3_sqs.client import SQSClient
     from mypy_boto3_ssm.client import SSMClient
 
@@ -48,7 +49,7 @@ def start(port: int, sagemaker_runtime_url: str, directory: Path, tls: Tls | Non
     temporary = directory / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     return Child(
-        "ministack",
+        "local.enforcing" if tls else "ministack",
         [],
         health=f"{url(port, tls)}/_ministack/health",
         trusts=tls.context() if tls else True,
@@ -106,6 +107,7 @@ class Clients:
         self.s3: S3Client = self._client("s3", s3={"addressing_style": "path"})
         self.sqs: SQSClient = self._client("sqs")
         self.iam: IAMClient = self._client("iam")
+        self.sns: SNSClient = self._client("sns")
         self.ssm: SSMClient = self._client("ssm")
         self.lambda_: LambdaClient = self._client("lambda")
         self.cloudformation: CloudFormationClient = self._client("cloudformation")

@@ -1,5 +1,6 @@
 """Deploys a synthesized stack to the local AWS, from its cloud assembly, as the CDK CLI would to a real one."""
 
+import contextlib
 import io
 import json
 import os
@@ -42,25 +43,33 @@ def synthesize(settings: Mapping[str, Any], directory: Path) -> Path:
 
 
 def deploy(clients: Clients, assembly: Path) -> dict[str, str]:
-    """Deploy the one stack of `assembly` and return its outputs.
+    """Deploy the pipeline's stack of `assembly` and return its outputs.
 
     Raises `LocalRunError` when CloudFormation refuses it or isn't done within a minute.
     """
-    manifest = json.loads((assembly / "manifest.json").read_text())
-    stack, artifact = next(
-        (name, artifact)
-        for name, artifact in manifest["artifacts"].items()
-        if artifact["type"] == "aws:cloudformation:stack"
-    )
+    stack, artifact = pipeline_stack(json.loads((assembly / "manifest.json").read_text()))
     clients.ssm.put_parameter(Name=_BOOTSTRAP_VERSION, Value="30", Type="String", Overwrite=True)
     _publish(clients, assembly, f"{stack}.assets.json")
     name = artifact["properties"].get("stackName", stack)
+    template = artifact["properties"]["stackTemplateAssetObjectUrl"]
     clients.cloudformation.create_stack(
         StackName=name,
-        TemplateBody=(assembly / artifact["properties"]["templateFile"]).read_text(),
+        # By where it was uploaded to, as the CDK CLI does it: a request takes 51,200 bytes of template at most.
+        TemplateURL=f"{clients.s3.meta.endpoint_url}/{_local(template).removeprefix('s3://')}",
         Capabilities=["CAPABILITY_IAM"],
     )
     return _outputs(clients, name)
+
+
+def pipeline_stack(manifest: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The pipeline's stack in an assembly's manifest, by ID: the one that depends on no other."""
+    stacks = {
+        name: artifact
+        for name, artifact in manifest["artifacts"].items()
+        if artifact["type"] == "aws:cloudformation:stack"
+    }
+    (found,) = [one for one in stacks.items() if stacks.keys().isdisjoint(one[1]["dependencies"])]
+    return found
 
 
 def _publish(clients: Clients, assembly: Path, manifest: str) -> None:
@@ -70,11 +79,17 @@ def _publish(clients: Clients, assembly: Path, manifest: str) -> None:
         source = assembly / asset["source"]["path"]
         content = _zip(source) if asset["source"]["packaging"] == "zip" else source.read_bytes()
         for destination in asset["destinations"].values():
-            bucket = destination["bucketName"].replace("${AWS::AccountId}", ACCOUNT).replace("${AWS::Region}", REGION)
+            bucket = _local(destination["bucketName"])
             if bucket not in created:
-                clients.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+                with contextlib.suppress(clients.s3.exceptions.BucketAlreadyOwnedByYou):  # by an earlier deployment
+                    clients.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
                 created.add(bucket)
             clients.s3.put_object(Bucket=bucket, Key=destination["objectKey"], Body=content)
+
+
+def _local(text: str) -> str:
+    """`text` with the account and region that CDK left open."""
+    return text.replace("${AWS::AccountId}", ACCOUNT).replace("${AWS::Region}", REGION)
 
 
 def _zip(source: Path) -> bytes:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sluice import arrivals
-from sluice.arrivals import Assembly, DroppedObject, TransformPart
+from sluice.arrivals import Assembly, DroppedObject, SentMessage, TransformPart
 from sluice.delivery import Delivery
-from sluice.identity import Identity
+from sluice.identity import Identity, input_location
 from sluice.outcome import Outcome, Status
 from sluice.ports import Inference
 from sluice.request import Request
-from sluice.result import SEQUENCER, result_metadata
+from sluice.result import ACCEPT, CONTENT_TYPE, SEQUENCER, SOURCE_KEY, result_metadata
 
 
 @dataclass(slots=True)
@@ -35,9 +35,11 @@ class Attempt:
 
     @property
     def source(self) -> str | None:
-        """The S3 URI of a dropped object, also when this is a part of it."""
+        """The S3 URI of a dropped object, also when this is a part of it, or of a message's `InputLocation`."""
+        if isinstance(self.request, SentMessage):
+            return input_location(self.request)
         dropped = self.request.file if isinstance(self.request, TransformPart | Assembly) else self.request
-        return f"s3://{dropped.bucket}/{dropped.key}" if isinstance(dropped, DroppedObject) else None
+        return f"s3://{dropped.bucket}/{dropped.key}"
 
     def ended(self, status: Status, *, latency: timedelta | None = None, detail: str | None = None) -> Outcome:
         """The outcome of this attempt."""
@@ -62,7 +64,7 @@ def metadata_of(attempt: Attempt, request: Request, inference: Inference, latenc
         source={
             SEQUENCER: dropped.sequencer if dropped else None,
             "source-version": (dropped.version_id or dropped.etag) if dropped else None,
-            "source-key": attempt.source,
+            SOURCE_KEY: attempt.source,
         },
         answered={
             "invoked-production-variant": inference.invoked_production_variant,
@@ -70,5 +72,7 @@ def metadata_of(attempt: Attempt, request: Request, inference: Inference, latenc
             "new-session-id": inference.new_session_id,
             "closed-session-id": inference.closed_session_id,
         },
+        asked={CONTENT_TYPE: request.parameters["ContentType"], ACCEPT: request.parameters.get("Accept")},
         model_latency_ms=round(latency.total_seconds() * 1000),
+        received_at=attempt.delivery.sent_at,
     )

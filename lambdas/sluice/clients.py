@@ -10,10 +10,11 @@ if TYPE_CHECKING:
     from botocore.config import Config
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
+    from mypy_boto3_sns.client import SNSClient
     from mypy_boto3_sqs.client import SQSClient
 
 ENDPOINT_CONNECT_TIMEOUT_SECONDS = 5
-CONNECT_TIMEOUT_SECONDS = 2  # of S3 and SQS, as the next
+CONNECT_TIMEOUT_SECONDS = 2  # of S3, SQS and SNS, as the next
 READ_TIMEOUT_SECONDS = 10
 
 _T = TypeVar("_T")
@@ -22,10 +23,10 @@ _T = TypeVar("_T")
 class Clients:
     """The clients of one session. SageMaker's makes one attempt only, as its retries would be billed and take too long.
 
-    `connections` is how many each keeps open.
+    `connections` is how many each keeps open; `read_timeout_seconds` is for SageMaker's.
     """
 
-    def __init__(self, *, read_timeout_seconds: float, connections: int) -> None:
+    def __init__(self, *, connections: int, read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> None:
         self._read_timeout = read_timeout_seconds
         self._connections = connections
         self._lock = threading.RLock()  # boto3 sessions are not for several threads at once
@@ -51,6 +52,11 @@ class Clients:
     def sqs(self) -> "SQSClient":
         """SQS, with retries that end in time."""
         return self._made(lambda: self.session.client("sqs", config=self._storage_config()))
+
+    @cached_property
+    def sns(self) -> "SNSClient":
+        """SNS, with retries that end in time."""
+        return self._made(lambda: self.session.client("sns", config=self._storage_config()))
 
     def _made(self, make: "Callable[[], _T]") -> "_T":
         with self._lock:

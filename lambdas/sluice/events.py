@@ -38,17 +38,29 @@ class _S3(_Wire):
     object: _NotifiedObject
 
 
-class _Record(_Wire):
-    """A record of an S3 event notification, `eventVersion` 2.x."""
+class S3Record(_Wire):
+    """A record of an S3 event notification of a created object, `eventVersion` 2.x."""
 
     event_version: str = Field(alias="eventVersion", pattern=r"^2\.")
     event_source: Literal["aws:s3"] = Field(alias="eventSource")
     event_name: str = Field(alias="eventName", pattern=r"^(s3:)?ObjectCreated:")
+    aws_region: str | None = Field(None, alias="awsRegion")
+    event_time: str | None = Field(None, alias="eventTime")
     s3: _S3
+
+    @property
+    def key(self) -> str:
+        """The object's key: in S3 notifications it is URL-encoded, a space as '+'."""
+        return unquote_plus(self.s3.object.key)
+
+    @property
+    def version_id(self) -> str | None:
+        """The object's version; None in a bucket without versioning."""
+        return _version_id(self.s3.object)
 
 
 class _Notification(_Wire):
-    records: list[_Record] = Field(alias="Records", min_length=1)
+    records: list[S3Record] = Field(alias="Records", min_length=1)
 
 
 class _EventBridgeObject(_Wire):
@@ -90,26 +102,36 @@ def read(body: str) -> list[Arrival]:
     raise invalid(field, f"is wrapped in more than {_ENVELOPES} SNS or EventBridge envelopes")
 
 
+def created(body: str) -> list[S3Record]:
+    """The objects that an SQS message body, an S3 notification itself, tells of; none for `s3:TestEvent`.
+
+    Raises `Failure` (invalid) when it is anything else.
+    """
+    raw = load_json(body, "message body")
+    return [] if isinstance(raw, dict) and _is_test(raw) else _records(raw)
+
+
+def _is_test(raw: dict[str, Any]) -> bool:
+    return raw.get("Event") == "s3:TestEvent"
+
+
+def _records(raw: Any) -> list[S3Record]:
+    try:
+        return _Notification.model_validate(raw).records
+    except ValidationError as error:
+        raise explain(error) from None
+
+
 def _innermost(raw: dict[str, Any]) -> list[Arrival]:
-    if raw.get("Event") == "s3:TestEvent":
+    if _is_test(raw):
         return [Ignorable("s3:TestEvent")]
     if (ours := arrival_of(raw)) is not None:
         return [ours]
     if "Records" not in raw:
         return [SentMessage(raw)]
-    try:
-        records = _Notification.model_validate(raw).records
-    except ValidationError as error:
-        raise explain(error) from None
     return [
-        # Keys in S3 notifications are URL-encoded, a space as '+'.
-        _dropped(
-            record.s3.bucket.name,
-            unquote_plus(record.s3.object.key),
-            record.s3.object,
-            record.s3.object.e_tag,
-        )
-        for record in records
+        _dropped(record.s3.bucket.name, record.key, record.s3.object, record.s3.object.e_tag)
+        for record in _records(raw)
     ]
 
 
@@ -124,8 +146,7 @@ def _event_bridge(raw: dict[str, Any]) -> Arrival:
 def _dropped(bucket: str, key: str, wire: _NotifiedObject | _EventBridgeObject, etag: str | None) -> Arrival:
     if key.endswith("/") and not wire.size:
         return Ignorable("folder marker")
-    # A bucket whose versioning was never on, or is suspended, calls every version "null".
-    version_id = None if wire.version_id in {None, "", "null"} else wire.version_id
+    version_id = _version_id(wire)
     if not (version_id or wire.sequencer or etag):
         raise invalid("object", "the S3 event has neither versionId, sequencer nor eTag to tell uploads apart")
     return DroppedObject(
@@ -136,3 +157,8 @@ def _dropped(bucket: str, key: str, wire: _NotifiedObject | _EventBridgeObject, 
         sequencer=wire.sequencer or None,
         etag=etag.strip('"') if etag else None,
     )
+
+
+def _version_id(wire: _NotifiedObject | _EventBridgeObject) -> str | None:
+    # A bucket whose versioning was never on, or is suspended, calls every version "null".
+    return None if wire.version_id in {None, "", "null"} else wire.version_id

@@ -41,6 +41,8 @@ class Operation(StrEnum):
     DEAD_LETTER = "SendMessage to the dead-letter queue"
     DELAY = "ChangeMessageVisibility"
     SEND_PARTS = "SendMessage of a file's parts"
+    READ_RESULT = "GetObject of the result"
+    NOTIFY = "Publish to the topic"
 
 
 class ServiceError(Exception):

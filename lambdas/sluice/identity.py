@@ -31,7 +31,7 @@ _X_RAY_ROOT = re.compile(r"(?:^|;)\s*Root=([\x21-\x3a\x3c-\x7e]{1,64})")
 _FIELDS: dict[str, TypeAdapter[Any]] = {
     name: TypeAdapter(field.rebuild_annotation())
     for name, field in Message.model_fields.items()
-    if name in {"endpoint_name", "trace_id", "inference_id", "s3_output_path_extension", "filename"}
+    if name in {"endpoint_name", "trace_id", "inference_id", "input_location", "s3_output_path_extension", "filename"}
 }
 
 
@@ -90,9 +90,10 @@ def of_object(dropped: DroppedObject, settings: Settings, delivery: Delivery) ->
 
     Raises `Failure` (invalid) when the object lies where results can't be named after it.
     """
-    name = _object_name(dropped, settings)
-    version = dropped.version_id or dropped.sequencer or dropped.etag
-    key = str(uuid.uuid5(uuid.NAMESPACE_URL, f"s3://{dropped.bucket}/{dropped.key}?{version}"))
+    if not settings.may_read(dropped.bucket):
+        raise invalid("bucket", "the object's bucket is not one this deployment reads; see input_location_buckets")
+    name = name_of_object(dropped.bucket, dropped.key, settings.input_bucket)
+    key = key_of_version(dropped.bucket, dropped.key, dropped.version_id or dropped.sequencer or dropped.etag)
     return Identity(
         name=name,
         key=key,
@@ -125,6 +126,11 @@ def of_part(part: TransformPart, settings: Settings, delivery: Delivery) -> Iden
     )
 
 
+def key_of_version(bucket: str, key: str, version: str | None) -> str:
+    """The `Identity.key` of a version of an object: the same whatever delivers its event."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"s3://{bucket}/{key}?{version}"))
+
+
 def parts_folder(file: Identity) -> str:
     """Where the parts of a version of a file lie while it is transformed."""
     return f"{_PARTS_PREFIX}{file.name}/{file.key}/"
@@ -133,6 +139,12 @@ def parts_folder(file: Identity) -> str:
 def folder_of(part: Identity) -> str:
     """The folder of a part and of the others of its file."""
     return part.name.rpartition("/")[0] + "/"
+
+
+def file_of_part(name: str) -> str | None:
+    """The name of the file that `name` is a part of; None when it is no part's name."""
+    folder = name.rpartition("/")[0].rpartition("/")[0]
+    return folder.removeprefix(_PARTS_PREFIX) if folder.startswith(_PARTS_PREFIX) else None
 
 
 def is_file(dropped: DroppedObject, settings: Settings) -> bool:
@@ -149,6 +161,39 @@ def folder_endpoint(dropped: DroppedObject, settings: Settings) -> str | None:
 def name_of(key: str) -> str:
     """The result's name for a message that says none: its InferenceId or message ID, as one part of a key."""
     return f"{_MESSAGES}/{_quoted(key)}"
+
+
+def input_location(message: SentMessage) -> str | None:
+    """The `InputLocation` of a sent message, if it is an S3 URI."""
+    return _valid("input_location", message.raw.get("InputLocation"))
+
+
+def source_of(name: str, input_bucket: str) -> str | None:
+    """The S3 URI of the dropped object whose result has this name; None where it is a message's."""
+    if name.startswith((INVOKE_PREFIX, TRANSFORM_PREFIX)):
+        return f"s3://{input_bucket}/{name}"
+    if name.startswith(_OTHER_BUCKETS_PREFIX):
+        return f"s3://{name.removeprefix(_OTHER_BUCKETS_PREFIX)}"
+    return None
+
+
+def name_of_object(bucket: str, key: str, input_bucket: str) -> str:
+    """The result's name for a dropped object: its key, or for one of another bucket, that below the bucket's name.
+
+    Raises `Failure` (invalid) when the object lies where results can't be named after it.
+    """
+    dropped_here = bucket == input_bucket
+    if dropped_here and not key.startswith((INVOKE_PREFIX, TRANSFORM_PREFIX)):
+        raise invalid("key", f"objects for inference are dropped under {INVOKE_PREFIX} or {TRANSFORM_PREFIX}")
+    name = key if dropped_here else f"{_OTHER_BUCKETS_PREFIX}{bucket}/{key}"
+    if any(part in {".", ".."} for part in key.split("/")) or key.startswith("/"):
+        raise invalid("key", "must not have '.' or '..' as a part, nor begin with '/'")
+    if any(ord(char) < 32 or ord(char) == 127 for char in key):
+        raise invalid("key", "must not hold control characters")
+    most = _MAX_NAME_BYTES - (_PART_NAME_BYTES if dropped_here and key.startswith(TRANSFORM_PREFIX) else 0)
+    if len(name.encode()) > most:
+        raise invalid("key", f"is too long: its results' would be over S3's 1024 bytes; {most} are left")
+    return name
 
 
 def is_newer(stored: str | None, arrived: str | None) -> bool:
@@ -184,25 +229,6 @@ def _message_name(raw: Mapping[str, Any], key: str) -> str:
     filename = _valid("filename", raw.get("Filename"))
     last = filename.removesuffix(".out") if filename else _quoted(key)
     return "/".join([_MESSAGES, *filter(None, folder.split("/")), last])
-
-
-def _object_name(dropped: DroppedObject, settings: Settings) -> str:
-    if not settings.may_read(dropped.bucket):
-        raise invalid("bucket", "the object's bucket is not one this deployment reads; see input_location_buckets")
-    if dropped.bucket == settings.input_bucket:
-        if not dropped.key.startswith((INVOKE_PREFIX, TRANSFORM_PREFIX)):
-            raise invalid("key", f"objects for inference are dropped under {INVOKE_PREFIX} or {TRANSFORM_PREFIX}")
-        name = dropped.key
-    else:
-        name = f"{_OTHER_BUCKETS_PREFIX}{dropped.bucket}/{dropped.key}"
-    if any(part in {".", ".."} for part in dropped.key.split("/")) or dropped.key.startswith("/"):
-        raise invalid("key", "must not have '.' or '..' as a part, nor begin with '/'")
-    if any(ord(char) < 32 or ord(char) == 127 for char in dropped.key):
-        raise invalid("key", "must not hold control characters")
-    most = _MAX_NAME_BYTES - (_PART_NAME_BYTES if is_file(dropped, settings) else 0)
-    if len(name.encode()) > most:
-        raise invalid("key", f"is too long: its results' would be over S3's 1024 bytes; {most} are left")
-    return name
 
 
 def _valid(field: str, value: object) -> str | None:

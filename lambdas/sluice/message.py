@@ -87,7 +87,11 @@ class Message(BaseModel):
     )
     accept: Header | Absent = None
     custom_attributes: Header | Absent = Field(None, description="Forwarded verbatim. Default: the trace ID.")
-    trace_id: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_VISIBLE)] | Absent = None
+    trace_id: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_VISIBLE)] | Absent = Field(
+        None,
+        description="Stands in every log line and in the result. Default: the InferenceId, else the X-Ray root, else "
+        "the SQS message ID.",
+    )
     inference_id: Id | Absent = Field(
         None, description="Names the result, and makes a repeated message the same request."
     )

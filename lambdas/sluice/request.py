@@ -34,7 +34,8 @@ def _kebab(parameter: str) -> str:
     return PARAMETERS[parameter].replace("_", "-")
 
 
-_BY_METADATA = {_kebab(parameter): parameter for parameter in PARAMETERS if parameter not in _NOT_BY_METADATA}
+# The parameters that a dropped object's user metadata sets, by the metadata's names.
+BY_METADATA = {_kebab(parameter): parameter for parameter in PARAMETERS if parameter not in _NOT_BY_METADATA}
 
 _FORWARDED = (
     "accept",
@@ -69,15 +70,25 @@ def message_for(dropped: DroppedObject, metadata: Mapping[str, str], settings: S
 
     Raises `Failure` (invalid) naming the metadata that breaks a rule. Metadata that is no parameter's is left alone.
     """
+    return message_of(metadata, folder_endpoint(dropped, settings))
+
+
+def message_of(metadata: Mapping[str, str], endpoint_name: str | None) -> Message:
+    """As `message_for`, where the folder names `endpoint_name`, or none. Raises `Failure` (invalid) as that does."""
     raw: dict[str, Any] = {
-        _BY_METADATA[name.lower()]: value for name, value in metadata.items() if name.lower() in _BY_METADATA
+        BY_METADATA[name.lower()]: value for name, value in metadata.items() if name.lower() in BY_METADATA
     }
     if "RequestTTLSeconds" in raw and raw["RequestTTLSeconds"].isdecimal():
         raw["RequestTTLSeconds"] = int(raw["RequestTTLSeconds"])
-    if (named := folder_endpoint(dropped, settings)) is not None:
-        raw.setdefault("EndpointName", named)
+    if endpoint_name is not None:
+        raw.setdefault("EndpointName", endpoint_name)
     # The location is the event's, so its own rules for a message's InputLocation don't apply.
-    return validate({**raw, "InputLocation": f"s3://{dropped.bucket}/object"})
+    return validate({**raw, "InputLocation": "s3://any/object"})
+
+
+def type_of_name(name: str) -> str | None:
+    """The content type that a file's suffix says."""
+    return _SUFFIXES.guess_type(name.rpartition("/")[2])[0]
 
 
 def endpoint_of(message: Message, settings: Settings) -> str:
@@ -131,7 +142,7 @@ def _content_type(message: Message, settings: Settings, key: str | None, own: st
     if key is not None:
         if own not in _SAYS_NOTHING and own is not None:
             return own
-        return _SUFFIXES.guess_type(key.rpartition("/")[2])[0] or settings.default_content_type
+        return type_of_name(key) or settings.default_content_type
     if "body" in message.model_fields_set and not isinstance(message.body, str):
         return "application/json"
     return settings.default_content_type

@@ -16,10 +16,17 @@ ERR = ".err"
 
 IDENTITY = "sluice-identity"
 SEQUENCER = "source-sequencer"
+TRACE_ID = "trace-id"
+INFERENCE_ID = "inference-id"
+ENDPOINT_NAME = "endpoint-name"
+RECEIVED_AT = "received-at"
+SOURCE_KEY = "source-key"
+ACCEPT = "accept"
+CONTENT_TYPE = "request-content-type"
 
 MAX_MESSAGE_BYTES = 1024 * 1024  # SQS: body and attributes together.
 _MAX_METADATA_BYTES = 2048  # S3: user-defined metadata, names and values together.
-_MAX_TEXT = 1024  # What of an error's text goes into an attribute; the whole stands in the .err.
+MAX_TEXT = 1024  # What of an error's text goes into an attribute; the whole stands in the .err.
 
 _HALF_ESCAPE = re.compile(r"%[0-9A-F]?$")
 # What S3 metadata can carry as it is; '%' and all else is percent-encoded.
@@ -45,6 +52,11 @@ def metadata(pairs: Iterable[tuple[str, str | None]]) -> dict[str, str]:
     return encoded
 
 
+def timestamp(when: datetime) -> str:
+    """`when`, a UTC time, in ISO 8601 with milliseconds and `Z`."""
+    return when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def error_document(
     identity: Identity,
     failure: Failure,
@@ -63,6 +75,7 @@ def error_document(
         "OriginalMessage": failure.original_message,
         "Attempts": delivery.receive_count,
         "MessageId": delivery.message_id,
+        "ReceivedAt": timestamp(delivery.sent_at),
         "Source": source,
         "MessageAttributes": {
             name: value.get("stringValue") or value.get("binaryValue") for name, value in delivery.attributes.items()
@@ -84,7 +97,7 @@ def dead_letter_attributes(
     left = MAX_MESSAGE_BYTES - len(delivery.body.encode())
     for name, attribute in _reason(identity, failure, delivery, endpoint_name, failed_at):
         room = left - len(name) - len(attribute.data_type)
-        value = _cut(attribute.value, min(room, _MAX_TEXT))
+        value = cut(attribute.value, min(room, MAX_TEXT))
         if not value or (attribute.data_type == "Number" and value != attribute.value):
             continue
         attributes[name] = Attribute(value, attribute.data_type)
@@ -102,7 +115,7 @@ def _reason(
         ("TraceId", identity.trace_id),
         ("EndpointName", endpoint_name),
         ("Attempts", delivery.receive_count),
-        ("FailedAt", failed_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")),
+        ("FailedAt", timestamp(failed_at)),
         ("OriginalStatusCode", failure.original_status_code),
         ("ErrorMessage", failure.message),
         ("OriginalMessage", failure.original_message),
@@ -110,10 +123,10 @@ def _reason(
     )
     for name, value in values:
         if value is not None and value != "":
-            yield name, Attribute(_allowed(str(value)), "Number" if isinstance(value, int) else "String")
+            yield name, Attribute(allowed(str(value)), "Number" if isinstance(value, int) else "String")
 
 
-def _allowed(text: str) -> str:
+def allowed(text: str) -> str:
     """`text` with the characters replaced that SQS refuses (SendMessage: XML's, without control characters)."""
     return "".join(char if char in "\t\n\r" or _in_xml(ord(char)) else "�" for char in text)
 
@@ -122,7 +135,7 @@ def _in_xml(code: int) -> bool:
     return 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or 0x10000 <= code <= 0x10FFFF
 
 
-def _cut(text: str, limit: int) -> str:
+def cut(text: str, limit: int) -> str:
     """`text` in at most `limit` bytes of UTF-8; `…` at the end says that some is gone. Empty where nothing fits."""
     encoded = text.encode()
     if len(encoded) <= limit:
@@ -138,18 +151,22 @@ def result_metadata(
     endpoint_name: str,
     source: Mapping[str, str | None],
     answered: Mapping[str, str | None],
+    asked: Mapping[str, str | None],
     model_latency_ms: int,
+    received_at: datetime,
 ) -> dict[str, str]:
     """The metadata of a result. First what decides over duplicates, then what people look for, then the rest."""
     return metadata(
         [
             (IDENTITY, identity.key),
             (SEQUENCER, source.get(SEQUENCER)),
-            ("trace-id", trace_id),
-            ("inference-id", inference_id),
-            ("endpoint-name", endpoint_name),
+            (TRACE_ID, trace_id),
+            (INFERENCE_ID, inference_id),
+            (ENDPOINT_NAME, endpoint_name),
             ("model-latency-ms", str(model_latency_ms)),
+            (RECEIVED_AT, timestamp(received_at)),
             *answered.items(),
             *((name, value) for name, value in source.items() if name != SEQUENCER),
+            *asked.items(),
         ]
     )

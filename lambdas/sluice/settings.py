@@ -20,10 +20,37 @@ def _loaded(value: object) -> object:
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
-class Settings(BaseModel):
-    """The functions' settings; `infrastructure` derives and checks them, this only reads them back."""
+class _Environment(BaseModel):
+    """Settings; `infrastructure` derives and checks them, this only reads them back."""
 
     model_config = ConfigDict(frozen=True)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """The settings in `environment`, each under its name in capitals after `SLUICE_`.
+
+        Raises pydantic's `ValidationError` when one is missing or wrong.
+        """
+        return cls.model_validate(
+            {
+                name: environment[variable]
+                for name in cls.model_fields
+                if (variable := PREFIX + name.upper()) in environment
+            }
+        )
+
+
+class NotifySettings(_Environment):
+    """The notify function's settings. A topic that is None is not told."""
+
+    input_bucket: str
+    results_bucket: str
+    success_topic_arn: str | None = None
+    error_topic_arn: str | None = None
+
+
+class Settings(_Environment):
+    """The other functions' settings."""
 
     endpoint_names: Names = Field(min_length=1)
     default_endpoint_name: str
@@ -44,20 +71,6 @@ class Settings(BaseModel):
     threads: int = Field(ge=1)
     transport: Literal["lean", "boto3"] = "lean"
     transform_defaults: Annotated[dict[str, Any], BeforeValidator(_loaded)] = Field(default_factory=dict)
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """The settings in `environment`, each under its name in capitals after `SLUICE_`.
-
-        Raises pydantic's `ValidationError` when one is missing or wrong.
-        """
-        return cls.model_validate(
-            {
-                name: environment[variable]
-                for name in cls.model_fields
-                if (variable := PREFIX + name.upper()) in environment
-            }
-        )
 
     def may_read(self, bucket: str) -> bool:
         """Whether inputs may be read from `bucket`."""

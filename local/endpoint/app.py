@@ -76,7 +76,7 @@ class Endpoint:
         name = call.endpoint_name
         parameters = validated(name, request.headers, body, self._config.max_body_bytes)
         if self._config.authorizer is not None:
-            await self._config.authorizer.check(request, body, self._arn(name))
+            await self._config.authorizer.check(request, body)
         rule = self._plan.fault_for(Asked(name, body, parameters))
         if rule is not None:
             call.fault = rule.fault
@@ -90,10 +90,6 @@ class Endpoint:
         response = await self._containers[name].invoke(body, parameters)
         call.billed = True
         return response
-
-    def _arn(self, name: str) -> str:
-        # SageMaker's ARNs have the name in lower case.
-        return f"arn:aws:sagemaker:{self._config.region}:{self._config.account}:endpoint/{name.lower()}"
 
     async def faults(self, request: Request) -> Response:
         """GET, PUT and DELETE of the fault plan."""

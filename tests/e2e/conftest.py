@@ -18,7 +18,14 @@ from local.engine import Engine, running
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-SETTINGS = {"max_receive_count": 3, "retry_base_seconds": 1, "retry_cap_seconds": 1}
+SETTINGS = {
+    "max_receive_count": 3,
+    "retry_base_seconds": 1,
+    "retry_cap_seconds": 1,
+    "success_topic": True,
+    "error_topic": True,
+    "results_event_bridge": True,
+}
 _SECONDS = 60.0
 
 

@@ -1,14 +1,24 @@
 """The app, synthesized once as a user would: in a process of its own, without AWS credentials."""
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from aws_lambda_powertools import Logger, Metrics
+
+from sluice.failures import Failure, FailureClass
+from sluice.identity import Identity
+from sluice.outcome import Outcome, Status
+from sluice.telemetry import Telemetry
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,3 +69,41 @@ def resources(assembly: Path) -> dict[str, list[dict[str, Any]]]:
     for logical_id, resource in json.loads((assembly / "Sluice.template.json").read_text())["Resources"].items():
         by_type.setdefault(resource["Type"], []).append({**resource, "LogicalId": logical_id})
     return by_type
+
+
+@dataclass(frozen=True)
+class Written:
+    """What the functions write: fields and messages of their log lines, names and dimensions of their metrics."""
+
+    fields: frozenset[str]
+    messages: frozenset[str]
+    metrics: frozenset[str]
+    dimensions: frozenset[str]
+
+
+@pytest.fixture(scope="session")
+def written() -> Written:
+    """From one outcome of each kind, logged and counted by the functions' own code."""
+    lines = io.StringIO()
+    logger = Logger(service="Sluice", stream=lines, location=None, serialize_stacktrace=False)
+    logger.append_keys(function_request_id="1")
+    metrics = io.StringIO()
+    with contextlib.redirect_stdout(metrics):
+        telemetry = Telemetry(logger, Metrics(namespace="Sluice", service="Sluice"))
+        identity = Identity(key="1", name="messages/1", trace_id="1", inference_id="1", repeatable=True)
+        for status in Status:
+            telemetry.record(Outcome("1", status, identity, "wine", model_latency=timedelta(seconds=1), detail="why"))
+        for failure_class in FailureClass:
+            failure = Failure(failure_class, "Code", "message")
+            unforeseen = RuntimeError("unforeseen") if failure_class is FailureClass.TRANSIENT else None
+            outcome = Outcome("1", Status.RETRY, identity, failure=failure, retry_after_seconds=1, error=unforeseen)
+            telemetry.record(outcome)
+        telemetry.flush()
+    logged = [json.loads(line) for line in lines.getvalue().splitlines()]
+    (embedded,) = [json.loads(line)["_aws"]["CloudWatchMetrics"][0] for line in metrics.getvalue().splitlines()]
+    return Written(
+        fields=frozenset(name for line in logged for name in line),
+        messages=frozenset(line["message"] for line in logged),
+        metrics=frozenset(one["Name"] for one in embedded["Metrics"]),
+        dimensions=frozenset(name for one in embedded["Dimensions"] for name in one),
+    )

@@ -4,8 +4,11 @@ import ast
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import aws_cdk as cdk
 import pytest
+from aws_cdk.assertions import Template
 from pydantic import BaseModel
 
 from infrastructure.settings import Settings
@@ -54,3 +57,17 @@ def test_every_make_target_is_there(target: str) -> None:
 def test_the_paths_it_names_are_there() -> None:
     for path in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / path).exists(), path
+
+
+def test_the_constructs_sample_synthesizes() -> None:
+    section = README.partition("\n## Use it as a construct\n")[2].partition("\n## ")[0]
+    (sample,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(sample, "README.md", "exec"), names)
+    app = cdk.App()
+    stack = names["Orders"](app)
+    template = Template.from_stack(stack)
+    (prefix,) = re.findall(r"--stack Orders/(\w+)", sample)
+    assert f"{prefix}RequestQueueUrl" in template.to_json()["Outputs"]
+    (sender,) = [one for name, one in template.find_resources("AWS::IAM::Policy").items() if "Checkout" in name]
+    assert "sqs:SendMessage" in json.dumps(sender)

@@ -12,6 +12,8 @@ from infrastructure.settings import CONTAINER_TIMEOUT_SECONDS, Settings, Setting
 from tests.infrastructure.conftest import Synth
 
 ENDPOINTS = {"endpoint_names": ["wine", "digits"]}
+TOPIC = "arn:aws:sns:eu-west-1:111122223333:alarms"
+ARN = "arn:aws:sagemaker:eu-west-1:111122223333:endpoint"
 
 
 def settings(**given: Any) -> Settings:
@@ -37,6 +39,31 @@ def test_the_command_lines_settings_win_as_json_or_as_an_object() -> None:
         ({"endpoint_names": ["a b"]}, "sluice.endpoint_names.0: "),
         ({"endpoint_names": ["a", "a"]}, "sluice.endpoint_names: names an endpoint twice"),
         ({"default_endpoint_name": "x"}, "sluice.default_endpoint_name: must be one of endpoint_names: wine, digits"),
+        (
+            {"endpoint_names": ["a" * 64]},
+            "sluice.endpoint_names: " + "a" * 64 + " has 64 characters; SageMaker allows 63",
+        ),
+        ({"endpoint_names": [f"{ARN}/wine", "wine"]}, "sluice.endpoint_names: names an endpoint twice"),
+        (
+            {"endpoint_names": [f"{ARN}/wine", f"{ARN}/digits".replace("eu-west-1", "us-east-1")]},
+            "sluice.endpoint_names: are in several regions or accounts",
+        ),
+        ({"endpoint_names": ["arn:aws:sagemaker:eu-west-1:1:endpoint/wine"]}, "sluice.endpoint_names.0: "),
+        ({"kms_key_arn": "alias/mine"}, "sluice.kms_key_arn: "),
+        ({"vpc_subnet_ids": ["subnet-0a1b2c3d"]}, "sluice.security_group_ids: is missing"),
+        ({"security_group_ids": ["sg-0a1b2c3d"]}, "sluice.vpc_subnet_ids: is missing"),
+        ({"vpc_subnet_ids": ["0a1b2c3d"], "security_group_ids": ["sg-0a1b2c3d"]}, "sluice.vpc_subnet_ids.0: "),
+        (
+            {"alarm_topic": "alarms"},
+            "sluice.alarm_topic: must be true for a topic of the stack's own, the ARN of a standard SNS topic, or false",
+        ),
+        ({"alarm_email": "ops"}, "sluice.alarm_email: "),
+        (
+            {"alarm_email": "a@b.c", "alarm_topic": TOPIC},
+            "sluice.alarm_email: leave it out where alarm_topic is an ARN",
+        ),
+        ({"alarms": False, "alarm_topic": True}, "sluice.alarm_topic: needs alarms, which are off"),
+        ({"alarms": False, "health_alarm": True}, "sluice.health_alarm: needs alarms, which are off"),
         ({"concurrent_requests": 1}, "sluice.concurrent_requests: Input should be greater than or equal to 2, not 1"),
         ({"concurrent_requests": "9"}, 'sluice.concurrent_requests: Input should be a valid integer, not "9"'),
         ({"input_location_buckets": ["Not_A_Bucket"]}, "sluice.input_location_buckets.0: "),
@@ -62,6 +89,10 @@ def test_the_command_lines_settings_win_as_json_or_as_an_object() -> None:
         ({"transform": {"BatchStrategy": "Some"}}, "sluice.transform.BatchStrategy: Input should be 'MultiRecord'"),
         ({"transform": {"BatchStategy": "None"}}, "is not a setting; did you mean BatchStrategy?"),
         ({"transform": {"InputFilter": "id"}}, "sluice.transform.InputFilter: "),
+        ({"success_topic": "yes"}, "sluice.success_topic: must be true for a topic of the stack's own, the ARN"),
+        ({"error_topic": 1}, "sluice.error_topic: must be true for a topic of the stack's own, the ARN"),
+        ({"error_topic": "arn:aws:sns:eu-west-1:111122223333:a.fifo"}, "sluice.error_topic: must be true"),
+        ({"results_event_bridge": 1}, "sluice.results_event_bridge: Input should be a valid boolean, not 1"),
     ],
 )
 def test_a_wrong_value_gets_one_line_that_names_its_key(given: Any, says: str) -> None:

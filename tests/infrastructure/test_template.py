@@ -36,6 +36,8 @@ def test_four_functions_and_nothing_hidden(resources: Resources) -> None:
         "AWS::Lambda::LayerVersion": 1,
         "AWS::Lambda::Function": 4,
         "AWS::Lambda::EventSourceMapping": 4,
+        "AWS::CloudWatch::Alarm": 14,
+        "AWS::CloudWatch::Dashboard": 1,
     }
 
 

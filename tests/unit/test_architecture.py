@@ -9,7 +9,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAMBDAS = ROOT / "lambdas"
-OUTER = {"adapters", "file_adapters", "function", "clients", "composition", "telemetry", "transport"}
+OUTER = {
+    "adapters",
+    "clients",
+    "composition",
+    "file_adapters",
+    "function",
+    "notify_adapters",
+    "notify_function",
+    "telemetry",
+    "transport",
+}
 CORE = sorted(path for path in (LAMBDAS / "sluice").glob("*.py") if path.stem not in OUTER)
 TALKS = {"socket", "ssl", "http", "subprocess", "asyncio", "requests", "os", "shutil", "tempfile", "pathlib", "io"}
 
@@ -43,8 +53,15 @@ def test_importing_the_core_loads_no_client_and_reads_no_environment() -> None:
         assert f"'{name}'" not in loaded
 
 
-def test_the_handler_can_be_imported_without_an_environment() -> None:
-    subprocess.run([sys.executable, "-c", "import invoke"], cwd=LAMBDAS, env={}, check=True)
+@pytest.mark.parametrize("handler", ["invoke", "notify"])
+def test_the_handlers_can_be_imported_without_an_environment(handler: str) -> None:
+    subprocess.run([sys.executable, "-c", f"import {handler}"], cwd=LAMBDAS, env={}, check=True)
+
+
+def test_the_invoke_function_carries_nothing_of_the_notifications() -> None:
+    code = "import sys, invoke; print([name for name in sys.modules if 'notif' in name or 'sns' in name])"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=LAMBDAS, env={}, capture_output=True, check=True)
+    assert loaded.stdout == b"[]\n"
 
 
 @pytest.mark.parametrize("folder", ["infrastructure", "app.py"])

@@ -169,7 +169,7 @@ def test_the_metadata_that_set_options() -> None:
 def test_an_answers_metadata_and_their_order() -> None:
     world = World()
     world.endpoint.answer = lambda call: Inference(b"42", "text/plain", "AllTraffic", "echo", "session", "closed")
-    world.deliver(world.inputs.drop("invoke/wine/a"))
+    world.deliver(world.inputs.drop("invoke/wine/a", metadata={"accept": "text/plain"}))
     stored = world.results.objects["invoke/wine/a.out"].metadata
     headers = MESSAGES["answer"]["headers"]
     check(headers, stored)
@@ -187,7 +187,7 @@ def test_what_is_left_of_a_transformed_file() -> None:
     world = Transforms()
     world.endpoint.answer = refuse_two
     key = "transform/wine/rows.csv"
-    world.drop(key, b"1\n2\n3\n")
+    world.drop(key, b"1\n2\n3\n", metadata={"accept": "text/csv"})
     world.run()
     (error,) = world.errors(key)
     check(MESSAGES["recordError"]["payload"], error)

@@ -103,6 +103,7 @@ def test_the_err_holds_all_that_was_cut_and_the_senders_own_attributes() -> None
         "MessageId": "11111111-1111-4111-8111-111111111111",
         "Attempts": 2,
         "FailedAt": "2026-11-24T12:00:00.000Z",
+        "ReceivedAt": "2026-11-24T12:00:00.000Z",
         "Source": "s3://input/invoke/a",
         "MessageAttributes": {"tenant": "blue"},
     }

@@ -5,12 +5,14 @@ import math
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.simulate import simulate
 from cli.cost import cost_per_million
-from cli.sizing import Workload, explain, main, size
+from cli.main import main
+from cli.sizing import Workload, explain, size
 from infrastructure.settings import Settings
 
 workloads = st.builds(
@@ -98,12 +100,35 @@ def test_a_number_that_makes_no_sense_is_named(changed: dict[str, Any], names: s
         size(Workload(**{**USUAL, **changed}))
 
 
-def test_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--latency-ms", "200", "--concurrency", "100", "--per-second", "150", "--backlog", "10000"]
-    assert main(arguments) == 0
-    printed = capsys.readouterr().out
-    settings = json.loads("{" + printed.partition("Settings:")[2].partition("What follows:")[0] + "}")
+def test_on_the_command_line() -> None:
+    arguments = ["size", "--latency-ms", "200", "--concurrency", "100", "--per-second", "150", "--backlog", "10000"]
+    run = CliRunner().invoke(main, arguments)
+    assert run.exit_code == 0
+    settings = json.loads("{" + run.stdout.partition("Settings:")[2].partition("What follows:")[0] + "}")
     assert Settings(endpoint_names=["wine"], **settings).threads == 50
-    assert "a backlog of 10,000 is gone after" in printed
-    assert main(["--latency-ms", "0", "--concurrency", "100", "--per-second", "150"]) == 2
-    assert capsys.readouterr().err == "latency_seconds must be over 0\n"
+    assert "a backlog of 10,000 is gone after" in run.stdout
+    as_json = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
+    assert as_json["batch_size"] == 50
+    assert as_json["cost"]["lambda"] > 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"--latency-ms": "0"}, "--latency-ms"),
+        ({"--concurrency": "1"}, "--concurrency"),
+        ({"--per-second": "-1"}, "--per-second"),
+        ({"--p99-ms": "100"}, "p99_seconds must not be below latency_seconds"),
+    ],
+)
+def test_on_the_command_line_a_number_that_makes_no_sense_is_named(changed: dict[str, str], says: str) -> None:
+    given = {"--latency-ms": "200", "--concurrency": "100", "--per-second": "150", **changed}
+    run = CliRunner().invoke(main, ["size", *(word for pair in given.items() for word in pair)])
+    assert run.exit_code == 2
+    assert says in run.stderr
+    assert run.stdout == ""
+
+
+def test_what_never_drains_is_json_all_the_same() -> None:
+    arguments = ["size", "--latency-ms", "200", "--concurrency", "20", "--per-second", "200", "--json"]
+    assert json.loads(CliRunner().invoke(main, arguments).stdout)["drain_seconds"] is None

@@ -62,6 +62,32 @@ def test_line_by_line(world: Transforms) -> None:
     assert world.results.objects[f"{KEY}.out"].content_type == "text/csv"
 
 
+@pytest.mark.parametrize("name", ["Umsätze 2026 100%.csv", "ü" * 400 + ".csv"])
+def test_a_file_may_be_called_anything(world: Transforms, name: str) -> None:
+    world.drop(f"transform/wine/{name}", b"1\npoison\n3\n")
+    world.run()
+    assert world.out(f"transform/wine/{name}") == b"2\n\n6\n"
+    assert [error["Line"] for error in world.errors(f"transform/wine/{name}")] == [2]
+
+
+def test_the_answers_say_whose_they_are(world: Transforms) -> None:
+    metadata = {"accept": "text/csv", "trace-id": "order-7"}
+    world.drop(KEY, b"".join(b"%d\n" % n for n in range(50)), metadata=metadata, content_type="text/csv")
+    world.run()
+    assert (
+        world.results.objects[f"{KEY}.out"].metadata.items()
+        >= {
+            "trace-id": "order-7",
+            "inference-id": "order-7",
+            "endpoint-name": "wine",
+            "received-at": "2026-11-24T12:00:00.000Z",
+            "source-key": f"s3://input/{KEY}",
+            "request-content-type": "text/csv",
+            "accept": "text/csv",
+        }.items()
+    )
+
+
 def test_refused_rows_stand_in_the_errors_with_their_line_numbers(world: Transforms) -> None:
     rows = [b"%d" % n for n in range(200)]
     bad = {3, 77, 78, 199}

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 from sluice.arrivals import Assembly
 from sluice.attempt import Attempt
@@ -11,7 +12,20 @@ from sluice.identity import is_newer, parts_folder
 from sluice.message import compact
 from sluice.outcome import Outcome, Status
 from sluice.ports import Parts, PreconditionFailed, Results, StoredObject
-from sluice.result import IDENTITY, OUT, SEQUENCER, metadata
+from sluice.result import (
+    ACCEPT,
+    CONTENT_TYPE,
+    ENDPOINT_NAME,
+    IDENTITY,
+    INFERENCE_ID,
+    OUT,
+    RECEIVED_AT,
+    SEQUENCER,
+    SOURCE_KEY,
+    TRACE_ID,
+    metadata,
+    timestamp,
+)
 from sluice.storing import clear_failure
 from sluice.transform.progress import tiling
 
@@ -106,23 +120,41 @@ class Assembler:
         elif self._results.head(name + ERRORS) is not None:
             self._results.delete(name + ERRORS)
         self._results.put_error(name + SUMMARY, json.dumps(summary, indent=2).encode())
-        facts = [(IDENTITY, attempt.identity.key), (SEQUENCER, assembly.file.sequencer)]
-        facts += [("trace-id", attempt.identity.trace_id), ("source-version", assembly.file.version_id)]
+        asked = _asked(parts)
+        trace_id = asked.pop(TRACE_ID, attempt.identity.trace_id)
+        facts: dict[str, str | None] = {
+            IDENTITY: attempt.identity.key,
+            SEQUENCER: assembly.file.sequencer,
+            TRACE_ID: trace_id,
+            INFERENCE_ID: trace_id,  # as its calls have it
+            ENDPOINT_NAME: asked.pop(ENDPOINT_NAME, attempt.endpoint_name),
+            RECEIVED_AT: summary["started"] or timestamp(attempt.delivery.sent_at),
+            "records": str(summary["records"]),
+            "failed": str(summary["failed"]),
+            "source-version": assembly.file.version_id,
+            SOURCE_KEY: attempt.source,
+        }
         self._parts.assemble(
             name + OUT,
             (self._parts.read(part.key) for part in parts),
             content_type=parts[0].facts.get("content-type", "text/plain") if parts else "text/plain",
-            metadata=metadata([*facts, ("records", str(summary["records"])), ("failed", str(summary["failed"]))]),
+            metadata=metadata([*facts.items(), *asked.items()]),
             replaces=stored,
         )
 
     def _errors(self, parts: list[_Part]) -> Iterator[bytes]:
         for part in parts:
-            if key := part.facts.get("errors"):
-                for line in self._parts.read(key).splitlines():
+            if errors := part.facts.get("errors"):
+                for line in self._parts.read(part.key.removesuffix(OUT) + errors).splitlines():
                     error: dict[str, Any] = json.loads(line)
                     error["Line"] += part.before
                     yield compact(error).encode() + b"\n"
+
+
+def _asked(parts: list[_Part]) -> dict[str, str | None]:
+    """What the parts say of their calls, which are alike: all that they were asked for is the file's."""
+    facts = parts[0].facts if parts else {}
+    return {name: unquote(facts[name]) for name in (TRACE_ID, ENDPOINT_NAME, CONTENT_TYPE, ACCEPT) if name in facts}
 
 
 def _summary(parts: list[_Part], assembly: Assembly) -> dict[str, Any]:

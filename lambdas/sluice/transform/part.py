@@ -15,7 +15,7 @@ from sluice.identity import folder_of, of_part
 from sluice.message import compact
 from sluice.outcome import Outcome, Status
 from sluice.ports import Endpoint, Files, Parts, PreconditionFailed, Results, Sender
-from sluice.result import IDENTITY, OUT, metadata
+from sluice.result import ACCEPT, CONTENT_TYPE, ENDPOINT_NAME, IDENTITY, OUT, TRACE_ID, metadata, timestamp
 from sluice.settings import Settings
 from sluice.storing import patiently
 from sluice.transform.bisect import Calls
@@ -157,27 +157,34 @@ class PartAnswerer:
             "records": str(count),
             "failed": str(len(refused)),
             "calls": str(calls.made),
-            "started": started.isoformat(timespec="milliseconds"),
-            "finished": self._now().isoformat(timespec="milliseconds"),
+            "started": timestamp(started),
+            "finished": timestamp(self._now()),
+        }
+        asked: dict[str, str | None] = {
+            TRACE_ID: work.request.trace_id,
+            ENDPOINT_NAME: work.request.endpoint_name,
+            CONTENT_TYPE: work.request.parameters["ContentType"],
+            ACCEPT: work.request.parameters.get("Accept"),
         }
         document = b"".join(
             _error(index, work.lines[index], refused[index].failure, work.request.trace_id) for index in sorted(refused)
         )
         if document:
-            # Its own name for each content, so that the errors are those of the answers that were first.
-            facts["errors"] = f"{name}.errors.{hashlib.sha256(document).hexdigest()[:16]}.jsonl"
+            # Its own name for each content, so that the errors are those of the answers that were first. Only what
+            # comes after the part's: the whole of it can be longer than metadata, and is encoded there.
+            facts["errors"] = f".errors.{hashlib.sha256(document).hexdigest()[:16]}.jsonl"
         separator = b"\n" if work.options.assemble_with == work.options.split_type == "Line" else b""
 
         def put() -> None:
             if document:
-                self._results.put_error(facts["errors"], document)
+                self._results.put_error(name + facts["errors"], document)
             # Whoever is first has written it for all.
             with suppress(PreconditionFailed):
                 self._results.put(
                     name + OUT,
                     b"".join(answer + separator for answer in answers),
                     content_type=work.request.parameters.get("Accept") or work.codec.content_type,
-                    metadata=metadata([(IDENTITY, attempt.identity.key), *facts.items()]),
+                    metadata=metadata([(IDENTITY, attempt.identity.key), *facts.items(), *asked.items()]),
                     replaces=None,
                 )
 

@@ -1,0 +1,223 @@
+"""The pipeline as a construct, in a team's own stack: with resources that are there already, and beside another one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_kms as kms
+from aws_cdk import aws_s3 as s3
+from aws_cdk import aws_sqs as sqs
+from aws_cdk.assertions import Match, Template
+
+from infrastructure.health import HealthStack
+from infrastructure.pipeline import SluicePipeline
+from infrastructure.settings import Settings, SettingsError
+from infrastructure.stack import SluiceStack
+
+KEY_ARN = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+ENDPOINT_ARN = "arn:aws:sagemaker:eu-west-1:111122223333:endpoint/wine"
+FUNCTIONS = ("Invoke", "Split", "Assemble", "Crashed")
+
+
+def settings(**given: Any) -> Settings:
+    return Settings.from_context({"endpoint_names": ["wine"]}, given)
+
+
+def stack(**how: Any) -> cdk.Stack:
+    return cdk.Stack(cdk.App(), "Team", **how)
+
+
+def policy(found: Template, unit: str) -> dict[str, dict[str, Any]]:
+    """The statements of a function's policy by Sid."""
+    (one,) = [
+        resource for name, resource in found.find_resources("AWS::IAM::Policy").items() if f"{unit}Policy" in name
+    ]
+    return {statement["Sid"]: statement for statement in one["Properties"]["PolicyDocument"]["Statement"]}
+
+
+def test_buckets_and_queues_of_a_deployed_stack_keep_their_logical_ids() -> None:
+    """CloudFormation would replace a resource whose logical ID changes: an empty queue, an empty bucket."""
+    found = Template.from_stack(SluiceStack(cdk.App(), settings()))
+    assert set(found.find_resources("AWS::S3::Bucket")) == {
+        "StorageInputBucket0767FBBB",
+        "StorageResultsBucketF87BB70E",
+    }
+    assert set(found.find_resources("AWS::SQS::Queue")) == {
+        "QueuesRequestQueueFE8DAD33",
+        "QueuesDeadLetterQueue82AA3FB7",
+        "QueuesCrashedQueue71E0A121",
+        "QueuesSplitQueue748F799C",
+        "QueuesAssemblyQueue78080B30",
+    }
+
+
+def test_two_in_one_stack_share_nothing_and_name_nothing() -> None:
+    team = stack()
+    for name in ("Wine", "Digits"):
+        SluicePipeline(team, name, settings=settings(deployment_name=name)).outputs(name)
+    found = Template.from_stack(team)
+    found.resource_count_is("AWS::SQS::Queue", 10)
+    names = {"BucketName", "QueueName", "FunctionName", "LogGroupName", "RoleName", "LayerName", "PolicyName"}
+    for logical_id, resource in found.to_json()["Resources"].items():
+        fixed = names & set(resource.get("Properties", {}))
+        # A policy's name is one inside its role; an event source mapping says which function it is of.
+        assert fixed <= {"PolicyName", "FunctionName"}, logical_id
+        if resource["Type"] == "AWS::Lambda::Function":
+            assert not fixed
+        if logical_id.startswith("Wine"):
+            assert "Digits" not in json.dumps(resource)
+    services = {
+        one["Properties"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
+        for one in found.find_resources("AWS::Lambda::Function").values()
+    }
+    assert services == {"Wine", "Digits"}, "whose metrics are whose"
+
+
+def test_two_of_one_name_in_one_stack_are_refused() -> None:
+    team = stack()
+    SluicePipeline(team, "First", settings=settings())
+    with pytest.raises(SettingsError, match=r"^sluice\.deployment_name: another pipeline of this stack is"):
+        SluicePipeline(team, "Second", settings=settings())
+
+
+def test_the_command_line_finds_it_by_the_prefix_of_its_outputs() -> None:
+    team = stack()
+    SluicePipeline(team, "Wine", settings=settings()).outputs("Wine")
+    plain = Template.from_stack(SluiceStack(cdk.App(), settings())).to_json()["Outputs"]
+    assert set(Template.from_stack(team).to_json()["Outputs"]) == {f"Wine{name}" for name in plain}
+
+
+def test_a_prefix_that_cloudformation_refuses_is_refused() -> None:
+    pipeline = SluicePipeline(stack(), "Wine", settings=settings())
+    with pytest.raises(SettingsError, match=r"^outputs: the prefix 'wine-' must be letters and digits"):
+        pipeline.outputs("wine-")
+
+
+def test_drops_in_an_existing_bucket_come_by_eventbridge() -> None:
+    team = stack()
+    lake = s3.Bucket.from_bucket_name(team, "Lake", "lake")
+    SluicePipeline(team, "Wine", settings=settings(), input_bucket=lake)
+    found = Template.from_stack(team)
+    found.resource_count_is("AWS::S3::Bucket", 1)
+    found.resource_count_is("AWS::Events::Rule", 2)
+    assert "NotificationConfiguration" not in json.dumps(found.to_json())
+    for prefix, queue in (("invoke/", "RequestQueue"), ("transform/", "SplitQueue")):
+        (name,) = [one for one in found.find_resources("AWS::SQS::Queue") if queue in one]
+        found.has_resource_properties(
+            "AWS::Events::Rule",
+            {
+                "EventPattern": {
+                    "source": ["aws.s3"],
+                    "detail-type": ["Object Created"],
+                    "detail": {"bucket": {"name": ["lake"]}, "object": {"key": [{"prefix": prefix}]}},
+                },
+                "Targets": [{"Arn": {"Fn::GetAtt": [name, "Arn"]}}],
+            },
+        )
+        found.has_resource_properties(
+            "AWS::SQS::QueuePolicy",
+            {
+                "Queues": [{"Ref": name}],
+                "PolicyDocument": {
+                    "Statement": Match.array_with(
+                        [
+                            Match.object_like(
+                                {
+                                    "Principal": {"Service": "events.amazonaws.com"},
+                                    "Action": "sqs:SendMessage",
+                                    "Condition": {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}},
+                                }
+                            )
+                        ]
+                    )
+                },
+            },
+        )
+    assert "s3.amazonaws.com" not in json.dumps(found.find_resources("AWS::SQS::QueuePolicy"))
+    read = json.dumps(policy(found, "Invoke")["ReadInputs"]["Resource"])
+    assert ":s3:::lake/*" in read
+
+
+def test_existing_queues_and_results_take_the_place_of_its_own() -> None:
+    team = stack()
+    requests = sqs.Queue.from_queue_arn(team, "Requests", "arn:aws:sqs:eu-west-1:111122223333:requests")
+    dead = sqs.Queue.from_queue_arn(team, "Dead", "arn:aws:sqs:eu-west-1:111122223333:dead")
+    results = s3.Bucket.from_bucket_name(team, "Results", "answers")
+    pipeline = SluicePipeline(
+        team,
+        "Wine",
+        settings=settings(),
+        request_queue=requests,
+        dead_letter_queue=dead,
+        results_bucket=results,
+    )
+    pipeline.outputs()
+    found = Template.from_stack(team)
+    found.resource_count_is("AWS::SQS::Queue", 3)
+    found.resource_count_is("AWS::S3::Bucket", 1)
+    allowed = policy(found, "Invoke")
+    assert allowed["TakeRequests"]["Resource"] == "arn:aws:sqs:eu-west-1:111122223333:requests"
+    assert allowed["SendDeadLetters"]["Resource"] == "arn:aws:sqs:eu-west-1:111122223333:dead"
+    assert ":s3:::answers/*" in json.dumps(allowed["StoreResults"]["Resource"])
+    crashed = [one for name, one in found.find_resources("AWS::SQS::Queue").items() if "CrashedQueue" in name]
+    assert crashed[0]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"].endswith(":dead")
+    outputs = found.to_json()["Outputs"]
+    assert "requests" in json.dumps(outputs["RequestQueueUrl"])
+    assert outputs["ResultsBucketName"]["Value"] == "answers"
+
+
+def test_an_endpoints_arn_is_permitted_as_it_stands_and_called_by_name() -> None:
+    team = stack(env=cdk.Environment(account="111122223333", region="eu-west-1"))
+    SluicePipeline(team, "Wine", settings=settings(endpoint_names=[ENDPOINT_ARN, "Digits"]))
+    found = Template.from_stack(team)
+    allowed = policy(found, "Invoke")["InvokeEndpoints"]["Resource"]
+    assert ENDPOINT_ARN in allowed
+    assert "endpoint/digits" in json.dumps(allowed)
+    (invoke,) = [one for name, one in found.find_resources("AWS::Lambda::Function").items() if "Invoke" in name]
+    variables = invoke["Properties"]["Environment"]["Variables"]
+    assert variables["SLUICE_ENDPOINT_NAMES"] == "wine,Digits"
+    assert variables["SLUICE_DEFAULT_ENDPOINT_NAME"] == "wine"
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [(("111122223333", "us-east-1"), "is in region eu-west-1, the stack in us-east-1"),
+     (("999999999999", "eu-west-1"), "is in account 111122223333, the stack in 999999999999")],
+)  # fmt: skip
+def test_an_endpoint_elsewhere_is_refused(place: tuple[str, str], says: str) -> None:
+    team = stack(env=cdk.Environment(account=place[0], region=place[1]))
+    with pytest.raises(SettingsError, match=says):
+        SluicePipeline(team, "Wine", settings=settings(endpoint_names=[ENDPOINT_ARN]))
+
+
+def test_cfn_lint_finds_nothing(tmp_path: Path) -> None:
+    """In what is the team's all but the results, and in two of the pipeline's own beside a topic and a health alarm."""
+    team = stack()
+    key = kms.Key(team, "Key")
+    SluicePipeline(
+        team,
+        "Wine",
+        settings=settings(),
+        input_bucket=s3.Bucket.from_bucket_name(team, "Lake", "lake"),
+        request_queue=sqs.Queue.from_queue_arn(team, "Requests", "arn:aws:sqs:eu-west-1:111122223333:requests"),
+        dead_letter_queue=sqs.Queue.from_queue_arn(team, "Dead", "arn:aws:sqs:eu-west-1:111122223333:dead"),
+        key=key,
+        vpc=ec2.Vpc(team, "Vpc", max_azs=2, restrict_default_security_group=False),
+    )
+    SluicePipeline(team, "Digits", settings=settings(deployment_name="Digits"), key=key).outputs("Digits")
+    app = cdk.App()
+    plain = SluiceStack(app, settings(alarm_email="ops@example.com", health_alarm=True, kms_key_arn=KEY_ARN))
+    health = HealthStack(app, plain.pipeline)
+    files = []
+    for number, one in enumerate((team, plain, health)):
+        files.append(tmp_path / f"{number}.json")
+        files[-1].write_text(json.dumps(Template.from_stack(one).to_json()))
+    lint = Path(sys.executable).with_name("cfn-lint")
+    root = Path(__file__).parents[2]
+    done = subprocess.run([lint, *files], cwd=root, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")

@@ -1,0 +1,120 @@
+"""A deployment for the command line's tests: moto's S3 and SQS, and logs that a test writes."""
+
+import functools
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from cli.deployment import Deployment, Where
+from sluice.settings import PREFIX, Settings
+from tests.support.fakes import SETTINGS
+
+INVOKE_LOGS, SPLIT_LOGS = "invoke-logs", "split-logs"
+
+
+def denied(operation: str) -> ClientError:
+    return ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, operation)
+
+
+class Logs:
+    """FilterLogEvents that lets everything through, as its pattern may, an event a page, with empty pages between."""
+
+    def __init__(self) -> None:
+        self.written: list[tuple[str, datetime, str]] = []
+        self.asked: list[dict[str, Any]] = []
+        self.is_denied = False
+
+    def line(self, status: str, at: datetime, *, group: str = INVOKE_LOGS, **fields: Any) -> None:
+        fields = {"level": "INFO", "message": status, "service": "Sluice", "message_id": "m", **fields}
+        self.written.append((group, at, json.dumps(fields)))
+
+    def counts(self, at: datetime, *, group: str = INVOKE_LOGS, **counts: int) -> None:
+        emf = {"_aws": {"Timestamp": 1}, "service": "Sluice", **{name: [1.0] * n for name, n in counts.items()}}
+        self.written.append((group, at, json.dumps(emf)))
+
+    def get_paginator(self, operation: str) -> "Logs":
+        assert operation == "filter_log_events"
+        return self
+
+    def paginate(self, **asked: Any) -> Iterator[dict[str, Any]]:
+        self.asked.append(asked)
+        if self.is_denied:
+            raise denied("FilterLogEvents")
+        if asked["logGroupName"] == "missing-logs":
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": ""}}, "FilterLogEvents")
+        for number, (group, at, message) in enumerate(self.written):
+            milliseconds = round(at.timestamp() * 1000)
+            yield {"events": []}
+            if group == asked["logGroupName"] and milliseconds >= asked["startTime"]:
+                yield {"events": [{"eventId": str(number), "timestamp": milliseconds, "message": message}]}
+
+
+@functools.cache
+def _client(service: str) -> Any:
+    """A client for all tests: making one takes longer than most of them."""
+    return boto3.client(  # type: ignore[call-overload]
+        service,
+        region_name="us-east-1",
+        aws_access_key_id="id",
+        aws_secret_access_key="secret",
+        # A local run's may be in the environment.
+        config=Config(ignore_configured_endpoint_urls=True),  # type: ignore[call-arg]  # the stubs lack it
+    )
+
+
+class FakeDeployment(Deployment):
+    """Its buckets and queues are made in moto when it is; `may_see_settings` is whether Lambda tells them."""
+
+    def __init__(self) -> None:
+        super().__init__(Where("Sluice"))
+        self.fake_logs = Logs()
+        self.may_see_settings = True
+        for bucket in ("input", "results", "lake"):
+            self.s3.create_bucket(Bucket=bucket)
+        for bucket in ("input", "lake"):
+            self.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        queues = ("Request", "DeadLetter", "Split", "Assembly", "Crashed")
+        self._urls = {f"{one}QueueUrl": self.sqs.create_queue(QueueName=one)["QueueUrl"] for one in queues}
+
+    def _client(self, service: str, **config: Any) -> Any:
+        return _client(service)
+
+    @cached_property
+    def outputs(self) -> Mapping[str, str]:
+        return {
+            **self._urls,
+            "InputBucketName": "input",
+            "ResultsBucketName": "results",
+            "LogGroupNames": f"{INVOKE_LOGS},{SPLIT_LOGS},missing-logs",
+            "InvokeFunctionName": "invoke",
+        }
+
+    @cached_property
+    def logs(self) -> Any:
+        return self.fake_logs
+
+    @cached_property
+    def environment(self) -> Mapping[str, str]:
+        if not self.may_see_settings:
+            raise denied("GetFunctionConfiguration")
+        values = SETTINGS.model_dump()
+        return {
+            PREFIX + name.upper(): ",".join(value) if isinstance(value, tuple) else str(value)
+            for name, value in values.items()
+            if value is not None and name in Settings.model_fields and name != "transform_defaults"
+        }
+
+
+@contextmanager
+def fake_deployment() -> Iterator[FakeDeployment]:
+    """One that is empty."""
+    with mock_aws():
+        yield FakeDeployment()
