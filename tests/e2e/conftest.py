@@ -25,6 +25,9 @@ SETTINGS = {
     "success_topic": True,
     "error_topic": True,
     "results_event_bridge": True,
+    "input_location_buckets": ["sluice-listed"],
+    "sender_accounts": ["111122223333"],
+    "sender_organization": "o-a1b2c3d4e5",
 }
 _SECONDS = 60.0
 
