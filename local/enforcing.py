@@ -14,8 +14,7 @@ from ministack.core import iam_actions, iam_evaluator, router
 
 Response = tuple[int, dict[str, str], bytes]
 
-# Amazon SQS API permissions: "To give permissions for ChangeMessageVisibilityBatch, DeleteMessageBatch and
-# SendMessageBatch", a policy names ChangeMessageVisibility, DeleteMessage and SendMessage.
+# AddPermission (SQS API page): who may SendMessage, DeleteMessage or ChangeMessageVisibility may do so in batches.
 _BATCH = re.compile(r"(sqs:(?:SendMessage|DeleteMessage|ChangeMessageVisibility))Batch")
 _INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations")
 

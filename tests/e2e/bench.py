@@ -163,7 +163,7 @@ class Bench:
             FunctionName=unit.function_name, Payload=json.dumps({"Records": [record]}).encode()
         )
         answer = response["Payload"].read()
-        if "FunctionError" in response:
+        if response.get("FunctionError"):
             raise Broke(answer.decode())
         if json.loads(answer)["batchItemFailures"]:
             return False

@@ -201,7 +201,7 @@ def _(bench: Bench, unit: Unit) -> None:
     _crashed_drop(bench, unit, bench.settings.input_bucket, "")
 
 
-@scenario("the same of a file in a listed bucket", "crashed")
+@scenario("a file in a listed bucket that crashed the function is looked for, and dead-lettered", "crashed")
 def _(bench: Bench, unit: Unit) -> None:
     _crashed_drop(bench, unit, LISTED, f"buckets/{LISTED}/")
 
@@ -211,7 +211,7 @@ def _(bench: Bench, unit: Unit) -> None:
     _crashed_drop(bench, unit, bench.settings.input_bucket, "", gone=True)
 
 
-@scenario("the same of a file that has gone from a listed bucket", "crashed")
+@scenario("a file that crashed the function and has gone from a listed bucket is dead-lettered", "crashed")
 def _(bench: Bench, unit: Unit) -> None:
     _crashed_drop(bench, unit, LISTED, f"buckets/{LISTED}/", gone=True)
 

@@ -91,9 +91,9 @@ def expected() -> dict[tuple[str, ...], str]:
 
 def test_no_permission_is_spare(bench: Bench) -> None:
     assert set(SCENARIOS) == set(bench.units), "each function needs sentences of what it is for"
-    for unit, scenarios in SCENARIOS.items():
+    for name, scenarios in SCENARIOS.items():
         for scenario in scenarios:
-            scenario.run(bench, bench.units[unit])
+            scenario.run(bench, bench.units[name])
     known, rows, spare = expected(), [], []
     for unit in bench.units.values():
         for permission in unit.permissions():

@@ -115,6 +115,13 @@ def test_a_body_over_the_limit(pipeline: Pipeline, name: str) -> None:
     assert document["ErrorMessage"] == "object: 6400000 bytes are over the deployment's max_body_bytes, 6291456"
 
 
+def test_what_crashed_the_function_gets_its_reason(pipeline: Pipeline, name: str) -> None:
+    body = json.dumps({**WINE, "InferenceId": name})
+    pipeline.sqs.send_message(QueueUrl=pipeline.engine.outputs["CrashedQueueUrl"], MessageBody=body)
+    assert pipeline.dead_letter(body)["ErrorCode"] == "Crashed"
+    assert json.loads(pipeline.wait(f"messages/{name}.err").body)["ErrorCode"] == "Crashed"
+
+
 def test_the_last_receive_is_dead_lettered_and_a_redrive_mends_it(pipeline: Pipeline, name: str) -> None:
     pipeline.faults({"fault": "AccessDeniedException", "body_contains": name})
     body = json.dumps({"EndpointName": "wine", "Body": {"instances": [ROW], "note": name}})
