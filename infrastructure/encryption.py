@@ -1,6 +1,7 @@
 """A KMS key of one's own: who is let to use it, and for what."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -38,6 +39,16 @@ def admit(key: kms.IKey | None, service: str) -> None:
                 principals=[iam.ServicePrincipal(service)],
                 actions=_USE,
                 resources=["*"],
+            )
+        )
+
+
+def admit_senders(key: kms.IKey | None, sid: str, principal: iam.IPrincipal, conditions: Mapping[str, Any]) -> None:
+    """Let senders of other accounts use the key of the queue they send to; as in `admit`, a key of this app."""
+    if key is not None:
+        key.add_to_resource_policy(
+            iam.PolicyStatement(
+                sid=f"Sluice{sid}", principals=[principal], actions=_USE, resources=["*"], conditions=conditions
             )
         )
 

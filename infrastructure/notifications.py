@@ -90,7 +90,7 @@ class Notifications(Construct):
             statements=[
                 iam.PolicyStatement(
                     sid="ReadResults",
-                    actions=["s3:GetObject", "s3:GetObjectVersion"],
+                    actions=["s3:GetObjectVersion"],  # its events name versions
                     resources=[results.arn_for_objects("*")],
                 ),
                 # Without it S3 says 403 of a version that has gone, and it would be asked for again for days.

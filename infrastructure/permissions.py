@@ -1,5 +1,7 @@
 """What each function may do: only what it does, and only where."""
 
+from collections.abc import Sequence
+
 from aws_cdk import Stack, Token
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_s3 as s3
@@ -35,21 +37,38 @@ class Permissions:
         return [
             _allow("InvokeEndpoints", ["sagemaker:InvokeEndpoint"], self._endpoints),
             *self._split(),
-            *self._settle(self._queues.request_queue),
+            _read(self._inputs),
+            *self._replace_results(),
+            *self._settle(self._queues.request_queue, self._inputs),
         ]
 
     def split(self) -> list[iam.PolicyStatement]:
-        """Of the split function."""
+        """Of the split function: files come from the input bucket alone, and no earlier result is looked for."""
+        files = [self._storage.input_bucket]
         return [
             *self._split(),
-            *self._settle(self._queues.split_queue),
+            _read(files),
+            _allow("TellMissingFromForbidden", ["s3:ListBucket"], [bucket.bucket_arn for bucket in files]),
+            self._store_results("s3:GetObject", "s3:PutObject"),
+            *self._settle(self._queues.split_queue, files),
         ]
 
     def assemble(self) -> list[iam.PolicyStatement]:
-        """Of the assemble function."""
+        """Of the assemble function: all it reads are results."""
+        results = self._storage.results_bucket
         return [
             self._abort_uploads(),
-            *self._settle(self._queues.assembly_queue),
+            self._store_results("s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
+            _allow("TellMissingFromForbidden", ["s3:ListBucket"], [results.bucket_arn]),
+            *self._settle(self._queues.assembly_queue, ()),
+        ]
+
+    def crashed(self) -> list[iam.PolicyStatement]:
+        """Of the crashed function: it calls no endpoint."""
+        return [
+            _read(self._inputs),
+            *self._replace_results(),
+            *self._settle(self._queues.crashed_queue, self._inputs),
         ]
 
     def _split(self) -> list[iam.PolicyStatement]:
@@ -63,25 +82,24 @@ class Permissions:
     def _abort_uploads(self) -> iam.PolicyStatement:
         return _allow("AbortUploads", ["s3:AbortMultipartUpload"], [self._storage.results_bucket.arn_for_objects("*")])
 
-    def crashed(self) -> list[iam.PolicyStatement]:
-        """Of the crashed function: it calls no endpoint."""
-        return self._settle(self._queues.crashed_queue)
+    def _store_results(self, *actions: str) -> iam.PolicyStatement:
+        return _allow("StoreResults", list(actions), [self._storage.results_bucket.arn_for_objects("*")])
 
-    def _settle(self, source: sqs.IQueue) -> list[iam.PolicyStatement]:
-        """Take requests off `source`, look whether their objects are still the same, and store how they ended."""
+    def _replace_results(self) -> list[iam.PolicyStatement]:
+        """Look for results, store them, and remove an `.err` that counts no more."""
         return [
-            _allow("ReadInputs", ["s3:GetObject"], [bucket.arn_for_objects("*") for bucket in self._inputs]),
-            _allow(
-                "StoreResults",
-                ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
-                [self._storage.results_bucket.arn_for_objects("*")],
-            ),
+            self._store_results("s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
             # Without it S3 says 403 of what is not there, and a missing object would be retried like a wrong policy.
             _allow(
                 "TellMissingFromForbidden",
                 ["s3:ListBucket"],
                 [bucket.bucket_arn for bucket in (*self._inputs, self._storage.results_bucket)],
             ),
+        ]
+
+    def _settle(self, source: sqs.IQueue, inputs: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
+        """Take requests off `source`, return them later, dead-letter what fails; the keys of that, and of `inputs`."""
+        return [
             _allow(
                 "TakeRequests",
                 ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ChangeMessageVisibility"],
@@ -89,13 +107,17 @@ class Permissions:
             ),
             _allow("SendDeadLetters", ["sqs:SendMessage"], [self._queues.dead_letter_queue.queue_arn]),
             *encryption.statements(
-                read=[bucket.encryption_key for bucket in self._inputs],
+                read=[bucket.encryption_key for bucket in inputs],
                 used=[
                     self._storage.results_bucket.encryption_key,
                     *(queue.encryption_master_key for queue in self._queues.all),
                 ],
             ),
         ]
+
+
+def _read(inputs: Sequence[s3.IBucket]) -> iam.PolicyStatement:
+    return _allow("ReadInputs", ["s3:GetObject"], [bucket.arn_for_objects("*") for bucket in inputs])
 
 
 def _allow(sid: str, actions: list[str], resources: list[str]) -> iam.PolicyStatement:

@@ -11,7 +11,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infrastructure import arrivals, existing, metrics
+from infrastructure import arrivals, existing, metrics, senders
 from infrastructure.alarms import Alarms
 from infrastructure.build import Target
 from infrastructure.dashboard import Dashboard
@@ -82,6 +82,7 @@ class SluicePipeline(Construct):
         arrivals.tell(
             self, self.storage, {INVOKE_PREFIX: self.request_queue, TRANSFORM_PREFIX: self.queues.split_queue}
         )
+        senders.admit(self.request_queue, settings, own=request_queue is None)
         network = network_of(self, settings, vpc=vpc, subnets=subnets, security_groups=security_groups)
         self.functions = Functions(
             self,

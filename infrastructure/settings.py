@@ -39,6 +39,8 @@ SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]{8,17}$")]
 SecurityGroupId = Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]{8,17}$")]
 BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 _TOPIC_ARN = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}")  # FIFO's end in .fifo
+AccountId = Annotated[str, StringConstraints(pattern=r"^\d{12}$")]
+OrganizationId = Annotated[str, StringConstraints(pattern=r"^o-[a-z0-9]{10,32}$")]  # Organizations API, Organization
 LogDays = Literal[
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
 ]
@@ -80,6 +82,8 @@ class Settings(BaseModel):
     default_endpoint_name: str | None = None
     concurrent_requests: Annotated[int, Field(ge=2, le=10_000)] = 20
     input_location_buckets: list[BucketName] = []
+    sender_accounts: list[AccountId] = []
+    sender_organization: OrganizationId | None = None
     max_body_bytes: Annotated[int, Field(ge=1, le=26_214_400)] = 6_291_456
     default_content_type: Annotated[
         str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[\x21-\x7e]+$")
@@ -152,6 +156,8 @@ class Settings(BaseModel):
         if bool(self.vpc_subnet_ids) != bool(self.security_group_ids):
             missing = "security_group_ids" if self.vpc_subnet_ids else "vpc_subnet_ids"
             yield missing, "is missing; functions in a VPC need both subnets and security groups"
+        if len(set(self.sender_accounts)) < len(self.sender_accounts):
+            yield "sender_accounts", "names an account twice; name each once"
         if self.custom_attributes_template is not None:
             yield from _template_problems(self.custom_attributes_template)
         if self.batch_size > 10 and self.batching_window_seconds < 1:

@@ -8,9 +8,11 @@ import boto3
 from botocore.config import Config
 
 from local.process import Child
+from local.tls import Tls
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation.client import CloudFormationClient
+    from mypy_boto3_iam.client import IAMClient
     from mypy_boto3_lambda.client import LambdaClient
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
@@ -38,17 +40,23 @@ def environment() -> dict[str, str]:
     }
 
 
-def start(port: int, sagemaker_runtime_url: str, directory: Path) -> Child:
-    """Start ministack on 127.0.0.1. Handlers will call `sagemaker_runtime_url` for InvokeEndpoint."""
+def start(port: int, sagemaker_runtime_url: str, directory: Path, tls: Tls | None = None) -> Child:
+    """Start ministack on 127.0.0.1. Handlers will call `sagemaker_runtime_url` for InvokeEndpoint.
+
+    With `tls` it is reached over TLS alone, and enforces IAM: who signs, and what policies allow. Without, it lets
+    everybody do everything.
+    """
     temporary = directory / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     return Child(
-        "ministack",
+        "local.enforcing" if tls else "ministack",
         [],
-        health=f"http://127.0.0.1:{port}/_ministack/health",
+        health=f"{url(port, tls)}/_ministack/health",
+        trusts=tls.context() if tls else True,
         log=directory / "aws.log",
         environment={
             **environment(),
+            **(_enforcing(tls) if tls else {}),
             "GATEWAY_PORT": str(port),
             "BIND_HOST": "127.0.0.1",
             "MINISTACK_HOST": "127.0.0.1",  # the host in queue URLs
@@ -63,18 +71,42 @@ def start(port: int, sagemaker_runtime_url: str, directory: Path) -> Child:
     )
 
 
+def url(port: int, tls: Tls | None) -> str:
+    """Where a local AWS on `port` is."""
+    return f"{'https' if tls else 'http'}://127.0.0.1:{port}"
+
+
+def _enforcing(tls: Tls) -> dict[str, str]:
+    return {
+        "AUTH": "true",
+        "USE_SSL": "1",
+        "MINISTACK_SSL_CERT": str(tls.certificate),
+        "MINISTACK_SSL_KEY": str(tls.key),
+        "AWS_CA_BUNDLE": str(tls.authority),  # for the handlers, to which its environment is handed on
+    }
+
+
 class Clients:
     """boto3 clients of a local AWS. They can't reach a real one: endpoint and credentials are set, not looked up."""
 
-    def __init__(self, url: str, sagemaker_runtime_url: str) -> None:
+    def __init__(
+        self,
+        url: str,
+        sagemaker_runtime_url: str,
+        *,
+        tls: Tls | None = None,
+        access_key_id: str = CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        secret_access_key: str = CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+    ) -> None:
+        """Of the account's root user, unless another's keys are given."""
         self._url = url
+        self._verify = str(tls.authority) if tls else None
         self._session = boto3.Session(
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-            region_name=REGION,
+            aws_access_key_id=access_key_id, aws_secret_access_key=secret_access_key, region_name=REGION
         )
         self.s3: S3Client = self._client("s3", s3={"addressing_style": "path"})
         self.sqs: SQSClient = self._client("sqs")
+        self.iam: IAMClient = self._client("iam")
         self.sns: SNSClient = self._client("sns")
         self.ssm: SSMClient = self._client("ssm")
         self.lambda_: LambdaClient = self._client("lambda")
@@ -83,4 +115,5 @@ class Clients:
 
     def _client(self, service: str, url: str | None = None, **config: Any) -> Any:
         settings = Config(proxies={}, connect_timeout=5, read_timeout=75, max_pool_connections=50, **config)
-        return self._session.client(service, endpoint_url=url or self._url, config=settings)  # type: ignore[call-overload]
+        where = {"endpoint_url": url or self._url, "verify": self._verify}
+        return self._session.client(service, **where, config=settings)  # type: ignore[call-overload]

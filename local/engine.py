@@ -11,19 +11,24 @@ from local import aws
 from local.aws import Clients
 from local.deploy import deploy, synthesize
 from local.process import Child, free_port
+from local.tls import Tls, certified
 
 SAMPLE_MODELS = ("wine", "digits")
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A running local run: its URLs, the stack's outputs by name, and clients. `children` are its processes."""
+    """A running local run: its URLs, the stack's outputs by name, and clients. `children` are its processes.
+
+    `tls` are its certificates, where policies are enforced.
+    """
 
     url: str
     sagemaker_runtime_url: str
     outputs: Mapping[str, str]
     clients: Clients
     children: Sequence[Child]
+    tls: Tls | None = None
 
     @property
     def input_bucket(self) -> str:
@@ -48,14 +53,20 @@ class Engine:
 
 @contextlib.contextmanager
 def running(
-    directory: Path, settings: Mapping[str, Any] | None = None, containers: Mapping[str, str] | None = None
+    directory: Path,
+    settings: Mapping[str, Any] | None = None,
+    containers: Mapping[str, str] | None = None,
+    *,
+    enforce: bool = False,
 ) -> Iterator[Engine]:
     """A local run, stopped at the end. Logs, cloud assembly and temporary files go into `directory`.
 
     `settings` are deployment settings over those of cdk.json. `containers` maps endpoint names to the URLs of
-    containers that are running already; without it, the sample models are started. Raises `LocalRunError`.
+    containers that are running already; without it, the sample models are started. With `enforce`, IAM's policies and
+    those of buckets and queues hold as in AWS, TLS included. Raises `LocalRunError`.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    tls = certified(directory) if enforce else None
     environment = aws.environment()
     with contextlib.ExitStack() as stack:
 
@@ -74,25 +85,24 @@ def running(
                     "local.models", model, "--port", str(port), health=f"{urls[model]}/ping", log=f"model-{model}.log"
                 )
             )
-        port = free_port()
-        endpoint_url = f"http://127.0.0.1:{port}"
-        mapping = [word for name, url in urls.items() for word in ("--endpoint", f"{name}={url}")]
+        port, aws_port = free_port(), free_port()
+        endpoint_url, url = f"http://127.0.0.1:{port}", aws.url(aws_port, tls)
+        mapping = [word for name, its in urls.items() for word in ("--endpoint", f"{name}={its}")]
         children.append(
             child(
                 "local.endpoint",
                 *("--port", str(port), "--account", aws.ACCOUNT, "--region", aws.REGION),
                 *mapping,
+                *(("--authorizer", url, "--authority", str(tls.authority)) if tls else ()),
                 health=f"{endpoint_url}/_health",
                 log="endpoint.log",
             )
         )
-        port = free_port()
-        local_aws = aws.start(port, endpoint_url, directory)
+        local_aws = aws.start(aws_port, endpoint_url, directory, tls)
         stack.callback(local_aws.stop)
         children.append(local_aws)
 
-        url = f"http://127.0.0.1:{port}"
-        clients = Clients(url, endpoint_url)
+        clients = Clients(url, endpoint_url, tls=tls)
         with ThreadPoolExecutor(1) as executor:
             assembly = executor.submit(
                 synthesize,
@@ -102,4 +112,4 @@ def running(
             for one in children:
                 one.wait_ready()
             outputs = deploy(clients, assembly.result())
-        yield Engine(url, endpoint_url, outputs, clients, tuple(children))
+        yield Engine(url, endpoint_url, outputs, clients, tuple(children), tls)

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -41,12 +42,23 @@ class Child:
     """A Python module that runs as a child process and answers HTTP when it is ready."""
 
     def __init__(
-        self, module: str, arguments: Sequence[str], *, health: str | None, log: Path, environment: Mapping[str, str]
+        self,
+        module: str,
+        arguments: Sequence[str],
+        *,
+        health: str | None,
+        log: Path,
+        environment: Mapping[str, str],
+        trusts: ssl.SSLContext | bool = True,
     ) -> None:
-        """Start `module`. `health` is the URL that answers 200 once it is ready; None where it is ready at once."""
+        """Start `module`. `health` is the URL that answers 200 once it is ready; None where it is ready at once.
+
+        `trusts` says which certificates that URL may have.
+        """
         self.module = module
         self.log = log
         self._health = health
+        self._trusts = trusts
         reading, writing = os.pipe()
         self._leash: int | None = writing
         with log.open("ab") as output:
@@ -75,7 +87,7 @@ class Child:
         if self._health is None:
             return
         deadline = time.monotonic() + _READY_SECONDS
-        with httpx2.Client(trust_env=False, timeout=2) as client:
+        with httpx2.Client(trust_env=False, timeout=2, verify=self._trusts) as client:
             while time.monotonic() < deadline and self._process.poll() is None:
                 with contextlib.suppress(httpx2.HTTPError):
                     if client.get(self._health).status_code == httpx2.codes.OK:

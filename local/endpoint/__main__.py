@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from local.endpoint.api import MAX_BODY_BYTES
 from local.endpoint.app import Config, create_app
+from local.endpoint.authorization import Authorizer
 from local.endpoint.faults import Plan
 from local.process import container
 
@@ -25,6 +26,8 @@ def main() -> None:
     parser.add_argument("--max-body-bytes", type=int, default=MAX_BODY_BYTES)
     parser.add_argument("--container-timeout", type=float, default=60, metavar="SECONDS")
     parser.add_argument("--faults", type=Path, metavar="FILE", help="a fault plan, as JSON")
+    parser.add_argument("--authorizer", metavar="URL", help="a local AWS that knows who may call")
+    parser.add_argument("--authority", type=Path, metavar="FILE", help="the PEM of who certified it")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)
@@ -39,6 +42,7 @@ def main() -> None:
         max_body_bytes=given.max_body_bytes,
         container_timeout_seconds=given.container_timeout,
         plan=plan,
+        authorizer=Authorizer(given.authorizer, given.authority) if given.authorizer else None,
     )
     uvicorn.run(
         create_app(config),

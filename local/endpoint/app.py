@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from local.endpoint.api import MAX_BODY_BYTES, REQUEST_HEADERS, ServiceFault, validated
+from local.endpoint.authorization import Authorizer
 from local.endpoint.broken import Cut, Drop, Hang
 from local.endpoint.calls import Call, Calls
 from local.endpoint.container import Container
@@ -26,7 +27,10 @@ _log = logging.getLogger("local.endpoint")
 
 @dataclass(frozen=True)
 class Config:
-    """`endpoints` maps endpoint names to the URLs of their containers; the timeout is SageMaker's, in seconds."""
+    """`endpoints` maps endpoint names to the URLs of their containers; the timeout is SageMaker's, in seconds.
+
+    Without an `authorizer`, whoever signs may call.
+    """
 
     endpoints: Mapping[str, str]
     account: str = "000000000000"
@@ -34,6 +38,7 @@ class Config:
     max_body_bytes: int = MAX_BODY_BYTES
     container_timeout_seconds: float = 60
     plan: Plan = field(default_factory=Plan)
+    authorizer: Authorizer | None = None
 
 
 class Endpoint:
@@ -71,6 +76,8 @@ class Endpoint:
     async def _answer(self, body: bytes, request: Request, call: Call) -> Response:
         name = call.endpoint_name
         parameters = validated(name, request.headers, body, self._config.max_body_bytes)
+        if self._config.authorizer is not None:
+            await self._config.authorizer.check(request, body)
         rule = self._plan.fault_for(Asked(name, body, parameters))
         if rule is not None:
             call.fault = rule.fault

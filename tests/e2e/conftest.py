@@ -1,4 +1,8 @@
-"""The local run, started once for all tests: the synthesized stack on a local AWS, the models behind the endpoint."""
+"""The local run, started once for all tests: the synthesized stack on a local AWS, the models behind the endpoint.
+
+The local AWS enforces IAM, the queues' policies and the buckets', and TLS: what passes here passes with exactly the
+roles of the template.
+"""
 
 import json
 import time
@@ -21,6 +25,9 @@ SETTINGS = {
     "success_topic": True,
     "error_topic": True,
     "results_event_bridge": True,
+    "input_location_buckets": ["sluice-listed"],
+    "sender_accounts": ["111122223333"],
+    "sender_organization": "o-a1b2c3d4e5",
 }
 _SECONDS = 60.0
 
@@ -39,6 +46,11 @@ class Pipeline:
         self.engine = engine
         self.s3 = engine.clients.s3
         self.sqs = engine.clients.sqs
+
+    def trust(self) -> dict[str, str]:
+        """The environment in which SDKs trust the local AWS's certificate."""
+        authority = str(self.engine.tls.authority) if self.engine.tls else ""
+        return {"AWS_CA_BUNDLE": authority, "NODE_EXTRA_CA_CERTS": authority}
 
     def drop(self, key: str, body: bytes, **how: Any) -> None:
         self.s3.put_object(Bucket=self.engine.input_bucket, Key=key, Body=body, **how)
@@ -100,7 +112,7 @@ class Pipeline:
 
 @pytest.fixture(scope="session")
 def _engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with running(tmp_path_factory.mktemp("local"), SETTINGS) as engine:
+    with running(tmp_path_factory.mktemp("local"), SETTINGS, enforce=True) as engine:
         yield engine
 
 

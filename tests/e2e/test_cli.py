@@ -38,7 +38,7 @@ Sluice = Callable[..., Run]
 
 
 def variables(pipeline: Pipeline) -> dict[str, str]:
-    return {**environment(), "AWS_ENDPOINT_URL": pipeline.engine.url}
+    return {**environment(), "AWS_ENDPOINT_URL": pipeline.engine.url, **pipeline.trust()}
 
 
 @pytest.fixture

@@ -55,6 +55,7 @@ def test_alarms_and_the_dashboard_are_deployed(pipeline: Pipeline) -> None:
     cloudwatch: Any = boto3.client(
         "cloudwatch",
         endpoint_url=pipeline.engine.url,
+        verify=pipeline.trust()["AWS_CA_BUNDLE"],
         region_name=REGION,
         aws_access_key_id="test",
         aws_secret_access_key="test",

@@ -15,13 +15,26 @@ from tests.e2e.test_pipeline import WINE, aws
 _SECONDS = 60.0
 
 
+def may_send(service: str, queue_arn: str) -> str:
+    """The policy of a queue that an AWS service may send to."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": "sqs:SendMessage",
+        "Resource": queue_arn,
+    }
+    return json.dumps({"Statement": [statement]})
+
+
 class Subscriber:
     """A queue on both topics."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.sqs, self.sns = pipeline.sqs, pipeline.engine.clients.sns
-        self.url = self.sqs.create_queue(QueueName=f"subscriber-{uuid.uuid4().hex}")["QueueUrl"]
-        arn = self.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        name = f"subscriber-{uuid.uuid4().hex}"
+        arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+        policy = may_send("sns.amazonaws.com", arn)
+        self.url = self.sqs.create_queue(QueueName=name, Attributes={"Policy": policy})["QueueUrl"]
         outputs = pipeline.engine.outputs
         self.subscriptions = [
             self.sns.subscribe(
@@ -127,17 +140,9 @@ def test_a_rule_of_event_bridge_sees_results(pipeline: Pipeline) -> None:
         },
     }
     queue_arn = f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
-    may_send = {
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "events.amazonaws.com"},
-                "Action": "sqs:SendMessage",
-                "Resource": queue_arn,
-            }
-        ]
-    }
-    url = pipeline.sqs.create_queue(QueueName=name, Attributes={"Policy": json.dumps(may_send)})["QueueUrl"]
+    url = pipeline.sqs.create_queue(QueueName=name, Attributes={"Policy": may_send("events.amazonaws.com", queue_arn)})[
+        "QueueUrl"
+    ]
     aws(pipeline, "events", "put-rule", "--name", name, "--event-pattern", json.dumps(pattern))
     aws(pipeline, "events", "put-targets", "--rule", name, "--targets", json.dumps([{"Id": "1", "Arn": queue_arn}]))
     pipeline.send({**WINE, "InferenceId": name})

@@ -24,6 +24,7 @@ def environment(pipeline: Pipeline) -> dict[str, str]:
         **aws.environment(),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "AWS_ENDPOINT_URL": engine.url,
+        **pipeline.trust(),
         "AWS_REGION": aws.REGION,
         "REQUEST_QUEUE_URL": engine.request_queue_url,
         "RESULTS_BUCKET": engine.results_bucket,

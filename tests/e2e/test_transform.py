@@ -1,6 +1,7 @@
 """Files under transform/, on the local run: real rows, real models, every line answered by its own."""
 
 import csv
+import gzip
 import io
 import json
 import random
@@ -61,6 +62,12 @@ def test_a_file_with_a_wrong_option_is_explained(pipeline: Pipeline) -> None:
     pipeline.drop("transform/wine/wrong.csv", b"1\n", Metadata={"batch-strategy": "Sometimes"})
     error = json.loads(pipeline.wait("transform/wine/wrong.csv.err").body)
     assert "BatchStrategy" in error["ErrorMessage"]
+
+
+def test_a_gzip(pipeline: Pipeline) -> None:
+    rows = gzip.compress("\n".join(wine_csv(5)).encode())
+    pipeline.drop("transform/wine/packed.csv.gz", rows, ContentType="text/csv", Metadata={"accept": "text/csv"})
+    assert pipeline.wait("transform/wine/packed.csv.gz.out").body.count(b"\n") == 5
 
 
 def test_an_empty_file(pipeline: Pipeline) -> None:

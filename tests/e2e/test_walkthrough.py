@@ -32,6 +32,7 @@ def environment(pipeline: Pipeline) -> dict[str, str]:
         "RESULTS_BUCKET": pipeline.engine.results_bucket,
         "REQUEST_QUEUE_URL": pipeline.engine.request_queue_url,
         "NO_PROXY": "127.0.0.1",
+        **pipeline.trust(),
     }
 
 

@@ -76,7 +76,7 @@ def test_both_topics(template: Template) -> None:
 
     allowed = statements(resources, "Notify")
     assert {sid: actions(one) for sid, one in allowed.items()} == {
-        "ReadResults": {"s3:GetObject", "s3:GetObjectVersion"},
+        "ReadResults": {"s3:GetObjectVersion"},
         "TellMissingFromForbidden": {"s3:ListBucket"},
         "PublishNotifications": {"sns:Publish"},
         "TakeEvents": {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"},

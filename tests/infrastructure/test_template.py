@@ -184,9 +184,9 @@ def actions(statement: dict[str, Any]) -> set[str]:
     return {statement["Action"]} if isinstance(statement["Action"], str) else set(statement["Action"])
 
 
+STORING = {"StoreResults": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}}
+READING = {"ReadInputs": {"s3:GetObject"}}
 SETTLING = {
-    "ReadInputs": {"s3:GetObject"},
-    "StoreResults": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
     "TellMissingFromForbidden": {"s3:ListBucket"},
     "TakeRequests": {
         "sqs:ReceiveMessage",
@@ -200,6 +200,19 @@ SETTLING = {
 }
 
 
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+UNNARROWABLE = {
+    "xray:PutTraceSegments",
+    "xray:PutTelemetryRecords",
+    "ec2:CreateNetworkInterface",
+    "ec2:DescribeNetworkInterfaces",
+    "ec2:DescribeSubnets",
+    "ec2:DeleteNetworkInterface",
+    "ec2:AssignPrivateIpAddresses",
+    "ec2:UnassignPrivateIpAddresses",
+}
+
+
 SENDING = {"SendParts": {"sqs:SendMessage"}, "SendAssemblies": {"sqs:SendMessage"}}
 
 
@@ -209,6 +222,8 @@ def test_least_privilege(resources: Resources) -> None:
         "InvokeEndpoints": {"sagemaker:InvokeEndpoint"},
         "AbortUploads": {"s3:AbortMultipartUpload"},
         **SENDING,
+        **READING,
+        **STORING,
         **SETTLING,
     }
     everything = {sid for sid, one in allowed.items() if one["Resource"] == "*"}
@@ -224,10 +239,38 @@ def test_least_privilege(resources: Resources) -> None:
 
 
 def test_who_splits_and_who_assembles_calls_no_endpoint(resources: Resources) -> None:
-    allowed = {sid: actions(one) for sid, one in statements(resources, "Split").items()}
-    assert allowed == {"AbortUploads": {"s3:AbortMultipartUpload"}, **SENDING, **SETTLING}
-    allowed = {sid: actions(one) for sid, one in statements(resources, "Assemble").items()}
-    assert allowed == {"AbortUploads": {"s3:AbortMultipartUpload"}, **SETTLING}
+    allowed = statements(resources, "Split")
+    assert {sid: actions(one) for sid, one in allowed.items()} == {
+        "AbortUploads": {"s3:AbortMultipartUpload"},
+        "StoreResults": {"s3:GetObject", "s3:PutObject"},
+        **SENDING,
+        **READING,
+        **SETTLING,
+    }
+    assert "lake" not in text(allowed), "files come from the input bucket alone"
+    allowed = statements(resources, "Assemble")
+    assert {sid: actions(one) for sid, one in allowed.items()} == {
+        "AbortUploads": {"s3:AbortMultipartUpload"},
+        **STORING,
+        **SETTLING,
+    }
+    assert "InputBucket" not in text(allowed)
+
+
+def test_nothing_is_allowed_everywhere_that_can_be_narrowed(resources: Resources, synth: Synth, tmp_path: Path) -> None:
+    everything = {"endpoint_names": ["wine"], "success_topic": True, "error_topic": True, "alarm_topic": True}
+    everything |= {"results_event_bridge": True, "kms_key_arn": KEY, "vpc_subnet_ids": ["subnet-0123456789abcdef0"]}
+    done = synth(tmp_path, everything)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "Sluice.template.json").read_text())["Resources"].values()
+    for policy in [*resources["AWS::IAM::Policy"], *(one for one in found if one["Type"] == "AWS::IAM::Policy")]:
+        for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
+            assert statement["Effect"] == "Allow"
+            assert not any("*" in action for action in actions(statement))
+            if "*" in text(statement["Resource"]).replace("/*", ""):
+                # Service Authorization Reference: these have no resource types.
+                assert statement["Resource"] == "*"
+                assert actions(statement) <= UNNARROWABLE, statement["Sid"]
 
 
 def test_parts_of_files_expire(resources: Resources) -> None:
@@ -250,7 +293,7 @@ def test_files_are_taken_one_at_a_time_and_given_time(resources: Resources) -> N
 
 def test_the_crashed_function_calls_no_endpoint(resources: Resources) -> None:
     allowed = statements(resources, "Crashed")
-    assert {sid: actions(one) for sid, one in allowed.items()} == SETTLING
+    assert {sid: actions(one) for sid, one in allowed.items()} == {**READING, **STORING, **SETTLING}
     assert "RequestQueue" not in text(allowed)
 
 
@@ -273,3 +316,19 @@ def test_stray_bytecode_is_not_deployed(assembly: Path) -> None:
     assert (code / "sluice" / "process.py").exists()
     assert {path.suffixes[0] for path in code.glob("**/*.pyc")} <= {".cpython-313"}, "Lambda's own, or none"
     assert not (code / "requirements.txt").exists()
+
+
+def test_senders_of_others_may_send_and_do_nothing_else(synth: Synth, tmp_path: Path) -> None:
+    given = {"endpoint_names": ["wine"], "sender_accounts": ["111122223333"], "sender_organization": "o-a1b2c3d4e5"}
+    done = synth(tmp_path, given)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "Sluice.template.json").read_text())["Resources"]
+    (policy,) = [one for name, one in found.items() if name.startswith("QueuesRequestQueuePolicy")]
+    by_sid = {one.get("Sid"): one for one in policy["Properties"]["PolicyDocument"]["Statement"]}
+    accounts, organization = by_sid["SendersOfAccounts"], by_sid["SendersOfTheOrganization"]
+    assert {one["Action"] for one in (accounts, organization)} == {"sqs:SendMessage"}
+    assert ":iam::111122223333:root" in text(accounts["Principal"])
+    assert organization["Condition"] == {"StringEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5"}}
+    assert any(one["Effect"] == "Deny" and "aws:SecureTransport" in text(one) for one in by_sid.values())
+    others = [one for name, one in found.items() if "QueuePolicy" in name and not name.startswith("QueuesRequestQueue")]
+    assert "Senders" not in text(others)

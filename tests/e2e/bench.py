@@ -1,0 +1,263 @@
+"""The deployed functions, one by one: given real messages by hand, with one permission less each time."""
+
+import contextlib
+import json
+import re
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sluice.delivery import Delivery
+from sluice.events import read
+from sluice.identity import Identity, of
+from sluice.settings import Settings
+from tests.e2e.conftest import SETTINGS, Pipeline
+
+LISTED: str = SETTINGS["input_location_buckets"][0]  # type: ignore[index]
+_SECONDS = 60.0
+_STACK = "Sluice"
+
+
+class Broke(AssertionError):
+    """A function did not do what it is for."""
+
+
+@dataclass(frozen=True, order=True)
+class Permission:
+    """One action on one resource, of one statement of a function's role."""
+
+    unit: str
+    sid: str
+    action: str
+    resource: str
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A function on a queue, called by its handler's module, and the one policy of its role."""
+
+    name: str
+    function_name: str
+    environment: dict[str, str]
+    role_name: str
+    policy_name: str
+    policy: dict[str, Any]
+    queue_url: str
+    mapping: str
+
+    def permissions(self) -> Iterator[Permission]:
+        for statement in self.policy["Statement"]:
+            for action in _list(statement["Action"]):
+                for resource in _list(statement["Resource"]):
+                    yield Permission(self.name, statement["Sid"], action, resource)
+
+    def without(self, permission: Permission) -> dict[str, Any]:
+        """The policy, less one permission."""
+        statements: list[dict[str, Any]] = []
+        for statement in self.policy["Statement"]:
+            if statement["Sid"] != permission.sid:
+                statements.append(statement)
+                continue
+            actions, resources = _list(statement["Action"]), _list(statement["Resource"])
+            others = [action for action in actions if action != permission.action]
+            elsewhere = [resource for resource in resources if resource != permission.resource]
+            if others:
+                statements.append({**statement, "Action": others})
+            if elsewhere:
+                statements.append({**statement, "Sid": "Rest", "Action": permission.action, "Resource": elsewhere})
+        return {**self.policy, "Statement": statements}
+
+
+class Bench:
+    """All functions of the stack, with their event source mappings off."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+        self.clients = pipeline.engine.clients
+        self.results = pipeline.engine.results_bucket
+        self.resources = self.clients.cloudformation.describe_stack_resources(StackName=_STACK)["StackResources"]
+        functions = [one for one in self.resources if one["ResourceType"] == "AWS::Lambda::Function"]
+        self.units = {unit.name: unit for unit in (self._unit(one["PhysicalResourceId"]) for one in functions)}
+
+    def _unit(self, function_name: str) -> Unit:
+        configuration = self.clients.lambda_.get_function_configuration(FunctionName=function_name)
+        role = configuration["Role"].rpartition("/")[2]
+        (policy,) = self.clients.iam.list_role_policies(RoleName=role)["PolicyNames"]
+        document: Any = self.clients.iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"]
+        (mapping,) = self.clients.lambda_.list_event_source_mappings(FunctionName=function_name)["EventSourceMappings"]
+        queue = mapping["EventSourceArn"].rpartition(":")[2]
+        return Unit(
+            name=configuration["Handler"].partition(".")[0],
+            function_name=function_name,
+            environment=configuration["Environment"]["Variables"],
+            role_name=role,
+            policy_name=policy,
+            policy=document,
+            queue_url=self.clients.sqs.get_queue_url(QueueName=queue)["QueueUrl"],
+            mapping=mapping["UUID"],
+        )
+
+    @cached_property
+    def settings(self) -> Settings:
+        """As the functions read them."""
+        return Settings.from_environment(self.units["invoke"].environment)
+
+    @contextlib.contextmanager
+    def idle(self) -> Iterator[None]:
+        """No queue feeds its function meanwhile; and nothing of what was sent in it is left."""
+        self._switch(on=False)
+        try:
+            yield
+        finally:
+            for unit in self.units.values():
+                self.clients.sqs.purge_queue(QueueUrl=unit.queue_url)
+            self._switch(on=True)
+
+    def _switch(self, *, on: bool) -> None:
+        for unit in self.units.values():
+            self.clients.lambda_.update_event_source_mapping(UUID=unit.mapping, Enabled=on)
+
+    @contextlib.contextmanager
+    def lacking(self, permission: Permission) -> Iterator[None]:
+        """A function's role lacks one permission meanwhile."""
+        unit = self.units[permission.unit]
+        self._put(unit, unit.policy_name, unit.without(permission))
+        try:
+            yield
+        finally:
+            self._put(unit, unit.policy_name, unit.policy)
+
+    @contextlib.contextmanager
+    def forbidden(self, unit: Unit, action: str) -> Iterator[None]:
+        """An action is denied to a function's role meanwhile, whatever allows it."""
+        denial = {"Effect": "Deny", "Action": action, "Resource": "*"}
+        self._put(unit, "Forbidden", {"Version": "2012-10-17", "Statement": [denial]})
+        try:
+            yield
+        finally:
+            self.clients.iam.delete_role_policy(RoleName=unit.role_name, PolicyName="Forbidden")
+
+    def _put(self, unit: Unit, name: str, document: dict[str, Any]) -> None:
+        self.clients.iam.put_role_policy(RoleName=unit.role_name, PolicyName=name, PolicyDocument=json.dumps(document))
+
+    def deliver(self, unit: Unit, body: object) -> bool:
+        """Send a message, receive it, and call the function with it, as its event source mapping does.
+
+        Whether it may be deleted; then it is. Raises `Broke` when the function failed as a whole.
+        """
+        text = body if isinstance(body, str) else json.dumps(body)
+        sent = self.clients.sqs.send_message(QueueUrl=unit.queue_url, MessageBody=text)["MessageId"]
+        (message,) = self.receive(unit.queue_url, lambda one: one["MessageId"] == sent, _SECONDS)
+        record = {
+            "messageId": sent,
+            "receiptHandle": message["ReceiptHandle"],
+            "body": message["Body"],
+            "attributes": message["Attributes"],
+            "messageAttributes": {},
+            "eventSource": "aws:sqs",
+        }
+        response = self.clients.lambda_.invoke(
+            FunctionName=unit.function_name, Payload=json.dumps({"Records": [record]}).encode()
+        )
+        answer = response["Payload"].read()
+        if response.get("FunctionError"):
+            raise Broke(answer.decode())
+        if json.loads(answer)["batchItemFailures"]:
+            return False
+        self.clients.sqs.delete_message(QueueUrl=unit.queue_url, ReceiptHandle=message["ReceiptHandle"])
+        return True
+
+    def receive(self, queue_url: str, wanted: Any, seconds: float) -> list[Any]:
+        """The first message that is wanted, or none within the time; all others are taken off the queue."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            received = self.clients.sqs.receive_message(
+                QueueUrl=queue_url,
+                MaxNumberOfMessages=10,
+                WaitTimeSeconds=min(20, round(left)),
+                MessageSystemAttributeNames=["All"],
+                MessageAttributeNames=["All"],
+            ).get("Messages", [])
+            found = [message for message in received if wanted(message)]
+            for message in received:
+                if message not in found:
+                    self.clients.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+            if found:
+                return found
+        return []
+
+    def holds(self, queue_url: str, part: str, seconds: float = 1) -> bool:
+        """Whether a queue holds a message with `part` in its body, now or soon; it is taken off it."""
+        found = self.receive(queue_url, lambda one: part in one["Body"], seconds)
+        for message in found:
+            self.clients.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+        return bool(found)
+
+    def stored(self, key: str) -> bytes | None:
+        """An object of the results bucket."""
+        try:
+            return self.clients.s3.get_object(Bucket=self.results, Key=key)["Body"].read()
+        except self.clients.s3.exceptions.NoSuchKey:
+            return None
+
+    def store(self, key: str, body: bytes, **how: Any) -> None:
+        self.clients.s3.put_object(Bucket=self.results, Key=key, Body=body, **how)
+
+    def uploads(self, prefix: str) -> Sequence[Any]:
+        """The multipart uploads that nobody ended."""
+        listed = self.clients.s3.list_multipart_uploads(Bucket=self.results, Prefix=prefix)
+        return listed.get("Uploads", [])
+
+    def dropped(self, bucket: str, key: str, body: bytes = b"1\n", **how: Any) -> dict[str, Any]:
+        """EventBridge's event of an object, which is stored."""
+        put = self.clients.s3.put_object(Bucket=bucket, Key=key, Body=body, **how)
+        details = {"key": key, "size": len(body), "etag": put["ETag"].strip('"')}
+        if "VersionId" in put:
+            details["version-id"] = put["VersionId"]
+        return {
+            "version": "0",
+            "detail-type": "Object Created",
+            "source": "aws.s3",
+            "detail": {"bucket": {"name": bucket}, "object": details},
+        }
+
+    def identity(self, event: dict[str, Any]) -> Identity:
+        """What the functions call the object of an event."""
+        arrival: Any = next(iter(read(json.dumps(event))))
+        nobody: Any = Delivery.from_record(
+            {
+                "messageId": "-",
+                "receiptHandle": "-",
+                "body": "-",
+                "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "0"},
+            }
+        )
+        return of(arrival, self.settings, nobody)
+
+    def label(self, arn: str) -> str:
+        """What a resource is called in the stack: an ARN without what is of this deployment alone."""
+        name, _, objects = arn.rpartition(":")[2].partition("/")
+        if ":endpoint/" in arn:
+            return f"endpoint {objects}"
+        if name == LISTED:
+            return "a bucket of `input_location_buckets`"
+        for one in self.resources:
+            if one["PhysicalResourceId"].rstrip("/").rpartition("/")[2].rpartition(":")[2] == name or (
+                ":log-group:" in arn and one["PhysicalResourceId"] in arn
+            ):
+                logical = re.sub(r"[0-9A-F]{8}$", "", one["LogicalResourceId"])
+                words = re.findall("[A-Z][a-z]+", logical)
+                return " ".join(words[1:]).lower()
+        return arn
+
+
+def fresh() -> str:
+    """A name that nothing else has."""
+    return uuid.uuid4().hex
+
+
+def _list(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
