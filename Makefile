@@ -4,6 +4,7 @@ BIN    := .venv/bin
 SETUP  := .venv/.installed
 BENCH  := .build/bench
 FUZZ   := .build/fuzz
+JOBS   := 2
 export PYTHONDONTWRITEBYTECODE := 1
 # jsii, under AWS CDK, looks for `node` here; setup.sh may have put one into .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -31,8 +32,8 @@ format: $(SETUP) ## let ruff format the code
 unit: $(SETUP) ## the unit tests alone
 	$(BIN)/pytest -q tests/unit
 
-test: lint ## lint, types and all the tests
-	$(BIN)/pytest
+test: lint ## lint, types and all the tests; in two processes, or JOBS=4
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
 
 schema: $(SETUP) ## write the message's JSON Schema to docs/message.schema.json
 	@cd lambdas && ../$(BIN)/python -m sluice.schema > ../docs/message.schema.json

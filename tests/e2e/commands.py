@@ -20,6 +20,7 @@ def environment(pipeline: Pipeline) -> dict[str, str]:
         "AWS_ENDPOINT_URL": pipeline.engine.url,
         "AWS_ENDPOINT_URL_SAGEMAKER": pipeline.engine.sagemaker_runtime_url,
         "NO_PROXY": "127.0.0.1",
+        **pipeline.trust(),
     }
 
 

@@ -114,7 +114,7 @@ def test_interrupted_it_says_how_to_go_on(pipeline: Pipeline, name: str, quiet: 
         time.sleep(0.05)
     slow.send_signal(signal.SIGINT)
     output, _ = slow.communicate(timeout=30)
-    assert slow.returncode == 1, output
+    assert slow.returncode == 130, output
     found = re.search(r"^  sluice (backfill .*)$", output, re.MULTILINE)
     assert found, output
     going_on = [*found[1].replace("--max-per-second 10", "").split()]
