@@ -477,3 +477,34 @@ def test_a_failure_counts_no_more_once_another_delivery_has_answered_the_part(wo
     world.run()
     assert world.out(KEY) == b"2\n4\n"
     assert not [key for key in world.results.objects if key.endswith(".err")]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_only_the_last_of_the_parts_has_the_file_assembled_and_few_look_at_all_of_them(
+    world: Transforms, *, backwards: bool
+) -> None:
+    world.drop(KEY, b"12345678\n" * 100)
+    world.process(world.splits.bodies.pop())
+    bodies = world.requests.bodies[:: -1 if backwards else 1]
+    assert len(bodies) > 10
+    for body in bodies:
+        assert not world.assemblies.bodies
+        world.process(body)
+    assert len(world.assemblies.bodies) == 1
+    assert backwards or world.parts.listed == 1, "a listing of thousands, for each of thousands, is none that scales"
+
+
+def test_a_failure_of_a_part_counts_no_more_once_its_file_was_replaced(world: Transforms) -> None:
+    world.drop(KEY, b"1\n2\n")
+    world.process(world.splits.bodies.pop())
+    (body,) = world.requests.bodies
+
+    def replaced(call: Call) -> Inference | Exception:
+        world.inputs.drop(KEY, b"3\n")
+        return service_error(Operation.INVOKE, "ThrottlingException", status=400)
+
+    world.endpoint.answer = replaced
+    (outcome,) = world.process(body, receive_count=3)
+    assert outcome.status is Status.SUPERSEDED
+    assert not world.dead_letters.sent
+    assert not world.results.objects
