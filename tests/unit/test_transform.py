@@ -508,3 +508,11 @@ def test_a_failure_of_a_part_counts_no_more_once_its_file_was_replaced(world: Tr
     assert outcome.status is Status.SUPERSEDED
     assert not world.dead_letters.sent
     assert not world.results.objects
+
+
+@pytest.mark.parametrize(("content", "called"), [(b"1\n", True), (b"\n", False)])
+def test_only_a_part_that_was_called_for_has_a_latency(world: Transforms, content: bytes, *, called: bool) -> None:
+    world.drop(KEY, content)
+    world.process(world.splits.bodies.pop())
+    (outcome,) = world.process(world.requests.bodies[0])
+    assert (outcome.latency is not None) == called
