@@ -515,4 +515,24 @@ def test_only_a_part_that_was_called_for_has_a_latency(world: Transforms, conten
     world.drop(KEY, content)
     world.process(world.splits.bodies.pop())
     (outcome,) = world.process(world.requests.bodies[0])
-    assert (outcome.latency is not None) == called
+    assert (outcome.model_latency is not None) == called
+
+
+def test_a_line_longer_than_what_is_read_beyond_a_part_at_first_goes_out_whole(world: Transforms) -> None:
+    world.endpoint.answer = lambda call: Inference(call.body, "text/csv")
+    content = b"1\n" + b"7" * 150_000 + b"\n3\n"
+    world.drop(KEY, content)
+    world.run()
+    assert world.out(KEY) == content
+
+
+@pytest.mark.parametrize("metadata", [{}, {"input-filter": "$[0]"}])
+def test_a_line_that_is_too_long_to_be_read_is_an_error_of_its_own(world: Transforms, metadata: dict[str, str]) -> None:
+    """Also where a filter would leave little of it: only its beginning is there to be filtered."""
+    world.settings = world.settings.model_copy(update={"max_body_bytes": 20_000})
+    world.drop(KEY, b"1\n2," + b"7" * 60_000 + b"\n3\n" + b"4\n" * 30_000, metadata=metadata)
+    world.run()
+    assert world.out(KEY) == b"2\n\n6\n" + b"8\n" * 30_000
+    (error,) = world.errors(KEY)
+    assert (error["Line"], error["ErrorCode"]) == (2, "RecordTooLong")
+    assert error["Record"] == "2," + "7" * 4094 + "…"
