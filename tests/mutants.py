@@ -28,10 +28,14 @@ _TRANSFORM = tuple(
     f"transform/{name}" for name in ("part", "work", "progress", "assemble", "lines", "bisect", "memory")
 )
 # Breaks that change no behaviour, or only what no unit test can see; by module and what is broken, without its line.
-_KNOWN: dict[tuple[str, str], str] = {}
+_KNOWN: dict[tuple[str, str], str] = {
+    ("transform/part", "`not isinstance(part, TransformPart)` is False"): "the router sends nothing else",
+    ("transform/work", "`part.unpacked` is True"): "of a file that isn't packed, both sizes are the same",
+    ("transform/part", "`not part.file.is_version(facts.version)` is False"): "the read refuses another version, too",
+}
 _LIMIT_SECONDS = 300
 _CLASSES = ("INVALID", "MODEL", "CAPACITY", "CONFIGURATION", "TRANSIENT")
-_TRANSFORM_TESTS = ("transform_lines", "transform_bisect", "transform_records", "transform", "transform_memory")
+_TRANSFORM_TESTS = ("transform", "transform_bisect", "transform_lines", "transform_records", "transform_memory")
 _TESTS = (
     "failures",
     "identity",
@@ -135,6 +139,7 @@ def _fate(mutant: Mutant, checkouts: "Queue[Path]") -> Fate:
             [
                 *(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"),
                 *(f"tests/unit/test_{name}.py" for name in names),
+                *("-k", "not full_part"),  # which take seconds, and look at memory
             ],
             cwd=checkout,
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},

@@ -8,7 +8,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -157,8 +157,10 @@ def run(directory: Path, count: int, seed: int) -> int:
         files = list(datasets(max(1, count // _REQUESTS_PER_DATASET), seed))
         for one in files:
             engine.clients.s3.put_object(Bucket=engine.input_bucket, Key=one.key, Body=one.body)
-        asked = _ask(engine, list(requests(count, seed, engine.input_bucket)))
-        ended = _wait(engine, trouble, console, len(asked))
+        with ThreadPoolExecutor(1) as executor:
+            asking = executor.submit(_ask, engine, list(requests(count, seed, engine.input_bucket)))
+            ended = _wait(engine, trouble, console, count, asking)
+            asked = asking.result()
         trouble.stop()
         found = _found(engine, trouble.journals, lost)
         of_files = [letter for letter in found.letters if b"transform/" in letter[0]]
@@ -218,8 +220,8 @@ def _fields(one: Asked) -> dict[str, Any]:
     return {name: getattr(one, name) for name in Asked.__slots__}
 
 
-def _wait(engine: Engine, trouble: Trouble, console: Console, count: int) -> bool:
-    """Make trouble until the queues are empty. False when that takes too long."""
+def _wait(engine: Engine, trouble: Trouble, console: Console, count: int, asking: "Future[list[Asked]]") -> bool:
+    """Make trouble until all is asked for and the queues are empty. False when that takes too long."""
     deadline = time.monotonic() + _LIMIT_SECONDS
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("Requests ended", total=count)
@@ -227,12 +229,13 @@ def _wait(engine: Engine, trouble: Trouble, console: Console, count: int) -> boo
         while time.monotonic() < deadline:
             time.sleep(0.7)
             rounds += 1
+            asked = asking.done()
             left = sum(_left(engine, url) for url in trouble.queue_urls)
-            progress.update(task, completed=max(0, count - left))
-            if not left:
+            progress.update(task, completed=max(0, count - left) if asked else 0)
+            if asked and not left:
                 return True
             # A worker lives long enough to start; and towards the end, those cut off are waited for in peace.
-            if left > max(_IN_PEACE, count // 50) and rounds % _ROUNDS_PER_KILL == 0:
+            if (not asked or left > max(_IN_PEACE, count // 50)) and rounds % _ROUNDS_PER_KILL == 0:
                 trouble.kill_one()
             if rounds % 16 in {0, 2}:
                 trouble.storm(on=rounds % 16 == 0)

@@ -61,12 +61,14 @@ class FakeParts:
     """`Parts` on the results bucket."""
 
     bucket: FakeBucket
+    listed: int = 0
 
     def names(self, folder: str) -> list[str]:
+        self.listed += 1
         return sorted(key for key in self.bucket.objects if key.startswith(folder))
 
     def names_from(self, folder: str, name: str) -> list[str]:
-        return [key for key in self.names(folder) if key > folder + name][:100]
+        return sorted(key for key in self.bucket.objects if key.startswith(folder) and key > folder + name)[:100]
 
     def describe(self, keys: Iterable[str]) -> Iterator[Mapping[str, str]]:
         for key in keys:

@@ -503,3 +503,62 @@ def test_a_failure_counts_no_more_once_another_delivery_has_answered_the_part(wo
     world.run()
     assert world.out(KEY) == b"2\n4\n"
     assert not [key for key in world.results.objects if key.endswith(".err")]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_only_the_last_of_the_parts_has_the_file_assembled_and_few_look_at_all_of_them(
+    world: Transforms, *, backwards: bool
+) -> None:
+    world.drop(KEY, b"12345678\n" * 100)
+    world.process(world.splits.bodies.pop())
+    bodies = world.requests.bodies[:: -1 if backwards else 1]
+    assert len(bodies) > 10
+    for body in bodies:
+        assert not world.assemblies.bodies
+        world.process(body)
+    assert len(world.assemblies.bodies) == 1
+    assert backwards or world.parts.listed == 1, "a listing of thousands, for each of thousands, is none that scales"
+
+
+def test_a_failure_of_a_part_counts_no_more_once_its_file_was_replaced(world: Transforms) -> None:
+    world.drop(KEY, b"1\n2\n")
+    world.process(world.splits.bodies.pop())
+    (body,) = world.requests.bodies
+
+    def replaced(call: Call) -> Inference | Exception:
+        world.inputs.drop(KEY, b"3\n")
+        return service_error(Operation.INVOKE, "ThrottlingException", status=400)
+
+    world.endpoint.answer = replaced
+    (outcome,) = world.process(body, receive_count=3)
+    assert outcome.status is Status.SUPERSEDED
+    assert not world.dead_letters.sent
+    assert not world.results.objects
+
+
+@pytest.mark.parametrize(("content", "called"), [(b"1\n", True), (b"\n", False)])
+def test_only_a_part_that_was_called_for_has_a_latency(world: Transforms, content: bytes, *, called: bool) -> None:
+    world.drop(KEY, content)
+    world.process(world.splits.bodies.pop())
+    (outcome,) = world.process(world.requests.bodies[0])
+    assert (outcome.model_latency is not None) == called
+
+
+def test_a_line_longer_than_what_is_read_beyond_a_part_at_first_goes_out_whole(world: Transforms) -> None:
+    world.endpoint.answer = lambda call: Inference(call.body, "text/csv")
+    content = b"1\n" + b"7" * 150_000 + b"\n3\n"
+    world.drop(KEY, content)
+    world.run()
+    assert world.out(KEY) == content
+
+
+@pytest.mark.parametrize("metadata", [{}, {"input-filter": "$[0]"}])
+def test_a_line_that_is_too_long_to_be_read_is_an_error_of_its_own(world: Transforms, metadata: dict[str, str]) -> None:
+    """Also where a filter would leave little of it: only its beginning is there to be filtered."""
+    world.settings = world.settings.model_copy(update={"max_body_bytes": 20_000})
+    world.drop(KEY, b"1\n2," + b"7" * 60_000 + b"\n3\n" + b"4\n" * 30_000, metadata=metadata)
+    world.run()
+    assert world.out(KEY) == b"2\n\n6\n" + b"8\n" * 30_000
+    (error,) = world.errors(KEY)
+    assert (error["Line"], error["ErrorCode"]) == (2, "RecordTooLong")
+    assert error["Record"] == "2," + "7" * 4094 + "…"
