@@ -69,6 +69,8 @@ def main() -> None:
     iam_actions.extract_iam_action = _action
     iam_actions.extract_resource_arn = _resource
     iam_actions.SERVICE_TO_IAM_NAMESPACE["sagemaker"] = "sagemaker"
+    # Else it reads botocore's models of all services at the first call, and answers nothing for many seconds.
+    router._KNOWN_AWS_SERVICE_NAMES = frozenset({"sagemaker"})
     app.SERVICE_HANDLERS["s3"] = _telling_missing_from_forbidden(app.SERVICE_HANDLERS["s3"])
     app.main()
 
