@@ -36,6 +36,7 @@ def environment(settings: Settings, storage: Storage, queues: Queues, source: sq
         "SLUICE_READ_TIMEOUT_SECONDS": str(settings.read_timeout_seconds),
         "SLUICE_THREADS": str(settings.threads),
         "SLUICE_TRANSPORT": settings.transport,
+        "SLUICE_MODEL_MESSAGES": str(settings.model_messages).lower(),
         "SLUICE_TRANSFORM_DEFAULTS": settings.transform.model_dump_json(exclude_none=True),
         **powertools(settings),
     }

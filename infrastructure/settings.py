@@ -105,6 +105,7 @@ class Settings(BaseModel):
     log_retention_days: LogDays = 30
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     transport: Literal["lean", "boto3"] = "lean"
+    model_messages: bool = True
     transform: TransformDefaults = TransformDefaults()
     success_topic: Topic = False
     error_topic: Topic = False

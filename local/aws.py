@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation.client import CloudFormationClient
     from mypy_boto3_iam.client import IAMClient
     from mypy_boto3_lambda.client import LambdaClient
+    from mypy_boto3_logs.client import CloudWatchLogsClient
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
     from mypy_boto3_sns.client import SNSClient
@@ -108,6 +109,7 @@ class Clients:
         self.sqs: SQSClient = self._client("sqs")
         self.iam: IAMClient = self._client("iam")
         self.sns: SNSClient = self._client("sns")
+        self.logs: CloudWatchLogsClient = self._client("logs")
         self.ssm: SSMClient = self._client("ssm")
         self.lambda_: LambdaClient = self._client("lambda")
         self.cloudformation: CloudFormationClient = self._client("cloudformation")

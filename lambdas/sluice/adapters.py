@@ -2,7 +2,7 @@
 
 import base64
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -32,27 +32,29 @@ _LOST_RACE = {409, 412}
 
 
 @contextmanager
-def neutral(operation: Operation) -> Iterator[None]:
-    """Raise `ServiceError` for whatever botocore raises."""
+def neutral(operation: Operation, *, private: Collection[str] = ()) -> Iterator[None]:
+    """Raise `ServiceError` for whatever botocore raises; a private one for the codes in `private`."""
     try:
         yield
     except ClientError as error:
-        raise _service_error(operation, error) from error
+        raise _service_error(operation, error, private) from error
     except BotoCoreError as error:
         raise ServiceError(operation, type(error).__name__, str(error)) from error
 
 
-def _service_error(operation: Operation, error: ClientError) -> ServiceError:
+def _service_error(operation: Operation, error: ClientError, private: Collection[str]) -> ServiceError:
     response: Mapping[str, Any] = error.response
     detail = response.get("Error", {})
+    code = detail.get("Code", "Unknown")
     return ServiceError(
         operation,
-        detail.get("Code", "Unknown"),
+        code,
         detail.get("Message") or response.get("Message") or str(error),
         status=status_of(error),
         original_status_code=response.get("OriginalStatusCode"),
         original_message=response.get("OriginalMessage"),
         log_stream_arn=response.get("LogStreamArn"),
+        private=code in private,
     )
 
 
@@ -76,15 +78,19 @@ def conditionally(replaces: StoredObject | None) -> Iterator[dict[str, Any]]:
 
 
 class SageMakerEndpoint:
-    """`Endpoint` on the sagemaker-runtime client, which must make one attempt only: its retries would bill twice."""
+    """`Endpoint` on the sagemaker-runtime client, which must make one attempt only: its retries would bill twice.
 
-    def __init__(self, client: "SageMakerRuntimeClient | LeanSageMakerRuntime") -> None:
+    Without `model_messages`, what the model says in its errors is private.
+    """
+
+    def __init__(self, client: "SageMakerRuntimeClient | LeanSageMakerRuntime", *, model_messages: bool = True) -> None:
         self._client = client
+        self._private = () if model_messages else ("ModelError",)
 
     def invoke(self, endpoint_name: str, body: bytes, parameters: Mapping[str, str]) -> Inference:
         """Call InvokeEndpoint and read the whole answer."""
         arguments: dict[str, Any] = dict(parameters)
-        with neutral(Operation.INVOKE):
+        with neutral(Operation.INVOKE, private=self._private):
             response = self._client.invoke_endpoint(EndpointName=endpoint_name, Body=body, **arguments)
             return Inference(
                 body=response["Body"].read(),

@@ -52,7 +52,7 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind]) -> Applicat
     )
     sagemaker, s3 = hot_clients(settings, environment, clients)
     results = S3Results(s3, settings.results_bucket)
-    endpoint = SageMakerEndpoint(sagemaker)
+    endpoint = SageMakerEndpoint(sagemaker, model_messages=settings.model_messages)
     files, parts = S3Files(clients), S3Parts(clients, s3, settings.results_bucket)
     part_queue = SqsSender(clients, settings.part_queue_url)
     assembly_queue = SqsSender(clients, settings.assembly_queue_url)

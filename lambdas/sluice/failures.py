@@ -46,7 +46,10 @@ class Operation(StrEnum):
 
 
 class ServiceError(Exception):
-    """An AWS call that failed, in neutral terms: the adapters raise it, the table reads it."""
+    """An AWS call that failed, in neutral terms: the adapters raise it, the table reads it.
+
+    `private` says that its words are for the table alone: they may be a model's, about what it was given.
+    """
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class ServiceError(Exception):
         original_status_code: int | None = None,
         original_message: str | None = None,
         log_stream_arn: str | None = None,
+        private: bool = False,
     ) -> None:
         super().__init__(f"{operation}: {code}: {message}")
         self.operation = operation
@@ -67,6 +71,7 @@ class ServiceError(Exception):
         self.original_status_code = original_status_code
         self.original_message = original_message
         self.log_stream_arn = log_stream_arn
+        self.private = private
 
 
 class Failure(Exception):
@@ -217,8 +222,8 @@ def classify(error: Exception) -> Failure:
     return Failure(
         row.failure_class,
         row.code or error.code,
-        error.message,
+        "what the model said is not kept: model_messages is false" if error.private else error.message,
         original_status_code=error.original_status_code,
-        original_message=error.original_message,
+        original_message=None if error.private else error.original_message,
         log_stream_arn=error.log_stream_arn,
     )

@@ -70,6 +70,7 @@ class Settings(_Environment):
     read_timeout_seconds: float = Field(gt=0)
     threads: int = Field(ge=1)
     transport: Literal["lean", "boto3"] = "lean"
+    model_messages: bool = True
     transform_defaults: Annotated[dict[str, Any], BeforeValidator(_loaded)] = Field(default_factory=dict)
 
     def may_read(self, bucket: str) -> bool:

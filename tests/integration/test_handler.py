@@ -326,6 +326,27 @@ def test_each_log_line_has_the_trace_id_and_no_payload(deployment: Deployment, o
     assert emf["service"] == os.environ["POWERTOOLS_SERVICE_NAME"]
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_the_model_says_is_kept_unless_it_must_not_be(
+    deployment: Deployment, output: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    monkeypatch.setenv("SLUICE_MODEL_MESSAGES", str(kept).lower())
+    invoke.application.cache_clear()
+    deployment.runtime.answers[b"x"] = error(
+        424, "ModelError", Message="bad value s3cr3t", OriginalStatusCode=400, OriginalMessage="bad value s3cr3t"
+    )
+    timed_out = error(424, "ModelError", Message="Invocation timed out: s3cr3t", OriginalStatusCode=500)
+    deployment.runtime.answers[b"late"] = timed_out
+    record, late = sqs_record({"Body": "x"}), sqs_record({"Body": "late"})
+    deployment.run(record, late)
+    letters = deployment.dead_letters()
+    document = deployment.result(f"messages/{record['messageId']}.err")["Body"].read().decode()
+    for place in ("".join(output()), json.dumps(letters), document):
+        assert ("s3cr3t" in place) is kept
+    assert letters[record["body"]]["OriginalStatusCode"] == "400"
+    assert letters[late["body"]]["ErrorCode"] == "ModelTimeout", "the table reads it all the same"
+
+
 def test_the_unforeseen_is_logged_with_its_traceback(
     deployment: Deployment, output: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
