@@ -16,6 +16,7 @@ _OTHER_EACH_TIME = (
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
     r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)?",
     r"\d+(\.\d+)? ?(ms|s)\b( ago)?",
+    r"(?<=ModelLatencyMs: )\d+",
     r"\bsluice-storage\w+bucket[0-9a-f-]+",
 )
 
