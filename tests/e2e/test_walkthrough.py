@@ -58,9 +58,10 @@ def typed(block: str, variables: dict[str, str]) -> str:
 
 def usual(text: str) -> str:
     """`text` without what is another one each time, nor the width of columns that this changes."""
+    text = re.sub(r"[ \t]+", " ", text)
     for pattern in _OTHER_EACH_TIME:
         text = re.sub(pattern, "…", text)
-    return re.sub(r"[ \t]+", " ", text)
+    return text
 
 
 def test_what_the_walkthrough_shows(pipeline: Pipeline) -> None:
