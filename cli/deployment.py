@@ -169,14 +169,28 @@ class Deployment:
         return got.get("Environment", {}).get("Variables", {})
 
     @cached_property
-    def settings(self) -> "Settings | None":
-        """The deployment's settings as its functions read them; None where these credentials may not see them."""
-        from botocore.exceptions import ClientError  # noqa: PLC0415 - as above
+    def settings(self) -> "Settings":
+        """The deployment's settings, as its functions read them. Raises `CliError` when they aren't of this version."""
+        from pydantic import ValidationError  # noqa: PLC0415 - as above
 
         from sluice.settings import Settings  # noqa: PLC0415 - as above
 
         try:
             return Settings.from_environment(self.environment)
+        except ValidationError as error:
+            names = ", ".join(str(detail["loc"][0]) for detail in error.errors())
+            raise CliError(
+                f"--stack: the invoke function's environment lacks, or has wrong: {names}; is it of this version of "
+                "Sluice?"
+            ) from None
+
+    @property
+    def settings_if_allowed(self) -> "Settings | None":
+        """The settings; None where these credentials may not see them."""
+        from botocore.exceptions import ClientError  # noqa: PLC0415 - as above
+
+        try:
+            return self.settings
         except ClientError as error:
             if not is_denied(error):
                 raise

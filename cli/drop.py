@@ -83,7 +83,7 @@ def drop(
     described = metadata_of(metadata)
     target = folder(to, endpoint_name)
     uploads = planned(paths, target, content_type)
-    check(uploads, described, deployment.settings, endpoint_name, deployment.input_bucket)
+    check(uploads, described, deployment.settings_if_allowed, endpoint_name, deployment.input_bucket)
     with _progress(output, DownloadColumn(), TransferSpeedColumn()) as bar:
         task = bar.add_task("Uploading", total=sum(one.size for one in uploads))
         upload(deployment, uploads, described, lambda size: bar.advance(task, size))

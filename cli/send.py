@@ -71,7 +71,7 @@ def send(
     """
     named = {name: given[name.lower()] for name in PARAMETERS if given.get(name.lower()) is not None}
     raw = compose(message, file, inline, named)
-    check(raw, deployment.settings)
+    check(raw, deployment.settings_if_allowed)
     text = text_of(raw, _most(deployment))
     identity = identity_of(raw, text)
     requests = Requests(deployment)

@@ -15,7 +15,7 @@ from cli.errors import CliError, ExitCode
 from cli.options import deployed
 from cli.output import Output
 from cli.pace import Pace, max_per_second
-from cli.pipeline import queue_of, settings_of
+from cli.routes import queue_of
 
 
 @click.command(epilog="Exit code: 0, 2 for a prefix or bucket that can't be, 4 when nothing is there.")
@@ -55,7 +55,7 @@ def backfill(
       sluice backfill s3://my-archive/2026/ --include '*.png' --max-per-second 50
       sluice backfill s3://my-input-bucket/invoke/wine/ --dry-run
     """
-    settings = settings_of(deployment)
+    settings = deployment.settings
     place = place_of(uri, settings)
     merge = Merge(
         objects(deployment.s3, place.bucket, place.prefix, start_after),

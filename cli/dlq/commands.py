@@ -17,7 +17,7 @@ from cli.errors import CliError, ExitCode
 from cli.options import deployed
 from cli.output import Output
 from cli.pace import Pace, max_per_second
-from cli.pipeline import queue_of, settings_of
+from cli.routes import queue_of
 from sluice.failures import Failure
 
 _SHOWN = 5  # reasons that an error line names
@@ -152,7 +152,7 @@ def redrive(
             QueueUrl=deployment.request_queue_url, AttributeNames=["MaximumMessageSize"]
         )
         redriver = Redriver(
-            settings_of(deployment),
+            deployment.settings,
             lambda kind: queue_of(kind, deployment),
             overrides(changes),
             int(queue["Attributes"]["MaximumMessageSize"]),

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cli.deployment import Deployment
-from cli.pipeline import settings_of
 from sluice.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ class Facts:
     @cached_property
     def settings(self) -> Settings:
         """The functions' settings."""
-        return settings_of(self.deployment)
+        return self.deployment.settings
 
     @property
     def invoke(self) -> Mapping[str, Any]:
