@@ -33,7 +33,8 @@ _KNOWN: dict[tuple[str, str], str] = {
     ("transform/work", "`part.unpacked` is True"): "of a file that isn't packed, both sizes are the same",
     ("transform/part", "`not part.file.is_version(facts.version)` is False"): "the read refuses another version, too",
 }
-_LIMIT_SECONDS = 300
+_LIMIT_SECONDS = 180
+_LIMIT_KB = 2 * 1024 * 1024
 _CLASSES = ("INVALID", "MODEL", "CAPACITY", "CONFIGURATION", "TRANSIENT")
 _TRANSFORM_TESTS = ("transform", "transform_bisect", "transform_lines", "transform_records", "transform_memory")
 _TESTS = (
@@ -137,6 +138,8 @@ def _fate(mutant: Mutant, checkouts: "Queue[Path]") -> Fate:
         path.write_text(mutant.source)
         done = subprocess.run(
             [
+                # A loop without end may eat memory, too, and with it what else runs on the machine.
+                *("sh", "-c", f'ulimit -v {_LIMIT_KB} && exec "$@"', "sh"),
                 *(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"),
                 *(f"tests/unit/test_{name}.py" for name in names),
                 *("-k", "not full_part"),  # which take seconds, and look at memory
