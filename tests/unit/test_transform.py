@@ -370,7 +370,7 @@ def test_a_gzip_is_unpacked_once_and_answered_line_by_line(world: Transforms) ->
     assert len([name for name in world.results.objects if name.endswith("/unpacked")]) == 1
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"1\n" * 1000)[:-9]])
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"1\n" * 1000)[:-9]], ids=["none", "cut off"])
 def test_what_is_no_whole_gzip_is_explained(world: Transforms, content: bytes) -> None:
     world.drop(f"{KEY}.gz", content)
     world.run()
