@@ -11,7 +11,7 @@ from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
 _BUILD = Path(__file__).parents[2] / ".build" / "fuzz"
-_SHARES = {"message": 30, "s3_events": 15, "envelopes": 15, "lines": 20, "response": 15, "face": 5}  # of 100 runs
+_SHARES = {"message": 20, "s3_events": 8, "envelopes": 12, "lines": 30, "response": 25, "face": 5}  # of 100 runs
 
 
 def fuzz(target: str, runs: int) -> None:
