@@ -30,6 +30,7 @@ _TRANSFORM = tuple(
 # Breaks that change no behaviour, or only what no unit test can see; by module and what is broken, without its line.
 _KNOWN: dict[tuple[str, str], str] = {
     ("transform/part", "`not isinstance(part, TransformPart)` is False"): "the router sends nothing else",
+    ("transform/assemble", "`not isinstance(assembly, Assembly)` is False"): "the router sends nothing else",
     ("transform/work", "`part.unpacked` is True"): "of a file that isn't packed, both sizes are the same",
     ("transform/part", "`not part.file.is_version(facts.version)` is False"): "the read refuses another version, too",
 }

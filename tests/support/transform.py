@@ -29,6 +29,8 @@ from tests.support.fakes import (
     with_settings,
 )
 
+_MOST_DELIVERIES = 20_000
+
 
 @dataclass
 class FakeFiles:
@@ -151,9 +153,13 @@ class Transforms:
         return one.process(one.open(delivery(body, **how)), self.remaining_ms)
 
     def run(self, choose: Callable[[int], int] = lambda waiting: 0) -> list[Outcome]:
-        """Deliver until the queues are empty, each time the message that `choose` picks of those that wait."""
+        """Deliver until the queues are empty, each time the message that `choose` picks of those that wait.
+
+        Raises `AssertionError` when that seems to be never.
+        """
         outcomes: list[Outcome] = []
         while waiting := [(queue, body) for queue in self._queues() for body in queue.bodies]:
+            assert len(outcomes) < _MOST_DELIVERIES, "messages beget messages"
             queue, body = waiting[choose(len(waiting))]
             ended = self.process(body, receive_count=3)
             outcomes += ended

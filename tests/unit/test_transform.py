@@ -14,6 +14,7 @@ from sluice.failures import Operation
 from sluice.outcome import Status
 from sluice.ports import Inference
 from sluice.transform.gzipped import unpacked
+from sluice.transform.progress import tiling
 from tests.support.fakes import Call, Fuse, Killed, service_error
 from tests.support.transform import Transforms
 
@@ -127,6 +128,7 @@ def test_any_file_in_any_order_with_everything_delivered_twice(content: bytes, o
     if world.dead_letters.sent:  # a part in which every line was refused: the endpoint's trouble, as far as can be told
         assert f"{KEY}.out" not in world.results.objects
         assert f"{KEY}.err" in world.results.objects
+        assert {attributes["ErrorCode"].value for _, attributes in world.dead_letters.sent} == {"ModelError"}
         return
     assert world.out(KEY) == expected(content)
     bad = [number for number, line in enumerate(lines, 1) if line and not line.isdecimal()]
@@ -515,7 +517,8 @@ def test_only_the_last_of_the_parts_has_the_file_assembled_and_few_look_at_all_o
     assert len(bodies) > 10
     for body in bodies:
         assert not world.assemblies.bodies
-        world.process(body)
+        (outcome,) = world.process(body)
+        assert outcome.status is Status.SUCCEEDED
     assert len(world.assemblies.bodies) == 1
     assert backwards or world.parts.listed == 1, "a listing of thousands, for each of thousands, is none that scales"
 
@@ -562,3 +565,44 @@ def test_a_line_that_is_too_long_to_be_read_is_an_error_of_its_own(world: Transf
     (error,) = world.errors(KEY)
     assert (error["Line"], error["ErrorCode"]) == (2, "RecordTooLong")
     assert error["Record"] == "2," + "7" * 4094 + "…"
+
+
+def test_an_assembly_that_is_delivered_again_writes_nothing(world: Transforms) -> None:
+    world.drop(KEY, b"1\n2\n")
+    world.process(world.splits.bodies.pop())
+    world.process(world.requests.bodies.pop())
+    (assembly,) = world.assemblies.bodies
+    world.run()
+    before = dict(world.results.objects)
+    (again,) = world.process(assembly)
+    assert again.status is Status.DUPLICATE
+    assert world.results.objects == before
+
+
+def test_a_newer_upload_replaces_a_finished_file_and_an_older_one_never_does(world: Transforms) -> None:
+    assemblies = []
+    for content in (b"1\n", b"22\n"):
+        world.drop(KEY, content)
+        world.process(world.splits.bodies.pop())
+        world.process(world.requests.bodies.pop())
+        assemblies += world.assemblies.bodies
+        world.run()
+    assert world.out(KEY) == b"44\n"
+    (late,) = world.process(assemblies[0])
+    assert late.status is Status.SUPERSEDED
+    assert world.out(KEY) == b"44\n"
+
+
+def test_parts_cover_a_file_without_gap_or_overlap() -> None:
+    def names(*parts: tuple[int, int]) -> list[str]:
+        return [f"parts/f/{start:015d}-{end:015d}.out" for start, end in parts]
+
+    assert tiling(names((0, 5), (5, 9)), 9) == names((0, 5), (5, 9))
+    assert tiling(names((5, 9)), 9) is None
+    assert tiling(names((0, 4), (5, 9)), 9) is None
+    assert tiling(names((0, 5)), 9) is None
+    assert tiling(names((0, 5), (0, 3), (3, 5), (5, 9)), 9) is not None
+    assert tiling(names((0, 5), (3, 9), (5, 9)), 9) == names((0, 5), (5, 9)), "what overlaps is left out"
+    assert tiling(names((5, 7), (7, 9)), 9, 5) == names((5, 7), (7, 9))
+    assert tiling([*names((0, 9)), "parts/f/unpacked"], 9) == names((0, 9))
+    assert tiling([], 0) == []

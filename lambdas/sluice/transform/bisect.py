@@ -44,7 +44,7 @@ class Calls:
     _in_vain: int = 0
 
     def run(self, groups: Iterable[Sequence[int]]) -> None:
-        """Answer every record of `groups`, or refuse it.
+        """Answer every record of `groups`, none of which is empty, or refuse it.
 
         Raises the first `Failure` that isn't the records' own: capacity, configuration, transient, or a refusal of
         everything, which is the endpoint's trouble. Raises `Enough` when there is enough with some left.
@@ -52,7 +52,7 @@ class Calls:
         every = 0
         for group in groups:
             every += len(group)
-            budget = _EXTRA_CALLS + 8 * max(1, math.ceil(math.log2(len(group)))) if group else 0
+            budget = _EXTRA_CALLS + 8 * max(1, math.ceil(math.log2(len(group))))
             self._answer(list(group), [budget])
         if every > 1 and len(self.refused) == every:
             raise next(iter(self.refused.values())).failure
