@@ -36,7 +36,7 @@ test: lint ## lint, types and all the tests; in two processes, or JOBS=4
 	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
 
 schema: $(SETUP) ## write the message's JSON Schema to docs/message.schema.json
-	@cd lambdas && ../$(BIN)/python -m sluice.schema > ../docs/message.schema.json
+	@cd lambdas && ../$(BIN)/python -m sluice.inputs.schema > ../docs/message.schema.json
 
 permissions: $(SETUP) ## take each permission away, see what fails, and write the table of docs/security.md
 	@SLUICE_WRITE_PERMISSIONS=1 $(BIN)/pytest -q tests/e2e/test_permissions.py

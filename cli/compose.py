@@ -14,11 +14,11 @@ from typing import Any, BinaryIO
 import click
 
 from cli.errors import CliError, ExitCode
-from sluice.arrivals import SentMessage
-from sluice.delivery import Delivery
-from sluice.identity import Identity, of_message
-from sluice.message import compact, load_json, validate
-from sluice.request import endpoint_of, location_of, oversize, type_of_name
+from sluice.inputs.delivery import Delivery
+from sluice.inputs.identity import Identity, of_message
+from sluice.inputs.invocation import endpoint_of, location_of, oversize, type_of_name
+from sluice.inputs.message import compact, load_json, validate
+from sluice.inputs.requests import SentMessage
 from sluice.settings import Settings
 
 _JSON = re.compile(r"application/(?:[\w.-]+\+)?json", re.IGNORECASE)

@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cli.deployment import Deployment, is_denied
-from sluice.outcome import Status
+from sluice.processing.outcome import Status
 
 EVERYTHING = '{ $.service = "*" }'
 """A pattern for outcomes and counts, less what Lambda itself logs."""

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from cli.deployment import Deployment, is_denied
 from cli.progress import bytes_done
-from sluice.identity import INVOKE_PREFIX, TRANSFORM_PREFIX, Identity, key_of_version, parts_folder
+from sluice.inputs.identity import INVOKE_PREFIX, TRANSFORM_PREFIX, Identity, key_of_version, parts_folder
 from sluice.transform.gzipped import is_packed, unpacked_key
 
 _OTHER_BUCKETS = "buckets/"

@@ -16,15 +16,15 @@ from cli.objects import Inputs, Stored, head
 from cli.queues import depth
 from cli.standing import Standing, State
 from sluice.failures import FailureClass
-from sluice.identity import (
+from sluice.inputs.identity import (
     INVOKE_PREFIX,
     TRANSFORM_PREFIX,
     file_of_part,
     name_of,
     name_of_object,
 )
-from sluice.outcome import Status
-from sluice.result import ERR, IDENTITY, OUT
+from sluice.processing.outcome import Status
+from sluice.processing.result import ERR, IDENTITY, OUT
 
 SINCE = timedelta(days=3)
 _NAMES = ("messages/", "buckets/")

@@ -1,7 +1,7 @@
 """Which of a deployment's queues takes what."""
 
 from cli.deployment import Deployment
-from sluice.router import Kind
+from sluice.processing.router import Kind
 
 _QUEUES: dict[Kind, str] = {
     "call": "RequestQueueUrl",

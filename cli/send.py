@@ -16,7 +16,7 @@ from cli.result import show
 from cli.standing import State
 from cli.wait import timeout_option
 from cli.waiting import until_ended
-from sluice.message import PARAMETERS, Message
+from sluice.inputs.message import PARAMETERS, Message
 
 _AS_IN_INVOKE_ENDPOINT = "As in InvokeEndpoint."
 

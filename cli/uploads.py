@@ -10,9 +10,9 @@ from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_tr
 from cli.deployment import Deployment
 from cli.errors import CliError, ExitCode
 from sluice.failures import invalid
-from sluice.identity import TRANSFORM_PREFIX, name_of_object
-from sluice.message import PARAMETERS
-from sluice.request import BY_METADATA, message_of, type_of_name
+from sluice.inputs.identity import TRANSFORM_PREFIX, name_of_object
+from sluice.inputs.invocation import BY_METADATA, message_from_metadata, type_of_name
+from sluice.inputs.message import PARAMETERS
 from sluice.settings import Settings
 from sluice.transform.options import Options
 
@@ -89,7 +89,7 @@ def check(
     input_bucket: str,
 ) -> None:
     """Raise `Failure` (invalid) where the functions would; by `settings`, too, where they are known."""
-    message = message_of(metadata, endpoint_name)
+    message = message_from_metadata(metadata, endpoint_name)
     named = endpoint_name or message.endpoint_name
     if settings and named and named not in settings.endpoint_names:
         raise invalid("EndpointName", f"is not one of this deployment's: {', '.join(settings.endpoint_names)}")

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from cli.deployment import Deployment, is_denied
 from cli.logs import EVERYTHING, Event, Line, events
 from cli.queues import Depth, depth
-from sluice.outcome import Status
+from sluice.processing.outcome import Status
 
 QUEUES = {
     "requests": "RequestQueueUrl",

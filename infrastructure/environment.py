@@ -47,9 +47,9 @@ def environment(settings: Settings, storage: Storage, queues: Queues, source: sq
     filled_in = {
         "SLUICE_INPUT_BUCKET": storage.input_bucket.bucket_name,
         "SLUICE_RESULTS_BUCKET": storage.results_bucket.bucket_name,
-        "SLUICE_REQUEST_QUEUE_URL": source.queue_url,
+        "SLUICE_SOURCE_QUEUE_URL": source.queue_url,
         "SLUICE_DEAD_LETTER_QUEUE_URL": queues.dead_letter_queue.queue_url,
-        "SLUICE_PART_QUEUE_URL": queues.request_queue.queue_url,
+        "SLUICE_REQUEST_QUEUE_URL": queues.request_queue.queue_url,
         "SLUICE_ASSEMBLY_QUEUE_URL": queues.assembly_queue.queue_url,
     }
     size = sum(len(name) + len(value) for name, value in stated.items())

@@ -1,6 +1,7 @@
-"""The assemble function: a file's answered parts, made one."""
+"""The assemble function: joins the answered parts of a file."""
 
-from sluice.function import Function, one_by_one
+from sluice.bootstrap import request_function
+from sluice.functions import one_by_one
 
-handler = Function(takes=["assembly"], work=one_by_one)
+handler = request_function(takes=["assembly"], run_batch=one_by_one)
 application = handler.application

@@ -1,6 +1,7 @@
-"""The crashed function: gives a reason to what SQS itself took from the other functions' queues."""
+"""The crashed function: dead-letters, with a reason, what SQS itself moved off the other functions' queues."""
 
-from sluice.function import Function, buried
+from sluice.bootstrap import request_function
+from sluice.functions import dead_letter_crashed
 
-handler = Function(takes=["call", "file", "part", "assembly"], work=buried)
+handler = request_function(takes=["call", "file", "part", "assembly"], run_batch=dead_letter_crashed)
 application = handler.application

@@ -1,7 +1,8 @@
-"""The invoke function: requests and parts of files, an SQS batch in, a partial batch response out."""
+"""The invoke function: calls the endpoint for requests and for parts of files."""
 
-from sluice.function import Function, at_once
+from sluice.bootstrap import request_function
+from sluice.functions import concurrently
 
-# Files come here when an EventBridge rule sends the whole bucket's events to the request queue.
-handler = Function(takes=["call", "file", "part"], work=at_once)
+# Files come to this queue when an EventBridge rule sends all events of the bucket to it.
+handler = request_function(takes=["call", "file", "part"], run_batch=concurrently)
 application = handler.application

@@ -1,6 +1,6 @@
-"""The notify function: tells SNS topics which results and failures were stored."""
+"""The notify function: publishes a notification to an SNS topic for each result and failure that was stored."""
 
-from sluice.notify_function import NotifyFunction
+from sluice.bootstrap import notify_function
 
-handler = NotifyFunction()
+handler = notify_function()
 application = handler.application

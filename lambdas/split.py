@@ -1,6 +1,7 @@
-"""The split function: a file that was dropped under transform/, into messages of its parts."""
+"""The split function: sends a message for each part of a file that was dropped under transform/."""
 
-from sluice.function import Function, one_by_one
+from sluice.bootstrap import request_function
+from sluice.functions import one_by_one
 
-handler = Function(takes=["file"], work=one_by_one)
+handler = request_function(takes=["file"], run_batch=one_by_one)
 application = handler.application

@@ -44,7 +44,7 @@ def _functions_memory_mb() -> list[tuple[str, float]]:
             variables = dict(
                 one.split("=", 1) for one in (status.parent / "environ").read_text().split("\0") if "=" in one
             )
-            if "SLUICE_PART_QUEUE_URL" in variables:
+            if "SLUICE_REQUEST_QUEUE_URL" in variables:
                 fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
                 name = variables.get("AWS_LAMBDA_FUNCTION_NAME", "a function")
                 found.append((name, int(fields["VmHWM"].split()[0]) / 1024))

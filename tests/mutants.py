@@ -23,14 +23,20 @@ from queue import Queue
 
 _ROOT = Path(__file__).parents[1]
 _TABLE = "failures"
-_GUARDED = ("identity", "events", "answer", "process", "limit", "dispatch", "flights", "request", "storing")
+_GUARDED = (
+    *(f"inputs/{name}" for name in ("identity", "events", "invocation")),
+    *(
+        f"processing/{name}"
+        for name in ("invoker", "processor", "concurrency_limit", "dispatcher", "single_flight", "storing")
+    ),
+)
 _TRANSFORM = tuple(
-    f"transform/{name}" for name in ("part", "work", "progress", "assemble", "lines", "bisect", "memory")
+    f"transform/{name}" for name in ("part", "work", "progress", "assembler", "lines", "bisect", "memory")
 )
 # Breaks that change no behaviour, or only what no unit test can see; by module and what is broken, without its line.
 _KNOWN: dict[tuple[str, str], str] = {
     ("transform/part", "`not isinstance(part, TransformPart)` is False"): "the router sends nothing else",
-    ("transform/assemble", "`not isinstance(assembly, Assembly)` is False"): "the router sends nothing else",
+    ("transform/assembler", "`not isinstance(assembly, Assembly)` is False"): "the router sends nothing else",
     ("transform/work", "`part.unpacked` is True"): "of a file that isn't packed, both sizes are the same",
     ("transform/part", "`not part.file.is_version(facts.version)` is False"): "the read refuses another version, too",
 }

@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from cli.backfill.listing import Listed
-from sluice.message import compact
+from sluice.inputs.message import compact
 
 
 def notification(bucket: str, listed: Listed) -> str:

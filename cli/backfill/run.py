@@ -12,12 +12,12 @@ from cli.backfill.place import Place
 from cli.errors import CliError
 from cli.pace import Pace
 from cli.sending import Outgoing, send
-from sluice.arrivals import DroppedObject
-from sluice.events import read
 from sluice.failures import Failure
-from sluice.identity import PARTS_PREFIX, name_of_object
-from sluice.result import OUT
-from sluice.router import Kind, kind_of
+from sluice.inputs.events import read
+from sluice.inputs.identity import PARTS_PREFIX, name_of_object
+from sluice.inputs.requests import DroppedObject
+from sluice.processing.result import OUT
+from sluice.processing.router import Kind, kind_of
 from sluice.settings import Settings
 
 if TYPE_CHECKING:

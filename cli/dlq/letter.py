@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from sluice.delivery import Delivery
+from sluice.inputs.delivery import Delivery
 
 REASON = (
     "ErrorCode",

@@ -8,14 +8,14 @@ from typing import Any
 from cli.dlq.letter import REASON, Letter
 from cli.errors import CliError, ExitCode
 from cli.sending import Outgoing, attribute_size
-from sluice import identity as identities
-from sluice.arrivals import Arrival, Ignorable, SentMessage
-from sluice.events import read
 from sluice.failures import Failure, invalid
-from sluice.message import PARAMETERS, compact, validate
-from sluice.request import endpoint_of
-from sluice.result import ERR
-from sluice.router import Kind, kind_of
+from sluice.inputs import identity as identities
+from sluice.inputs.events import read
+from sluice.inputs.invocation import endpoint_of
+from sluice.inputs.message import PARAMETERS, compact, validate
+from sluice.inputs.requests import Ignorable, Input, SentMessage
+from sluice.processing.result import ERR
+from sluice.processing.router import Kind, kind_of
 from sluice.settings import Settings
 
 _IDENTITY = ("InferenceId", "TraceId")
@@ -64,8 +64,8 @@ class Redriver:
         The functions read nothing but InferenceId and TraceId. The reason stays behind: it is of the failure, not of
         the request. Raises `Failure` (invalid) when the overrides don't suit it.
         """
-        arrivals = _read(letter.body)
-        body = self._changed(arrivals) if self.changes else letter.body
+        inputs = _read(letter.body)
+        body = self._changed(inputs) if self.changes else letter.body
         attributes = {name: letter.attributes[name] for name in _IDENTITY if name in letter.attributes}
         room = self.max_bytes - Outgoing("", body, attributes).size
         for name, value in own.items():
@@ -73,7 +73,7 @@ class Redriver:
             if name not in REASON and value and len(attributes) < _MOST_ATTRIBUTES and needed <= room:
                 attributes[name] = value
                 room -= needed
-        return Outgoing(self.queues(self._kind(arrivals)), body, attributes)
+        return Outgoing(self.queues(self._kind(inputs)), body, attributes)
 
     def error_key(self, letter: Letter) -> str | None:
         """The key of the letter's `.err`; None where it has no place for one."""
@@ -83,13 +83,13 @@ class Redriver:
         except (Failure, IndexError):
             return None
 
-    def _kind(self, arrivals: list[Arrival]) -> Kind:
+    def _kind(self, inputs: list[Input]) -> Kind:
         """What kind the message is of. The request queue takes what has several kinds in it, and what can't be read."""
-        kinds = {kind_of(one, self.settings) for one in arrivals if not isinstance(one, Ignorable)}
+        kinds = {kind_of(one, self.settings) for one in inputs if not isinstance(one, Ignorable)}
         return kinds.pop() if len(kinds) == 1 else "call"
 
-    def _changed(self, arrivals: list[Arrival]) -> str:
-        sent = [one for one in arrivals if isinstance(one, SentMessage)]
+    def _changed(self, inputs: list[Input]) -> str:
+        sent = [one for one in inputs if isinstance(one, SentMessage)]
         if len(sent) != 1:
             raise invalid("message", "only a sent message has parameters; for an object, they are its metadata")
         raw: dict[str, Any] = {key: value for key, value in sent[0].raw.items() if key not in self.changes}
@@ -100,7 +100,7 @@ class Redriver:
         return compact(raw)
 
 
-def _read(body: str) -> list[Arrival]:
+def _read(body: str) -> list[Input]:
     """What the body asks for; nothing where it can't be read."""
     try:
         return read(body)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from cli.doctor.facts import DEAD_LETTERS, QUEUES, Facts
 from cli.doctor.finding import Finding, ok, wrong
-from sluice.clients import ENDPOINT_CONNECT_TIMEOUT_SECONDS
-from sluice.dispatch import SETTLE_MS
+from sluice.aws.clients import ENDPOINT_CONNECT_TIMEOUT_SECONDS
+from sluice.processing.dispatcher import SETTLE_MS
 
 _CONTAINER_SECONDS = 60  # SageMaker's, for /invocations (InvokeEndpoint API page)
 _VISIBILITY = 6  # times the function's timeout (Lambda, "Configuring an Amazon SQS queue to use with Lambda")

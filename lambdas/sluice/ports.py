@@ -36,7 +36,7 @@ class InputObject:
 
 
 @dataclass(frozen=True, slots=True)
-class InputFacts:
+class ObjectHead:
     """An S3 object without its content: `size` in bytes, else as `InputObject`."""
 
     size: int
@@ -85,7 +85,7 @@ class Inputs(Protocol):
 class Files(Protocol):
     """The input bucket's files that are transformed: read in parts."""
 
-    def facts(self, bucket: str, key: str) -> InputFacts:
+    def head(self, bucket: str, key: str) -> ObjectHead:
         """What the newest version is. Raises `ServiceError`."""
 
     def read(self, bucket: str, key: str, start: int, end: int, *, etag: str | None) -> bytes:

@@ -57,9 +57,9 @@ class Settings(_Environment):
     input_bucket: str
     input_location_buckets: Names = ()
     results_bucket: str
-    request_queue_url: str
+    source_queue_url: str
     dead_letter_queue_url: str
-    part_queue_url: str
+    request_queue_url: str
     assembly_queue_url: str
     max_receive_count: int = Field(ge=1)
     retry_base_seconds: float = Field(gt=0)

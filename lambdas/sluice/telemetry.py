@@ -4,7 +4,7 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from sluice.failures import FailureClass
-from sluice.outcome import Outcome, Status
+from sluice.processing.outcome import Outcome, Status
 
 _COUNTED = {
     Status.SUCCEEDED: "Succeeded",

@@ -119,7 +119,7 @@ def main() -> None:
         ("assemble", given.assembly_queue),
     ):
         function = importlib.import_module(name)  # lambdas/ is on this process's path alone
-        os.environ["SLUICE_REQUEST_QUEUE_URL"] = url
+        os.environ["SLUICE_SOURCE_QUEUE_URL"] = url
         function.application()
         queues.append(Queue(url, function.handler))
     sqs = boto3.client("sqs", endpoint_url=given.aws, config=Config(retries={"total_max_attempts": 5}))

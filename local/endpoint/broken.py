@@ -1,4 +1,4 @@
-"""Answers that are none, for the faults that are not errors of the API."""
+"""RequestHandler that are none, for the faults that are not errors of the API."""
 
 import contextlib
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from sluice.delivery import Delivery
-from sluice.events import read
-from sluice.identity import Identity, of
+from sluice.inputs.delivery import Delivery
+from sluice.inputs.events import read
+from sluice.inputs.identity import Identity, of
 from sluice.settings import Settings
 from tests.e2e.conftest import SETTINGS, Pipeline
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sluice.arrivals import Assembly, DroppedObject
-from sluice.events import read
-from sluice.identity import parts_folder
-from sluice.result import IDENTITY
-from sluice.transform.messages import message_of
+from sluice.inputs.events import read
+from sluice.inputs.identity import parts_folder
+from sluice.inputs.internal_messages import body_of
+from sluice.inputs.requests import Assembly, DroppedObject
+from sluice.processing.result import IDENTITY
 from tests.e2e.bench import LISTED, Bench, Broke, Unit, fresh
 from tests.e2e.conftest import EXAMPLES
 from tests.e2e.test_pipeline import WINE
@@ -115,14 +115,14 @@ def _(bench: Bench, unit: Unit) -> None:
 def _(bench: Bench, unit: Unit) -> None:
     name, event = _file(bench, b"1\n2\n")
     must(bench.deliver(unit, event), "it comes back")
-    must(bench.holds(bench.settings.part_queue_url, name), "no part")
+    must(bench.holds(bench.settings.request_queue_url, name), "no part")
 
 
 @scenario("a gzip is unpacked and split into parts", "invoke", "split")
 def _(bench: Bench, unit: Unit) -> None:
     name, event = _file(bench, gzip.compress(b"1\n2\n"), ".gz")
     must(bench.deliver(unit, event), "it comes back")
-    must(bench.holds(bench.settings.part_queue_url, name), "no part")
+    must(bench.holds(bench.settings.request_queue_url, name), "no part")
 
 
 @scenario("a file without records goes straight to be assembled", "invoke", "split")
@@ -165,7 +165,7 @@ def _assembly(bench: Bench, *parts: bytes, **how: Any) -> tuple[DroppedObject, s
         last: dict[str, Any] = how if number == len(parts) else {}
         bench.store(key, part, Metadata=facts, ContentType="text/csv", **last)
         at += len(part)
-    return file, message_of(Assembly(file)), identity.name
+    return file, body_of(Assembly(file)), identity.name
 
 
 @scenario("the parts of a file are made one", "assemble")
@@ -237,7 +237,7 @@ def _(bench: Bench, unit: Unit) -> None:
     file: Any = next(iter(read(json.dumps(event))))
     bench.store(f"{identity.name}.out", b"2\n", Metadata={IDENTITY: identity.key})
     bench.store(f"{identity.name}.err", b"{}")
-    must(bench.deliver(unit, message_of(Assembly(file))), "it comes back")
+    must(bench.deliver(unit, body_of(Assembly(file))), "it comes back")
     must(bench.stored(f"{identity.name}.err") is None, "the .err is still there")
 
 

@@ -10,12 +10,12 @@ import re
 from collections.abc import Callable
 from typing import Any, cast
 
+from sluice.aws.http.http1 import CutOff, Exchange, NotHttp, TooLarge
 from sluice.failures import FailureClass
-from sluice.lean.http1 import CutOff, Exchange, NotHttp, TooLarge
-from sluice.outcome import Outcome, Status
-from sluice.process import Processor
-from sluice.result import ERR, OUT
-from sluice.router import Router
+from sluice.processing.outcome import Outcome, Status
+from sluice.processing.processor import Processor
+from sluice.processing.result import ERR, OUT
+from sluice.processing.router import Router
 from sluice.transform.lines import lines_of, ranges
 from tests.fuzz.face import Face
 from tests.support.events import event_bridge_event, s3_event, sns_envelope
@@ -130,7 +130,7 @@ def _delivered(body: str, world: World | None = None) -> str:
     """Deliver a message to the function's own processor, and hold what came of it to the promise."""
     world = world or World()
     already = len(world.queue.sent)
-    router = Router(SETTINGS, {"call": world.answerer})
+    router = Router(SETTINGS, {"call": world.invoker})
     world.processor = Processor(
         SETTINGS, router, world.results, world.queue, world.queue, now=lambda: world.now, rng=cast("Any", None)
     )

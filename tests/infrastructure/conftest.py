@@ -16,8 +16,8 @@ import pytest
 from aws_lambda_powertools import Logger, Metrics
 
 from sluice.failures import Failure, FailureClass
-from sluice.identity import Identity
-from sluice.outcome import Outcome, Status
+from sluice.inputs.identity import Identity
+from sluice.processing.outcome import Outcome, Status
 from sluice.telemetry import Telemetry
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from aws_cdk.assertions import Template
 from pydantic import BaseModel
 
 from infrastructure.settings import Settings
-from sluice.message import PARAMETERS, validate
+from sluice.inputs.message import PARAMETERS, validate
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

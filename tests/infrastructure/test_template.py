@@ -120,7 +120,7 @@ def test_the_invoke_function(resources: Resources) -> None:
     assert variables["SLUICE_INPUT_LOCATION_BUCKETS"] == "lake"
     assert variables["SLUICE_CUSTOM_ATTRIBUTES_TEMPLATE"] == "{custom_attributes},trace_id={trace_id}"
     assert variables["SLUICE_THREADS"] == "10"
-    assert "RequestQueue" in text(variables["SLUICE_REQUEST_QUEUE_URL"])
+    assert "RequestQueue" in text(variables["SLUICE_SOURCE_QUEUE_URL"])
     mapping = of(resources, "AWS::Lambda::EventSourceMapping", "Invoke")
     assert mapping["BatchSize"] == 10
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": 5}
@@ -131,7 +131,7 @@ def test_the_crashed_function(resources: Resources) -> None:
     function = of(resources, "AWS::Lambda::Function", "Crashed")
     assert function["Handler"] == "crashed.handler"
     variables = function["Environment"]["Variables"]
-    assert "CrashedQueue" in text(variables["SLUICE_REQUEST_QUEUE_URL"]), "it returns what it can't settle to its queue"
+    assert "CrashedQueue" in text(variables["SLUICE_SOURCE_QUEUE_URL"]), "it returns what it can't settle to its queue"
     assert "CrashedQueue" in text(of(resources, "AWS::Lambda::EventSourceMapping", "Crashed")["EventSourceArn"])
 
 
@@ -315,7 +315,7 @@ def test_stray_bytecode_is_not_deployed(assembly: Path) -> None:
     manifest = json.loads((assembly / "Sluice.assets.json").read_text())
     folders = [assembly / asset["source"]["path"] for asset in manifest["files"].values()]
     (code,) = [folder for folder in folders if (folder / "invoke.py").exists()]
-    assert (code / "sluice" / "process.py").exists()
+    assert (code / "sluice" / "processing" / "processor.py").exists()
     assert {path.suffixes[0] for path in code.glob("**/*.pyc")} <= {".cpython-313"}, "Lambda's own, or none"
     assert not (code / "requirements.txt").exists()
 

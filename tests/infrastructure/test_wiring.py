@@ -49,9 +49,9 @@ def test_each_variable_names_its_own_resource(resources: Resources, unit: str) -
     assert {name: targets(value) for name, value in variables.items() if isinstance(value, dict)} == {
         "SLUICE_INPUT_BUCKET": {"StorageInputBucket"},
         "SLUICE_RESULTS_BUCKET": {"StorageResultsBucket"},
-        "SLUICE_REQUEST_QUEUE_URL": {f"Queues{SOURCES[unit]}"},
+        "SLUICE_SOURCE_QUEUE_URL": {f"Queues{SOURCES[unit]}"},
         "SLUICE_DEAD_LETTER_QUEUE_URL": {"QueuesDeadLetterQueue"},
-        "SLUICE_PART_QUEUE_URL": {"QueuesRequestQueue"},
+        "SLUICE_REQUEST_QUEUE_URL": {"QueuesRequestQueue"},
         "SLUICE_ASSEMBLY_QUEUE_URL": {"QueuesAssemblyQueue"},
     }
 

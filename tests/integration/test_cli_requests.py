@@ -10,7 +10,7 @@ import pytest
 from cli.requests import Requests
 from cli.standing import Standing, State
 from sluice.failures import Failure
-from sluice.identity import Identity, key_of_version, parts_folder
+from sluice.inputs.identity import Identity, key_of_version, parts_folder
 from tests.support.cli import SPLIT_LOGS, FakeDeployment, fake_deployment
 
 LATER = timedelta(seconds=30)

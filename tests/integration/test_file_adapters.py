@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-import sluice.file_adapters
-from sluice.clients import Clients
+import sluice.aws.file_adapters
+from sluice.aws.clients import Clients
+from sluice.aws.file_adapters import S3Files, S3Parts, SqsSender
 from sluice.failures import Operation, ServiceError
-from sluice.file_adapters import S3Files, S3Parts, SqsSender
 from sluice.ports import ObjectVersion, PreconditionFailed, StoredObject
 
 
@@ -31,7 +31,7 @@ def put(clients: Clients, key: str, body: bytes, **how: Any) -> str:
 def test_a_file_is_read_in_ranges_of_one_version(clients: Clients) -> None:
     etag = put(clients, "k", b"0123456789", ContentType="text/csv", Metadata={"accept": "text/csv"}).strip('"')
     files = S3Files(clients)
-    facts = files.facts("bucket", "k")
+    facts = files.head("bucket", "k")
     assert (facts.size, facts.content_type, facts.metadata) == (10, "text/csv", {"accept": "text/csv"})
     assert facts.version == ObjectVersion(None, etag)
     assert files.read("bucket", "k", 2, 5, etag=etag) == b"234"
@@ -44,7 +44,7 @@ def test_a_file_is_read_in_ranges_of_one_version(clients: Clients) -> None:
 
 def test_what_is_not_there_is_the_tables_to_judge(clients: Clients) -> None:
     with pytest.raises(ServiceError) as raised:
-        S3Files(clients).facts("bucket", "missing")
+        S3Files(clients).head("bucket", "missing")
     assert raised.value.status == 404
 
 
@@ -101,9 +101,9 @@ def test_an_upload_that_fails_leaves_nothing_behind(clients: Clients) -> None:
 
 
 def test_pieces_grow_so_that_any_file_fits_into_ten_thousand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sluice.file_adapters, "_UPLOAD", 2)
-    monkeypatch.setattr(sluice.file_adapters, "_LARGE_OUTPUT", 3)
-    pieces = list(sluice.file_adapters._pieces([b"x"] * 40))
+    monkeypatch.setattr(sluice.aws.file_adapters, "_UPLOAD", 2)
+    monkeypatch.setattr(sluice.aws.file_adapters, "_LARGE_OUTPUT", 3)
+    pieces = list(sluice.aws.file_adapters._pieces([b"x"] * 40))
     assert b"".join(pieces) == b"x" * 40
     assert [len(piece) for piece in pieces] == [2, 2, 2, 4, 4, 4, 6, 6, 6, 4]
 

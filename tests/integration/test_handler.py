@@ -84,9 +84,9 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         s3.create_bucket(Bucket="results-bucket")
         request_queue_url = sqs.create_queue(QueueName="request")["QueueUrl"]
         dead_letter_queue_url = sqs.create_queue(QueueName="dead-letter")["QueueUrl"]
-        monkeypatch.setenv("SLUICE_REQUEST_QUEUE_URL", request_queue_url)
+        monkeypatch.setenv("SLUICE_SOURCE_QUEUE_URL", request_queue_url)
         monkeypatch.setenv("SLUICE_DEAD_LETTER_QUEUE_URL", dead_letter_queue_url)
-        monkeypatch.setenv("SLUICE_PART_QUEUE_URL", request_queue_url)
+        monkeypatch.setenv("SLUICE_REQUEST_QUEUE_URL", request_queue_url)
         monkeypatch.setenv("SLUICE_ASSEMBLY_QUEUE_URL", request_queue_url)
         invoke.application.cache_clear()
         yield Deployment(runtime, s3, sqs, request_queue_url, dead_letter_queue_url)
@@ -353,7 +353,7 @@ def test_the_unforeseen_is_logged_with_its_traceback(
     def bug(*args: object, **how: object) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("sluice.answer.build", bug)
+    monkeypatch.setattr("sluice.processing.invoker.build", bug)
     record = sqs_record({"Body": "x"})
     assert deployment.run(record) == {record["messageId"]}
     line = json.loads(output()[0])

@@ -17,13 +17,13 @@ from typing import Any, Literal
 import pytest
 import trustme
 
-from sluice.adapters import S3Inputs, S3Results, SageMakerEndpoint
-from sluice.clients import Clients
+from sluice.aws.adapters import S3Inputs, S3Results, SageMakerEndpoint
+from sluice.aws.clients import Clients
+from sluice.aws.http.s3 import LeanS3
+from sluice.aws.http.sagemaker import LeanSageMakerRuntime
+from sluice.aws.transport import hot_clients
 from sluice.failures import ServiceError, classify
-from sluice.lean.s3 import LeanS3
-from sluice.lean.sagemaker import LeanSageMakerRuntime
 from sluice.ports import StoredObject
-from sluice.transport import hot_clients
 from tests.support.fakes import with_settings
 from tests.support.runtime import Answer, Runtime, error
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.lean.http1 import CutOff, Exchange, NotHttp, Response, TooLarge
+from sluice.aws.http.http1 import CutOff, Exchange, NotHttp, Response, TooLarge
 
 OK = b"HTTP/1.1 200 OK\r\n"
 

@@ -10,10 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sluice.answer import Answerer
-from sluice.delivery import Delivery
 from sluice.failures import Operation, ServiceError
-from sluice.outcome import Outcome
+from sluice.inputs.delivery import Delivery
 from sluice.ports import (
     Attribute,
     Inference,
@@ -23,7 +21,9 @@ from sluice.ports import (
     PreconditionFailed,
     StoredObject,
 )
-from sluice.process import Processor
+from sluice.processing.invoker import Invoker
+from sluice.processing.outcome import Outcome
+from sluice.processing.processor import Processor
 from sluice.settings import Settings
 from tests.support.events import s3_event
 
@@ -35,9 +35,9 @@ SETTINGS = Settings(
     input_bucket="input",
     input_location_buckets=("lake",),
     results_bucket="results",
-    request_queue_url="https://sqs/request",
+    source_queue_url="https://sqs/request",
     dead_letter_queue_url="https://sqs/dead-letter",
-    part_queue_url="https://sqs/request",
+    request_queue_url="https://sqs/request",
     assembly_queue_url="https://sqs/assembly",
     max_receive_count=3,
     retry_base_seconds=5,
@@ -62,7 +62,7 @@ class Call:
 
 @dataclass
 class FakeEndpoint:
-    """Answers with `answer(call)`; raises when that returns an exception."""
+    """RequestHandler with `answer(call)`; raises when that returns an exception."""
 
     answer: Callable[[Call], Inference | Exception] = lambda call: Inference(b"42 for " + call.body, "text/plain")
     calls: list[Call] = field(default_factory=list)
@@ -236,7 +236,7 @@ class World:
         self.slept: list[float] = []
         protect = (fuse or Fuse()).protect
         results, queue = protect(self.results), protect(self.queue)
-        self.answerer = Answerer(
+        self.invoker = Invoker(
             settings,
             protect(self.endpoint),
             protect(self.inputs),
@@ -245,7 +245,7 @@ class World:
             sleep=self.slept.append,
         )
         self.processor = Processor(
-            settings, self.answerer, results, queue, queue, now=lambda: self.now, rng=random.Random(0)
+            settings, self.invoker, results, queue, queue, now=lambda: self.now, rng=random.Random(0)
         )
 
     def another_worker(self, fuse: Fuse | None = None) -> "World":
@@ -258,7 +258,7 @@ class World:
 
     def process(self, one: Delivery) -> list[Outcome]:
         """Deliver `one`, and return its outcomes."""
-        return self.processor.process(self.processor.open(one))
+        return self.processor.process(self.processor.parse(one))
 
     def err(self, name: str) -> dict[str, Any]:
         """The `.err` document called `name`."""

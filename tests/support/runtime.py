@@ -19,7 +19,7 @@ class Answer:
 
 
 class Runtime(ThreadingHTTPServer):
-    """Answers with `answers[body]` or `answers[b"METHOD /path"]`, else with 200; keeps the requests.
+    """RequestHandler with `answers[body]` or `answers[b"METHOD /path"]`, else with 200; keeps the requests.
 
     With a TLS `context` it speaks HTTPS. `connections` counts those that were opened.
     """

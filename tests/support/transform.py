@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.failures import Operation
-from sluice.outcome import Outcome
-from sluice.ports import InputFacts, ObjectVersion, PreconditionFailed, StoredObject
-from sluice.process import Processor
-from sluice.router import Router
+from sluice.ports import ObjectHead, ObjectVersion, PreconditionFailed, StoredObject
+from sluice.processing.outcome import Outcome
+from sluice.processing.processor import Processor
+from sluice.processing.router import Router
 from sluice.settings import Settings
-from sluice.transform.assemble import Assembler
+from sluice.transform.assembler import Assembler
 from sluice.transform.memory import Memory
-from sluice.transform.part import PartAnswerer
-from sluice.transform.split import Splitter
+from sluice.transform.part import PartHandler
+from sluice.transform.splitter import Splitter
 from tests.support.fakes import (
     NOW,
     FakeBucket,
@@ -43,12 +43,12 @@ class FakeFiles:
     def _stored(self, bucket: str, key: str) -> Stored | None:
         return self.results.objects.get(key) if bucket == "results" else self.inputs.objects.get((bucket, key))
 
-    def facts(self, bucket: str, key: str) -> InputFacts:
+    def head(self, bucket: str, key: str) -> ObjectHead:
         stored = self._stored(bucket, key)
         if stored is None:
             raise service_error(Operation.READ_INPUT, "404", "Not Found", status=404)
         version = ObjectVersion(stored.version_id, stored.etag)
-        return InputFacts(len(stored.body), stored.content_type, version, stored.metadata)
+        return ObjectHead(len(stored.body), stored.content_type, version, stored.metadata)
 
     def read(self, bucket: str, key: str, start: int, end: int, *, etag: str | None) -> bytes:
         stored = self._stored(bucket, key)
@@ -129,7 +129,7 @@ class Transforms:
             self.settings,
             {
                 "file": Splitter(self.settings, files, parts=parts, requests=requests, assemblies=assemblies),
-                "part": PartAnswerer(
+                "part": PartHandler(
                     self.settings,
                     protect(self.endpoint),
                     files,
@@ -150,7 +150,7 @@ class Transforms:
     def process(self, body: str, *, fuse: Fuse | None = None, **how: Any) -> list[Outcome]:
         """One delivery."""
         one = self.processor(fuse)
-        return one.process(one.open(delivery(body, **how)), self.remaining_ms)
+        return one.process(one.parse(delivery(body, **how)), self.remaining_ms)
 
     def run(self, choose: Callable[[int], int] = lambda waiting: 0) -> list[Outcome]:
         """Deliver until the queues are empty, each time the message that `choose` picks of those that wait.

@@ -1,4 +1,4 @@
-"""Arrows: handlers → core ← adapters. The core imports the standard library, pydantic and nothing that talks."""
+"""Arrows: handlers → processing → inputs; `aws/` implements the ports. Only `aws/` and `bootstrap.py` talk."""
 
 import ast
 import subprocess
@@ -9,19 +9,41 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LAMBDAS = ROOT / "lambdas"
-OUTER = {
-    "adapters",
-    "clients",
-    "composition",
-    "file_adapters",
-    "function",
-    "notify_adapters",
-    "notify_function",
+PACKAGE = LAMBDAS / "sluice"
+TOP = {
+    "__init__",
+    "bootstrap",
+    "error_codes",
+    "failures",
+    "functions",
+    "keys",
+    "ports",
+    "settings",
     "telemetry",
-    "transport",
+    "timeouts",
 }
-CORE = sorted(path for path in (LAMBDAS / "sluice").glob("*.py") if path.stem not in OUTER)
-TALKS = {"socket", "ssl", "http", "subprocess", "asyncio", "requests", "os", "shutil", "tempfile", "pathlib", "io"}
+FILES = sorted(PACKAGE.glob("**/*.py"))
+TALKS = {"asyncio", "boto3", "botocore", "http", "requests", "s3transfer", "select", "selectors", "socket", "ssl"}
+TALKS |= {"subprocess", "urllib3", "shutil", "tempfile", "pathlib"}
+# What each package may import of the others; `aws` and `bootstrap` join them.
+ARROWS = {
+    "inputs": {"inputs"},
+    "processing": {"processing", "inputs"},
+    "transform": {"transform", "processing", "inputs"},
+    "notify": {"notify", "processing", "inputs"},
+    "aws": {"aws", "inputs", "notify"},
+}
+
+
+def may_talk(path: Path) -> bool:
+    return path == PACKAGE / "bootstrap.py" or path.is_relative_to(PACKAGE / "aws")
+
+
+def module(path: Path) -> str:
+    return ".".join(path.relative_to(LAMBDAS).with_suffix("").parts).removesuffix(".__init__")
+
+
+CORE = [path for path in FILES if not may_talk(path)]
 
 
 def imports(path: Path) -> set[str]:
@@ -34,18 +56,31 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("path", CORE, ids=lambda path: path.stem)
-def test_the_core_imports_nothing_that_talks(path: Path) -> None:
+@pytest.mark.parametrize("path", CORE, ids=module)
+def test_only_aws_and_bootstrap_talk_or_read_the_environment(path: Path) -> None:
     for name in imports(path):
-        top = name.partition(".")[0]
-        assert top in sys.stdlib_module_names | {"pydantic", "sluice"}, name
-        assert top not in TALKS, name
-        assert name.removeprefix("sluice.").partition(".")[0] not in {*OUTER, "lean"}, name
+        assert name.partition(".")[0] not in TALKS, name
+    tree = ast.parse(path.read_text())
+    assert not [one for one in ast.walk(tree) if isinstance(one, ast.Attribute) and one.attr in {"environ", "getenv"}]
+    assert not [one for one in ast.walk(tree) if isinstance(one, ast.Name) and one.id == "open"]
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parent != PACKAGE], ids=module)
+def test_a_package_imports_only_what_its_arrows_allow(path: Path) -> None:
+    package = path.relative_to(PACKAGE).parts[0]
+    packages = {name.split(".")[1] for name in imports(path) if name.startswith("sluice.")}
+    assert packages & ARROWS.keys() <= ARROWS[package]
+    assert not packages & {"bootstrap", "functions"}
+
+
+def test_nothing_lies_directly_in_the_package_but_what_is_shared() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} <= TOP
 
 
 def test_importing_the_core_loads_no_client_and_reads_no_environment() -> None:
-    modules = ", ".join(f"sluice.{path.stem}" for path in CORE if path.stem not in {"__init__"})
-    code = f"import sys; import {modules}; print(sorted(sys.modules))"
+    outer = {"sluice.functions", "sluice.telemetry", "sluice.notify.function"}
+    names = ", ".join(name for path in CORE if (name := module(path)) not in outer)
+    code = f"import sys; import {names}; print(sorted(sys.modules))"
     loaded = subprocess.run(
         [sys.executable, "-c", code], cwd=LAMBDAS, env={}, capture_output=True, text=True, check=True
     ).stdout

@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice import identity as identities
-from sluice.arrivals import DroppedObject
-from sluice.events import read
 from sluice.failures import Failure, FailureClass, Operation
-from sluice.identity import Identity
-from sluice.message import PARAMETERS, Message, validate
+from sluice.inputs import identity as identities
+from sluice.inputs.events import read
+from sluice.inputs.identity import Identity
+from sluice.inputs.invocation import message_for
+from sluice.inputs.message import PARAMETERS, Message, validate
+from sluice.inputs.requests import DroppedObject
 from sluice.ports import Attribute, Inference
-from sluice.request import message_for
-from sluice.result import ERR, OUT, dead_letter_attributes, error_document
-from sluice.transform.assemble import ERRORS, SUMMARY
+from sluice.processing.result import ERR, OUT, dead_letter_attributes, error_document
+from sluice.transform.assembler import ERRORS, SUMMARY
 from sluice.transform.options import Options
 from tests.support.asyncapi import CHANNELS, DOCS, DOCUMENT, MESSAGES, RAW, check
 from tests.support.fakes import NOW, SETTINGS, Call, World, delivery, service_error

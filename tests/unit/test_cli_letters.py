@@ -12,12 +12,12 @@ from cli.dlq.groups import Groups
 from cli.dlq.letter import REASON, Letter
 from cli.dlq.routing import Redriver, overrides, own_attributes
 from cli.errors import CliError
-from sluice import identity
-from sluice.arrivals import Assembly, DroppedObject, SentMessage, TransformPart
-from sluice.delivery import Delivery
 from sluice.failures import Failure, FailureClass
-from sluice.result import dead_letter_attributes
-from sluice.transform.messages import message_of
+from sluice.inputs import identity
+from sluice.inputs.delivery import Delivery
+from sluice.inputs.internal_messages import body_of
+from sluice.inputs.requests import Assembly, DroppedObject, SentMessage, TransformPart
+from sluice.processing.result import dead_letter_attributes
 from tests.support.fakes import SETTINGS
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -105,8 +105,8 @@ def s3_event(*keys: str) -> str:
         (s3_event("transform/a"), "file queue"),
         (s3_event("transform/a", "transform/b"), "file queue"),
         (s3_event("transform/a", "invoke/b"), "call queue"),
-        (message_of(TransformPart(FILE, 0, 9)), "part queue"),
-        (message_of(Assembly(FILE)), "assembly queue"),
+        (body_of(TransformPart(FILE, 0, 9)), "part queue"),
+        (body_of(Assembly(FILE)), "assembly queue"),
     ],
 )
 def test_each_goes_to_the_queue_that_takes_its_kind_with_its_body_verbatim(body: str, queue: str) -> None:
@@ -160,7 +160,7 @@ def test_the_senders_attributes_stand_in_the_err_of_this_very_request() -> None:
         ('{"Body": "1"}', "messages/i.err"),
         ("not json", "messages/i.err"),
         (s3_event("invoke/wine/a.csv"), "invoke/wine/a.csv.err"),
-        (message_of(TransformPart(FILE, 0, 9)), "transform/wine/a.csv.err"),
+        (body_of(TransformPart(FILE, 0, 9)), "transform/wine/a.csv.err"),
         (s3_event("elsewhere/a.csv"), None),
     ],
 )

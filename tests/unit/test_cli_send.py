@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from cli.compose import body_of, check, compose, identity_of, text_of
 from cli.errors import CliError, ExitCode
-from sluice.events import read
 from sluice.failures import Failure
-from sluice.message import validate
+from sluice.inputs.events import read
+from sluice.inputs.message import validate
 from tests.support.fakes import SETTINGS
 
 TEXTS = st.text() | st.from_regex(r"\s*[\[{].{0,40}", fullmatch=True)

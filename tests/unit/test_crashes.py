@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sluice.failures import Operation
-from sluice.outcome import Status
 from sluice.ports import Inference
+from sluice.processing.outcome import Status
 from tests.support.fakes import Call, Fuse, Killed, World, delivery, service_error
 
 MODEL_500 = service_error(Operation.INVOKE, "ModelError", original_status_code=500)
@@ -112,10 +112,10 @@ def test_a_request_that_fails(make: Any, after: bool, error: Exception, receive_
     assert all(attributes["ErrorCode"].value for _, attributes in world.queue.sent)
 
 
-def buried(world: World, body: Any, fuse: Fuse) -> Status:
+def dead_letter_crashed(world: World, body: Any, fuse: Fuse) -> Status:
     """What SQS took from the request queue after its last receive, on a crashed function that the fuse may kill."""
     processor = world.another_worker(fuse).processor
-    (outcome,) = processor.bury(processor.open(delivery(body, receive_count=1, message_id="m1")))
+    (outcome,) = processor.dead_letter_crashed(processor.parse(delivery(body, receive_count=1, message_id="m1")))
     return outcome.status
 
 
@@ -136,7 +136,7 @@ def test_a_request_that_is_buried(make: Any, after: bool, step: int) -> None:
     """The crashed function may crash, too: the failure is recorded all the same, and the model never called."""
     world, fuse = World(), Fuse()
     was_answered = make is answered_and_never_acknowledged
-    assert buried(world, make(world), fuse) is (Status.DUPLICATE if was_answered else Status.DEAD_LETTERED)
+    assert dead_letter_crashed(world, make(world), fuse) is (Status.DUPLICATE if was_answered else Status.DEAD_LETTERED)
     steps = fuse.passed
     assert 0 < len(steps) < _MOST
     if step > len(steps):
@@ -146,8 +146,8 @@ def test_a_request_that_is_buried(make: Any, after: bool, step: int) -> None:
     outs = {key: one for key, one in world.results.objects.items() if key.endswith(".out")}
     calls = len(world.endpoint.calls)
     with pytest.raises(Killed):
-        buried(world, body, Fuse(step, after=after))
-    buried(world, body, Fuse())
+        dead_letter_crashed(world, body, Fuse(step, after=after))
+    dead_letter_crashed(world, body, Fuse())
     assert len(world.endpoint.calls) == calls
     assert {key: one for key, one in world.results.objects.items() if key.endswith(".out")} == outs
     errors = [json.loads(one.body) for key, one in world.results.objects.items() if key.endswith(".err")]

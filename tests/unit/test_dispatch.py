@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.backoff import delay_seconds
-from sluice.delivery import Delivery
-from sluice.dispatch import SETTLE_MS, Dispatcher
 from sluice.failures import Failure, FailureClass, Operation
-from sluice.limit import Limit
-from sluice.outcome import Outcome, Status
+from sluice.inputs.delivery import Delivery
 from sluice.ports import Inference
+from sluice.processing.backoff import delay_seconds
+from sluice.processing.concurrency_limit import ConcurrencyLimit
+from sluice.processing.dispatcher import SETTLE_MS, Dispatcher
+from sluice.processing.outcome import Outcome, Status
 from tests.support.fakes import Call, World, delivery, service_error
 
 CALL_MS = 75_000
@@ -188,7 +188,7 @@ def outcome(failure_class: FailureClass | None) -> list[Outcome]:
 
 @given(st.lists(st.sampled_from([None, *FailureClass])), st.integers(1, 50))
 def test_a_limit_stays_between_one_and_its_ceiling(ends: list[FailureClass | None], ceiling: int) -> None:
-    limit = Limit(ceiling)
+    limit = ConcurrencyLimit(ceiling)
     for end in ends:
         before = limit.calls
         limit.learn(outcome(end))
@@ -202,7 +202,7 @@ def test_a_limit_stays_between_one_and_its_ceiling(ends: list[FailureClass | Non
 
 
 def test_a_limit_halves_and_grows_by_one_a_round() -> None:
-    limit = Limit(10)
+    limit = ConcurrencyLimit(10)
     assert not limit.learn(outcome(FailureClass.CAPACITY))
     assert limit.calls == 5
     for _ in range(6):

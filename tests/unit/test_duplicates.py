@@ -1,4 +1,4 @@
-"""Once answered: whatever is delivered twice, raced, overtaken or sent again has one result, of the right request."""
+"""A request that is delivered twice, raced or sent again has one result, of the right request."""
 
 import threading
 from collections.abc import Callable
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sluice.failures import Operation
-from sluice.outcome import Outcome, Status
 from sluice.ports import Inference
+from sluice.processing.outcome import Outcome, Status
 from tests.support.events import event_bridge_event
 from tests.support.fakes import Call, World, service_error
 
@@ -23,7 +23,7 @@ def world() -> World:
 
 
 def first_call(then: Callable[[], Any]) -> Callable[[Call], Inference]:
-    """Answers that run `then` before the first one, as another worker would while the model thinks."""
+    """RequestHandler that run `then` before the first one, as another worker would while the model thinks."""
     waiting = [then]
 
     def answer(call: Call) -> Inference:

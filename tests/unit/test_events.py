@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.arrivals import DroppedObject, Ignorable, SentMessage
-from sluice.events import read
 from sluice.failures import Failure, FailureClass
+from sluice.inputs.events import read
+from sluice.inputs.requests import DroppedObject, Ignorable, SentMessage
 from tests.support.events import event_bridge_event, s3_event, sns_envelope
 
 MESSAGE = {"Body": "1,2,3"}

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sluice.failures import Failure, FailureClass, Operation, ServiceError
-from sluice.outcome import Status
 from sluice.ports import Inference
+from sluice.processing.outcome import Status
 from tests.support.fakes import SETTINGS, World, delivery, service_error
 
 ID = "11111111-1111-4111-8111-111111111111"
@@ -215,9 +215,9 @@ def test_a_visibility_that_cannot_be_changed_is_no_reason_to_lose_the_message(wo
 def test_a_delivery_given_back_unspent(world: World) -> None:
     failure = Failure(FailureClass.TRANSIENT, "NotBegun", "no time")
     body = {"Body": "x", "InferenceId": "i"}
-    (outcome,) = world.processor.give_back(world.processor.open(delivery(body)), failure)
+    (outcome,) = world.processor.release(world.processor.parse(delivery(body)), failure)
     assert outcome.status is Status.RETRY
-    (outcome,) = world.processor.give_back(world.processor.open(delivery(body, receive_count=3)), failure)
+    (outcome,) = world.processor.release(world.processor.parse(delivery(body, receive_count=3)), failure)
     assert outcome.status is Status.DEAD_LETTERED
     assert world.dead_letter()[1]["ErrorCode"] == "NotBegun"
     assert not world.endpoint.calls

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.arrivals import DroppedObject
 from sluice.failures import Failure, FailureClass
-from sluice.outcome import Status
+from sluice.inputs.requests import DroppedObject
 from sluice.ports import Inference, ObjectVersion
+from sluice.processing.outcome import Status
 from tests.support.fakes import Fuse, World, delivery, with_settings
 
 INVALID = Failure(FailureClass.INVALID, "InvalidMessage", "Body: is wrong")
@@ -70,10 +70,10 @@ def test_a_name_that_is_taken_is_called_by_its_field(world: World, field: str) -
 
 def test_a_failure_of_what_was_answered_meanwhile_writes_no_reason(world: World) -> None:
     world.deliver({"Body": "x", "InferenceId": "i"}, message_id="first")
-    opened = world.processor.open(delivery({"Body": "x", "InferenceId": "i"}, message_id="second"))
+    opened = world.processor.parse(delivery({"Body": "x", "InferenceId": "i"}, message_id="second"))
     written: list[str] = []
     world.results.fail = lambda operation, key: written.append(f"{operation} {key}")
-    (outcome,) = world.processor.give_back(opened, INVALID)
+    (outcome,) = world.processor.release(opened, INVALID)
     assert outcome.status is Status.DUPLICATE
     assert "put_error messages/i.err" not in written
 
@@ -90,10 +90,10 @@ def once(then: Callable[[], object]) -> Callable[[str, str], None]:
 
 
 def test_an_answer_that_comes_while_the_reason_is_written_takes_the_reason_away(world: World) -> None:
-    opened = world.processor.open(delivery({"Body": "x", "InferenceId": "i"}, message_id="second"))
+    opened = world.processor.parse(delivery({"Body": "x", "InferenceId": "i"}, message_id="second"))
     other = world.another_worker()
     world.results.fail = once(lambda: other.deliver({"Body": "x", "InferenceId": "i"}, message_id="first"))
-    (outcome,) = world.processor.give_back(opened, INVALID)
+    (outcome,) = world.processor.release(opened, INVALID)
     assert outcome.status is Status.DUPLICATE
     assert set(world.results.objects) == {"messages/i.out"}
     assert not world.queue.sent

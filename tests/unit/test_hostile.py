@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from sluice.outcome import Status
+from sluice.processing.outcome import Status
 from tests.support.fakes import World
 
 BINARY = bytes(range(255, 191, -1))  # whose base64 has both signs in which the alphabets differ

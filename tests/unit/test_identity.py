@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.arrivals import DroppedObject, SentMessage
 from sluice.failures import Failure
-from sluice.identity import Identity, is_newer, of_message, of_object
+from sluice.inputs.identity import Identity, is_newer, of_message, of_object
+from sluice.inputs.requests import DroppedObject, SentMessage
 from tests.support.fakes import SETTINGS, delivery
 
 ID = "11111111-1111-4111-8111-111111111111"

@@ -16,12 +16,12 @@ from botocore.compat import HTTPHeaders
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.lean.connections import Connections
-from sluice.lean.http1 import Response
-from sluice.lean.s3 import LeanS3
-from sluice.lean.sagemaker import ELEMENTS, PARAMETERS, LeanSageMakerRuntime
-from sluice.lean.signature import Signer, StaticCredentials
-from sluice.lean.surroundings import is_plain, surroundings
+from sluice.aws.http.aws_config import aws_config, is_plain
+from sluice.aws.http.connections import Connections
+from sluice.aws.http.http1 import Response
+from sluice.aws.http.s3 import LeanS3
+from sluice.aws.http.sagemaker import ELEMENTS, PARAMETERS, LeanSageMakerRuntime
+from sluice.aws.http.signature import Signer, StaticCredentials
 
 NOW = datetime.datetime(2026, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
 LAMBDA = {
@@ -118,7 +118,7 @@ def never() -> Any:
 
 def sent_by_lean(service: str, region: str, call: Callable[[Any], Any]) -> Caught:
     caught: list[Caught] = []
-    found = surroundings({**LAMBDA, "AWS_DEFAULT_REGION": region}, never)  # type: ignore[arg-type]
+    found = aws_config({**LAMBDA, "AWS_DEFAULT_REGION": region}, never)  # type: ignore[arg-type]
     signer = Signer(service, found.region, found.credentials, NOW.timestamp)
     call(
         LeanS3(lambda url: _Catching(url, caught), found.s3_url, signer, never, max_bytes=1)
@@ -220,7 +220,7 @@ def test_each_region_is_asked_where_botocore_asks_it_or_left_to_botocore(region:
     if not is_plain(environment):
         assert region.startswith(("cn-", "us-iso", "eu-isoe", "eusc-")) or "-iso" in region
         return
-    found = surroundings(environment, never)  # type: ignore[arg-type]
+    found = aws_config(environment, never)  # type: ignore[arg-type]
     assert found.sagemaker_url == botocore_client("sagemaker-runtime", region).meta.endpoint_url
     for bucket in ("my-bucket", "my.bucket"):
         url = sent_by_botocore("s3", region, lambda s3, b=bucket: s3.head_object(Bucket=b, Key="k"))[1]  # type: ignore[misc]
@@ -269,7 +269,7 @@ def test_endpoints_that_are_no_ip_addresses_are_left_to_botocore(url: str) -> No
 def test_endpoints_on_ip_addresses_are_as_botocore_has_them(urls: dict[str, str], bucket: str) -> None:
     environment = {**LAMBDA, **urls}
     assert is_plain(environment)
-    found = surroundings(environment, never)  # type: ignore[arg-type]
+    found = aws_config(environment, never)  # type: ignore[arg-type]
     with pytest.MonkeyPatch.context() as patch:
         for name, value in urls.items():
             patch.setenv(name, value)

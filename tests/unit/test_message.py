@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.failures import Failure, FailureClass
-from sluice.message import PARAMETERS, Message, load_json, validate
-from sluice.schema import render
+from sluice.inputs.message import PARAMETERS, Message, load_json, validate
+from sluice.inputs.schema import render
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "message.schema.json"
 MODEL = json.loads(

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.events import S3Record, created
 from sluice.failures import Failure, Operation
-from sluice.notification import Notification, is_failure, of_failure, of_result
-from sluice.notifier import Notifier
-from sluice.ports import InputFacts, ObjectVersion
+from sluice.inputs.events import S3Record, created
+from sluice.notify.notification import Notification, is_failure, of_failure, of_result
+from sluice.notify.notifier import Notifier
+from sluice.ports import ObjectHead, ObjectVersion
 from sluice.settings import NotifySettings
 from tests.support.asyncapi import MESSAGES, check
 from tests.support.events import s3_event
@@ -172,7 +172,7 @@ def test_an_expired_message() -> None:
 def test_what_crashed_the_function() -> None:
     world = World()
     one = delivery({"Body": "x", "InferenceId": "i"})
-    world.processor.bury(world.processor.open(one))
+    world.processor.dead_letter_crashed(world.processor.parse(one))
     made = notification(world.results, "messages/i.err")
     assert json.loads(made.message)["failureReason"].startswith("Crashed: the function ended without an outcome")
     assert made.attributes["ErrorCode"] == "Crashed"
@@ -247,9 +247,9 @@ class _Versions:
         self.asked: list[tuple[str, str | None]] = []
         self.published: list[str] = []
 
-    def facts(self, key: str, version_id: str | None) -> InputFacts | None:
+    def head(self, key: str, version_id: str | None) -> ObjectHead | None:
         self.asked.append((key, version_id))
-        return None if version_id == "gone" else InputFacts(1, "text/plain", ObjectVersion(version_id, "e"), {})
+        return None if version_id == "gone" else ObjectHead(1, "text/plain", ObjectVersion(version_id, "e"), {})
 
     def read(self, key: str, version_id: str | None) -> bytes | None:
         self.asked.append((key, version_id))

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from sluice.outcome import Status
 from sluice.ports import Inference
+from sluice.processing.outcome import Status
 from tests.support.events import event_bridge_event, s3_event, sns_envelope
 from tests.support.fakes import Call, World, with_settings
 

@@ -12,13 +12,13 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from sluice.arrivals import DroppedObject, SentMessage
-from sluice.events import read
 from sluice.failures import Operation
-from sluice.identity import of_message, of_object
-from sluice.outcome import Outcome
+from sluice.inputs.events import read
+from sluice.inputs.identity import of_message, of_object
+from sluice.inputs.requests import DroppedObject, SentMessage
 from sluice.ports import Inference
-from sluice.result import IDENTITY
+from sluice.processing.outcome import Outcome
+from sluice.processing.result import IDENTITY
 from tests.support.fakes import SETTINGS, Call, Fuse, Killed, World, delivery, service_error
 
 MODEL_500 = service_error(Operation.INVOKE, "ModelError", original_status_code=500)
@@ -154,7 +154,9 @@ class Promise(RuleBasedStateMachine):
         )
         calls = len(self.world.endpoint.calls)
         try:
-            return processor.bury(processor.open(one)) if bury else processor.process(processor.open(one))
+            return (
+                processor.dead_letter_crashed(processor.parse(one)) if bury else processor.process(processor.parse(one))
+            )
         except Killed:
             if len(self.world.endpoint.calls) > calls:
                 body = self.world.endpoint.calls[-1].body

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.failures import Failure, FailureClass
-from sluice.identity import Identity
-from sluice.result import MAX_MESSAGE_BYTES, dead_letter_attributes, error_document, metadata
+from sluice.inputs.identity import Identity
+from sluice.processing.result import MAX_MESSAGE_BYTES, dead_letter_attributes, error_document, metadata
 from tests.support.fakes import NOW, delivery
 
 IDENTITY = Identity("messages/i", "i", "trace", repeatable=True, inference_id="i")

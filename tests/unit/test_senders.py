@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sluice.message import PARAMETERS, load_json, validate
+from sluice.inputs.message import PARAMETERS, load_json, validate
 
 ROOT = Path(__file__).parents[2]
 SENDERS = ROOT / "examples" / "senders"

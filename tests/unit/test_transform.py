@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import sluice.transform.options
 from sluice.failures import Operation
-from sluice.outcome import Status
 from sluice.ports import Inference
+from sluice.processing.outcome import Status
 from sluice.transform.gzipped import unpacked
-from sluice.transform.progress import tiling
+from sluice.transform.progress import covering_parts
 from tests.support.fakes import Call, Fuse, Killed, service_error
 from tests.support.transform import Transforms
 
@@ -493,12 +493,12 @@ def test_a_failure_counts_no_more_once_another_delivery_has_answered_the_part(wo
     world.process(world.splits.bodies.pop())
     (body,) = world.requests.bodies
 
-    def overtaken(call: Call) -> Inference | Exception:
+    def already_resolved(call: Call) -> Inference | Exception:
         world.endpoint.answer = double
         world.process(body)
         return service_error(Operation.INVOKE, "ThrottlingException", status=400)
 
-    world.endpoint.answer = overtaken
+    world.endpoint.answer = already_resolved
     (outcome,) = world.process(body, receive_count=3)
     assert outcome.status is Status.DUPLICATE
     assert not world.dead_letters.sent
@@ -597,12 +597,12 @@ def test_parts_cover_a_file_without_gap_or_overlap() -> None:
     def names(*parts: tuple[int, int]) -> list[str]:
         return [f"parts/f/{start:015d}-{end:015d}.out" for start, end in parts]
 
-    assert tiling(names((0, 5), (5, 9)), 9) == names((0, 5), (5, 9))
-    assert tiling(names((5, 9)), 9) is None
-    assert tiling(names((0, 4), (5, 9)), 9) is None
-    assert tiling(names((0, 5)), 9) is None
-    assert tiling(names((0, 5), (0, 3), (3, 5), (5, 9)), 9) is not None
-    assert tiling(names((0, 5), (3, 9), (5, 9)), 9) == names((0, 5), (5, 9)), "what overlaps is left out"
-    assert tiling(names((5, 7), (7, 9)), 9, 5) == names((5, 7), (7, 9))
-    assert tiling([*names((0, 9)), "parts/f/unpacked"], 9) == names((0, 9))
-    assert tiling([], 0) == []
+    assert covering_parts(names((0, 5), (5, 9)), 9) == names((0, 5), (5, 9))
+    assert covering_parts(names((5, 9)), 9) is None
+    assert covering_parts(names((0, 4), (5, 9)), 9) is None
+    assert covering_parts(names((0, 5)), 9) is None
+    assert covering_parts(names((0, 5), (0, 3), (3, 5), (5, 9)), 9) is not None
+    assert covering_parts(names((0, 5), (3, 9), (5, 9)), 9) == names((0, 5), (5, 9)), "what overlaps is left out"
+    assert covering_parts(names((5, 7), (7, 9)), 9, 5) == names((5, 7), (7, 9))
+    assert covering_parts([*names((0, 9)), "parts/f/unpacked"], 9) == names((0, 9))
+    assert covering_parts([], 0) == []

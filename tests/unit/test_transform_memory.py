@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from sluice.outcome import Status
 from sluice.ports import Inference
+from sluice.processing.outcome import Status
 from sluice.transform import work
-from sluice.transform.memory import ENOUGH_ANSWERED, Answered, Full, Memory, needed
+from sluice.transform.memory import ENOUGH_ANSWERED, Memory, MemoryExhausted, ResponseSizeRatio, needed
 from sluice.transform.options import MAX_CHUNK_BYTES
 from tests.support.fakes import Call
 from tests.support.transform import Transforms
@@ -80,8 +80,8 @@ def waiting(memory: Memory, size: int, seconds: float) -> threading.Event:
     held = threading.Event()
 
     def hold() -> None:
-        with memory.hold(lambda: seconds) as one:
-            one.change(size)
+        with memory.reserve(lambda: seconds) as one:
+            one.resize(size)
             held.set()
 
     threading.Thread(target=hold, daemon=True).start()
@@ -90,24 +90,24 @@ def waiting(memory: Memory, size: int, seconds: float) -> threading.Event:
 
 def test_parts_wait_for_each_other() -> None:
     memory = Memory(512)
-    with memory.hold(lambda: 0) as first:
-        first.change(300 << 20)
+    with memory.reserve(lambda: 0) as first:
+        first.resize(300 << 20)
         second = waiting(memory, 200 << 20, 60)
-        with memory.hold(lambda: 0) as third, pytest.raises(Full):
-            third.change(200 << 20)
+        with memory.reserve(lambda: 0) as third, pytest.raises(MemoryExhausted):
+            third.resize(200 << 20)
         assert not second.is_set()
-        first.change(100 << 20)
+        first.resize(100 << 20)
         assert second.wait(60)
 
 
 def test_a_part_larger_than_all_memory_has_all_of_it_to_itself() -> None:
     memory = Memory(512)
-    with memory.hold(lambda: 0) as first:
-        first.change(10 << 30)
-        with memory.hold(lambda: 0) as second, pytest.raises(Full):
-            second.change(1)
-    with memory.hold(lambda: 0) as again:
-        again.change(1)
+    with memory.reserve(lambda: 0) as first:
+        first.resize(10 << 30)
+        with memory.reserve(lambda: 0) as second, pytest.raises(MemoryExhausted):
+            second.resize(1)
+    with memory.reserve(lambda: 0) as again:
+        again.resize(1)
 
 
 def test_a_part_that_there_is_no_memory_for_goes_on_as_a_new_message() -> None:
@@ -118,8 +118,8 @@ def test_a_part_that_there_is_no_memory_for_goes_on_as_a_new_message() -> None:
     world.process(world.splits.bodies.pop())
     body = world.requests.bodies.pop()
     world.remaining_ms = lambda: 80_000
-    with world.memory.hold(lambda: 0) as others:
-        others.change(1 << 30)
+    with world.memory.reserve(lambda: 0) as others:
+        others.resize(1 << 30)
         (outcome,) = world.process(body)
     assert outcome.acknowledged
     assert [json.loads(one) for one in world.requests.bodies] == [json.loads(body)]
@@ -154,7 +154,7 @@ def test_with_enough_answers_in_memory_the_rest_goes_on_by_itself() -> None:
 
 
 def test_an_endpoint_is_sent_as_much_as_its_answers_leave_room_for() -> None:
-    answered = Answered()
+    answered = ResponseSizeRatio()
     assert answered.sendable("e") < 64 * 1024, "before it is known"
     answered.learn("e", 100, 50)
     assert answered.sendable("e") == 2 * ENOUGH_ANSWERED

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.progress import bytes_done
-from sluice.arrivals import Assembly, DroppedObject, SentMessage, TransformPart
-from sluice.attempt import Attempt
-from sluice.events import read
 from sluice.failures import Failure
-from sluice.identity import of
-from sluice.outcome import Outcome, Status
-from sluice.router import Kind, Router, kind_of
-from sluice.transform.messages import message_of
-from sluice.transform.progress import tiling
+from sluice.inputs.events import read
+from sluice.inputs.identity import of
+from sluice.inputs.internal_messages import body_of
+from sluice.inputs.requests import Assembly, DroppedObject, SentMessage, TransformPart
+from sluice.processing.attempt import Attempt
+from sluice.processing.outcome import Outcome, Status
+from sluice.processing.router import Kind, Router, kind_of
+from sluice.transform.progress import covering_parts
 from tests.support.fakes import SETTINGS, World, delivery
 
 FILE = DroppedObject(bucket="input", key="transform/a b/é.csv", size=10, version_id="v", sequencer="1", etag="e")
@@ -25,7 +25,7 @@ PART = TransformPart(FILE, 0, 10)
 
 @pytest.mark.parametrize("arrival", [PART, TransformPart(FILE, 3, 4, unpacked=True), Assembly(FILE)])
 def test_what_is_sent_is_what_arrives(arrival: TransformPart | Assembly) -> None:
-    assert read(message_of(arrival)) == [arrival]
+    assert read(body_of(arrival)) == [arrival]
 
 
 @pytest.mark.parametrize(
@@ -44,14 +44,14 @@ def test_one_of_ours_that_is_wrong_is_explained(body: str, says: str) -> None:
         read(body)
 
 
-class Answered:
+class ResponseSizeRatio:
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
-    def answer(self, attempt: Attempt) -> Outcome:
+    def handle(self, attempt: Attempt) -> Outcome:
         return attempt.ended(Status.SUCCEEDED, detail=self.kind)
 
-    def overtaken(self, attempt: Attempt) -> Outcome | None:
+    def already_resolved(self, attempt: Attempt) -> Outcome | None:
         return attempt.ended(Status.DUPLICATE, detail=self.kind)
 
 
@@ -66,19 +66,19 @@ REQUESTS: list[tuple[Any, Kind]] = [
 
 
 @pytest.mark.parametrize(("request_", "kind"), REQUESTS)
-def test_each_kind_has_its_answerer_and_other_queues_refuse_it(request_: Any, kind: Kind) -> None:
+def test_each_kind_has_its_handler_and_other_queues_refuse_it(request_: Any, kind: Kind) -> None:
     assert kind_of(request_, SETTINGS) == kind
     one = delivery({})
     attempt = Attempt(one, request_, of(request_, SETTINGS, one))
-    taking = Router(SETTINGS, {kind: Answered(kind)})
-    assert taking.answer(attempt).detail == kind
-    overtaken = taking.overtaken(attempt)
-    assert overtaken is not None
-    assert overtaken.detail == kind
+    taking = Router(SETTINGS, {kind: ResponseSizeRatio(kind)})
+    assert taking.handle(attempt).detail == kind
+    already_resolved = taking.already_resolved(attempt)
+    assert already_resolved is not None
+    assert already_resolved.detail == kind
     refusing = Router(SETTINGS, {})
     with pytest.raises(Failure, match="does not take"):
-        refusing.answer(attempt)
-    assert refusing.overtaken(attempt) is None
+        refusing.handle(attempt)
+    assert refusing.already_resolved(attempt) is None
 
 
 def name(start: int, end: int) -> str:
@@ -92,7 +92,7 @@ def test_parts_that_tile_a_file_make_it_whole_whatever_else_lies_there(
     edges = [0, *sorted(cuts), 100]
     tiles = [name(start, end) for start, end in itertools.pairwise(edges)]
     more = [name(start, start + length) for start, length in extra if start + length <= 100]
-    found = tiling([*tiles, *more, "parts/transform/a/v/x.errors.0.jsonl"], 100)
+    found = covering_parts([*tiles, *more, "parts/transform/a/v/x.errors.0.jsonl"], 100)
     assert found is not None
     at = 0
     for key in found:
@@ -104,16 +104,16 @@ def test_parts_that_tile_a_file_make_it_whole_whatever_else_lies_there(
 
 
 def test_a_part_that_is_missing_leaves_it_undone() -> None:
-    assert tiling([name(0, 10), name(20, 30)], 30) is None
+    assert covering_parts([name(0, 10), name(20, 30)], 30) is None
     assert bytes_done([name(0, 10), name(20, 30), name(5, 10)]) == 20
-    assert tiling([], 10) is None
-    assert tiling([], 0) == []
+    assert covering_parts([], 10) is None
+    assert covering_parts([], 0) == []
 
 
 def test_a_range_within_a_file_is_covered_by_its_own_parts() -> None:
     names = [name(0, 10), name(10, 15), name(15, 20), name(20, 30)]
-    assert tiling(names[1:], 20, 10) == names[1:3]
-    assert tiling(names[2:], 20, 10) is None
+    assert covering_parts(names[1:], 20, 10) == names[1:3]
+    assert covering_parts(names[2:], 20, 10) is None
 
 
 @pytest.mark.parametrize(("prefix", "most"), [("invoke/", 1020), ("transform/", 892)])
@@ -129,4 +129,4 @@ def test_a_key_leaves_room_for_the_names_of_its_results(prefix: str, most: int) 
 def test_a_part_is_never_taken_for_the_body_of_one_call() -> None:
     world = World()
     with pytest.raises(TypeError, match="TransformPart is not the body of one call"):
-        world.answerer.answer(Attempt(delivery({}), PART, of(PART, SETTINGS, delivery({}))))
+        world.invoker.handle(Attempt(delivery({}), PART, of(PART, SETTINGS, delivery({}))))

@@ -14,7 +14,7 @@ _EXTRA_CALLS = 32  # for each group of records, besides what bisecting it for a 
 _PATIENCE = 8  # refusals in a row, over what finding one record among all takes, before it is the endpoint's trouble
 
 
-class Enough(Exception):
+class BudgetReached(Exception):
     """As many answers, or refusals, are in memory as may be."""
 
 
@@ -47,7 +47,7 @@ class Calls:
         """Answer every record of `groups`, none of which is empty, or refuse it.
 
         Raises the first `Failure` that isn't the records' own: capacity, configuration, transient, or a refusal of
-        everything, which is the endpoint's trouble. Raises `Enough` when there is enough with some left.
+        everything, which is the endpoint's trouble. Raises `BudgetReached` when there is enough with some left.
         """
         every = 0
         for group in groups:
@@ -86,7 +86,7 @@ class Calls:
     def _call(self, group: list[int]) -> Sequence[bytes]:
         """Call, and again after a pause where that can help and other calls of this part have been paid for."""
         if self.kept_bytes > self.enough_bytes or len(self.refused) >= self.enough_refused:
-            raise Enough
+            raise BudgetReached
         for pause in _PAUSES:
             try:
                 return self._counted(group)

@@ -20,7 +20,7 @@ def needed(size: int, lines: int, answered: int) -> int:
     return _BYTES_PER_BYTE * size + _BYTES_PER_LINE * min(lines, size) + _BYTES_PER_ANSWERED * answered
 
 
-class Answered:
+class ResponseSizeRatio:
     """How many bytes endpoints answer for each byte that they are sent: the most that was seen of each."""
 
     def __init__(self) -> None:
@@ -42,53 +42,54 @@ class Answered:
         return most if ratio is None else min(most, int(ratio * sent))
 
 
-class Full(Exception):
-    """Others held all memory for as long as could be waited."""
+class MemoryExhausted(Exception):
+    """Other parts held the memory for as long as this one could wait."""
 
 
 class Memory:
-    """The bytes that a function with `function_mb` MB has for parts."""
+    """The memory that a function of `function_mb` MB has for parts, in bytes."""
 
     def __init__(self, function_mb: int) -> None:
         self._total = self._free = max(_LEAST, function_mb * 1024 * 1024 - _WITHOUT_PARTS)
         self._changed = Condition()
 
     @contextmanager
-    def hold(self, patience: Callable[[], float]) -> Iterator["Hold"]:
-        """Something to hold memory by, at first none. `patience` is for how many seconds more may be waited for it."""
-        held = Hold(self, patience)
+    def reserve(self, patience: Callable[[], float]) -> Iterator["Reservation"]:
+        """An empty reservation, released at the end. `patience` returns how many more seconds it may wait to grow."""
+        reservation = Reservation(self, patience)
         try:
-            yield held
+            yield reservation
         finally:
-            held.change(0)
+            reservation.resize(0)
 
     def exchange(self, old: int, new: int, seconds: float) -> int:
-        """Give `old` bytes back, then take `new`, or all there are. What is taken. Raises `Full`, with nothing taken.
+        """Release `old` bytes, then take `new` bytes, or all there are. Returns the bytes taken.
 
-        Nobody waits for more with something in hand, so nobody waits for ever.
+        Waiters hold no memory, so they cannot deadlock. Raises `MemoryExhausted` after `seconds`, with nothing taken.
         """
         new = min(new, self._total)
         with self._changed:
             self._free += old
             self._changed.notify_all()
             if not self._changed.wait_for(lambda: new <= self._free, max(0.0, seconds)):
-                raise Full
+                raise MemoryExhausted
             self._free -= new
         return new
 
 
 @dataclass(slots=True)
-class Hold:
-    """Bytes that a part holds."""
+class Reservation:
+    """Bytes of memory that a part holds."""
 
     _memory: Memory
     _patience: Callable[[], float]
     _size: int = 0
 
-    def change(self, size: int) -> None:
-        """Hold `size` bytes in place of those, as soon as they are there; raises `Full` when that is never.
+    def resize(self, size: int) -> None:
+        """Hold `size` bytes instead of the current number, and wait until they are free.
 
-        Who wants more has let go of what was in them.
+        The caller must have dropped what the current bytes were for. Raises `MemoryExhausted` when they do not become
+        free in time.
         """
         old, self._size = self._size, 0
         self._size = self._memory.exchange(old, size, self._patience())

@@ -7,7 +7,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic.alias_generators import to_pascal
 
 from sluice.failures import invalid
-from sluice.message import explain
+from sluice.inputs.message import explain
 from sluice.transform.paths import Path, PathError
 
 MAX_CHUNK_BYTES = 1024 * 1024  # so that ten at once fit into a small function

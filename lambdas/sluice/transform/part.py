@@ -10,20 +10,20 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sluice.arrivals import Assembly, TransformPart
-from sluice.attempt import Attempt
 from sluice.failures import Failure, FailureClass, ServiceError
-from sluice.identity import folder_of, of_part
-from sluice.message import compact
-from sluice.outcome import Outcome, Status
+from sluice.inputs.identity import folder_of, of_part
+from sluice.inputs.internal_messages import body_of
+from sluice.inputs.message import compact
+from sluice.inputs.requests import Assembly, TransformPart
 from sluice.ports import Endpoint, Files, Parts, PreconditionFailed, Results, Sender
-from sluice.result import ACCEPT, CONTENT_TYPE, ENDPOINT_NAME, IDENTITY, OUT, TRACE_ID, metadata, timestamp
+from sluice.processing.attempt import Attempt
+from sluice.processing.outcome import Outcome, Status
+from sluice.processing.result import ACCEPT, CONTENT_TYPE, ENDPOINT_NAME, IDENTITY, OUT, TRACE_ID, metadata, timestamp
+from sluice.processing.storing import retry_transient
 from sluice.settings import Settings
-from sluice.storing import patiently
-from sluice.transform.bisect import Calls, Enough
-from sluice.transform.memory import ENOUGH_ANSWERED, Answered, Full, Memory
-from sluice.transform.messages import message_of
-from sluice.transform.progress import begins_at, tiling
+from sluice.transform.bisect import BudgetReached, Calls
+from sluice.transform.memory import ENOUGH_ANSWERED, Memory, MemoryExhausted, ResponseSizeRatio
+from sluice.transform.progress import begins_at, covering_parts
 from sluice.transform.records import (
     RecordError,
     answers_of,
@@ -40,8 +40,8 @@ class OutOfTime(Exception):
     """The function has less time left than one more call may take."""
 
 
-class PartAnswerer:
-    """Answers parts: reads the range, calls for its records together, stores an answer for each line.
+class PartHandler:
+    """RequestHandler parts: reads the range, calls for its records together, stores an answer for each line.
 
     A call takes at most `needed_ms`, the storing of its answers included: with less left, none is begun.
     """
@@ -64,7 +64,7 @@ class PartAnswerer:
         self._settings = settings
         self._endpoint = endpoint
         self._files = files
-        self._answered = Answered()
+        self._answered = ResponseSizeRatio()
         self._reader = Reader(settings, files, self._answered)
         self._results = results
         self._parts = parts
@@ -77,7 +77,7 @@ class PartAnswerer:
         # What JSON becomes takes many times its size, and Python reads one at a time anyhow.
         self._reading_answer = threading.Lock()
 
-    def answer(self, attempt: Attempt) -> Outcome:
+    def handle(self, attempt: Attempt) -> Outcome:
         """Bring a part to its stored answers.
 
         Raises `Failure` when a rule is broken, `ServiceError` when AWS fails.
@@ -86,27 +86,27 @@ class PartAnswerer:
         if self._is_done(attempt, part):
             self._announce(attempt, part)
             return attempt.ended(Status.DUPLICATE)
-        facts = self._files.facts(part.file.bucket, part.file.key)
-        if not part.file.is_version(facts.version):
+        head = self._files.head(part.file.bucket, part.file.key)
+        if not part.file.is_version(head.version):
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
         try:
-            with self._memory.hold(lambda: self._seconds_left(attempt)) as held:
-                work = self._reader.read(attempt, part, facts, held)
+            with self._memory.reserve(lambda: self._seconds_left(attempt)) as reservation:
+                work = self._reader.read(attempt, part, head, reservation)
                 return self._answer(attempt, work)
         except PreconditionFailed:
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
-        except Full:
+        except MemoryExhausted:
             # As a new message: it isn't the part's fault, and must not cost it one of its receives.
-            self._requests.send([message_of(part)])
+            self._requests.send([body_of(part)])
             return attempt.ended(Status.SUCCEEDED, detail="others took the function's memory; it goes on by itself")
 
-    def overtaken(self, attempt: Attempt) -> Outcome | None:
+    def already_resolved(self, attempt: Attempt) -> Outcome | None:
         """The outcome when a failure of the part counts no more. Raises `ServiceError`."""
         part = _part(attempt)
         if self._is_done(attempt, part):
             return attempt.ended(Status.DUPLICATE, detail="another delivery answered it")
         try:
-            newest = self._files.facts(part.file.bucket, part.file.key).version
+            newest = self._files.head(part.file.bucket, part.file.key).version
         except ServiceError:
             return None  # it is gone, or can't be told: the failure stands
         return None if part.file.is_version(newest) else attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
@@ -118,11 +118,11 @@ class PartAnswerer:
         limit = min(work.options.max_payload * 1024 * 1024, self._settings.max_body_bytes)
 
         def most() -> int:
-            return min(limit, self._answered.sendable(work.request.endpoint_name))
+            return min(limit, self._answered.sendable(work.invocation.endpoint_name))
 
         try:
             calls.run(payloads(work.sizes, most, single=work.options.batch_strategy == "SingleRecord"))
-        except (OutOfTime, Enough, ServiceError) as error:
+        except (OutOfTime, BudgetReached, ServiceError) as error:
             # What is paid for is kept; where nothing is, the part comes back whole.
             if isinstance(error, OutOfTime) and not calls.made:
                 raise Failure(FailureClass.TRANSIENT, "NotBegun", "too little of its time was left") from None
@@ -156,13 +156,13 @@ class PartAnswerer:
             self._store(attempt, work, calls, started, first)
         else:
             rest.insert(0, replace(part, end=at))
-        self._requests.send([message_of(one) for one in rest])
+        self._requests.send([body_of(one) for one in rest])
         return attempt.ended(Status.SUCCEEDED, detail=f"{first} lines are answered, the rest goes on by itself")
 
     def _call(self, attempt: Attempt, work: Work, indices: Sequence[int]) -> list[bytes]:
         if attempt.remaining_ms() < self._needed_ms:
             raise OutOfTime
-        request = work.request
+        request = work.invocation
         if work.options.split_type == "None":
             return [self._endpoint.invoke(request.endpoint_name, work.sent(0), request.parameters).body]
         body = io.BytesIO()
@@ -187,7 +187,7 @@ class PartAnswerer:
                     refused = refusal("AnswerNotJoined", str(error))
             if refused is not None:
                 failed += 1
-                errors.write(_error(index, work.lines[index], refused.failure, work.request.trace_id))
+                errors.write(_error(index, work.lines[index], refused.failure, work.invocation.trace_id))
             answers.write(separator)
         name = attempt.identity.name
         facts = {
@@ -198,10 +198,10 @@ class PartAnswerer:
             "finished": timestamp(self._now()),
         }
         asked: dict[str, str | None] = {
-            TRACE_ID: work.request.trace_id,
-            ENDPOINT_NAME: work.request.endpoint_name,
-            CONTENT_TYPE: work.request.parameters["ContentType"],
-            ACCEPT: work.request.parameters.get("Accept"),
+            TRACE_ID: work.invocation.trace_id,
+            ENDPOINT_NAME: work.invocation.endpoint_name,
+            CONTENT_TYPE: work.invocation.parameters["ContentType"],
+            ACCEPT: work.invocation.parameters.get("Accept"),
         }
         document = errors.getvalue()
         if document:
@@ -217,17 +217,17 @@ class PartAnswerer:
                 self._results.put(
                     name + OUT,
                     answers.getvalue(),
-                    content_type=work.request.parameters.get("Accept") or work.codec.content_type,
+                    content_type=work.invocation.parameters.get("Accept") or work.codec.content_type,
                     metadata=metadata([(IDENTITY, attempt.identity.key), *facts.items(), *asked.items()]),
                     replaces=None,
                 )
 
-        patiently(put, self._sleep)
+        retry_transient(put, self._sleep)
 
     def _is_done(self, attempt: Attempt, part: TransformPart) -> bool:
         """Whether the part is stored, by itself or as several that an earlier delivery made of it."""
         names = self._parts.names_from(folder_of(attempt.identity), f"{part.start:015d}")
-        return tiling(names, part.end, part.start) is not None
+        return covering_parts(names, part.end, part.start) is not None
 
     def _announce(self, attempt: Attempt, part: TransformPart) -> None:
         """Have the file assembled when this was the last part. Two that are last both say so; one is heard."""
@@ -235,8 +235,8 @@ class PartAnswerer:
         # Most often the next isn't there: a look at a few names spares one at all of them.
         if part.end < size and not begins_at(self._parts.names_from(folder, f"{part.end:015d}"), part.end):
             return
-        if tiling(self._parts.names(folder), size) is not None:
-            self._assemblies.send([message_of(Assembly(part.file))])
+        if covering_parts(self._parts.names(folder), size) is not None:
+            self._assemblies.send([body_of(Assembly(part.file))])
 
 
 def _part(attempt: Attempt) -> TransformPart:

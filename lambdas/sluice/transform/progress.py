@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from sluice.result import OUT
+from sluice.processing.result import OUT
 
 _PART = re.compile(r"/(\d{15})-(\d{15})" + re.escape(OUT) + "$")
 
@@ -18,7 +18,7 @@ def begins_at(names: Iterable[str], start: int) -> bool:
     return any(begins == start for begins, _, _ in _done(names))
 
 
-def tiling(names: Iterable[str], end: int, start: int = 0) -> list[str] | None:
+def covering_parts(names: Iterable[str], end: int, start: int = 0) -> list[str] | None:
     """The keys of parts that cover bytes `start` to `end` without gap or overlap, in order; None while one is missing.
 
     Parts may overlap, as one may have been halved while another delivery of it went on. Any that begin where others end

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sluice.message import compact
+from sluice.inputs.message import compact
 from sluice.transform.options import Options
 from sluice.transform.paths import NotThere, Path
 

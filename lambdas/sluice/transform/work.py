@@ -3,17 +3,17 @@
 from array import array
 from dataclasses import dataclass, field, replace
 
-from sluice.arrivals import TransformPart
-from sluice.attempt import Attempt
 from sluice.failures import Failure, FailureClass, invalid
-from sluice.identity import folder_of
-from sluice.ports import Files, InputFacts
-from sluice.request import Request, build, endpoint_of, message_for
+from sluice.inputs.identity import folder_of
+from sluice.inputs.invocation import Invocation, build, endpoint_of, message_for
+from sluice.inputs.requests import TransformPart
+from sluice.ports import Files, ObjectHead
+from sluice.processing.attempt import Attempt
 from sluice.settings import Settings
 from sluice.transform.bisect import Refused
 from sluice.transform.gzipped import unpacked_key
 from sluice.transform.lines import Lines, lines_of
-from sluice.transform.memory import Answered, Hold, needed
+from sluice.transform.memory import Reservation, ResponseSizeRatio, needed
 from sluice.transform.options import Options
 from sluice.transform.records import CSV, Codec, RecordError, check_csv, filtered
 
@@ -28,7 +28,7 @@ class Work:
 
     part: TransformPart
     options: Options
-    request: Request
+    invocation: Invocation
     codec: Codec
     lines: Lines
     sizes: list[int] = field(default_factory=list)  # of what goes out for each line; 0 where nothing does
@@ -52,56 +52,56 @@ def refusal(code: str, message: str) -> Refused:
 class Reader:
     """Reads parts."""
 
-    def __init__(self, settings: Settings, files: Files, answered: Answered) -> None:
+    def __init__(self, settings: Settings, files: Files, answered: ResponseSizeRatio) -> None:
         self._settings = settings
         self._answered = answered
         self._files = files
 
-    def read(self, attempt: Attempt, part: TransformPart, facts: InputFacts, held: Hold) -> Work:
-        """The work of `part`, a part of the file that `facts` tell of. Sets the endpoint and the IDs of `attempt`.
+    def read(self, attempt: Attempt, part: TransformPart, head: ObjectHead, reservation: Reservation) -> Work:
+        """The work of `part`, a part of the file that `head` tell of. Sets the endpoint and the IDs of `attempt`.
 
-        It fits into `held`, which is changed so. Raises `Failure` when the file breaks a rule,
-        `PreconditionFailed` when it was replaced, `Full`, `ServiceError`.
+        It fits into `reservation`, which is changed so. Raises `Failure` when the file breaks a rule,
+        `PreconditionFailed` when it was replaced, `MemoryExhausted`, `ServiceError`.
         """
-        options = Options.from_metadata(facts.metadata, self._settings.transform_defaults)
-        message = message_for(part.file, facts.metadata, self._settings)
+        options = Options.from_metadata(head.metadata, self._settings.transform_defaults)
+        message = message_for(part.file, head.metadata, self._settings)
         attempt.endpoint_name = endpoint_of(message, self._settings)
         trace_id = message.trace_id or message.inference_id or attempt.identity.trace_id
         attempt.identity = replace(attempt.identity, trace_id=trace_id, inference_id=trace_id)
         request = build(
-            message, attempt.identity, b"", self._settings, key=part.file.key, object_content_type=facts.content_type
+            message, attempt.identity, b"", self._settings, key=part.file.key, object_content_type=head.content_type
         )
         most = min(options.max_payload * 1024 * 1024, self._settings.max_body_bytes)
         work = Work(part, options, request, Codec(request.parameters["ContentType"]), Lines())
         folder = folder_of(attempt.identity)
         if options.split_type == "None":
-            self._whole(work, folder, facts, held)
+            self._whole(work, folder, head, reservation)
         else:
-            self._lines(work, folder, facts, most, held)
+            self._lines(work, folder, head, most, reservation)
         self._prepare(work, most)
-        held.change(self._needed(work, len(work.lines.data), len(work.lines)))
+        reservation.resize(self._needed(work, len(work.lines.data), len(work.lines)))
         return work
 
     def _needed(self, work: Work, size: int, lines: int) -> int:
-        return needed(size, lines, self._answered.expected(work.request.endpoint_name, size))
+        return needed(size, lines, self._answered.expected(work.invocation.endpoint_name, size))
 
-    def _whole(self, work: Work, folder: str, facts: InputFacts, held: Hold) -> None:
+    def _whole(self, work: Work, folder: str, head: ObjectHead, reservation: Reservation) -> None:
         """All of the part as one line."""
         part = work.part
-        held.change(self._needed(work, part.end - part.start, 1))
-        data = self._read(part, folder, facts, part.start, part.end)
+        reservation.resize(self._needed(work, part.end - part.start, 1))
+        data = self._read(part, folder, head, part.start, part.end)
         work.lines = Lines(data, part.start, 0, array("Q", [len(data)]))
 
-    def _lines(self, work: Work, folder: str, facts: InputFacts, most: int, held: Hold) -> None:
+    def _lines(self, work: Work, folder: str, head: ObjectHead, most: int, reservation: Reservation) -> None:
         """Its lines, with as much read beyond it as the last of them takes."""
         part = work.part
-        size = whole = (part.file.size or 0) if part.unpacked else facts.size
+        size = whole = (part.file.size or 0) if part.unpacked else head.size
         at = max(0, part.start - 1)
         beyond = _TAIL
         while True:
             upto = min(whole, part.end + beyond)
-            held.change(self._needed(work, upto - at, MAX_LINES))
-            data = self._read(part, folder, facts, at, upto)
+            reservation.resize(self._needed(work, upto - at, MAX_LINES))
+            data = self._read(part, folder, head, at, upto)
             if beyond > most:
                 size = at + len(data)  # A line that no call can carry; what is there tells which it is.
             work.lines = lines_of(data, start=part.start, end=part.end, at=at, size=size, most=MAX_LINES)
@@ -110,10 +110,10 @@ class Reader:
             del data  # lets go of it before more is held
             beyond = min(4 * beyond, most + 1)
 
-    def _read(self, part: TransformPart, folder: str, facts: InputFacts, start: int, end: int) -> bytes:
+    def _read(self, part: TransformPart, folder: str, head: ObjectHead, start: int, end: int) -> bytes:
         if part.unpacked:  # which is written once
             return self._files.read(self._settings.results_bucket, unpacked_key(folder), start, end, etag=None)
-        return self._files.read(part.file.bucket, part.file.key, start, end, etag=facts.version.etag)
+        return self._files.read(part.file.bucket, part.file.key, start, end, etag=head.version.etag)
 
     def _prepare(self, work: Work, most: int) -> None:
         """What goes out for each line, or why nothing does."""

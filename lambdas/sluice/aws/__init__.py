@@ -1,0 +1,1 @@
+"""Everything that talks to AWS. The packages that are not here, and `bootstrap`, use it through `ports`."""

@@ -1,0 +1,79 @@
+"""InvokeEndpoint: sent once, whatever becomes of it."""
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sluice.aws.http.connections import Connections
+from sluice.aws.http.headers import common
+from sluice.aws.http.http1 import Response
+from sluice.aws.http.signature import Signer
+
+if TYPE_CHECKING:
+    from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
+
+# The parameters and the response elements that are headers (botocore's model; InvokeEndpoint API page).
+PARAMETERS = {
+    "ContentType": "content-type",
+    "Accept": "accept",
+    "CustomAttributes": "x-amzn-sagemaker-custom-attributes",
+    "TargetModel": "x-amzn-sagemaker-target-model",
+    "TargetVariant": "x-amzn-sagemaker-target-variant",
+    "TargetContainerHostname": "x-amzn-sagemaker-target-container-hostname",
+    "InferenceId": "x-amzn-sagemaker-inference-id",
+    "EnableExplanations": "x-amzn-sagemaker-enable-explanations",
+    "InferenceComponentName": "x-amzn-sagemaker-inference-component",
+    "SessionId": "x-amzn-sagemaker-session-id",
+    "PrefixAwareId": "x-amzn-sagemaker-prefix-aware-id",
+}
+ELEMENTS = {
+    "content-type": "ContentType",
+    "x-amzn-invoked-production-variant": "InvokedProductionVariant",
+    "x-amzn-sagemaker-custom-attributes": "CustomAttributes",
+    "x-amzn-sagemaker-new-session-id": "NewSessionId",
+    "x-amzn-sagemaker-closed-session-id": "ClosedSessionId",
+}
+
+
+class LeanSageMakerRuntime:
+    """InvokeEndpoint as boto3's sagemaker-runtime client has it; `boto3_client` knows what an error response means."""
+
+    def __init__(
+        self, connections: Connections, signer: Signer, boto3_client: Callable[[], "SageMakerRuntimeClient"]
+    ) -> None:
+        self._connections = connections
+        self._signer = signer
+        self._boto3 = boto3_client
+
+    def invoke_endpoint(self, *, EndpointName: str, Body: bytes, **parameters: str) -> Any:  # noqa: N803 - boto3's names
+        """InvokeEndpoint, without retries. Raises `ClientError` or `BotoCoreError`."""
+        path = f"/endpoints/{EndpointName}/invocations"
+        headers = common({PARAMETERS[name]: value for name, value in parameters.items()})
+        signed = self._signer.sign("POST", self._connections.host, path, headers, Body)
+        response = self._connections.request("POST", path, signed, Body)
+        if response.status >= 300:
+            raise self._error(response)
+        found: dict[str, Any] = {ELEMENTS[name]: value for name, value in response.headers.items() if name in ELEMENTS}
+        found["Body"] = io.BytesIO(response.body)
+        return found
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._connections.close()
+
+    def _error(self, response: Response) -> Exception:
+        """What botocore makes of an error response, with the members that the service model gives the error."""
+        from botocore.awsrequest import HeadersDict  # noqa: PLC0415 - only what goes wrong needs these
+        from botocore.parsers import create_parser  # noqa: PLC0415
+
+        client: Any = self._boto3()
+        model = client.meta.service_model
+        parser = create_parser(model.protocol)
+        raw = {"status_code": response.status, "headers": HeadersDict(response.headers), "body": response.body}
+        parsed = parser.parse(raw, model.operation_model("InvokeEndpoint").output_shape)
+        code = parsed.get("Error", {}).get("Code")
+        shape = model.shape_for_error_code(code)
+        if shape is not None:
+            parsed.update(parser.parse(raw, shape))
+        error: Exception = client.exceptions.from_code(code)(parsed, "InvokeEndpoint")
+        return error

@@ -1,0 +1,95 @@
+"""The messages between our own functions: a part to transform, a file to assemble."""
+
+import json
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_pascal
+
+from sluice.failures import invalid
+from sluice.inputs.message import explain
+from sluice.inputs.requests import Assembly, DroppedObject, TransformPart
+
+
+class _File(BaseModel):
+    """A version of an object, in a message between our functions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal)
+
+    bucket: str = Field(min_length=1)
+    key: str = Field(min_length=1)
+    size: int = Field(ge=0)
+    version_id: str | None = None
+    sequencer: str | None = None
+    etag: str = Field(min_length=1)
+
+    def file(self) -> DroppedObject:
+        """The version."""
+        return DroppedObject(
+            bucket=self.bucket,
+            key=self.key,
+            size=self.size,
+            version_id=self.version_id,
+            sequencer=self.sequencer,
+            etag=self.etag,
+        )
+
+
+class _TransformPart(_File):
+    start: int = Field(ge=0)
+    end: int
+    unpacked: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.start < self.end <= self.size:
+            msg = "Start, End: must be a range within Size"
+            raise ValueError(msg)
+        return self
+
+    def request(self) -> TransformPart:
+        """What arrived."""
+        return TransformPart(self.file(), self.start, self.end, self.unpacked)
+
+
+class _Assembly(_File):
+    def request(self) -> Assembly:
+        """What arrived."""
+        return Assembly(self.file())
+
+
+_OURS: dict[str, type[_TransformPart | _Assembly]] = {"TransformPart": _TransformPart, "TransformAssembly": _Assembly}
+
+
+def internal_request(raw: dict[str, Any]) -> TransformPart | Assembly | None:
+    """What a message of ours asks for; None for any other message.
+
+    Raises `Failure` (invalid) when it is one of ours, and wrong.
+    """
+    for key, model in _OURS.items():
+        if key in raw:
+            if not isinstance(raw[key], dict):
+                raise invalid(key, "must be a JSON object")
+            try:
+                return model.model_validate(raw[key]).request()
+            except ValidationError as error:
+                raise explain(error) from None
+    return None
+
+
+def body_of(request: TransformPart | Assembly) -> str:
+    """The message body that is read as `request`."""
+    file = request.file
+    fields: dict[str, Any] = {
+        "Bucket": file.bucket,
+        "Key": file.key,
+        "Size": file.size,
+        "VersionId": file.version_id,
+        "Sequencer": file.sequencer,
+        "Etag": file.etag,
+    }
+    name = "TransformAssembly"
+    if isinstance(request, TransformPart):
+        name = "TransformPart"
+        fields |= {"Start": request.start, "End": request.end, "Unpacked": request.unpacked or None}
+    return json.dumps({name: {key: value for key, value in fields.items() if value is not None}})

@@ -1,0 +1,161 @@
+"""From a valid message, or a dropped object with its metadata, to the parameters of one InvokeEndpoint call."""
+
+import mimetypes
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sluice.failures import Failure, invalid
+from sluice.inputs.identity import Identity, folder_endpoint
+from sluice.inputs.message import PARAMETERS, Message, validate
+from sluice.inputs.requests import DroppedObject
+from sluice.settings import Settings
+
+# What S3 and its clients say of an object when nobody told them its type.
+_SAYS_NOTHING = {None, "", "binary/octet-stream", "application/octet-stream"}
+
+_SUFFIXES = mimetypes.MimeTypes(filenames=())
+for _type, _suffix in {
+    "application/jsonlines": ".jsonl",
+    "application/x-npy": ".npy",
+    "application/x-parquet": ".parquet",
+    "application/x-recordio-protobuf": ".recordio",
+    "text/csv": ".csv",
+    "text/libsvm": ".libsvm",
+}.items():
+    _SUFFIXES.add_type(_type, _suffix)
+
+# Where the result lies and what the body is, an object says by its own key and content.
+_NOT_BY_METADATA = {"Body", "BodyBase64", "InputLocation", "Filename", "S3OutputPathExtension"}
+
+
+def _kebab(parameter: str) -> str:
+    """`CustomAttributes` → `custom-attributes`, `RequestTTLSeconds` → `request-ttl-seconds`."""
+    return PARAMETERS[parameter].replace("_", "-")
+
+
+# The parameters that a dropped object's user metadata sets, by the metadata's names.
+BY_METADATA = {_kebab(parameter): parameter for parameter in PARAMETERS if parameter not in _NOT_BY_METADATA}
+
+_FORWARDED = (
+    "accept",
+    "target_model",
+    "target_variant",
+    "target_container_hostname",
+    "inference_component_name",
+    "enable_explanations",
+    "session_id",
+    "prefix_aware_id",
+)
+_WIRE_NAMES = {field: parameter for parameter, field in PARAMETERS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One InvokeEndpoint call. `parameters` are its keyword arguments besides EndpointName and Body."""
+
+    endpoint_name: str
+    body: bytes
+    parameters: Mapping[str, str]
+    trace_id: str
+
+    @property
+    def inference_id(self) -> str:
+        """The InferenceId that goes out."""
+        return self.parameters["InferenceId"]
+
+
+def message_for(dropped: DroppedObject, metadata: Mapping[str, str], settings: Settings) -> Message:
+    """The message that a dropped object stands for: its user metadata sets parameters, its first folder the endpoint.
+
+    Raises `Failure` (invalid) naming the metadata that breaks a rule. Metadata that is no parameter's is left alone.
+    """
+    return message_from_metadata(metadata, folder_endpoint(dropped, settings))
+
+
+def message_from_metadata(metadata: Mapping[str, str], endpoint_name: str | None) -> Message:
+    """As `message_for`, where the folder names `endpoint_name`, or none. Raises `Failure` (invalid) as that does."""
+    raw: dict[str, Any] = {
+        BY_METADATA[name.lower()]: value for name, value in metadata.items() if name.lower() in BY_METADATA
+    }
+    if "RequestTTLSeconds" in raw and raw["RequestTTLSeconds"].isdecimal():
+        raw["RequestTTLSeconds"] = int(raw["RequestTTLSeconds"])
+    if endpoint_name is not None:
+        raw.setdefault("EndpointName", endpoint_name)
+    # The location is the event's, so its own rules for a message's InputLocation don't apply.
+    return validate({**raw, "InputLocation": "s3://any/object"})
+
+
+def type_of_name(name: str) -> str | None:
+    """The content type that a file's suffix says."""
+    return _SUFFIXES.guess_type(name.rpartition("/")[2])[0]
+
+
+def endpoint_of(message: Message, settings: Settings) -> str:
+    """The endpoint to call. Raises `Failure` (invalid) when the deployment doesn't list it."""
+    name = message.endpoint_name or settings.default_endpoint_name
+    if name not in settings.endpoint_names:
+        raise invalid("EndpointName", f"is not one of this deployment's: {', '.join(settings.endpoint_names)}")
+    return name
+
+
+def location_of(message: Message, settings: Settings) -> tuple[str, str]:
+    """Bucket and key of InputLocation. Raises `Failure` (invalid) when the bucket isn't on the deployment's list."""
+    bucket, _, key = (message.input_location or "").removeprefix("s3://").partition("/")
+    if not settings.may_read(bucket):
+        raise invalid("InputLocation", "the bucket is not on this deployment's list; see input_location_buckets")
+    return bucket, key
+
+
+def oversize(field: str, size: int, settings: Settings) -> Failure:
+    """The failure of a body of `size` bytes that is over the deployment's limit."""
+    return invalid(field, f"{size} bytes are over the deployment's max_body_bytes, {settings.max_body_bytes}")
+
+
+def build(
+    message: Message,
+    identity: Identity,
+    body: bytes,
+    settings: Settings,
+    *,
+    key: str | None = None,
+    object_content_type: str | None = None,
+) -> Invocation:
+    """The call for `message`. `key` and `object_content_type` are those of the S3 object that the body came from.
+
+    Raises `Failure` (invalid) when the endpoint is not listed or the custom attributes come out too long.
+    """
+    trace_id = message.trace_id or identity.trace_id
+    parameters = {
+        "ContentType": message.content_type or _content_type(message, settings, key, object_content_type),
+        "CustomAttributes": _custom_attributes(message, trace_id, settings),
+        "InferenceId": message.inference_id or identity.inference_id or trace_id,
+    }
+    for field in _FORWARDED:
+        value = getattr(message, field)
+        if value is not None:
+            parameters[_WIRE_NAMES[field]] = value
+    return Invocation(endpoint_of(message, settings), body, parameters, trace_id)
+
+
+def _content_type(message: Message, settings: Settings, key: str | None, own: str | None) -> str:
+    if key is not None:
+        if own not in _SAYS_NOTHING and own is not None:
+            return own
+        return type_of_name(key) or settings.default_content_type
+    if "body" in message.model_fields_set and not isinstance(message.body, str):
+        return "application/json"
+    return settings.default_content_type
+
+
+def _custom_attributes(message: Message, trace_id: str, settings: Settings) -> str:
+    """The caller's value verbatim, else the trace ID as on the API page; or what the template makes of the two."""
+    template = settings.custom_attributes_template
+    if template is None:
+        return message.custom_attributes or trace_id
+    value = template.format(custom_attributes=message.custom_attributes or "", trace_id=trace_id)
+    if not message.custom_attributes:
+        value = value.strip(",;& ")  # What separated the caller's value from the rest separates nothing now.
+    if len(value) > 1024:
+        raise invalid("CustomAttributes", "is over 1024 characters once custom_attributes_template is applied")
+    return value

@@ -1,0 +1,67 @@
+"""The notify function's application: it reads a queue of S3 events about results and failures."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from sluice.failures import Failure, ServiceError
+from sluice.inputs.delivery import Delivery
+from sluice.inputs.events import S3Record, created
+from sluice.notify.notification import Notification
+from sluice.notify.notifier import Notifier
+
+# What one notification takes at most: two calls, three attempts of each, and the time-outs in `clients`. With less left
+# none is begun, as a function that is killed would have the whole batch published again.
+_NEEDED_MS = 75_000
+
+
+@dataclass(frozen=True, slots=True)
+class NotifyApplication:
+    """The `Application` of the notify function."""
+
+    notifier: Notifier
+    logger: Logger
+    metrics: Metrics
+
+    def run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
+        """Publish a notification for each stored object. Returns the message IDs that SQS may delete."""
+        acknowledged = {
+            delivery.message_id for delivery in deliveries if remaining_ms() >= _NEEDED_MS and self.notify(delivery)
+        }
+        if self.metrics.metric_set:  # S3's test events, for one, leave nothing to count
+            self.metrics.flush_metrics()
+        return acknowledged
+
+    def notify(self, delivery: Delivery) -> bool:
+        """Publish what a message reports, and log it. False when the message must be delivered again."""
+        try:
+            for record in created(delivery.body):
+                self._record(delivery, record, self.notifier.notify(record))
+        except (Failure, ServiceError) as error:
+            reason = {"error_code": error.code, "error_message": error.message[:1024]}
+            self.logger.error("not notified", extra={"message_id": delivery.message_id, **reason})  # noqa: TRY400 - foreseen: its traceback says no more
+        except Exception:
+            self.logger.exception("not notified", extra={"message_id": delivery.message_id})
+        else:
+            return True
+        self.metrics.add_metric("NotificationsFailed", MetricUnit.Count, 1)
+        return False
+
+    def _record(self, delivery: Delivery, record: S3Record, notification: Notification | None) -> None:
+        about = {"message_id": delivery.message_id, "result": record.key}
+        if notification is None:
+            self.logger.warning("nothing to notify of", extra=about)
+            return
+        said = notification.attributes
+        fields: dict[str, str | None] = {
+            **about,
+            "trace_id": said.get("TraceId"),
+            "inference_id": notification.inference_id,
+            "endpoint_name": said.get("EndpointName"),
+            "invocation_status": said["InvocationStatus"],
+            "error_code": said.get("ErrorCode"),
+        }
+        self.logger.info("notified", extra={name: value for name, value in fields.items() if value is not None})
+        self.metrics.add_metric("Notified", MetricUnit.Count, 1)

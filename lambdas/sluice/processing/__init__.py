@@ -1,0 +1,1 @@
+"""What happens to one delivery: from an SQS batch to stored outcomes."""

@@ -1,0 +1,39 @@
+"""What became of one request at one delivery."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+from sluice.failures import Failure
+from sluice.inputs.identity import Identity
+
+
+class Status(StrEnum):
+    """How a delivery of a request ended."""
+
+    SUCCEEDED = "succeeded"
+    DUPLICATE = "duplicate"  # the result was there already, of this very request
+    SUPERSEDED = "superseded"  # a newer upload of the same key answers instead
+    IGNORED = "ignored"  # no request at all: a test event, a folder marker
+    DEAD_LETTERED = "dead-lettered"
+    RETRY = "retry"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One request's end. `message_id` is the delivery's; `error` is set when something unforeseen was raised."""
+
+    message_id: str
+    status: Status
+    identity: Identity | None = None
+    endpoint_name: str | None = None
+    failure: Failure | None = None
+    retry_after_seconds: int | None = None
+    model_latency: timedelta | None = None
+    detail: str | None = None
+    error: Exception | None = field(default=None, compare=False)
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether the message may be deleted: its outcome is stored."""
+        return self.status is not Status.RETRY
