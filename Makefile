@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # jsii, under AWS CDK, looks for `node` here; setup.sh may have put one into .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format unit test schema permissions synth sbom lock deploy demo up down chaos bench memory dataset size mutants fuzz clean
+.PHONY: help setup lint format unit test schema errors permissions synth sbom lock deploy demo up down chaos bench memory dataset size mutants fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-8s %s\n' "$$t" "$$d"; done
@@ -37,6 +37,9 @@ test: lint ## lint, types and all the tests; in two processes, or JOBS=4
 
 schema: $(SETUP) ## write the message's JSON Schema to docs/message.schema.json
 	@cd lambdas && ../$(BIN)/python -m sluice.inputs.schema > ../docs/message.schema.json
+
+errors: $(SETUP) ## write the error codes to docs/errors.md
+	@cd lambdas && ../$(BIN)/python -m sluice.error_codes > ../docs/errors.md
 
 permissions: $(SETUP) ## take each permission away, see what fails, and write the table of docs/security.md
 	@SLUICE_WRITE_PERMISSIONS=1 $(BIN)/pytest -q tests/e2e/test_permissions.py

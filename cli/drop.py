@@ -24,7 +24,7 @@ from cli.standing import worst
 from cli.uploads import Upload, check, metadata_of, planned, upload
 from cli.wait import timeout_option, told
 from cli.waiting import until_ended
-from sluice.inputs.identity import INVOKE_PREFIX, TRANSFORM_PREFIX
+from sluice.keys import INVOKE_PREFIX, TRANSFORM_PREFIX
 
 _SHOWN = 20  # files that a person wants to see by name
 

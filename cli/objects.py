@@ -9,8 +9,9 @@ from botocore.exceptions import ClientError
 
 from cli.deployment import Deployment, is_denied
 from cli.progress import bytes_done
-from sluice.inputs.identity import INVOKE_PREFIX, TRANSFORM_PREFIX, Identity, key_of_version, parts_folder
-from sluice.transform.gzipped import is_packed, unpacked_key
+from sluice.inputs.identity import key_of_version
+from sluice.keys import INVOKE_PREFIX, OUT, TRANSFORM_PREFIX, parts_folder, unpacked_key
+from sluice.transform.gzipped import is_packed
 
 _OTHER_BUCKETS = "buckets/"
 
@@ -84,7 +85,7 @@ class Inputs:
         """How far a file under transform/ is: parts and bytes; nothing for any other input."""
         if not name.startswith(TRANSFORM_PREFIX) or uploaded.identity is None:
             return {}
-        folder = parts_folder(Identity(name, uploaded.identity, trace_id=uploaded.identity, repeatable=True))
+        folder = parts_folder(name, uploaded.identity)
         bucket = self._deployment.results_bucket
         pages = self._deployment.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder)
         names = [item["Key"] for page in pages for item in page.get("Contents", [])]
@@ -93,7 +94,7 @@ class Inputs:
             unpacked = head(self._deployment, bucket, unpacked_key(folder))
             total = unpacked.size if unpacked else None
         return {
-            "PartsDone": sum(one.endswith(".out") for one in names),
+            "PartsDone": sum(one.endswith(OUT) for one in names),
             "BytesDone": bytes_done(names),
             "BytesTotal": total,
         }

@@ -15,16 +15,19 @@ from cli.logs import Line, lines_of
 from cli.objects import Inputs, Stored, head
 from cli.queues import depth
 from cli.standing import Standing, State
-from sluice.failures import FailureClass
-from sluice.inputs.identity import (
+from sluice.error_codes import FailureClass
+from sluice.keys import (
+    ERR,
     INVOKE_PREFIX,
+    OUT,
     TRANSFORM_PREFIX,
-    file_of_part,
-    name_of,
-    name_of_object,
+    dataset_of_part,
+    message_name,
+    object_name,
+    parts_folder,
 )
 from sluice.processing.outcome import Status
-from sluice.processing.result import ERR, IDENTITY, OUT
+from sluice.processing.result import IDENTITY
 
 SINCE = timedelta(days=3)
 _NAMES = ("messages/", "buckets/")
@@ -71,12 +74,12 @@ class Requests:
             bucket, _, key = text.removeprefix("s3://").partition("/")
             if bucket == self._deployment.results_bucket:
                 return key.removesuffix(OUT).removesuffix(ERR), False
-            return name_of_object(bucket, key, self._deployment.input_bucket), False
+            return object_name(bucket, key, self._deployment.input_bucket), False
         if text.startswith((INVOKE_PREFIX, TRANSFORM_PREFIX)):
-            return name_of_object(self._deployment.input_bucket, text, self._deployment.input_bucket), False
+            return object_name(self._deployment.input_bucket, text, self._deployment.input_bucket), False
         if text.startswith(_NAMES):
             return text, False
-        return name_of(text), True
+        return message_name(text), True
 
     def find(self, text: str) -> Sequence[Standing]:
         """How each request that `text` may mean stands: several only where they share a trace ID. Never empty.
@@ -87,13 +90,13 @@ class Requests:
         if (standing := self.stored(name)) is not None:
             return [standing]
         if not is_id:
-            below = f"parts/{name}/" if name.startswith(TRANSFORM_PREFIX) else None
+            below = parts_folder(name) if name.startswith(TRANSFORM_PREFIX) else None
             return [self._unstored(name, *self._lines({"result": name}, below=below))]
         lines, note = self._lines(dict.fromkeys(("trace_id", "inference_id", "message_id"), text))
         by_name: dict[str, list[Line]] = {}
         for line in lines:
             if line.result is not None:
-                by_name.setdefault(file_of_part(line.result) or line.result, []).append(line)
+                by_name.setdefault(dataset_of_part(line.result) or line.result, []).append(line)
         if not by_name:
             return [self._unheard_of(name, note)]
         return [self._of_id(one, found) for one, found in by_name.items()]

@@ -17,7 +17,7 @@ from cli.output import Output
 from cli.requests import Requests
 from cli.standing import Standing, State
 from cli.status import since_option
-from sluice.processing.result import OUT
+from sluice.keys import OUT
 
 _PIECE = 1024 * 1024
 

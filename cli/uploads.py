@@ -10,9 +10,9 @@ from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_tr
 from cli.deployment import Deployment
 from cli.errors import CliError, ExitCode
 from sluice.failures import invalid
-from sluice.inputs.identity import TRANSFORM_PREFIX, name_of_object
 from sluice.inputs.invocation import BY_METADATA, message_from_metadata, type_of_name
 from sluice.inputs.message import PARAMETERS
+from sluice.keys import TRANSFORM_PREFIX, object_name
 from sluice.settings import Settings
 from sluice.transform.options import Options
 
@@ -94,7 +94,7 @@ def check(
     if settings and named and named not in settings.endpoint_names:
         raise invalid("EndpointName", f"is not one of this deployment's: {', '.join(settings.endpoint_names)}")
     for one in uploads:
-        name_of_object(input_bucket, one.key, input_bucket)
+        object_name(input_bucket, one.key, input_bucket)
         if one.key.startswith(TRANSFORM_PREFIX):
             Options.from_metadata(metadata, settings.transform_defaults if settings else {})
         elif settings and one.size > settings.max_body_bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sluice.processing.result import ERR, OUT
+from sluice.keys import ERR, OUT
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client

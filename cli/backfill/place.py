@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cli.errors import CliError, ExitCode
-from sluice.inputs.identity import INVOKE_PREFIX, OTHER_BUCKETS_PREFIX, TRANSFORM_PREFIX
+from sluice.keys import INVOKE_PREFIX, OTHER_BUCKETS_PREFIX, TRANSFORM_PREFIX
 from sluice.settings import Settings
 
 

@@ -13,10 +13,9 @@ from cli.errors import CliError
 from cli.pace import Pace
 from cli.sending import Outgoing, send
 from sluice.failures import Failure
-from sluice.inputs.events import read
-from sluice.inputs.identity import PARTS_PREFIX, name_of_object
+from sluice.inputs.envelopes import parse
 from sluice.inputs.requests import DroppedObject
-from sluice.processing.result import OUT
+from sluice.keys import OUT, object_name, parts_folder
 from sluice.processing.router import Kind, kind_of
 from sluice.settings import Settings
 
@@ -103,11 +102,11 @@ class Backfill:
         listed = one.listed
         body = notification(self.place.bucket, listed)
         try:
-            dropped = read(body)[0]
+            dropped = parse(body)[0]
             if not isinstance(dropped, DroppedObject):
                 self.tally.excluded += 1  # a folder marker
                 return None
-            name = name_of_object(dropped.bucket, dropped.key, self.settings.input_bucket)
+            name = object_name(dropped.bucket, dropped.key, self.settings.input_bucket)
         except Failure as failure:
             self.tally.unnameable += 1
             self.tally.example = self.tally.example or f"{listed.key!r}: {failure.message}"
@@ -127,7 +126,7 @@ class Backfill:
         """Delete an answer, and the parts that a file's was made of: they would be taken for the new one's."""
         bucket = self.settings.results_bucket
         s3.delete_object(Bucket=bucket, Key=name + OUT)
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{PARTS_PREFIX}{name}/")
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=parts_folder(name))
         for page in pages:
             parts: Any = [{"Key": one["Key"]} for one in page.get("Contents", [])]
             if parts:

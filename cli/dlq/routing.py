@@ -10,11 +10,11 @@ from cli.errors import CliError, ExitCode
 from cli.sending import Outgoing, attribute_size
 from sluice.failures import Failure, invalid
 from sluice.inputs import identity as identities
-from sluice.inputs.events import read
+from sluice.inputs.envelopes import parse
 from sluice.inputs.invocation import endpoint_of
 from sluice.inputs.message import PARAMETERS, compact, validate
 from sluice.inputs.requests import Ignorable, Input, SentMessage
-from sluice.processing.result import ERR
+from sluice.keys import ERR
 from sluice.processing.router import Kind, kind_of
 from sluice.settings import Settings
 
@@ -103,7 +103,7 @@ class Redriver:
 def _read(body: str) -> list[Input]:
     """What the body asks for; nothing where it can't be read."""
     try:
-        return read(body)
+        return parse(body)
     except Failure:
         return []
 

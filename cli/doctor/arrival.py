@@ -6,7 +6,7 @@ from typing import Any
 
 from cli.doctor.facts import Facts
 from cli.doctor.finding import Finding, ok, unknown, wrong
-from sluice.inputs.identity import INVOKE_PREFIX, TRANSFORM_PREFIX
+from sluice.keys import INVOKE_PREFIX, TRANSFORM_PREFIX
 
 _TAKERS = {INVOKE_PREFIX: "request queue", TRANSFORM_PREFIX: "split queue"}
 _S3 = "s3.amazonaws.com"

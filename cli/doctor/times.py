@@ -4,10 +4,8 @@ from collections.abc import Iterator
 
 from cli.doctor.facts import DEAD_LETTERS, QUEUES, Facts
 from cli.doctor.finding import Finding, ok, wrong
-from sluice.aws.clients import ENDPOINT_CONNECT_TIMEOUT_SECONDS
-from sluice.processing.dispatcher import SETTLE_MS
+from sluice.timeouts import CONTAINER_SECONDS, invocation_seconds
 
-_CONTAINER_SECONDS = 60  # SageMaker's, for /invocations (InvokeEndpoint API page)
 _VISIBILITY = 6  # times the function's timeout (Lambda, "Configuring an Amazon SQS queue to use with Lambda")
 _DAY = 86_400
 _NOT_BY_HAND = "it was changed by hand; deploy again: cdk deploy"
@@ -16,15 +14,15 @@ _NOT_BY_HAND = "it was changed by hand; deploy again: cdk deploy"
 def check_timeouts(facts: Facts) -> Iterator[Finding]:
     """Container < read timeout < function < visibility."""
     read, function = facts.settings.read_timeout_seconds, facts.invoke["Timeout"]
-    if read > _CONTAINER_SECONDS:
-        yield ok("read timeout", f"{read:g} s, over the container's {_CONTAINER_SECONDS} s")
+    if read > CONTAINER_SECONDS:
+        yield ok("read timeout", f"{read:g} s, over the container's {CONTAINER_SECONDS} s")
     else:
         yield wrong(
             "read timeout",
-            f"{read:g} s, but a container may take {_CONTAINER_SECONDS} s: answers that are paid for would be lost",
-            f"set read_timeout_seconds over {_CONTAINER_SECONDS}",
+            f"{read:g} s, but a container may take {CONTAINER_SECONDS} s: answers that are paid for would be lost",
+            f"set read_timeout_seconds over {CONTAINER_SECONDS}",
         )
-    least = ENDPOINT_CONNECT_TIMEOUT_SECONDS + read + SETTLE_MS / 1000
+    least = invocation_seconds(read)
     if function > least:
         yield ok("function timeout", f"{function} s, over the {least:g} s of a call and its outcome")
     else:

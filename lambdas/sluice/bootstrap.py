@@ -5,21 +5,24 @@ import random
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics
 
-from sluice.aws.adapters import S3Inputs, S3Results, SageMakerEndpoint, SqsDeadLetters, SqsRequestQueue
-from sluice.aws.clients import ENDPOINT_CONNECT_TIMEOUT_SECONDS, Clients
-from sluice.aws.file_adapters import S3Files, S3Parts, SqsSender
+from sluice.aws.clients import Clients
+from sluice.aws.s3 import S3Bucket
+from sluice.aws.sagemaker import SageMakerEndpoint
+from sluice.aws.sqs import SqsDeadLetterQueue, SqsMessageSender, SqsSourceQueue
 from sluice.aws.transport import hot_clients
+from sluice.failures import Operation
 from sluice.functions import Application, Function, RequestApplication, RunBatch
-from sluice.processing.dispatcher import SETTLE_MS, Dispatcher
+from sluice.processing.dispatcher import Dispatcher
 from sluice.processing.invoker import Invoker
 from sluice.processing.processor import Processor
 from sluice.processing.router import Kind, RequestHandler, Router
 from sluice.settings import NotifySettings, Settings
 from sluice.telemetry import Telemetry
+from sluice.timeouts import invocation_seconds
 from sluice.transform.assembler import Assembler
 from sluice.transform.memory import Memory
 from sluice.transform.part import PartHandler
@@ -67,37 +70,39 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
         connections=settings.threads,
     )
     sagemaker, s3 = hot_clients(settings, environment, clients)
-    results = S3Results(s3, settings.results_bucket)
+    results = S3Bucket(settings.results_bucket, clients, s3, read=Operation.STORE_RESULT)
+
+    def inputs(bucket: str) -> S3Bucket:
+        return S3Bucket(bucket, clients, s3, read=Operation.READ_INPUT)
+
     endpoint = SageMakerEndpoint(sagemaker, model_messages=settings.model_messages)
-    files, parts = S3Files(clients), S3Parts(clients, s3, settings.results_bucket)
-    request_queue = SqsSender(clients, settings.request_queue_url)
-    assembly_queue = SqsSender(clients, settings.assembly_queue_url)
-    call_ms = (ENDPOINT_CONNECT_TIMEOUT_SECONDS + settings.read_timeout_seconds) * 1000
-    handlers: dict[Kind, RequestHandler] = {
-        "call": Invoker(settings, endpoint, S3Inputs(s3), results, now=_now),
-        "file": Splitter(settings, files, parts=parts, requests=request_queue, assemblies=assembly_queue),
+    request_queue = SqsMessageSender(clients, settings.request_queue_url)
+    assembly_queue = SqsMessageSender(clients, settings.assembly_queue_url)
+    needed_ms = invocation_seconds(settings.read_timeout_seconds) * 1000
+    handlers: dict[Kind, RequestHandler[Any]] = {
+        "call": Invoker(settings, endpoint, inputs, results, now=_now),
+        "file": Splitter(settings, inputs, results, request_queue=request_queue, assembly_queue=assembly_queue),
         "part": PartHandler(
             settings,
             endpoint,
-            files,
-            results=results,
-            parts=parts,
-            requests=request_queue,
-            assemblies=assembly_queue,
-            needed_ms=call_ms + SETTLE_MS,
+            inputs,
+            results,
+            request_queue=request_queue,
+            assembly_queue=assembly_queue,
+            needed_ms=needed_ms,
             memory=Memory(int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", _MEMORY_MB))),
             now=_now,
         ),
-        "assembly": Assembler(results, parts),
+        "assembly": Assembler(results),
     }
     processor = Processor(
         settings,
         Router(settings, {kind: handlers[kind] for kind in takes}),
         results,
-        SqsDeadLetters(clients, settings.dead_letter_queue_url),
-        SqsRequestQueue(clients, settings.source_queue_url),
+        SqsDeadLetterQueue(clients, settings.dead_letter_queue_url),
+        SqsSourceQueue(clients, settings.source_queue_url),
         now=_now,
-        rng=random.SystemRandom(),  # it has no state, which functions restored from one snapshot would share
+        rng=random.SystemRandom(),  # it has no state that functions restored from one snapshot would share
     )
     logger = _logger()
     return RequestApplication(
@@ -106,7 +111,7 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
             processor,
             ThreadPoolExecutor(settings.threads, thread_name_prefix="request"),
             threads=settings.threads,
-            call_ms=call_ms,
+            needed_ms=needed_ms,
         ),
         logger=logger,
         telemetry=Telemetry(logger, Metrics()),
@@ -120,13 +125,14 @@ def compose_notify(environment: Mapping[str, str]) -> "NotifyApplication":
     Raises pydantic's `ValidationError` when a setting is missing or wrong.
     """
     # Imported here: no other function needs these, and imports are most of a cold start.
-    from sluice.aws.notify_adapters import S3Outcomes, SnsTopics  # noqa: PLC0415
+    from sluice.aws.sns import SnsTopics  # noqa: PLC0415
     from sluice.notify.function import NotifyApplication  # noqa: PLC0415
     from sluice.notify.notifier import Notifier  # noqa: PLC0415
 
     settings = NotifySettings.from_environment(environment)
     clients = Clients(connections=1)
-    notifier = Notifier(settings, S3Outcomes(clients, settings.results_bucket), SnsTopics(clients))
+    results = S3Bucket(settings.results_bucket, clients, read=Operation.READ_RESULT)
+    notifier = Notifier(settings, results, SnsTopics(clients))
     return NotifyApplication(notifier, _logger(), Metrics())
 
 

@@ -9,27 +9,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-
-class FailureClass(StrEnum):
-    """Why a request failed, and with that, whether a retry can help."""
-
-    INVALID = "invalid"
-    EXPIRED = "expired"
-    MODEL = "model"
-    CAPACITY = "capacity"
-    CONFIGURATION = "configuration"
-    TRANSIENT = "transient"
-    CRASHED = "crashed"
-
-    @property
-    def retryable(self) -> bool:
-        """Whether the message goes back to the request queue rather than to the dead-letter queue at once."""
-        return self in {FailureClass.CAPACITY, FailureClass.CONFIGURATION, FailureClass.TRANSIENT}
-
-
-CRASHED = (
-    "the function ended without an outcome at each receive: a crash, its time-out, or too little memory; see its log"
-)
+from sluice.error_codes import ErrorCode, FailureClass
 
 
 class Operation(StrEnum):
@@ -75,7 +55,7 @@ class ServiceError(Exception):
 
 
 class Failure(Exception):
-    """A classified failure: it says where the message goes. Raised by the rules, or made by `classify`."""
+    """A classified failure, which decides where the message goes. The rules raise it, and `classify` returns it."""
 
     def __init__(
         self,
@@ -95,10 +75,15 @@ class Failure(Exception):
         self.original_message = original_message
         self.log_stream_arn = log_stream_arn
 
+    @classmethod
+    def of(cls, code: ErrorCode, message: str | None = None) -> "Failure":
+        """A failure that Sluice itself finds. `message` is the code's own sentence where none is given."""
+        return cls(code.failure_class, code, message or code.description)
+
 
 def invalid(field: str, rule: str) -> Failure:
-    """A message that breaks a rule: names the field and what to do."""
-    return Failure(FailureClass.INVALID, "InvalidMessage", f"{field}: {rule}")
+    """The failure of a message that breaks a rule: it names the field, and what to do."""
+    return Failure.of(ErrorCode.INVALID_MESSAGE, f"{field}: {rule}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +117,14 @@ _TIME_OUT = re.compile(r"tim(ed|e)[ -]?out", re.IGNORECASE)
 
 TABLE: tuple[Row, ...] = (
     # The container's 60 s are over: SageMaker reports status 0. A retry pays for the same minute again.
-    Row(FailureClass.MODEL, _INVOKE, _MODEL_ERROR, original_statuses=(0,), code="ModelTimeout"),
+    Row(FailureClass.MODEL, _INVOKE, _MODEL_ERROR, original_statuses=(0,), code=ErrorCode.MODEL_TIMEOUT),
     Row(
         FailureClass.MODEL,
         _INVOKE,
         _MODEL_ERROR,
         original_statuses=(None, *range(500, 600)),
         message=_TIME_OUT,
-        code="ModelTimeout",
+        code=ErrorCode.MODEL_TIMEOUT,
     ),
     # A model server that says "too many" or "not now" wants a later try.
     Row(FailureClass.CAPACITY, _INVOKE, _MODEL_ERROR, original_statuses=(429, 503)),

@@ -1,13 +1,13 @@
-"""What the core needs of AWS, as protocols. `adapters` implements them; tests fake them."""
+"""What the core needs of AWS, as protocols. The adapters in `aws/` implement them; tests fake them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """What InvokeEndpoint answered. Names are the API's response elements."""
+    """The response of InvokeEndpoint. The names are the API's response elements."""
 
     body: bytes
     content_type: str | None = None
@@ -18,47 +18,45 @@ class Inference:
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectVersion:
-    """What tells one upload of a key from the next. `version_id` is None in a bucket without versioning."""
-
-    version_id: str | None
-    etag: str
-
-
-@dataclass(frozen=True, slots=True)
-class InputObject:
-    """An S3 object that is the body of a call. `metadata` is the user's, without `x-amz-meta-`."""
-
-    body: bytes
-    content_type: str | None
-    version: ObjectVersion
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class ObjectHead:
-    """An S3 object without its content: `size` in bytes, else as `InputObject`."""
+    """The response of HeadObject.
+
+    `size` is in bytes, `etag` has no quotes, `version_id` is None in a bucket without versioning, and `metadata` is the
+    user metadata, without `x-amz-meta-`.
+    """
 
     size: int
-    content_type: str | None
-    version: ObjectVersion
+    etag: str
+    version_id: str | None = None
+    content_type: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class StoredObject:
-    """An object that stands in the results bucket: its ETag and user metadata."""
+class StoredObject(ObjectHead):
+    """The response of GetObject, read to its end."""
 
-    etag: str
-    metadata: Mapping[str, str]
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """The condition of a write: that no object has the key, or that the object with this `etag` has it."""
+
+    etag: str | None = None
+
+    @classmethod
+    def replacing(cls, stored: ObjectHead | None) -> "Condition":
+        """The condition that the key still holds what was seen there: `stored`, or no object."""
+        return cls(stored.etag if stored else None)
 
 
 class PreconditionFailed(Exception):
-    """A conditional write found another object, or none, where it expected otherwise (S3's 412, 409 and 404)."""
+    """A conditional request found another object than expected, or none (412, 409 and 404 of S3)."""
 
 
 class ObjectTooLarge(Exception):
-    """An input object of `size` bytes, over what was asked for."""
+    """An object of `size` bytes, which is over the requested limit."""
 
     def __init__(self, size: int) -> None:
         super().__init__(f"{size} bytes")
@@ -72,71 +70,26 @@ class Endpoint(Protocol):
         """Call InvokeEndpoint once, without retries. Raises `ServiceError`."""
 
 
-class Inputs(Protocol):
-    """The buckets that inputs are read from."""
+class Bucket(Protocol):
+    """An S3 bucket. Every method raises `ServiceError` when S3 fails or refuses."""
 
-    def get(self, bucket: str, key: str, *, max_bytes: int) -> InputObject:
-        """Read an object. Raises `ObjectTooLarge` when it is over `max_bytes`, `ServiceError` when S3 fails."""
+    def head(self, key: str, *, version_id: str | None = None) -> ObjectHead | None:
+        """The newest version of an object, or the named one, without its content; None when there is none."""
 
-    def current(self, bucket: str, key: str) -> ObjectVersion | None:
-        """Which version of the object is the newest, or None where it is gone. Raises `ServiceError`."""
+    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
+        """The newest version of an object, or the named one.
 
-
-class Files(Protocol):
-    """The input bucket's files that are transformed: read in parts."""
-
-    def head(self, bucket: str, key: str) -> ObjectHead:
-        """What the newest version is. Raises `ServiceError`."""
-
-    def read(self, bucket: str, key: str, start: int, end: int, *, etag: str | None) -> bytes:
-        """Bytes `start` to `end` of the version with that ETag, or of whatever is there.
-
-        Raises `PreconditionFailed` when another is the newest, else `ServiceError`.
+        Raises `ObjectTooLarge` when it is over `max_bytes`, and `ServiceError` with the status 404 when there is none.
         """
 
+    def get_range(self, key: str, start: int, end: int, *, etag: str | None) -> bytes:
+        """The bytes `start` to `end` (exclusive) of the newest version.
 
-class Parts(Protocol):
-    """The parts of transformed files, in the results bucket."""
-
-    def names(self, folder: str) -> list[str]:
-        """The keys that begin with `folder`, in order. Raises `ServiceError`."""
-
-    def names_from(self, folder: str, name: str) -> list[str]:
-        """The first of those that are not before `folder` + `name`. Raises `ServiceError`."""
-
-    def describe(self, keys: Iterable[str]) -> Iterator[Mapping[str, str]]:
-        """The metadata of parts, one after another. Raises `ServiceError`."""
-
-    def read(self, keys: Iterable[str]) -> Iterator[bytes]:
-        """The content of parts, one after another, with few of them in memory. Raises `ServiceError`."""
-
-    def assemble(
-        self,
-        key: str,
-        content: Iterable[bytes],
-        *,
-        content_type: str,
-        metadata: Mapping[str, str],
-        replaces: StoredObject | None,
-    ) -> None:
-        """Write `content` to `key` as it comes, in little memory, on the same conditions as `Results.put`.
-
-        Raises `PreconditionFailed` when another writer was first, else `ServiceError`.
+        Raises `PreconditionFailed` when its ETag is not `etag`, unless that is None.
         """
 
-
-class Sender(Protocol):
-    """A queue that messages are put on."""
-
-    def send(self, bodies: Iterable[str]) -> None:
-        """Send messages. Raises `ServiceError` when one of them could not be."""
-
-
-class Results(Protocol):
-    """The results bucket."""
-
-    def head(self, key: str) -> StoredObject | None:
-        """What stands at `key`, or None. Raises `ServiceError`."""
+    def list(self, prefix: str, *, start_after: str | None = None) -> list[str]:
+        """The keys with a prefix, in order: all of them, or the first hundred after `start_after`."""
 
     def put(
         self,
@@ -144,19 +97,28 @@ class Results(Protocol):
         body: bytes,
         *,
         content_type: str | None,
-        metadata: Mapping[str, str],
-        replaces: StoredObject | None,
+        metadata: Mapping[str, str] | None = None,
+        condition: Condition | None = None,
     ) -> None:
-        """Write conditionally: only where nothing stands, or only over `replaces`.
+        """Write an object. Raises `PreconditionFailed` when `condition` does not hold."""
 
-        Raises `PreconditionFailed` when another writer was first, else `ServiceError`.
-        """
-
-    def put_error(self, key: str, document: bytes) -> None:
-        """Write an `.err` document, whatever stands there. Raises `ServiceError`."""
+    def upload(
+        self,
+        key: str,
+        content: Iterable[bytes],
+        *,
+        content_type: str,
+        metadata: Mapping[str, str],
+        condition: Condition,
+    ) -> None:
+        """Write an object of any size as its content comes, in little memory, as `put` does."""
 
     def delete(self, key: str) -> None:
-        """Delete `key` if it is there. Raises `ServiceError`."""
+        """Delete an object, if there is one."""
+
+
+Buckets = Callable[[str], Bucket]
+"""The buckets that inputs are read from, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,15 +129,29 @@ class Attribute:
     data_type: str = "String"
 
 
-class DeadLetters(Protocol):
+class DeadLetterQueue(Protocol):
     """The dead-letter queue."""
 
     def send(self, body: str, attributes: Mapping[str, Attribute]) -> None:
         """Send a message. Raises `ServiceError`."""
 
 
-class RequestQueue(Protocol):
-    """The queue the deliveries came from."""
+class SourceQueue(Protocol):
+    """The queue that feeds the function."""
 
-    def delay(self, receipt_handle: str, seconds: int) -> None:
-        """Let the message become visible again after `seconds` (ChangeMessageVisibility). Raises `ServiceError`."""
+    def change_visibility(self, receipt_handle: str, seconds: int) -> None:
+        """Make the message visible again after `seconds` (ChangeMessageVisibility). Raises `ServiceError`."""
+
+
+class MessageSender(Protocol):
+    """A queue for messages to another function, or to this one."""
+
+    def send(self, bodies: Iterable[str]) -> None:
+        """Send messages. Raises `ServiceError` when one of them could not be sent."""
+
+
+class Topics(Protocol):
+    """SNS."""
+
+    def publish(self, topic_arn: str, message: str, attributes: Mapping[str, str]) -> None:
+        """Publish a message with attributes of type String. Raises `ServiceError`."""

@@ -3,7 +3,7 @@
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from sluice.failures import FailureClass
+from sluice.error_codes import FailureClass
 from sluice.processing.outcome import Outcome, Status
 
 _COUNTED = {

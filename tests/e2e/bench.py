@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from sluice.inputs.delivery import Delivery
-from sluice.inputs.events import read
+from sluice.inputs.envelopes import parse
 from sluice.inputs.identity import Identity, of
 from sluice.settings import Settings
 from tests.e2e.conftest import SETTINGS, Pipeline
@@ -226,7 +226,7 @@ class Bench:
 
     def identity(self, event: dict[str, Any]) -> Identity:
         """What the functions call the object of an event."""
-        arrival: Any = next(iter(read(json.dumps(event))))
+        arrival: Any = next(iter(parse(json.dumps(event))))
         nobody: Any = Delivery.from_record(
             {
                 "messageId": "-",

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sluice.inputs.events import read
-from sluice.inputs.identity import parts_folder
+from sluice.inputs.envelopes import parse
 from sluice.inputs.internal_messages import body_of
 from sluice.inputs.requests import Assembly, DroppedObject
+from sluice.keys import OUT, part_name, parts_folder
 from sluice.processing.result import IDENTITY
 from tests.e2e.bench import LISTED, Bench, Broke, Unit, fresh
 from tests.e2e.conftest import EXAMPLES
@@ -136,7 +136,10 @@ def _(bench: Bench, unit: Unit) -> None:
 def _(bench: Bench, unit: Unit) -> None:
     _, event = _file(bench, gzip.compress(b"1" * _OVER_ONE_UPLOAD)[:-8], ".gz")
     bench.deliver(unit, event)
-    must(not bench.uploads(parts_folder(bench.identity(event))), "the upload is still there")
+    must(
+        not bench.uploads(parts_folder(bench.identity(event).name, bench.identity(event).key)),
+        "the upload is still there",
+    )
 
 
 @scenario("a file that has gone is dead-lettered at once", "split")
@@ -155,11 +158,11 @@ def _file(bench: Bench, body: bytes, suffix: str = "") -> tuple[str, dict[str, A
 def _assembly(bench: Bench, *parts: bytes, **how: Any) -> tuple[DroppedObject, str, str]:
     """The file, its message and its result's name; its parts are stored, the last of them as `how` says."""
     _, event = _file(bench, b"".join(parts))
-    file: Any = next(iter(read(json.dumps(event))))
+    file: Any = next(iter(parse(json.dumps(event))))
     identity = bench.identity(event)
     at = 0
     for number, part in enumerate(parts, 1):
-        key = f"{parts_folder(identity)}{at:015d}-{at + len(part):015d}.out"
+        key = part_name(parts_folder(identity.name, identity.key), at, at + len(part)) + OUT
         facts = {"records": "1", "failed": "0", "calls": "1"}
         facts |= {"started": "2026-01-01T00:00:00.000+00:00", "finished": "2026-01-01T00:00:01.000+00:00"}
         last: dict[str, Any] = how if number == len(parts) else {}
@@ -234,7 +237,7 @@ def _buried(bench: Bench, unit: Unit, message: object, error: str, name: str) ->
 def _(bench: Bench, unit: Unit) -> None:
     _, event = _file(bench, b"1\n")
     identity = bench.identity(event)
-    file: Any = next(iter(read(json.dumps(event))))
+    file: Any = next(iter(parse(json.dumps(event))))
     bench.store(f"{identity.name}.out", b"2\n", Metadata={IDENTITY: identity.key})
     bench.store(f"{identity.name}.err", b"{}")
     must(bench.deliver(unit, body_of(Assembly(file))), "it comes back")

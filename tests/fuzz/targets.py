@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from sluice.aws.http.http1 import CutOff, Exchange, NotHttp, TooLarge
-from sluice.failures import FailureClass
+from sluice.error_codes import FailureClass
+from sluice.keys import ERR, OUT
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.processor import Processor
-from sluice.processing.result import ERR, OUT
 from sluice.processing.router import Router
 from sluice.transform.lines import lines_of, ranges
 from tests.fuzz.face import Face

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import pytest
 from aws_lambda_powertools import Logger, Metrics
 
-from sluice.failures import Failure, FailureClass
+from sluice.error_codes import FailureClass
+from sluice.failures import Failure
 from sluice.inputs.identity import Identity
 from sluice.processing.outcome import Outcome, Status
 from sluice.telemetry import Telemetry

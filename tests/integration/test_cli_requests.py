@@ -10,7 +10,8 @@ import pytest
 from cli.requests import Requests
 from cli.standing import Standing, State
 from sluice.failures import Failure
-from sluice.inputs.identity import Identity, key_of_version, parts_folder
+from sluice.inputs.identity import key_of_version
+from sluice.keys import parts_folder
 from tests.support.cli import SPLIT_LOGS, FakeDeployment, fake_deployment
 
 LATER = timedelta(seconds=30)
@@ -176,7 +177,7 @@ def test_a_file_is_pending_until_it_is_assembled_and_tells_how_far_it_is(deploym
     deployment.s3.put_object(Bucket="input", Key=key, Body=b"x" * 100)
     found = deployment.s3.head_object(Bucket="input", Key=key)
     identity = key_of_version("input", key, found["VersionId"])
-    folder = parts_folder(Identity(key, identity, identity, repeatable=True))
+    folder = parts_folder(key, identity)
     at = found["LastModified"] + LATER
     deployment.fake_logs.line("succeeded", at, group=SPLIT_LOGS, result=key, trace_id=identity, detail="2 parts")
     assert find(deployment, key).document()["BytesDone"] == 0
@@ -198,7 +199,7 @@ def test_the_progress_of_a_gzip_is_of_what_is_in_it(deployment: FakeDeployment) 
     key = "transform/a.csv.gz"
     identity, _ = drop(deployment, key)
     assert find(deployment, key).facts["BytesTotal"] is None
-    folder = parts_folder(Identity(key, identity, identity, repeatable=True))
+    folder = parts_folder(key, identity)
     deployment.s3.put_object(Bucket="results", Key=f"{folder}unpacked", Body=b"x" * 1000)
     assert find(deployment, key).facts["BytesTotal"] == 1000
 

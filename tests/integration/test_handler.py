@@ -272,7 +272,7 @@ def test_what_sqs_took_from_the_queue_gets_its_reason(deployment: Deployment, ou
     assert set(reasons) == {lost["body"], unreadable["body"]}, "what was answered has not failed"
     assert reasons[lost["body"]]["ErrorCode"] == "Crashed"
     assert reasons[lost["body"]]["TraceId"] == "t"
-    assert "too little memory" in reasons[lost["body"]]["ErrorMessage"]
+    assert "out of memory" in reasons[lost["body"]]["ErrorMessage"]
     assert deployment.results() == {
         f"messages/{answered['messageId']}.out",
         f"messages/{lost['messageId']}.err",

@@ -17,13 +17,14 @@ from typing import Any, Literal
 import pytest
 import trustme
 
-from sluice.aws.adapters import S3Inputs, S3Results, SageMakerEndpoint
 from sluice.aws.clients import Clients
 from sluice.aws.http.s3 import LeanS3
 from sluice.aws.http.sagemaker import LeanSageMakerRuntime
+from sluice.aws.s3 import S3Bucket
+from sluice.aws.sagemaker import SageMakerEndpoint
 from sluice.aws.transport import hot_clients
-from sluice.failures import ServiceError, classify
-from sluice.ports import StoredObject
+from sluice.failures import Operation, ServiceError, classify
+from sluice.ports import Condition
 from tests.support.fakes import with_settings
 from tests.support.runtime import Answer, Runtime, error
 
@@ -158,30 +159,34 @@ def test_nobody_there_ends_alike() -> None:
 
 
 XML = b"<Error><Code>%s</Code><Message>no</Message></Error>"
-STORED = StoredObject('"old"', {})
+ABSENT, STORED = Condition(), Condition("old")
 OBJECT = {**ETAG, "x-amz-meta-trace-id": "t", "x-amz-version-id": "v", "Content-Type": "text/csv"}
 
 
-def put(s3: Any, replaces: StoredObject | None = None) -> Any:
-    return S3Results(s3, "bucket").put("k", b"x", content_type="a/b", metadata={"a": "b"}, replaces=replaces)
+def bucket(s3: Any, name: str = "bucket", operation: Operation = Operation.STORE_RESULT) -> S3Bucket:
+    return S3Bucket(name, Clients(connections=1), s3, read=operation)
+
+
+def put(s3: Any, condition: Condition = ABSENT) -> Any:
+    return bucket(s3).put("k", b"x", content_type="a/b", metadata={"a": "b"}, condition=condition)
 
 
 @pytest.mark.parametrize(
-    ("answer", "replaces"),
+    ("answer", "condition"),
     [
-        (Answer(200, ETAG, b""), None),
+        (Answer(200, ETAG, b""), ABSENT),
         (Answer(200, ETAG, b""), STORED),
-        (Answer(412, {}, XML % b"PreconditionFailed"), None),
-        (Answer(409, {}, XML % b"ConditionalRequestConflict"), None),
+        (Answer(412, {}, XML % b"PreconditionFailed"), ABSENT),
+        (Answer(409, {}, XML % b"ConditionalRequestConflict"), ABSENT),
         (Answer(404, {}, XML % b"NoSuchKey"), STORED),
         (Answer(404, {}, XML % b"NoSuchBucket"), STORED),
-        (Answer(403, {}, XML % b"AccessDenied"), None),
-        (Answer(400, {}, XML % b"ExpiredToken"), None),
+        (Answer(403, {}, XML % b"AccessDenied"), ABSENT),
+        (Answer(400, {}, XML % b"ExpiredToken"), ABSENT),
     ],
 )
-def test_put_object_ends_alike(runtime: Runtime, answer: Answer, replaces: StoredObject | None) -> None:
+def test_put_object_ends_alike(runtime: Runtime, answer: Answer, condition: Condition) -> None:
     runtime.answers[b"x"] = answer
-    lean, boto3 = both(runtime, lambda sm, s3: put(s3, replaces))
+    lean, boto3 = both(runtime, lambda sm, s3: put(s3, condition))
     assert lean == boto3
 
 
@@ -196,7 +201,9 @@ def test_put_object_ends_alike(runtime: Runtime, answer: Answer, replaces: Store
 )
 def test_head_object_ends_alike(runtime: Runtime, answer: Answer) -> None:
     runtime.answers[b"HEAD /bucket/k"] = answer
-    lean, boto3 = both(runtime, lambda sm, s3: (S3Results(s3, "bucket").head("k"), S3Inputs(s3).current("bucket", "k")))
+    lean, boto3 = both(
+        runtime, lambda sm, s3: (bucket(s3).head("k"), bucket(s3, operation=Operation.READ_INPUT).head("k"))
+    )
     assert lean == boto3
 
 
@@ -229,7 +236,7 @@ def test_get_object_ends_alike(runtime: Runtime, answer: Answer) -> None:
 
     def get(_: Any, s3: Any) -> Any:
         try:
-            return S3Inputs(s3).get("bucket", "invoke/a", max_bytes=MAX_BYTES)
+            return bucket(s3, operation=Operation.READ_INPUT).get("invoke/a", max_bytes=MAX_BYTES)
         except ServiceError as raised:
             # botocore leaves a wrong checksum and half a body to be told apart by their names alone
             return raised.code, classify(raised).failure_class
@@ -338,5 +345,5 @@ def test_a_content_type_that_is_not_ascii_keeps_no_answer_from_being_stored(
 ) -> None:
     runtime.answers[b"x"] = Answer(200, ETAG, b"")
     with clients(runtime, transport) as (_, s3):
-        S3Results(s3, "bucket").put("k", b"x", content_type="text/é", metadata={}, replaces=None)
+        bucket(s3).put("k", b"x", content_type="text/é")
     assert "é" not in runtime.requests[0][1].get("content-type", "")

@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,16 +14,17 @@ from sluice.failures import Operation, ServiceError
 from sluice.inputs.delivery import Delivery
 from sluice.ports import (
     Attribute,
+    Condition,
     Inference,
-    InputObject,
+    ObjectHead,
     ObjectTooLarge,
-    ObjectVersion,
     PreconditionFailed,
     StoredObject,
 )
 from sluice.processing.invoker import Invoker
 from sluice.processing.outcome import Outcome
 from sluice.processing.processor import Processor
+from sluice.processing.router import Router
 from sluice.settings import Settings
 from tests.support.events import s3_event
 
@@ -62,7 +63,7 @@ class Call:
 
 @dataclass
 class FakeEndpoint:
-    """RequestHandler with `answer(call)`; raises when that returns an exception."""
+    """Answers with `answer(call)`; raises when that returns an exception."""
 
     answer: Callable[[Call], Inference | Exception] = lambda call: Inference(b"42 for " + call.body, "text/plain")
     calls: list[Call] = field(default_factory=list)
@@ -84,18 +85,54 @@ class Stored:
     etag: str
     version_id: str | None = None
 
+    @property
+    def described(self) -> dict[str, Any]:
+        return {
+            "size": len(self.body),
+            "etag": self.etag,
+            "version_id": self.version_id,
+            "content_type": self.content_type,
+            "metadata": self.metadata,
+        }
+
 
 @dataclass
 class FakeBucket:
-    """A bucket as `Results`, with conditional writes; `fail` may raise before any operation, by its name and key."""
+    """A `Bucket` with conditional writes; `fail` may raise before any operation, by its name and key."""
 
     objects: dict[str, Stored] = field(default_factory=dict)
     fail: Callable[[str, str], None] = lambda operation, key: None
+    operation: Operation = Operation.STORE_RESULT
+    ranges: list[tuple[int, int]] = field(default_factory=list)
+    listed: int = 0
 
-    def head(self, key: str) -> StoredObject | None:
+    def head(self, key: str, *, version_id: str | None = None) -> ObjectHead | None:
         self.fail("head", key)
         stored = self.objects.get(key)
-        return StoredObject(stored.etag, stored.metadata) if stored else None
+        return ObjectHead(**stored.described) if stored else None
+
+    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
+        self.fail("get", key)
+        stored = self.objects.get(key)
+        if stored is None:
+            raise service_error(self.operation, "NoSuchKey", "The specified key does not exist.", status=404)
+        if max_bytes is not None and len(stored.body) > max_bytes:
+            raise ObjectTooLarge(len(stored.body))
+        return StoredObject(**stored.described, body=stored.body)
+
+    def get_range(self, key: str, start: int, end: int, *, etag: str | None) -> bytes:
+        stored = self.objects.get(key)
+        if stored is None or (etag and stored.etag != etag):
+            raise PreconditionFailed
+        self.ranges.append((start, end))
+        return stored.body[start:end]
+
+    def list(self, prefix: str, *, start_after: str | None = None) -> list[str]:
+        keys = sorted(key for key in self.objects if key.startswith(prefix) and key > (start_after or ""))
+        if start_after is not None:
+            return keys[:100]
+        self.listed += 1
+        return keys
 
     def put(
         self,
@@ -103,34 +140,48 @@ class FakeBucket:
         body: bytes,
         *,
         content_type: str | None,
-        metadata: Mapping[str, str],
-        replaces: StoredObject | None,
+        metadata: Mapping[str, str] | None = None,
+        condition: Condition | None = None,
     ) -> None:
-        self.fail("put", key)
+        self.fail("put" if condition else "put_error", key)  # reasons are written unconditionally
         there = self.objects.get(key)
-        if (there.etag if there else None) != (replaces.etag if replaces else None):
+        if condition is not None and (there.etag if there else None) != condition.etag:
             raise PreconditionFailed
-        self._write(key, body, content_type, metadata)
+        etag = hashlib.sha256(body).hexdigest()[:32]
+        self.objects[key] = Stored(body, content_type, dict(metadata or {}), etag)
 
-    def put_error(self, key: str, document: bytes) -> None:
-        self.fail("put_error", key)
-        self._write(key, document, "application/json", {})
+    def upload(
+        self,
+        key: str,
+        content: Iterable[bytes],
+        *,
+        content_type: str,
+        metadata: Mapping[str, str],
+        condition: Condition,
+    ) -> None:
+        self.put(key, b"".join(content), content_type=content_type, metadata=metadata, condition=condition)
 
     def delete(self, key: str) -> None:
         self.fail("delete", key)
         self.objects.pop(key, None)
 
-    def _write(self, key: str, body: bytes, content_type: str | None, metadata: Mapping[str, str]) -> None:
-        self.objects[key] = Stored(body, content_type, dict(metadata), f'"{hashlib.sha256(body).hexdigest()[:32]}"')
-
 
 @dataclass
 class FakeInputs:
-    """The input buckets, as `Inputs`: versioned, with sequencers that rise."""
+    """The input buckets, as `Buckets`: versioned, with sequencers that rise. `fail` may raise before a GetObject."""
 
-    objects: dict[tuple[str, str], Stored] = field(default_factory=dict)
+    buckets: dict[str, FakeBucket] = field(default_factory=dict)
     fail: Callable[[str, str], None] = lambda bucket, key: None
     _sequence: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def __call__(self, name: str) -> FakeBucket:
+        def fail(operation: str, key: str) -> None:
+            if operation == "get":
+                self.fail(name, key)
+
+        if name not in self.buckets:
+            self.buckets[name] = FakeBucket(fail=fail, operation=Operation.READ_INPUT)
+        return self.buckets[name]
 
     def drop(
         self,
@@ -144,25 +195,8 @@ class FakeInputs:
         """Put an object, and return the S3 event notification of it."""
         number = next(self._sequence)
         etag = hashlib.md5(body).hexdigest()
-        self.objects[bucket, key] = Stored(body, content_type, metadata or {}, etag, f"v{number}")
+        self(bucket).objects[key] = Stored(body, content_type, metadata or {}, etag, f"v{number}")
         return s3_event(key, bucket=bucket, etag=etag, version_id=f"v{number}", sequencer=f"{number:016X}")
-
-    def get(self, bucket: str, key: str, *, max_bytes: int) -> InputObject:
-        self.fail(bucket, key)
-        stored = self.objects.get((bucket, key))
-        if stored is None:
-            raise service_error(Operation.READ_INPUT, "NoSuchKey", "The specified key does not exist.", status=404)
-        if len(stored.body) > max_bytes:
-            raise ObjectTooLarge(len(stored.body))
-        return InputObject(stored.body, stored.content_type, _version(stored), stored.metadata)
-
-    def current(self, bucket: str, key: str) -> ObjectVersion | None:
-        stored = self.objects.get((bucket, key))
-        return _version(stored) if stored else None
-
-
-def _version(stored: Stored) -> ObjectVersion:
-    return ObjectVersion(stored.version_id, stored.etag)
 
 
 @dataclass
@@ -179,7 +213,7 @@ class FakeQueue:
             raise self.fail_send
         self.sent.append((body, attributes))
 
-    def delay(self, receipt_handle: str, seconds: int) -> None:
+    def change_visibility(self, receipt_handle: str, seconds: int) -> None:
         if self.fail_delay:
             raise self.fail_delay
         self.delays.append((receipt_handle, seconds))
@@ -222,6 +256,10 @@ class _Fused:
     def __getattr__(self, name: str) -> Any:
         return functools.partial(self._fuse.around, name, getattr(self._port, name))
 
+    def __call__(self, name: str) -> Any:
+        """A bucket of `Buckets`."""
+        return _Fused(self._port(name), self._fuse)
+
 
 class World:
     """A processor among fakes. `another_worker` has a processor of its own among the same."""
@@ -245,7 +283,13 @@ class World:
             sleep=self.slept.append,
         )
         self.processor = Processor(
-            settings, self.invoker, results, queue, queue, now=lambda: self.now, rng=random.Random(0)
+            settings,
+            Router(settings, {"call": self.invoker}),
+            results,
+            queue,
+            queue,
+            now=lambda: self.now,
+            rng=random.Random(0),
         )
 
     def another_worker(self, fuse: Fuse | None = None) -> "World":

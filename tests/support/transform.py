@@ -2,12 +2,11 @@
 
 import json
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.failures import Operation
-from sluice.ports import ObjectHead, ObjectVersion, PreconditionFailed, StoredObject
+from sluice import keys
 from sluice.processing.outcome import Outcome
 from sluice.processing.processor import Processor
 from sluice.processing.router import Router
@@ -23,73 +22,22 @@ from tests.support.fakes import (
     FakeInputs,
     FakeQueue,
     Fuse,
-    Stored,
     delivery,
-    service_error,
     with_settings,
 )
 
 _MOST_DELIVERIES = 20_000
 
 
-@dataclass
 class FakeFiles:
-    """`Files` on the same objects as the inputs."""
+    """`Buckets` that hold the dropped files, and the results bucket."""
 
-    inputs: FakeInputs
-    results: FakeBucket
-    reads: list[tuple[int, int]] = field(default_factory=list)
+    def __init__(self, inputs: FakeInputs, results: FakeBucket) -> None:
+        self._inputs = inputs
+        self._results = results
 
-    def _stored(self, bucket: str, key: str) -> Stored | None:
-        return self.results.objects.get(key) if bucket == "results" else self.inputs.objects.get((bucket, key))
-
-    def head(self, bucket: str, key: str) -> ObjectHead:
-        stored = self._stored(bucket, key)
-        if stored is None:
-            raise service_error(Operation.READ_INPUT, "404", "Not Found", status=404)
-        version = ObjectVersion(stored.version_id, stored.etag)
-        return ObjectHead(len(stored.body), stored.content_type, version, stored.metadata)
-
-    def read(self, bucket: str, key: str, start: int, end: int, *, etag: str | None) -> bytes:
-        stored = self._stored(bucket, key)
-        if stored is None or (etag and stored.etag != etag):
-            raise PreconditionFailed
-        self.reads.append((start, end))
-        return stored.body[start:end]
-
-
-@dataclass
-class FakeParts:
-    """`Parts` on the results bucket."""
-
-    bucket: FakeBucket
-    listed: int = 0
-
-    def names(self, folder: str) -> list[str]:
-        self.listed += 1
-        return sorted(key for key in self.bucket.objects if key.startswith(folder))
-
-    def names_from(self, folder: str, name: str) -> list[str]:
-        return sorted(key for key in self.bucket.objects if key.startswith(folder) and key > folder + name)[:100]
-
-    def describe(self, keys: Iterable[str]) -> Iterator[Mapping[str, str]]:
-        for key in keys:
-            stored = self.bucket.objects[key]
-            yield {**stored.metadata, "content-type": stored.content_type or ""}
-
-    def read(self, keys: Iterable[str]) -> Iterator[bytes]:
-        return (self.bucket.objects[key].body for key in keys)
-
-    def assemble(
-        self,
-        key: str,
-        content: Iterable[bytes],
-        *,
-        content_type: str,
-        metadata: Mapping[str, str],
-        replaces: StoredObject | None,
-    ) -> None:
-        self.bucket.put(key, b"".join(content), content_type=content_type, metadata=metadata, replaces=replaces)
+    def __call__(self, name: str) -> FakeBucket:
+        return self._results if name == "results" else self._inputs(name)
 
 
 @dataclass
@@ -109,7 +57,6 @@ class Transforms:
         self.settings: Settings = with_settings(max_body_bytes=1 << 20, **settings)
         self.endpoint, self.inputs, self.results = FakeEndpoint(), FakeInputs(), FakeBucket()
         self.files, self.dead_letters = FakeFiles(self.inputs, self.results), FakeQueue()
-        self.parts = FakeParts(self.results)
         self.remaining_ms: Callable[[], float] = lambda: 90_000
         self.memory = Memory(512)
         self.splits, self.requests, self.assemblies = FakeSender(), FakeSender(), FakeSender()
@@ -123,26 +70,25 @@ class Transforms:
     def processor(self, fuse: Fuse | None = None) -> Processor:
         """A function, with all that any of them answers."""
         protect = (fuse or Fuse()).protect
-        files, results, parts = protect(self.files), protect(self.results), protect(self.parts)
+        files, results = protect(self.files), protect(self.results)
         requests, assemblies, dead = protect(self.requests), protect(self.assemblies), protect(self.dead_letters)
         router = Router(
             self.settings,
             {
-                "file": Splitter(self.settings, files, parts=parts, requests=requests, assemblies=assemblies),
+                "file": Splitter(self.settings, files, results, request_queue=requests, assembly_queue=assemblies),
                 "part": PartHandler(
                     self.settings,
                     protect(self.endpoint),
                     files,
-                    results=results,
-                    parts=parts,
-                    requests=requests,
-                    assemblies=assemblies,
+                    results,
+                    request_queue=requests,
+                    assembly_queue=assemblies,
                     needed_ms=80_000,
                     memory=self.memory,
                     now=lambda: NOW,
                     sleep=lambda seconds: None,
                 ),
-                "assembly": Assembler(results, parts),
+                "assembly": Assembler(results),
             },
         )
         return Processor(self.settings, router, results, dead, dead, now=lambda: NOW, rng=random.Random(0))
@@ -172,14 +118,14 @@ class Transforms:
 
     def out(self, key: str) -> bytes:
         """The assembled answers."""
-        return self.results.objects[f"{key}.out"].body
+        return self.results.objects[key + keys.OUT].body
 
     def errors(self, key: str) -> list[dict[str, Any]]:
         """The assembled errors."""
-        stored = self.results.objects.get(f"{key}.errors.jsonl")
+        stored = self.results.objects.get(key + keys.ERRORS)
         return [json.loads(line) for line in stored.body.splitlines()] if stored else []
 
     def summary(self, key: str) -> dict[str, Any]:
         """The summary."""
-        found: dict[str, Any] = json.loads(self.results.objects[f"{key}.summary.json"].body)
+        found: dict[str, Any] = json.loads(self.results.objects[key + keys.SUMMARY].body)
         return found

@@ -11,16 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.failures import Failure, FailureClass, Operation
+from sluice.error_codes import FailureClass
+from sluice.failures import Failure, Operation
 from sluice.inputs import identity as identities
-from sluice.inputs.events import read
+from sluice.inputs.envelopes import parse
 from sluice.inputs.identity import Identity
 from sluice.inputs.invocation import message_for
 from sluice.inputs.message import PARAMETERS, Message, validate
 from sluice.inputs.requests import DroppedObject
+from sluice.keys import ERR, ERRORS, INVOKE_PREFIX, OUT, SUMMARY, TRANSFORM_PREFIX
 from sluice.ports import Attribute, Inference
-from sluice.processing.result import ERR, OUT, dead_letter_attributes, error_document
-from sluice.transform.assembler import ERRORS, SUMMARY
+from sluice.processing.result import dead_letter_attributes, error_document
 from sluice.transform.options import Options
 from tests.support.asyncapi import CHANNELS, DOCS, DOCUMENT, MESSAGES, RAW, check
 from tests.support.fakes import NOW, SETTINGS, Call, World, delivery, service_error
@@ -56,7 +57,7 @@ def test_examples_are_as_their_schemas_say(name: str, example: dict[str, Any]) -
 @pytest.mark.parametrize("name", CHANNELS["requests"]["messages"])
 def test_the_request_queue_takes_what_it_says(name: str) -> None:
     for example in MESSAGES[name]["examples"]:
-        (arrival,) = read(json.dumps(example["payload"]))
+        (arrival,) = parse(json.dumps(example["payload"]))
         if isinstance(arrival, DroppedObject):
             assert (arrival.bucket, arrival.key, arrival.size) == ("my-bucket", "invoke/digits/7.png", 512)
         else:
@@ -73,8 +74,8 @@ def test_the_requests_keys_and_attributes() -> None:
 
 def test_addresses() -> None:
     addresses = {name: channel["address"].partition("/")[2] for name, channel in CHANNELS.items()}
-    assert addresses["inputs"] == identities.INVOKE_PREFIX + "{key}"
-    assert addresses["datasets"] == identities.TRANSFORM_PREFIX + "{key}"
+    assert addresses["inputs"] == INVOKE_PREFIX + "{key}"
+    assert addresses["datasets"] == TRANSFORM_PREFIX + "{key}"
     names = ("answers", "errors", "recordErrors", "summaries")
     assert [addresses[name] for name in names] == ["{name}" + end for end in (OUT, ERR, ERRORS, SUMMARY)]
 

@@ -12,7 +12,8 @@ from cli.dlq.groups import Groups
 from cli.dlq.letter import REASON, Letter
 from cli.dlq.routing import Redriver, overrides, own_attributes
 from cli.errors import CliError
-from sluice.failures import Failure, FailureClass
+from sluice.error_codes import FailureClass
+from sluice.failures import Failure
 from sluice.inputs import identity
 from sluice.inputs.delivery import Delivery
 from sluice.inputs.internal_messages import body_of

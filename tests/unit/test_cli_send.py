@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cli.compose import body_of, check, compose, identity_of, text_of
 from cli.errors import CliError, ExitCode
 from sluice.failures import Failure
-from sluice.inputs.events import read
+from sluice.inputs.envelopes import parse
 from sluice.inputs.message import validate
 from tests.support.fakes import SETTINGS
 
@@ -22,7 +22,7 @@ TEXTS = st.text() | st.from_regex(r"\s*[\[{].{0,40}", fullmatch=True)
 @given(st.binary() | TEXTS.map(str.encode), st.sampled_from(["text/csv", "application/jsonlines", "image/png"]))
 def test_any_bytes_arrive_as_they_are(data: bytes, content_type: str) -> None:
     raw = {**body_of(data, content_type), "ContentType": content_type}
-    (arrival,) = read(text_of(raw, None))
+    (arrival,) = parse(text_of(raw, None))
     assert validate(arrival.raw).inline_body() == data  # type: ignore[union-attr]
 
 

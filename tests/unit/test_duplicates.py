@@ -193,7 +193,7 @@ def test_a_new_upload_that_succeeds_removes_the_err_of_the_old(world: World) -> 
 
 def test_a_redrive_of_what_was_answered_meanwhile_removes_the_err(world: World) -> None:
     world.deliver({"Body": "x", "InferenceId": "i"})
-    world.results.put_error("messages/i.err", b"{}")
+    world.results.put("messages/i.err", b"{}", content_type=None)
     assert world.deliver({"Body": "x", "InferenceId": "i"}).status is Status.DUPLICATE
     assert set(world.results.objects) == {"messages/i.out"}
 

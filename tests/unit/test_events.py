@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.failures import Failure, FailureClass
-from sluice.inputs.events import read
+from sluice.error_codes import FailureClass
+from sluice.failures import Failure
+from sluice.inputs.envelopes import parse
 from sluice.inputs.requests import DroppedObject, Ignorable, SentMessage
 from tests.support.events import event_bridge_event, s3_event, sns_envelope
 
@@ -17,7 +18,7 @@ TEST_EVENT = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-11-
 
 
 def read_one(body: object) -> Any:
-    (arrival,) = read(body if isinstance(body, str) else json.dumps(body))
+    (arrival,) = parse(body if isinstance(body, str) else json.dumps(body))
     return arrival
 
 
@@ -72,7 +73,7 @@ def test_any_event_version_2(version: str) -> None:
 
 def test_every_record_of_a_notification_counts() -> None:
     records = [s3_event(f"invoke/{n}", etag="e")["Records"][0] for n in range(3)]
-    assert [a.key for a in read(json.dumps({"Records": records})) if isinstance(a, DroppedObject)] == [
+    assert [a.key for a in parse(json.dumps({"Records": records})) if isinstance(a, DroppedObject)] == [
         "invoke/0",
         "invoke/1",
         "invoke/2",
@@ -156,7 +157,7 @@ def test_refusals_name_the_field(body: object, says: str) -> None:
 )
 def test_any_json_is_read_or_refused_by_name(body: object) -> None:
     try:
-        assert read(json.dumps(body))
+        assert parse(json.dumps(body))
     except Failure as failure:
         assert failure.failure_class is FailureClass.INVALID
         assert ": " in failure.message

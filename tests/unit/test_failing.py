@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from sluice.failures import Failure, FailureClass, Operation, ServiceError
+from sluice.error_codes import ErrorCode, FailureClass
+from sluice.failures import Failure, Operation, ServiceError
 from sluice.ports import Inference
 from sluice.processing.outcome import Status
 from tests.support.fakes import SETTINGS, World, delivery, service_error
@@ -213,7 +214,7 @@ def test_a_visibility_that_cannot_be_changed_is_no_reason_to_lose_the_message(wo
 
 
 def test_a_delivery_given_back_unspent(world: World) -> None:
-    failure = Failure(FailureClass.TRANSIENT, "NotBegun", "no time")
+    failure = Failure.of(ErrorCode.NOT_BEGUN, "no time")
     body = {"Body": "x", "InferenceId": "i"}
     (outcome,) = world.processor.release(world.processor.parse(delivery(body)), failure)
     assert outcome.status is Status.RETRY

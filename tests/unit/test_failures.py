@@ -2,7 +2,8 @@
 
 import pytest
 
-from sluice.failures import TABLE, Failure, FailureClass, Operation, ServiceError, classify
+from sluice.error_codes import FailureClass
+from sluice.failures import TABLE, Failure, Operation, ServiceError, classify
 
 INVOKE, INPUT, RESULT = Operation.INVOKE, Operation.READ_INPUT, Operation.STORE_RESULT
 NO_CAPACITY = (

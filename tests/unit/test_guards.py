@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from sluice.failures import Failure, FailureClass
+from sluice.error_codes import FailureClass
+from sluice.failures import Failure
 from sluice.inputs.requests import DroppedObject
-from sluice.ports import Inference, ObjectVersion
+from sluice.ports import Inference, ObjectHead
 from sluice.processing.outcome import Status
 from tests.support.fakes import Fuse, World, delivery, with_settings
 
@@ -37,15 +38,15 @@ def dropped(version_id: str | None, etag: str | None) -> DroppedObject:
 def test_versions_are_told_apart_by_their_ids_and_without_those_by_their_etags(
     event: tuple[str | None, str | None], version: tuple[str | None, str], *, same: bool
 ) -> None:
-    assert dropped(*event).is_version(ObjectVersion(*version)) is same
+    assert dropped(*event).is_version(ObjectHead(1, etag=version[1], version_id=version[0])) is same
 
 
 def test_an_older_event_of_the_same_content_in_an_unversioned_bucket_is_not_called_for(world: World) -> None:
     older, newer = (world.inputs.drop("invoke/a.csv", b"same") for _ in range(2))
     for event in (older, newer):
         del event["Records"][0]["s3"]["object"]["versionId"]
-    place = "input", "invoke/a.csv"
-    world.inputs.objects[place] = replace(world.inputs.objects[place], version_id=None)
+    objects = world.inputs("input").objects
+    objects["invoke/a.csv"] = replace(objects["invoke/a.csv"], version_id=None)
     world.deliver(newer, message_id="newer")
     assert world.deliver(older, message_id="older").status is Status.SUPERSEDED
     assert len(world.endpoint.calls) == 1

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.failures import Failure, FailureClass
+from sluice.error_codes import FailureClass
+from sluice.failures import Failure
 from sluice.inputs.message import PARAMETERS, Message, load_json, validate
 from sluice.inputs.schema import render
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.failures import Failure, Operation
-from sluice.inputs.events import S3Record, created
+from sluice.inputs.s3_events import S3Record, created_records
 from sluice.notify.notification import Notification, is_failure, of_failure, of_result
 from sluice.notify.notifier import Notifier
-from sluice.ports import ObjectHead, ObjectVersion
+from sluice.ports import ObjectHead, StoredObject
 from sluice.settings import NotifySettings
 from tests.support.asyncapi import MESSAGES, check
 from tests.support.events import s3_event
@@ -28,7 +29,7 @@ MESSAGE_ID = "11111111-1111-4111-8111-111111111111"
 def record(key: str, version_id: str | None = None) -> S3Record:
     """What S3 says of a created object."""
     tells: Any = {"version_id": version_id} if version_id else {}
-    (one,) = created(json.dumps(s3_event(key, bucket="results", **tells)))
+    (one,) = created_records(json.dumps(s3_event(key, bucket="results", **tells)))
     return one
 
 
@@ -174,7 +175,9 @@ def test_what_crashed_the_function() -> None:
     one = delivery({"Body": "x", "InferenceId": "i"})
     world.processor.dead_letter_crashed(world.processor.parse(one))
     made = notification(world.results, "messages/i.err")
-    assert json.loads(made.message)["failureReason"].startswith("Crashed: the function ended without an outcome")
+    assert json.loads(made.message)["failureReason"].startswith(
+        "Crashed: The function crashed, reached its timeout or ran out of memory"
+    )
     assert made.attributes["ErrorCode"] == "Crashed"
 
 
@@ -240,22 +243,25 @@ def test_a_result_without_our_metadata() -> None:
     assert made["receivedTime"] == EVENT_TIME
 
 
-class _Versions:
-    """`Outcomes` and `Topics`, and what was asked of them."""
+class _Versions(FakeBucket):
+    """A `Bucket` and `Topics`, and what was asked of them."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.asked: list[tuple[str, str | None]] = []
         self.published: list[str] = []
 
-    def head(self, key: str, version_id: str | None) -> ObjectHead | None:
+    def head(self, key: str, *, version_id: str | None = None) -> ObjectHead | None:
         self.asked.append((key, version_id))
-        return None if version_id == "gone" else ObjectHead(1, "text/plain", ObjectVersion(version_id, "e"), {})
+        return None if version_id == "gone" else ObjectHead(1, "e", version_id, "text/plain")
 
-    def read(self, key: str, version_id: str | None) -> bytes | None:
+    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
         self.asked.append((key, version_id))
-        return None if version_id == "gone" else b"{}"
+        if version_id == "gone":
+            raise service_error(Operation.READ_RESULT, "NoSuchVersion", status=404)
+        return StoredObject(2, "e", version_id, body=b"{}")
 
-    def publish(self, topic_arn: str, notification: Notification) -> None:
+    def publish(self, topic_arn: str, message: str, attributes: Mapping[str, str]) -> None:
         self.published.append(topic_arn)
 
 
@@ -282,7 +288,7 @@ def test_nothing_is_told_of_what_has_gone_or_has_no_topic(key: str) -> None:
 
 
 def test_s3s_test_event_is_nothing_and_anything_else_is_refused() -> None:
-    assert created('{"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "results"}') == []
+    assert created_records('{"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "results"}') == []
     for body in ("{}", "[]", "{", '{"Records": []}'):
         with pytest.raises(Failure):
-            created(body)
+            created_records(body)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sluice.failures import Operation
-from sluice.inputs.events import read
+from sluice.inputs.envelopes import parse
 from sluice.inputs.identity import of_message, of_object
 from sluice.inputs.requests import DroppedObject, SentMessage
 from sluice.ports import Inference
@@ -79,7 +79,7 @@ class Promise(RuleBasedStateMachine):
 
     def _enqueue(self, message: Message) -> None:
         self.queue.append(message)
-        (arrival,) = read(message.body)
+        (arrival,) = parse(message.body)
         one = delivery(message.body, message_id=message.message_id)
         if isinstance(arrival, DroppedObject):
             identity = of_object(arrival, SETTINGS, one)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.failures import Failure, FailureClass
+from sluice.error_codes import FailureClass
+from sluice.failures import Failure
 from sluice.inputs.identity import Identity
 from sluice.processing.result import MAX_MESSAGE_BYTES, dead_letter_attributes, error_document, metadata
 from tests.support.fakes import NOW, delivery

@@ -247,7 +247,7 @@ def test_a_replaced_file_is_transformed_once_more_and_the_old_one_stops(world: T
 def test_a_deleted_file_is_explained(world: Transforms) -> None:
     world.drop(KEY, b"1\n")
     world.process(world.splits.bodies.pop())
-    world.inputs.objects.clear()
+    world.inputs("input").objects.clear()
     world.run()
     assert json.loads(world.results.objects[f"{KEY}.err"].body)["FailureClass"] == "invalid"
 
@@ -283,7 +283,7 @@ def test_a_file_never_reads_much_more_than_itself(world: Transforms, monkeypatch
     world.drop(KEY, content)
     world.run()
     parts = world.summary(KEY)["parts"]
-    assert sum(end - start for start, end in world.files.reads) <= len(content) + parts * 40
+    assert sum(end - start for start, end in world.inputs("input").ranges) <= len(content) + parts * 40
 
 
 def flaky(times: int, then: Callable[[Call], Inference | Exception]) -> Callable[[Call], Inference | Exception]:
@@ -377,7 +377,7 @@ def test_what_is_no_whole_gzip_is_explained(world: Transforms, content: bytes) -
     world.drop(f"{KEY}.gz", content)
     world.run()
     error = json.loads(world.results.objects[f"{KEY}.gz.err"].body)
-    assert "not whole gzip" in error["ErrorMessage"]
+    assert "not a complete gzip file" in error["ErrorMessage"]
     assert not world.endpoint.calls
 
 
@@ -400,7 +400,7 @@ def test_a_file_that_is_not_split_and_too_large_is_refused() -> None:
     world = Transforms()
     world.drop(KEY, b"x" * ((1 << 20) + 1), metadata={"split-type": "None"})
     world.run()
-    assert "SplitType is None" in json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorMessage"]
+    assert "SplitType None" in json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorMessage"]
 
 
 def test_trouble_in_the_middle_keeps_what_is_paid_for(world: Transforms) -> None:
@@ -520,7 +520,7 @@ def test_only_the_last_of_the_parts_has_the_file_assembled_and_few_look_at_all_o
         (outcome,) = world.process(body)
         assert outcome.status is Status.SUCCEEDED
     assert len(world.assemblies.bodies) == 1
-    assert backwards or world.parts.listed == 1, "a listing of thousands, for each of thousands, is none that scales"
+    assert backwards or world.results.listed == 1, "a listing of thousands, for each of thousands, is none that scales"
 
 
 def test_a_failure_of_a_part_counts_no_more_once_its_file_was_replaced(world: Transforms) -> None:

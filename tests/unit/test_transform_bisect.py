@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.failures import Failure, FailureClass, Operation, ServiceError
+from sluice.error_codes import FailureClass
+from sluice.failures import Failure, Operation, ServiceError
 from sluice.transform.bisect import Calls
 from sluice.transform.records import AnswerError
 

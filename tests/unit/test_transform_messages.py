@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cli.progress import bytes_done
 from sluice.failures import Failure
-from sluice.inputs.events import read
+from sluice.inputs.envelopes import parse
 from sluice.inputs.identity import of
 from sluice.inputs.internal_messages import body_of
 from sluice.inputs.requests import Assembly, DroppedObject, SentMessage, TransformPart
@@ -25,7 +25,7 @@ PART = TransformPart(FILE, 0, 10)
 
 @pytest.mark.parametrize("arrival", [PART, TransformPart(FILE, 3, 4, unpacked=True), Assembly(FILE)])
 def test_what_is_sent_is_what_arrives(arrival: TransformPart | Assembly) -> None:
-    assert read(body_of(arrival)) == [arrival]
+    assert parse(body_of(arrival)) == [arrival]
 
 
 @pytest.mark.parametrize(
@@ -41,17 +41,17 @@ def test_what_is_sent_is_what_arrives(arrival: TransformPart | Assembly) -> None
 )
 def test_one_of_ours_that_is_wrong_is_explained(body: str, says: str) -> None:
     with pytest.raises(Failure, match=says):
-        read(body)
+        parse(body)
 
 
-class ResponseSizeRatio:
+class Handler:
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
-    def handle(self, attempt: Attempt) -> Outcome:
+    def handle(self, attempt: Attempt[Any]) -> Outcome:
         return attempt.ended(Status.SUCCEEDED, detail=self.kind)
 
-    def already_resolved(self, attempt: Attempt) -> Outcome | None:
+    def already_resolved(self, attempt: Attempt[Any]) -> Outcome | None:
         return attempt.ended(Status.DUPLICATE, detail=self.kind)
 
 
@@ -70,7 +70,7 @@ def test_each_kind_has_its_handler_and_other_queues_refuse_it(request_: Any, kin
     assert kind_of(request_, SETTINGS) == kind
     one = delivery({})
     attempt = Attempt(one, request_, of(request_, SETTINGS, one))
-    taking = Router(SETTINGS, {kind: ResponseSizeRatio(kind)})
+    taking = Router(SETTINGS, {kind: Handler(kind)})
     assert taking.handle(attempt).detail == kind
     already_resolved = taking.already_resolved(attempt)
     assert already_resolved is not None
@@ -127,6 +127,6 @@ def test_a_key_leaves_room_for_the_names_of_its_results(prefix: str, most: int) 
 
 
 def test_a_part_is_never_taken_for_the_body_of_one_call() -> None:
-    world = World()
-    with pytest.raises(TypeError, match="TransformPart is not the body of one call"):
-        world.invoker.handle(Attempt(delivery({}), PART, of(PART, SETTINGS, delivery({}))))
+    router = Router(SETTINGS, {"call": World().invoker})
+    with pytest.raises(Failure, match="a kind that this queue does not take: part"):
+        router.handle(Attempt(delivery({}), PART, of(PART, SETTINGS, delivery({}))))

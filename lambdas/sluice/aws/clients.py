@@ -5,6 +5,8 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sluice.timeouts import ATTEMPTS, CONNECT_SECONDS, ENDPOINT_CONNECT_SECONDS, READ_SECONDS
+
 if TYPE_CHECKING:
     import boto3
     from botocore.config import Config
@@ -13,20 +15,16 @@ if TYPE_CHECKING:
     from mypy_boto3_sns.client import SNSClient
     from mypy_boto3_sqs.client import SQSClient
 
-ENDPOINT_CONNECT_TIMEOUT_SECONDS = 5
-CONNECT_TIMEOUT_SECONDS = 2  # of S3, SQS and SNS, as the next
-READ_TIMEOUT_SECONDS = 10
-
 _T = TypeVar("_T")
 
 
 class Clients:
-    """The clients of one session. SageMaker's makes one attempt only, as its retries would be billed and take too long.
+    """The clients of one session. SageMaker's makes one attempt only: its retries would be billed, and take too long.
 
-    `connections` is how many each keeps open; `read_timeout_seconds` is for SageMaker's.
+    `connections` is how many each client keeps open; `read_timeout_seconds` is for SageMaker's.
     """
 
-    def __init__(self, *, connections: int, read_timeout_seconds: float = READ_TIMEOUT_SECONDS) -> None:
+    def __init__(self, *, connections: int, read_timeout_seconds: float = READ_SECONDS) -> None:
         self._read_timeout = read_timeout_seconds
         self._connections = connections
         self._lock = threading.RLock()  # boto3 sessions are not for several threads at once
@@ -63,11 +61,11 @@ class Clients:
             return make()
 
     def _endpoint_config(self) -> "Config":
-        return self._config(ENDPOINT_CONNECT_TIMEOUT_SECONDS, self._read_timeout, attempts=1)
+        return self._config(ENDPOINT_CONNECT_SECONDS, self._read_timeout, attempts=1)
 
     def _storage_config(self) -> "Config":
-        # Storing an outcome is safe to repeat, and must end within the time that the dispatcher keeps for it.
-        return self._config(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, attempts=3)
+        # These calls are safe to repeat.
+        return self._config(CONNECT_SECONDS, READ_SECONDS, attempts=ATTEMPTS)
 
     def _config(self, connect_timeout: float, read_timeout: float, *, attempts: int) -> "Config":
         from botocore.config import Config  # noqa: PLC0415 - see above

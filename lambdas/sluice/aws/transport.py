@@ -4,18 +4,14 @@ import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sluice.aws.clients import (
-    CONNECT_TIMEOUT_SECONDS,
-    ENDPOINT_CONNECT_TIMEOUT_SECONDS,
-    READ_TIMEOUT_SECONDS,
-    Clients,
-)
+from sluice.aws.clients import Clients
 from sluice.aws.http.aws_config import aws_config, has_proxy
 from sluice.aws.http.connections import Connections
 from sluice.aws.http.s3 import LeanS3
 from sluice.aws.http.sagemaker import LeanSageMakerRuntime
 from sluice.aws.http.signature import Signer
 from sluice.settings import Settings
+from sluice.timeouts import CONNECT_SECONDS, ENDPOINT_CONNECT_SECONDS, READ_SECONDS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -36,14 +32,14 @@ def hot_clients(
         return Connections(
             url,
             context,
-            connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
-            read_timeout_seconds=READ_TIMEOUT_SECONDS,
+            connect_timeout_seconds=CONNECT_SECONDS,
+            read_timeout_seconds=READ_SECONDS,
         )
 
     endpoint = Connections(
         found.sagemaker_url,
         context,
-        connect_timeout_seconds=ENDPOINT_CONNECT_TIMEOUT_SECONDS,
+        connect_timeout_seconds=ENDPOINT_CONNECT_SECONDS,
         read_timeout_seconds=settings.read_timeout_seconds,
     )
     return (

@@ -23,7 +23,8 @@ from pydantic import (
 from pydantic.alias_generators import to_pascal
 from pydantic.json_schema import SkipJsonSchema
 
-from sluice.failures import Failure, FailureClass, invalid
+from sluice.error_codes import ErrorCode
+from sluice.failures import Failure, invalid
 
 _ALIASES = {"request_ttl_seconds": "RequestTTLSeconds"}
 
@@ -33,7 +34,8 @@ _NAME = r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$"
 _PRINTABLE = r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"
 _VISIBLE = r"^[\x21-\x7e]*$"
 _SESSION = rf"^NEW_SESSION$|{_NAME}"
-_S3_URI = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+$"
+MAX_LOCATION = 1024
+S3_URI = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/.+$"
 _FOLDER = r"^[a-zA-Z0-9!_.*'()/-]+$"
 _FILENAME = r"^[a-zA-Z0-9][a-zA-Z0-9_-]*(\.[a-zA-Z0-9_-]*)?$"
 
@@ -43,7 +45,7 @@ _RULES = {
     _PRINTABLE: "must be visible ASCII (letters, digits, signs, spaces inside)",
     _VISIBLE: "must be visible ASCII without spaces",
     _SESSION: "must be NEW_SESSION or letters and digits, with hyphens inside",
-    _S3_URI: "must be s3://bucket/key",
+    S3_URI: "must be s3://bucket/key",
     _FOLDER: "must be letters, digits, / and !_.*'()-",
     _FILENAME: "must be letters, digits, - and _, with at most one dot, and begin with a letter or digit",
 }
@@ -77,7 +79,7 @@ class Message(BaseModel):
         description="A string is sent as UTF-8 as it stands; any other JSON value is sent as compact JSON.",
     )
     body_base64: str | Absent = Field(None, description="Binary, in standard base64 with padding.")
-    input_location: Annotated[str, StringConstraints(max_length=1024, pattern=_S3_URI)] | Absent = Field(
+    input_location: Annotated[str, StringConstraints(max_length=MAX_LOCATION, pattern=S3_URI)] | Absent = Field(
         None,
         description="s3://bucket/key of the body; the bucket must be on the deployment's list.",
     )
@@ -230,4 +232,4 @@ def explain(error: ValidationError, known: dict[str, str] | None = None) -> Fail
         parts.append(f"{where}: {rule}" if where else rule)
     if len(parts) > _MAX_RULES:
         parts[_MAX_RULES:] = [f"and {len(parts) - _MAX_RULES} more"]
-    return Failure(FailureClass.INVALID, "InvalidMessage", "; ".join(parts))
+    return Failure.of(ErrorCode.INVALID_MESSAGE, "; ".join(parts))

@@ -1,21 +1,38 @@
-"""What messages ask for, whatever form they came in."""
+"""The requests that messages hold, whatever form the messages came in."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from sluice.ports import ObjectVersion
+from sluice.inputs.message import MAX_LOCATION, S3_URI
+from sluice.ports import ObjectHead
+
+_S3_URI = re.compile(S3_URI)
 
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """A JSON message, not yet validated: its identity must be known even when it breaks a rule."""
+    """A JSON message that is not yet validated: its identity must be known even when it breaks a rule."""
 
     raw: dict[str, Any]
+
+    @property
+    def source(self) -> str | None:
+        """The `InputLocation`, if it is an S3 URI."""
+        location = self.raw.get("InputLocation")
+        if isinstance(location, str) and len(location) <= MAX_LOCATION and _S3_URI.fullmatch(location):
+            return location
+        return None
+
+    @property
+    def upload(self) -> None:
+        """A sent message is not an upload."""
+        return
 
 
 @dataclass(frozen=True, slots=True)
 class DroppedObject:
-    """An object that S3 says was created. `version_id`, `sequencer` and `etag` tell one upload from the next."""
+    """An object whose creation an S3 event reports. `version_id`, `sequencer` and `etag` tell its uploads apart."""
 
     bucket: str
     key: str
@@ -24,18 +41,28 @@ class DroppedObject:
     sequencer: str | None
     etag: str | None
 
-    def is_version(self, version: ObjectVersion) -> bool:
-        """Whether `version` is the one that the event told of."""
-        if self.version_id and version.version_id:
-            return self.version_id == version.version_id
-        return self.etag is None or self.etag == version.etag
+    def is_version(self, head: ObjectHead) -> bool:
+        """Whether `head` is of the version that the event reports."""
+        if self.version_id and head.version_id:
+            return self.version_id == head.version_id
+        return self.etag is None or self.etag == head.etag
+
+    @property
+    def source(self) -> str:
+        """The S3 URI."""
+        return f"s3://{self.bucket}/{self.key}"
+
+    @property
+    def upload(self) -> "DroppedObject":
+        """The upload that the request is about."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)
 class TransformPart:
-    """The lines that begin in bytes `start` to `end` of a file that is transformed. The split function sends it.
+    """The lines that begin in bytes `start` to `end` of a dataset. The split function sends it.
 
-    Where the file is `unpacked`, these and its size are of what was in the gzip.
+    When the file is `unpacked`, the positions and the size are those of the content of the gzip.
     """
 
     file: DroppedObject
@@ -43,17 +70,37 @@ class TransformPart:
     end: int
     unpacked: bool = False
 
+    @property
+    def source(self) -> str:
+        """The S3 URI of the dataset."""
+        return self.file.source
+
+    @property
+    def upload(self) -> DroppedObject:
+        """The dataset."""
+        return self.file
+
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """The parts of a transformed file, to be made one. Whoever stores the last part sends it."""
+    """The parts of a dataset, to be joined. The delivery that stores the last part sends it."""
 
     file: DroppedObject
+
+    @property
+    def source(self) -> str:
+        """The S3 URI of the dataset."""
+        return self.file.source
+
+    @property
+    def upload(self) -> DroppedObject:
+        """The dataset."""
+        return self.file
 
 
 @dataclass(frozen=True, slots=True)
 class Ignorable:
-    """Something that is no request and is only acknowledged: a test event, a folder marker."""
+    """Something that is not a request and is only acknowledged: a test event, a folder marker."""
 
     reason: str
 

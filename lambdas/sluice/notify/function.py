@@ -8,13 +8,13 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from sluice.failures import Failure, ServiceError
 from sluice.inputs.delivery import Delivery
-from sluice.inputs.events import S3Record, created
+from sluice.inputs.s3_events import S3Record, created_records
 from sluice.notify.notification import Notification
 from sluice.notify.notifier import Notifier
+from sluice.timeouts import NOTIFY_SECONDS
 
-# What one notification takes at most: two calls, three attempts of each, and the time-outs in `clients`. With less left
-# none is begun, as a function that is killed would have the whole batch published again.
-_NEEDED_MS = 75_000
+# With less time left no notification is begun: if Lambda ended the function, the whole batch would be published again.
+_NEEDED_MS = NOTIFY_SECONDS * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,11 @@ class NotifyApplication:
     def notify(self, delivery: Delivery) -> bool:
         """Publish what a message reports, and log it. False when the message must be delivered again."""
         try:
-            for record in created(delivery.body):
+            for record in created_records(delivery.body):
                 self._record(delivery, record, self.notifier.notify(record))
         except (Failure, ServiceError) as error:
             reason = {"error_code": error.code, "error_message": error.message[:1024]}
-            self.logger.error("not notified", extra={"message_id": delivery.message_id, **reason})  # noqa: TRY400 - foreseen: its traceback says no more
+            self.logger.error("not notified", extra={"message_id": delivery.message_id, **reason})  # noqa: TRY400 - foreseen: its traceback adds nothing
         except Exception:
             self.logger.exception("not notified", extra={"message_id": delivery.message_id})
         else:
@@ -54,14 +54,13 @@ class NotifyApplication:
         if notification is None:
             self.logger.warning("nothing to notify of", extra=about)
             return
-        said = notification.attributes
         fields: dict[str, str | None] = {
             **about,
-            "trace_id": said.get("TraceId"),
+            "trace_id": notification.attributes.get("TraceId"),
             "inference_id": notification.inference_id,
-            "endpoint_name": said.get("EndpointName"),
-            "invocation_status": said["InvocationStatus"],
-            "error_code": said.get("ErrorCode"),
+            "endpoint_name": notification.attributes.get("EndpointName"),
+            "invocation_status": notification.attributes["InvocationStatus"],
+            "error_code": notification.attributes.get("ErrorCode"),
         }
         self.logger.info("notified", extra={name: value for name, value in fields.items() if value is not None})
         self.metrics.add_metric("Notified", MetricUnit.Count, 1)

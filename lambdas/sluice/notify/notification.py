@@ -1,7 +1,7 @@
-"""What is published when a result or a failure is stored: SageMaker Asynchronous Inference's notification.
+"""The notification of a stored result or failure: that of SageMaker Asynchronous Inference.
 
-The JSON is theirs, field for field (SageMaker Developer Guide, "Check prediction results", and samples of what is
-received), so that subscribers need no change. What subscribers want to filter by besides stands in attributes.
+The JSON is the same, field for field (SageMaker Developer Guide, "Check prediction results", and samples of received
+messages), so that subscribers need no change. Message attributes hold what subscribers may want to filter by.
 """
 
 import json
@@ -10,23 +10,21 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from sluice import keys
 from sluice.failures import invalid
-from sluice.inputs.events import S3Record
-from sluice.inputs.identity import TRANSFORM_PREFIX, source_of
 from sluice.inputs.message import load_json
+from sluice.inputs.s3_events import S3Record
 from sluice.processing.result import (
     ACCEPT,
     CONTENT_TYPE,
     ENDPOINT_NAME,
-    ERR,
     INFERENCE_ID,
     MAX_TEXT,
-    OUT,
     RECEIVED_AT,
     SOURCE_KEY,
     TRACE_ID,
-    allowed,
-    cut,
+    sanitize,
+    truncate,
 )
 
 COMPLETED = "Completed"
@@ -43,52 +41,52 @@ class Notification:
 
 
 def is_failure(record: S3Record) -> bool:
-    """Whether the object is an `.err`, and no result."""
-    return record.key.endswith(ERR)
+    """Whether the object is an `.err` rather than a result."""
+    return record.key.endswith(keys.ERR)
 
 
 def of_result(
     record: S3Record, input_bucket: str, content_type: str | None, metadata: Mapping[str, str]
 ) -> Notification:
-    """The notification of the result that `record` tells of. `content_type` and `metadata` are the stored object's."""
-    said = {name: unquote(value) for name, value in metadata.items()}
-    name = record.key.removesuffix(OUT)
-    trace_id = said.get(TRACE_ID)
+    """The notification of the result that `record` reports, with the stored object's `content_type` and `metadata`."""
+    stored = {name: unquote(value) for name, value in metadata.items()}
+    name = record.key.removesuffix(keys.OUT)
+    trace_id = stored.get(TRACE_ID)
     return _notification(
         record,
         COMPLETED,
-        received_at=said.get(RECEIVED_AT),
+        received_at=stored.get(RECEIVED_AT),
         request={
-            "accept": _whole(said.get(ACCEPT)),
-            "contentType": _whole(said.get(CONTENT_TYPE)),
-            "endpointName": said.get(ENDPOINT_NAME),
-            "inputLocation": source_of(name, input_bucket) or _whole(said.get(SOURCE_KEY)),
+            "accept": _whole(stored.get(ACCEPT)),
+            "contentType": _whole(stored.get(CONTENT_TYPE)),
+            "endpointName": stored.get(ENDPOINT_NAME),
+            "inputLocation": keys.source_of(name, input_bucket) or _whole(stored.get(SOURCE_KEY)),
         },
         response={"contentType": content_type, "outputLocation": _uri(record)},
-        inference_id=said.get(INFERENCE_ID) or trace_id or name,
+        inference_id=stored.get(INFERENCE_ID) or trace_id or name,
         trace_id=trace_id,
     )
 
 
 def of_failure(record: S3Record, input_bucket: str, document: bytes) -> Notification:
-    """The notification of the `.err` that `record` tells of, and whose content is `document`.
+    """The notification of the `.err` that `record` reports, whose content is `document`.
 
-    Raises `Failure` (invalid) when that is no JSON object.
+    Raises `Failure` (invalid) when the content is not a JSON object.
     """
-    said = load_json(document.decode(), record.key)
-    if not isinstance(said, dict):
+    stored = load_json(document.decode(), record.key)
+    if not isinstance(stored, dict):
         raise invalid(record.key, "is not a JSON object")
-    name = record.key.removesuffix(ERR)
-    source, trace_id = source_of(name, input_bucket), said.get("TraceId")
-    # A part's failure is its file's, whose inference ID is the trace ID.
-    inference_id = trace_id if name.startswith(TRANSFORM_PREFIX) else said.get("InferenceId")
-    code = said.get("ErrorCode")
+    name = record.key.removesuffix(keys.ERR)
+    source, trace_id = keys.source_of(name, input_bucket), stored.get("TraceId")
+    # The failure of a part is that of its dataset, whose inference ID is the trace ID.
+    inference_id = trace_id if keys.is_dataset(name) else stored.get("InferenceId")
+    code = stored.get("ErrorCode")
     return _notification(
         record,
         FAILED,
-        received_at=said.get("ReceivedAt"),
-        reason=cut(allowed(f"{code}: {said.get('ErrorMessage')}"), MAX_TEXT),
-        request={"endpointName": said.get("EndpointName"), "inputLocation": source or said.get("Source")},
+        received_at=stored.get("ReceivedAt"),
+        reason=truncate(sanitize(f"{code}: {stored.get('ErrorMessage')}"), MAX_TEXT),
+        request={"endpointName": stored.get("EndpointName"), "inputLocation": source or stored.get("Source")},
         response={"failureLocation": _uri(record)},
         inference_id=inference_id or trace_id or name,
         trace_id=trace_id,
@@ -128,9 +126,9 @@ def _notification(
         "ErrorCode": code,
     }
     return Notification(
-        # In ASCII: what of Unicode SNS refuses never comes up.
+        # In ASCII, because SNS refuses some Unicode characters.
         json.dumps(_present(fields), separators=(",", ":")),
-        {name: allowed(value) for name, value in _present(attributes).items()},
+        {name: sanitize(value) for name, value in _present(attributes).items()},
         inference_id,
     )
 
@@ -140,7 +138,7 @@ def _uri(record: S3Record) -> str:
 
 
 def _whole(value: str | None) -> str | None:
-    """`value`, unless metadata was full and it was cut: better none than a wrong one."""
+    """`value`, unless it was truncated because the metadata was full: no value is better than a wrong one."""
     return None if value is None or value.endswith("...") else value
 
 

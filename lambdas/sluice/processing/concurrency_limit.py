@@ -1,6 +1,6 @@
-"""How many calls an endpoint gets at once: fewer when it says that it can't, more again when it can."""
+"""How many calls an endpoint gets at once: fewer after it refuses some, more again after it answers."""
 
-from sluice.failures import FailureClass
+from sluice.error_codes import FailureClass
 from sluice.processing.outcome import Outcome
 
 _TROUBLE = {FailureClass.CAPACITY, FailureClass.CONFIGURATION}
@@ -19,13 +19,13 @@ class ConcurrencyLimit:
         return int(self._value)
 
     def learn(self, outcomes: list[Outcome]) -> bool:
-        """Take the end of a call into account. True when a single call at a time was still one too many."""
+        """Adjust the limit to the end of a delivery. Returns True when it failed although the limit was one call."""
         failed = {outcome.failure.failure_class for outcome in outcomes if outcome.failure}
         if failed & _TROUBLE:
             at_the_floor = self._value <= 1
             self._value = max(1.0, self._value / 2)
             return at_the_floor
         if any(outcome.model_latency is not None for outcome in outcomes):
-            # One more for each round of as many calls as are allowed.
+            # One more call after each round of as many calls as the limit allows.
             self._value = min(float(self._ceiling), self._value + 1 / self._value)
         return False

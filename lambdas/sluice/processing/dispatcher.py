@@ -1,4 +1,4 @@
-"""A batch of deliveries: several at a time, fair between endpoints, and no call begun that can't end in time."""
+"""A batch of deliveries: several at once, fair between endpoints, and no call begun that cannot end in time."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -6,30 +6,20 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
-from sluice.failures import Failure, FailureClass
+from sluice.error_codes import ErrorCode
+from sluice.failures import Failure
 from sluice.inputs.delivery import Delivery
 from sluice.processing.concurrency_limit import ConcurrencyLimit
 from sluice.processing.outcome import Outcome
 from sluice.processing.processor import ParsedDelivery, Processor
 
-# What storing an outcome may take after the model's answer: S3 and SQS calls with a retry, in milliseconds.
-SETTLE_MS = 5_000
-
-_NOT_BEGUN = Failure(
-    FailureClass.TRANSIENT,
-    "NotBegun",
-    "less time was left to the function than one call may take; lower batch_size or raise function_timeout_seconds",
-)
-_HELD_BACK = Failure(
-    FailureClass.CAPACITY,
-    "HeldBack",
-    "the endpoint refused the calls before this one, so it was not called; its own errors are in the log",
-)
+_NOT_BEGUN = Failure.of(ErrorCode.NOT_BEGUN)
+_HELD_BACK = Failure.of(ErrorCode.HELD_BACK)
 
 
 @dataclass(slots=True)
 class _Lane:
-    """The deliveries for one endpoint that wait, and how many are under way."""
+    """The deliveries that wait for one endpoint, and the number of those under way."""
 
     limit: ConcurrencyLimit
     waiting: deque[ParsedDelivery] = field(default_factory=deque)
@@ -40,20 +30,23 @@ _Ended = SimpleQueue[tuple[_Lane | None, Future[list[Outcome]]]]
 
 
 class Dispatcher:
-    """Runs batches over `executor`, `threads` at a time. `call_ms` is the longest that one call may take.
+    """Runs batches on `executor`, `threads` deliveries at once. `needed_ms` is the longest that a delivery may take.
 
-    What it learns of an endpoint it keeps from batch to batch.
+    What it learns of an endpoint is kept from batch to batch.
     """
 
-    def __init__(self, processor: Processor, executor: Executor, *, threads: int, call_ms: float) -> None:
+    def __init__(self, processor: Processor, executor: Executor, *, threads: int, needed_ms: float) -> None:
         self._processor = processor
         self._executor = executor
         self._threads = threads
-        self._needed_ms = call_ms + SETTLE_MS
+        self._needed_ms = needed_ms
         self._limits: dict[str | None, ConcurrencyLimit] = {}
 
     def run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> Iterator[list[Outcome]]:
-        """The outcomes of each delivery, as they end. `remaining_ms` is Lambda's own clock, in milliseconds."""
+        """Yield the outcomes of each delivery, as they end.
+
+        `remaining_ms` returns the milliseconds that are left to the function.
+        """
         lanes = self._lanes(deliveries)
         ended: _Ended = SimpleQueue()
         under_way = 0
@@ -79,12 +72,12 @@ class Dispatcher:
     def _submit(
         self, ended: _Ended, lane: _Lane | None, work: Callable[..., list[Outcome]], *arguments: object
     ) -> None:
-        # Told of by callback: to wait for the first of n futures costs n, at each of n ends.
+        # A callback, because waiting for the first of n futures costs n at each of n ends.
         self._executor.submit(work, *arguments).add_done_callback(lambda future: ended.put((lane, future)))
 
     def _lanes(self, deliveries: Sequence[Delivery]) -> list[_Lane]:
         lanes: dict[str | None, _Lane] = {}
-        # Those that have come back most often go first: it is they that probe an endpoint in trouble.
+        # The deliveries with the most receives go first: they probe an endpoint in trouble.
         for delivery in sorted(deliveries, key=lambda one: -one.receive_count):
             parsed = self._processor.parse(delivery)
             limit = self._limits.setdefault(parsed.endpoint_name, ConcurrencyLimit(self._threads))
@@ -92,7 +85,7 @@ class Dispatcher:
         return list(lanes.values())
 
     def _startable(self, lanes: list[_Lane], free: int) -> Iterator[tuple[_Lane, ParsedDelivery]]:
-        """Up to `free` deliveries to start now, from the lanes in turn: no endpoint takes the others' share."""
+        """Up to `free` deliveries to start now, from the lanes in turn: no endpoint takes the share of another."""
         busy = [lane for lane in lanes if lane.waiting or lane.under_way]
         share = max(1, self._threads // max(1, len(busy)))
         while free > 0:
@@ -104,7 +97,7 @@ class Dispatcher:
                 yield lane, lane.waiting.popleft()
 
     def _held_back(self, lane: _Lane) -> list[ParsedDelivery]:
-        """Take off the lane what waits for an endpoint that only refuses. Who is here for the last time stays."""
+        """Take the deliveries off the lane of an endpoint that only refuses, except for those on their last receive."""
         waiting, lane.waiting = lane.waiting, deque()
         held: list[ParsedDelivery] = []
         for parsed in waiting:

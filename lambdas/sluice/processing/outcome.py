@@ -1,4 +1,4 @@
-"""What became of one request at one delivery."""
+"""The outcome of one request at one delivery."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,16 +12,16 @@ class Status(StrEnum):
     """How a delivery of a request ended."""
 
     SUCCEEDED = "succeeded"
-    DUPLICATE = "duplicate"  # the result was there already, of this very request
+    DUPLICATE = "duplicate"  # the result of this very request was there already
     SUPERSEDED = "superseded"  # a newer upload of the same key answers instead
-    IGNORED = "ignored"  # no request at all: a test event, a folder marker
+    IGNORED = "ignored"  # not a request: a test event, a folder marker
     DEAD_LETTERED = "dead-lettered"
     RETRY = "retry"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One request's end. `message_id` is the delivery's; `error` is set when something unforeseen was raised."""
+    """How a request ended. `message_id` is the delivery's; `error` is set when an unforeseen error was raised."""
 
     message_id: str
     status: Status

@@ -1,30 +1,34 @@
-"""One delivery, from the SQS message to outcomes that are stored. Every error ends here, by way of the table."""
+"""One delivery, from the SQS message to stored outcomes. Every error ends here, classified by the failure table."""
 
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from sluice.failures import CRASHED, Failure, FailureClass, ServiceError, classify
+from sluice import keys
+from sluice.error_codes import ErrorCode
+from sluice.failures import Failure, ServiceError, classify
 from sluice.inputs import identity as identities
 from sluice.inputs.delivery import Delivery
-from sluice.inputs.events import read
+from sluice.inputs.envelopes import parse
 from sluice.inputs.requests import Ignorable, Request, SentMessage
-from sluice.ports import DeadLetters, RequestQueue, Results
-from sluice.processing.attempt import Attempt
+from sluice.ports import Bucket, DeadLetterQueue, SourceQueue
+from sluice.processing.attempt import Attempt, AttemptFailed
 from sluice.processing.backoff import delay_seconds
 from sluice.processing.outcome import Outcome, Status
-from sluice.processing.result import ERR, dead_letter_attributes, error_document
+from sluice.processing.result import dead_letter_attributes, error_document
 from sluice.processing.router import RequestHandler
 from sluice.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class _Failed:
-    attempt: Attempt
+    """An attempt that failed. `error` is what was raised, when the table did not foresee it."""
+
+    attempt: Attempt[Request]
     failure: Failure
-    error: Exception | None  # what was raised, where the table did not foresee it
+    error: Exception | None
 
     def ended(self, status: Status, retry_after_seconds: int | None = None) -> Outcome:
         return Outcome(
@@ -38,35 +42,38 @@ class _Failed:
         )
 
 
-def _failed(attempt: Attempt, error: Exception) -> _Failed:
+def _failed(attempt: Attempt[Request], error: Exception) -> _Failed:
+    if isinstance(error, AttemptFailed) and isinstance(error.__cause__, Exception):
+        attempt, error = error.attempt, error.__cause__
     foreseen = isinstance(error, Failure | ServiceError)
-    return _Failed(attempt, classify(error), None if foreseen else error)
+    # Without the traceback, whose frames would keep the memory of the request until the end of the batch.
+    return _Failed(attempt, classify(error).with_traceback(None), None if foreseen else error)
 
 
 @dataclass(slots=True)
 class ParsedDelivery:
-    """A delivery that has been read: its attempts, and what of it had an end at once.
+    """A delivery whose message has been parsed: its attempts, and the outcomes and failures that are known already.
 
-    `endpoint_name` is the endpoint that it will call, as far as can be told now; None when it will call none.
+    `endpoint_name` is the endpoint that it will call, as far as that is known; None when it will call none.
     """
 
     delivery: Delivery
     endpoint_name: str | None = None
-    attempts: list[Attempt] = field(default_factory=list)
+    attempts: list[Attempt[Request]] = field(default_factory=list)
     ended: list[Outcome] = field(default_factory=list)
     failed: list[_Failed] = field(default_factory=list)
 
 
 class Processor:
-    """Processes deliveries. It never raises: an outcome says whether the message may be deleted."""
+    """Processes deliveries. It never raises: the outcomes say whether the message may be deleted."""
 
     def __init__(
         self,
         settings: Settings,
-        handler: RequestHandler,
-        results: Results,
-        dead_letters: DeadLetters,
-        requests: RequestQueue,
+        handler: RequestHandler[Request],
+        results: Bucket,
+        dead_letter_queue: DeadLetterQueue,
+        source_queue: SourceQueue,
         *,
         now: Callable[[], datetime],
         rng: random.Random,
@@ -74,68 +81,65 @@ class Processor:
         self._settings = settings
         self._handler = handler
         self._results = results
-        self._dead_letters = dead_letters
-        self._requests = requests
+        self._dead_letter_queue = dead_letter_queue
+        self._source_queue = source_queue
         self._now = now
         self._rng = rng
 
     def parse(self, delivery: Delivery) -> ParsedDelivery:
-        """Read a delivery: one attempt, but for an S3 event with several records. Calls nothing."""
+        """Parse a delivery: one attempt, or one for each record of an S3 event. Makes no call."""
         parsed = ParsedDelivery(delivery)
-        unread = Attempt(delivery, SentMessage({}), identities.of_delivery(delivery))
+        unparsed = Attempt(delivery, SentMessage({}), identities.of_delivery(delivery))
         try:
-            inputs = read(delivery.body)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the message must not be lost
-            parsed.failed.append(_failed(unread, error))
+            inputs = parse(delivery.body)
+        except Exception as error:  # noqa: BLE001 - the message must not be lost, whatever the error
+            parsed.failed.append(_failed(unparsed, error))
             return parsed
-        for request in inputs:
+        for one in inputs:
             try:
-                if isinstance(request, Ignorable):
-                    parsed.ended.append(Outcome(delivery.message_id, Status.IGNORED, detail=request.reason))
+                if isinstance(one, Ignorable):
+                    parsed.ended.append(Outcome(delivery.message_id, Status.IGNORED, detail=one.reason))
                 else:
-                    parsed.attempts.append(self._attempt(request, delivery))
+                    identity = identities.of(one, self._settings, delivery)
+                    parsed.attempts.append(Attempt(delivery, one, identity, identity.endpoint_name))
             except Exception as error:  # noqa: BLE001 - as above
-                parsed.failed.append(_failed(unread, error))
+                parsed.failed.append(_failed(unparsed, error))
         if parsed.attempts:
             parsed.endpoint_name = parsed.attempts[0].endpoint_name or self._settings.default_endpoint_name
         return parsed
 
     def process(self, parsed: ParsedDelivery, remaining_ms: Callable[[], float] = lambda: math.inf) -> list[Outcome]:
-        """Answer the delivery's requests, and return an outcome for each. `remaining_ms` is the function's clock.
+        """Process the delivery's requests, and return an outcome for each.
 
-        The message may be deleted when every outcome is acknowledged.
+        `remaining_ms` returns the milliseconds that are left to the function. The message may be deleted when every
+        outcome is acknowledged.
         """
         ended, failed = list(parsed.ended), list(parsed.failed)
         for attempt in parsed.attempts:
-            attempt.remaining_ms = remaining_ms
             try:
-                ended.append(self._handler.handle(attempt))
-            except Exception as error:  # noqa: BLE001 - the table decides over every error, the unforeseen too
+                ended.append(self._handler.handle(replace(attempt, remaining_ms=remaining_ms)))
+            except Exception as error:  # noqa: BLE001 - the table classifies every error, unforeseen ones included
                 failed.append(_failed(attempt, error))
         return ended + self._settle(parsed.delivery, failed)
 
     def release(self, parsed: ParsedDelivery, failure: Failure) -> list[Outcome]:
-        """End a delivery for which no call is made, because of `failure`: back to the queue, or dead-lettered."""
+        """End a delivery without a call, because of `failure`: it returns to its queue, or is dead-lettered."""
         failed = [*parsed.failed, *(_failed(attempt, failure) for attempt in parsed.attempts)]
         return [*parsed.ended, *self._settle(parsed.delivery, failed)]
 
     def dead_letter_crashed(self, parsed: ParsedDelivery) -> list[Outcome]:
-        """End a delivery that SQS took from the request queue, as no receive of it ever came to an outcome.
+        """End a delivery that SQS moved off its queue because no receive of it came to an outcome.
 
-        It is dead-lettered as crashed, unless it was answered and only never acknowledged.
+        It is dead-lettered as crashed, unless it was answered and only its acknowledgement is missing.
         """
-        return self.release(parsed, Failure(FailureClass.CRASHED, "Crashed", CRASHED))
+        return self.release(parsed, Failure.of(ErrorCode.CRASHED))
 
     def is_last_receive(self, delivery: Delivery) -> bool:
         """Whether SQS would move the message to the dead-letter queue rather than deliver it again."""
         return delivery.receive_count >= self._settings.max_receive_count
 
-    def _attempt(self, request: Request, delivery: Delivery) -> Attempt:
-        identity = identities.of(request, self._settings, delivery)
-        return Attempt(delivery, request, identity, identity.endpoint_name)
-
     def _settle(self, delivery: Delivery, failed: Sequence[_Failed]) -> list[Outcome]:
-        """Send failures back to the request queue, or to the dead-letter queue: the whole message to one of the two."""
+        """Return the failed requests to their queue, or dead-letter them: one of the two for the whole message."""
         last_receive = self.is_last_receive(delivery)
         if any(one.failure.failure_class.retryable for one in failed) and not last_receive:
             return self._retry(delivery, failed)
@@ -143,45 +147,45 @@ class Processor:
         ended: list[Outcome] = []
         for one in failed:
             try:
-                already_resolved = self._record(one)
+                resolved = self._record(one)
             except Exception as error:  # noqa: BLE001 - as above
                 if not last_receive:
                     return self._retry(delivery, [_failed(one.attempt, error)])
-                already_resolved = None  # The dead-letter queue still gets the reason; better there than nowhere.
-            if already_resolved is not None:
-                ended.append(already_resolved)
+                resolved = None  # The dead-letter queue still gets the reason.
+            if resolved is not None:
+                ended.append(resolved)
             else:
                 remaining.append(one)
         return ended + self._dead_letter(delivery, remaining)
 
     def _record(self, one: _Failed) -> Outcome | None:
-        """Write the `.err`, unless the failure counts no more: then the outcome is returned."""
+        """Write the `.err`. When the request has been answered or superseded meanwhile, return that outcome instead."""
         attempt = one.attempt
-        if (already_resolved := self._handler.already_resolved(attempt)) is not None:
-            return already_resolved
-        key = attempt.identity.error_name + ERR
+        if (resolved := self._handler.already_resolved(attempt)) is not None:
+            return resolved
+        key = attempt.identity.error_name + keys.ERR
         document = error_document(
             attempt.identity,
             one.failure,
             attempt.delivery,
             endpoint_name=attempt.endpoint_name,
-            source=attempt.source,
+            source=attempt.request.source,
             failed_at=self._now(),
         )
-        self._results.put_error(key, document)
-        # Looked for once more, as the other delivery writes its .out first and then removes the .err: whichever comes
-        # second sees the other.
-        if (already_resolved := self._handler.already_resolved(attempt)) is not None:
+        self._results.put(key, document, content_type="application/json")
+        # Looked up again: the other delivery writes its .out first and removes the .err after that, so whichever of the
+        # two comes second sees the other's object.
+        if (resolved := self._handler.already_resolved(attempt)) is not None:
             self._results.delete(key)
-        return already_resolved
+        return resolved
 
     def _dead_letter(self, delivery: Delivery, failed: Sequence[_Failed]) -> list[Outcome]:
         if not failed:
             return []
         first = failed[0]
         try:
-            # One message, however many of its requests failed: a redrive tries them all, and finds the answered ones.
-            self._dead_letters.send(
+            # One message, however many of its requests failed: a redrive tries all, and finds the answered ones.
+            self._dead_letter_queue.send(
                 delivery.body,
                 dead_letter_attributes(
                     first.attempt.identity,
@@ -203,7 +207,7 @@ class Processor:
             rng=self._rng,
         )
         try:
-            self._requests.delay(delivery.receipt_handle, seconds or 1)
+            self._source_queue.change_visibility(delivery.receipt_handle, seconds or 1)
         except Exception:  # noqa: BLE001 - then it comes back after the queue's own visibility timeout
             seconds = None
         return [one.ended(Status.RETRY, seconds) for one in failed]

@@ -1,21 +1,23 @@
-"""What is stored: the metadata of a result, the `.err` document, the attributes of a dead-letter message."""
+"""The contents of outcomes: a result's metadata, the `.err` document, the attributes of a dead-letter message."""
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from sluice.failures import Failure
 from sluice.inputs.delivery import Delivery
 from sluice.inputs.identity import Identity
-from sluice.ports import Attribute
+from sluice.inputs.invocation import Invocation
+from sluice.inputs.requests import DroppedObject, Request
+from sluice.ports import Attribute, Inference
+from sluice.processing.attempt import Attempt
 
-OUT = ".out"
-ERR = ".err"
-
+# Names in the metadata of a result.
 IDENTITY = "sluice-identity"
 SEQUENCER = "source-sequencer"
+SOURCE_VERSION = "source-version"
 TRACE_ID = "trace-id"
 INFERENCE_ID = "inference-id"
 ENDPOINT_NAME = "endpoint-name"
@@ -24,24 +26,24 @@ SOURCE_KEY = "source-key"
 ACCEPT = "accept"
 CONTENT_TYPE = "request-content-type"
 
-MAX_MESSAGE_BYTES = 1024 * 1024  # SQS: body and attributes together.
-_MAX_METADATA_BYTES = 2048  # S3: user-defined metadata, names and values together.
-MAX_TEXT = 1024  # What of an error's text goes into an attribute; the whole stands in the .err.
+MAX_MESSAGE_BYTES = 1024 * 1024  # SQS: body and attributes together
+_MAX_METADATA_BYTES = 2048  # S3: user-defined metadata, names and values together
+MAX_TEXT = 1024  # bytes of an error's text in an attribute; the .err has the whole text
 
 _HALF_ESCAPE = re.compile(r"%[0-9A-F]?$")
-# What S3 metadata can carry as it is; '%' and all else is percent-encoded.
+# The characters that S3 metadata carries as they are; '%' and all others are percent-encoded.
 _PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%") + " "
 
 
 def metadata(pairs: Iterable[tuple[str, str | None]]) -> dict[str, str]:
-    """`pairs` as S3 user metadata: percent-encoded ASCII, cut or left out from the end where 2 KB are full.
+    """`pairs` as S3 user metadata: percent-encoded ASCII, truncated or left out from the end once 2 KB are full.
 
-    A value that was cut ends in `...`. Put what must not be lost first.
+    A value that was truncated ends in `...`. Put what must not be lost first.
     """
     encoded: dict[str, str] = {}
     left = _MAX_METADATA_BYTES
     for name, value in pairs:
-        # Two spaces would become one on the way through the signature and HTTP.
+        # The signature and HTTP would reduce two spaces to one.
         text = quote((value or "").strip(), safe=_PLAIN).replace("  ", "%20%20")
         room = left - len(name)
         if len(text) > room:
@@ -66,7 +68,7 @@ def error_document(
     source: str | None,
     failed_at: datetime,
 ) -> bytes:
-    """The `.err`: the whole reason, as JSON. The request's body is in the dead-letter message."""
+    """The `.err`: the complete reason, as JSON. The request's body is in the dead-letter message."""
     document = {
         **{name: attribute.value for name, attribute in _reason(identity, failure, delivery, endpoint_name, failed_at)},
         "ErrorMessage": failure.message,
@@ -92,12 +94,12 @@ def dead_letter_attributes(
     endpoint_name: str | None,
     failed_at: datetime,
 ) -> dict[str, Attribute]:
-    """The reason as SQS message attributes: at most ten, and no more bytes than the body leaves of 1 MiB."""
+    """The reason as SQS message attributes: at most ten, in no more bytes than the body leaves of 1 MiB."""
     attributes: dict[str, Attribute] = {}
     left = MAX_MESSAGE_BYTES - len(delivery.body.encode())
     for name, attribute in _reason(identity, failure, delivery, endpoint_name, failed_at):
         room = left - len(name) - len(attribute.data_type)
-        value = cut(attribute.value, min(room, MAX_TEXT))
+        value = truncate(attribute.value, min(room, MAX_TEXT))
         if not value or (attribute.data_type == "Number" and value != attribute.value):
             continue
         attributes[name] = Attribute(value, attribute.data_type)
@@ -108,7 +110,7 @@ def dead_letter_attributes(
 def _reason(
     identity: Identity, failure: Failure, delivery: Delivery, endpoint_name: str | None, failed_at: datetime
 ) -> Iterable[tuple[str, Attribute]]:
-    """The ten, what a redrive and a reader need most first: it is the last that are cut."""
+    """The ten attributes. What a redrive and a reader need most comes first, because the last ones are truncated."""
     values: tuple[tuple[str, str | int | None], ...] = (
         ("ErrorCode", failure.code),
         ("InferenceId", identity.inference_id or identity.key),
@@ -123,11 +125,11 @@ def _reason(
     )
     for name, value in values:
         if value is not None and value != "":
-            yield name, Attribute(allowed(str(value)), "Number" if isinstance(value, int) else "String")
+            yield name, Attribute(sanitize(str(value)), "Number" if isinstance(value, int) else "String")
 
 
-def allowed(text: str) -> str:
-    """`text` with the characters replaced that SQS refuses (SendMessage: XML's, without control characters)."""
+def sanitize(text: str) -> str:
+    """`text` with the characters replaced that SQS refuses (SendMessage: those of XML, no control characters)."""
     return "".join(char if char in "\t\n\r" or _in_xml(ord(char)) else "�" for char in text)
 
 
@@ -135,38 +137,35 @@ def _in_xml(code: int) -> bool:
     return 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or 0x10000 <= code <= 0x10FFFF
 
 
-def cut(text: str, limit: int) -> str:
-    """`text` in at most `limit` bytes of UTF-8; `…` at the end says that some is gone. Empty where nothing fits."""
+def truncate(text: str, limit: int) -> str:
+    """`text` in at most `limit` bytes of UTF-8. `…` marks a truncated text. Empty when nothing fits."""
     encoded = text.encode()
     if len(encoded) <= limit:
         return text
     return encoded[: limit - len("…".encode())].decode(errors="ignore") + "…" if limit > 16 else ""
 
 
-def result_metadata(
-    identity: Identity,
-    *,
-    trace_id: str,
-    inference_id: str,
-    endpoint_name: str,
-    source: Mapping[str, str | None],
-    answered: Mapping[str, str | None],
-    asked: Mapping[str, str | None],
-    model_latency_ms: int,
-    received_at: datetime,
+def inference_metadata(
+    attempt: Attempt[Request], invocation: Invocation, inference: Inference, latency: timedelta
 ) -> dict[str, str]:
-    """The metadata of a result. First what decides over duplicates, then what people look for, then the rest."""
+    """The metadata of a result. What decides over duplicates comes first, then what people look for, then the rest."""
+    dropped = attempt.request if isinstance(attempt.request, DroppedObject) else None
     return metadata(
         [
-            (IDENTITY, identity.key),
-            (SEQUENCER, source.get(SEQUENCER)),
-            (TRACE_ID, trace_id),
-            (INFERENCE_ID, inference_id),
-            (ENDPOINT_NAME, endpoint_name),
-            ("model-latency-ms", str(model_latency_ms)),
-            (RECEIVED_AT, timestamp(received_at)),
-            *answered.items(),
-            *((name, value) for name, value in source.items() if name != SEQUENCER),
-            *asked.items(),
+            (IDENTITY, attempt.identity.key),
+            (SEQUENCER, dropped.sequencer if dropped else None),
+            (TRACE_ID, invocation.trace_id),
+            (INFERENCE_ID, invocation.inference_id),
+            (ENDPOINT_NAME, invocation.endpoint_name),
+            ("model-latency-ms", str(round(latency.total_seconds() * 1000))),
+            (RECEIVED_AT, timestamp(attempt.delivery.sent_at)),
+            ("invoked-production-variant", inference.invoked_production_variant),
+            ("custom-attributes", inference.custom_attributes),
+            ("new-session-id", inference.new_session_id),
+            ("closed-session-id", inference.closed_session_id),
+            (SOURCE_VERSION, (dropped.version_id or dropped.etag) if dropped else None),
+            (SOURCE_KEY, attempt.request.source),
+            (CONTENT_TYPE, invocation.parameters["ContentType"]),
+            (ACCEPT, invocation.parameters.get("Accept")),
         ]
     )

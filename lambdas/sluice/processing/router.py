@@ -1,55 +1,62 @@
-"""Who answers what: each function takes some kinds of requests, and refuses the others."""
+"""Which handler processes which request. Each function takes some kinds of requests, and refuses the others."""
 
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
+from sluice import keys
 from sluice.failures import invalid
-from sluice.inputs.identity import is_file
-from sluice.inputs.requests import Assembly, DroppedObject, Request, TransformPart
+from sluice.inputs.requests import Assembly, DroppedObject, Request, SentMessage, TransformPart
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome
 from sluice.settings import Settings
 
 Kind = Literal["call", "file", "part", "assembly"]
-"""One InvokeEndpoint call; a file to split; a part of it to answer; its parts to make one."""
+"""One InvokeEndpoint call; a dataset to split; a part of it to answer; its parts to join."""
 
-_OTHER = "is of a kind that this queue does not take: %s"
+_R_contra = TypeVar("_R_contra", bound=Request, contravariant=True)
 
 
-class RequestHandler(Protocol):
-    """RequestHandler one kind of requests."""
+class RequestHandler(Protocol[_R_contra]):
+    """Processes the requests of one kind."""
 
-    def handle(self, attempt: Attempt) -> Outcome:
-        """Bring a request to its end. Raises `Failure`, `ServiceError`, and whatever a bug raises."""
+    def handle(self, attempt: Attempt[_R_contra]) -> Outcome:
+        """Bring a request to its outcome. Raises `Failure`, `ServiceError`, and any error of a bug."""
 
-    def already_resolved(self, attempt: Attempt) -> Outcome | None:
-        """The outcome when a failure of the request counts no more. Raises `ServiceError`."""
+    def already_resolved(self, attempt: Attempt[_R_contra]) -> Outcome | None:
+        """The outcome when the request has been answered or superseded, so that a failure no longer matters.
+
+        Raises `ServiceError`.
+        """
 
 
 class Router:
-    """`RequestHandler` of a whole queue: one for each kind that it takes, by the kind's name."""
+    """The `RequestHandler` of a queue: it has one handler for each kind that the queue holds."""
 
-    def __init__(self, settings: Settings, handlers: Mapping[Kind, RequestHandler]) -> None:
+    def __init__(self, settings: Settings, handlers: Mapping[Kind, RequestHandler[Any]]) -> None:
         self._settings = settings
         self._handlers = handlers
 
-    def handle(self, attempt: Attempt) -> Outcome:
-        """As the kind's. Raises `Failure` (invalid) for a kind that this queue doesn't take."""
+    def handle(self, attempt: Attempt[Request]) -> Outcome:
+        """As the handler of the kind. Raises `Failure` (invalid) for a kind that this queue does not hold."""
         kind = kind_of(attempt.request, self._settings)
         if (handler := self._handlers.get(kind)) is None:
-            raise invalid("message", _OTHER % kind)
+            raise invalid("message", f"is of a kind that this queue does not take: {kind}")
         return handler.handle(attempt)
 
-    def already_resolved(self, attempt: Attempt) -> Outcome | None:
-        """As the kind's; nothing overtakes a kind that this queue doesn't take."""
+    def already_resolved(self, attempt: Attempt[Request]) -> Outcome | None:
+        """As the handler of the kind; None for a kind that this queue does not hold."""
         handler = self._handlers.get(kind_of(attempt.request, self._settings))
         return handler.already_resolved(attempt) if handler else None
 
 
 def kind_of(request: Request, settings: Settings) -> Kind:
-    """What kind of request it is."""
-    if isinstance(request, TransformPart):
-        return "part"
-    if isinstance(request, Assembly):
-        return "assembly"
-    return "file" if isinstance(request, DroppedObject) and is_file(request, settings) else "call"
+    """The kind of a request."""
+    match request:
+        case SentMessage():
+            return "call"
+        case DroppedObject(bucket=bucket, key=key):
+            return "file" if bucket == settings.input_bucket and keys.is_dataset(key) else "call"
+        case TransformPart():
+            return "part"
+        case Assembly():
+            return "assembly"

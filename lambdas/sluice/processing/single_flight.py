@@ -1,4 +1,4 @@
-"""One call at a time for one request, within a function: its duplicates in the same batch wait for it."""
+"""Single flight: within a function, one call at a time for one request. Its duplicates in the batch wait for it."""
 
 import threading
 from collections.abc import Iterator
@@ -6,19 +6,19 @@ from contextlib import contextmanager
 
 
 class SingleFlight:
-    """The requests that this function is calling an endpoint for just now, by identity."""
+    """The requests that this function is processing, by `Identity.key`."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._flying: dict[str, threading.Event] = {}
+        self._owned: dict[str, threading.Event] = {}
 
     @contextmanager
     def acquire(self, key: str) -> Iterator[bool]:
-        """True at once when nobody else flies under `key`; False after whoever does has landed."""
+        """Yield True if this caller owns the key; otherwise wait for the owner, and yield False."""
         with self._lock:
-            other = self._flying.get(key)
+            other = self._owned.get(key)
             if other is None:
-                mine = self._flying[key] = threading.Event()
+                mine = self._owned[key] = threading.Event()
         if other is not None:
             other.wait()
             yield False
@@ -27,5 +27,5 @@ class SingleFlight:
             yield True
         finally:
             with self._lock:
-                del self._flying[key]
+                del self._owned[key]
             mine.set()

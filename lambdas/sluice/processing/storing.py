@@ -3,32 +3,61 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from sluice.failures import FailureClass, ServiceError, classify
-from sluice.ports import Results
-from sluice.processing.result import ERR
+from sluice import keys
+from sluice.error_codes import FailureClass
+from sluice.failures import Operation, ServiceError, classify
+from sluice.ports import Bucket, Condition, ObjectHead, PreconditionFailed
+from sluice.processing.outcome import Outcome
+from sluice.timeouts import STORE_PAUSES
 
-_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)  # seconds; besides what botocore itself tries again
+_TRIES = 5  # Each conflict means that the write of another delivery succeeded, so there are few.
 
 _T = TypeVar("_T")
 
 
-def retry_transient(store: Callable[[], _T], sleep: Callable[[float], None]) -> _T:
-    """`store()`, tried again while it is S3's trouble: what it stores has been paid for, giving up means to pay again.
+def retry_transient(store: Callable[[], _T], sleep: Callable[[float], None], remaining_ms: Callable[[], float]) -> _T:
+    """Return `store()`, and retry it while S3 fails: what it stores has been paid for, and would be paid for again.
 
-    Raises what `store` raises.
+    No retry is begun that the function has no time for. Raises what `store` raises.
     """
-    for pause in _PAUSES:
+    for pause in STORE_PAUSES:
         try:
             return store()
         except ServiceError as error:
-            if classify(error).failure_class is not FailureClass.TRANSIENT:
+            if classify(error).failure_class is not FailureClass.TRANSIENT or remaining_ms() < pause * 1000:
                 raise
             sleep(pause)
     return store()
 
 
-def clear_failure(results: Results, name: str) -> None:
-    """Remove the `.err` of an earlier try, if there is one: deleting what isn't there leaves a delete marker."""
-    key = name + ERR
+def conditional_write(
+    results: Bucket,
+    key: str,
+    write: Callable[[Condition], None],
+    settled_by: Callable[[ObjectHead], Outcome | None],
+    stored: ObjectHead | None,
+) -> Outcome | None:
+    """Write `key` on the condition that it still holds `stored`; after a conflict look at what is there, and repeat.
+
+    `settled_by` returns the outcome when an object that is there settles the request. That outcome is returned; None is
+    returned when the object was written. Raises `ServiceError`.
+    """
+    for _ in range(_TRIES):
+        try:
+            write(Condition.replacing(stored))
+        except PreconditionFailed:
+            stored = results.head(key)
+            if stored is not None and (outcome := settled_by(stored)) is not None:
+                return outcome
+        else:
+            return None
+    raise ServiceError(
+        Operation.STORE_RESULT, "ConditionalRequestConflict", f"{_TRIES} conditional writes found another object"
+    )
+
+
+def clear_failure(results: Bucket, name: str) -> None:
+    """Remove the `.err` of an earlier attempt, if there is one. A delete of no object would leave a delete marker."""
+    key = name + keys.ERR
     if results.head(key) is not None:
         results.delete(key)

@@ -1,4 +1,4 @@
-"""Calls for many records at once; where the model refuses them together, halves find those that it refuses alone."""
+"""Calls for many records at once. When the model refuses a group, its halves find the records that it refuses alone."""
 
 import math
 import sys
@@ -6,31 +6,32 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sluice.failures import Failure, FailureClass, ServiceError, classify
+from sluice.error_codes import ErrorCode, FailureClass
+from sluice.failures import Failure, ServiceError, classify
 from sluice.transform.records import AnswerError
 
 _PAUSES = (0.1, 0.3, 0.9)  # seconds
-_EXTRA_CALLS = 32  # for each group of records, besides what bisecting it for a few needs
-_PATIENCE = 8  # refusals in a row, over what finding one record among all takes, before it is the endpoint's trouble
+_EXTRA_CALLS = 32  # for each group of records, besides what bisecting it for a few refused ones needs
+_PATIENCE = 8  # refusals in a row, over what finding one record takes, after which the endpoint is taken to be at fault
 
 
 class BudgetReached(Exception):
-    """As many answers, or refusals, are in memory as may be."""
+    """The answers, or the refusals, in memory have reached their limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A record that has no answer, and why."""
+    """A record without an answer, and the reason."""
 
     failure: Failure
 
 
 @dataclass(slots=True)
 class Calls:
-    """What is called for a part's records: answers and refusals by index, and how many calls it took.
+    """The calls for a part's records: answers and refusals by index, and the number of calls that were made.
 
-    `call` sends the records of those indices together and returns an answer for each. It raises what the failure table
-    classifies, or `AnswerError`. With `enough_bytes` of answers or `enough_refused` records refused, it calls no more.
+    `call` sends the records of the given indices together, and returns an answer for each. It raises what the failure
+    table classifies, or `AnswerError`. After `enough_bytes` of answers or `enough_refused` refusals no call is made.
     """
 
     call: Callable[[Sequence[int]], Sequence[bytes]]
@@ -41,13 +42,14 @@ class Calls:
     refused: dict[int, Refused] = field(default_factory=dict)
     made: int = 0
     kept_bytes: int = 0
-    _in_vain: int = 0
+    _refused_in_a_row: int = 0
 
     def run(self, groups: Iterable[Sequence[int]]) -> None:
-        """Answer every record of `groups`, none of which is empty, or refuse it.
+        """Answer or refuse every record of `groups`. No group is empty.
 
-        Raises the first `Failure` that isn't the records' own: capacity, configuration, transient, or a refusal of
-        everything, which is the endpoint's trouble. Raises `BudgetReached` when there is enough with some left.
+        Raises the first error that is not the records' own: capacity, configuration, transient, or the refusal of all
+        records, for which the endpoint is taken to be at fault. Raises `BudgetReached` when the limit of answers or
+        refusals is reached with some records left.
         """
         every = 0
         for group in groups:
@@ -58,7 +60,7 @@ class Calls:
             raise next(iter(self.refused.values())).failure
 
     def _answer(self, group: list[int], left: list[int]) -> None:
-        """`left` holds how many more calls may be made for the group that this is a part of."""
+        """Answer a group. `left` holds the number of calls that are left to the group that it is a part of."""
         try:
             found = self._call(group)
         except (ServiceError, AnswerError) as error:
@@ -66,10 +68,14 @@ class Calls:
         else:
             self.answers.update(zip(group, found, strict=True))
             self.kept_bytes += sum(map(len, found))
-            self._in_vain = 0
+            self._refused_in_a_row = 0
             return
-        self._in_vain += 1
-        if not self.answers and self._in_vain > _PATIENCE + 2 * math.ceil(math.log2(len(group) + 1)) and len(group) > 1:
+        self._refused_in_a_row += 1
+        if (
+            not self.answers
+            and self._refused_in_a_row > _PATIENCE + 2 * math.ceil(math.log2(len(group) + 1))
+            and len(group) > 1
+        ):
             raise failure
         if len(group) == 1:
             self.refused[group[0]] = Refused(failure)
@@ -84,7 +90,7 @@ class Calls:
         self._answer(group[middle:], left)
 
     def _call(self, group: list[int]) -> Sequence[bytes]:
-        """Call, and again after a pause where that can help and other calls of this part have been paid for."""
+        """Call, and retry after a pause if a retry can help and other calls of this part have been paid for."""
         if self.kept_bytes > self.enough_bytes or len(self.refused) >= self.enough_refused:
             raise BudgetReached
         for pause in _PAUSES:
@@ -97,7 +103,7 @@ class Calls:
         return self._counted(group)
 
     def _counted(self, group: list[int]) -> Sequence[bytes]:
-        """Call, and count it unless it could not be begun."""
+        """Call, and count the call unless it could not be begun."""
         try:
             found = self.call(group)
         except (ServiceError, AnswerError):
@@ -108,11 +114,11 @@ class Calls:
 
 
 def _record_failure(error: ServiceError | AnswerError, count: int) -> Failure:
-    """The failure when it may be some records' own; raised when it can't be."""
+    """The failure, when it may be that of single records; otherwise raises `error`."""
     if isinstance(error, AnswerError):
-        return Failure(FailureClass.MODEL, "AnswerMismatch", str(error))
+        return Failure.of(ErrorCode.ANSWER_MISMATCH, str(error))
     failure = classify(error)
-    # Over the endpoint's payload, as a whole: smaller groups may pass.
+    # The group may be over the endpoint's payload limit: smaller groups may pass.
     too_large = failure.failure_class is FailureClass.INVALID and count > 1
     if failure.failure_class is FailureClass.MODEL or too_large:
         return failure

@@ -1,39 +1,33 @@
-"""One part of a file, from its byte range to its stored answers."""
+"""One part of a dataset, from its byte range to its stored answers."""
 
-import hashlib
 import io
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from sluice.failures import Failure, FailureClass, ServiceError
-from sluice.inputs.identity import folder_of, of_part
+from sluice import keys
+from sluice.error_codes import ErrorCode
+from sluice.failures import Failure, ServiceError
+from sluice.inputs.identity import of_part
 from sluice.inputs.internal_messages import body_of
-from sluice.inputs.message import compact
 from sluice.inputs.requests import Assembly, TransformPart
-from sluice.ports import Endpoint, Files, Parts, PreconditionFailed, Results, Sender
+from sluice.ports import Bucket, Buckets, Endpoint, MessageSender, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
-from sluice.processing.result import ACCEPT, CONTENT_TYPE, ENDPOINT_NAME, IDENTITY, OUT, TRACE_ID, metadata, timestamp
-from sluice.processing.storing import retry_transient
 from sluice.settings import Settings
 from sluice.transform.bisect import BudgetReached, Calls
+from sluice.transform.heads import require_head
 from sluice.transform.memory import ENOUGH_ANSWERED, Memory, MemoryExhausted, ResponseSizeRatio
+from sluice.transform.part_store import PartStore
 from sluice.transform.progress import begins_at, covering_parts
-from sluice.transform.records import (
-    RecordError,
-    answers_of,
-    joined,
-    payloads,
-)
-from sluice.transform.work import MAX_REFUSED, Reader, Work, refusal
+from sluice.transform.records import answers_of, payloads
+from sluice.transform.work import MAX_REFUSED, Reader, Work
 
-_MAX_QUOTED = 4096  # bytes of a refused record that its error quotes
 _REPLACED = "the file was replaced; its newer version is transformed"
+
+_Part = Attempt[TransformPart]
 
 
 class OutOfTime(Exception):
@@ -41,21 +35,20 @@ class OutOfTime(Exception):
 
 
 class PartHandler:
-    """RequestHandler parts: reads the range, calls for its records together, stores an answer for each line.
+    """Processes parts: reads the range, calls for its records together, stores an answer for each line.
 
-    A call takes at most `needed_ms`, the storing of its answers included: with less left, none is begun.
+    A call and storing its answers take at most `needed_ms`. With less time left, no call is begun.
     """
 
     def __init__(
         self,
         settings: Settings,
         endpoint: Endpoint,
-        files: Files,
+        inputs: Buckets,
+        results: Bucket,
         *,
-        results: Results,
-        parts: Parts,
-        requests: Sender,
-        assemblies: Sender,
+        request_queue: MessageSender,
+        assembly_queue: MessageSender,
         needed_ms: float,
         memory: Memory,
         now: Callable[[], datetime],
@@ -63,88 +56,93 @@ class PartHandler:
     ) -> None:
         self._settings = settings
         self._endpoint = endpoint
-        self._files = files
-        self._answered = ResponseSizeRatio()
-        self._reader = Reader(settings, files, self._answered)
+        self._inputs = inputs
         self._results = results
-        self._parts = parts
-        self._requests = requests
+        self._request_queue = request_queue
+        self._assembly_queue = assembly_queue
         self._needed_ms = needed_ms
         self._memory = memory
-        self._assemblies = assemblies
         self._now = now
         self._sleep = sleep
-        # What JSON becomes takes many times its size, and Python reads one at a time anyhow.
-        self._reading_answer = threading.Lock()
+        self._ratio = ResponseSizeRatio()
+        self._reader = Reader(settings, inputs, self._ratio)
+        self._store = PartStore(results, now, sleep)
+        # Parse one response at a time: parsed JSON is large, and the GIL serializes parsing anyway.
+        self._parsing = threading.Lock()
 
-    def handle(self, attempt: Attempt) -> Outcome:
+    def handle(self, attempt: _Part) -> Outcome:
         """Bring a part to its stored answers.
 
-        Raises `Failure` when a rule is broken, `ServiceError` when AWS fails.
+        Raises `Failure` when a rule is broken, `ServiceError` when AWS fails, either of them as the cause of
+        `AttemptFailed`.
         """
-        part = _part(attempt)
-        if self._is_done(attempt, part):
-            self._announce(attempt, part)
+        part = attempt.request
+        if self._is_done(attempt):
+            self._announce(attempt)
             return attempt.ended(Status.DUPLICATE)
-        head = self._files.head(part.file.bucket, part.file.key)
-        if not part.file.is_version(head.version):
+        head = require_head(self._inputs(part.file.bucket), part.file.key)
+        if not part.file.is_version(head):
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
-        try:
-            with self._memory.reserve(lambda: self._seconds_left(attempt)) as reservation:
-                work = self._reader.read(attempt, part, head, reservation)
-                return self._answer(attempt, work)
-        except PreconditionFailed:
-            return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
-        except MemoryExhausted:
-            # As a new message: it isn't the part's fault, and must not cost it one of its receives.
-            self._requests.send([body_of(part)])
-            return attempt.ended(Status.SUCCEEDED, detail="others took the function's memory; it goes on by itself")
+        prepared = self._reader.prepare(attempt, head)
+        attempt = prepared.attempt
+        with attempt.reporting():
+            try:
+                with self._memory.reserve(lambda: self._seconds_left(attempt)) as reservation:
+                    return self._process(attempt, self._reader.read(prepared, head, reservation))
+            except PreconditionFailed:
+                return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
+            except MemoryExhausted:
+                # As a new message: the part is not at fault, and must not lose one of its receives.
+                self._request_queue.send([body_of(part)])
+                return attempt.ended(
+                    Status.SUCCEEDED, detail="other parts used the function's memory; it continues as a new message"
+                )
 
-    def already_resolved(self, attempt: Attempt) -> Outcome | None:
-        """The outcome when a failure of the part counts no more. Raises `ServiceError`."""
-        part = _part(attempt)
-        if self._is_done(attempt, part):
+    def already_resolved(self, attempt: _Part) -> Outcome | None:
+        """The outcome when the part has been answered, or its dataset replaced. Raises `ServiceError`."""
+        if self._is_done(attempt):
             return attempt.ended(Status.DUPLICATE, detail="another delivery answered it")
+        file = attempt.request.file
         try:
-            newest = self._files.head(part.file.bucket, part.file.key).version
+            newest = require_head(self._inputs(file.bucket), file.key)
         except ServiceError:
-            return None  # it is gone, or can't be told: the failure stands
-        return None if part.file.is_version(newest) else attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
+            return None  # The file is gone, or its version cannot be told: the failure remains.
+        return None if file.is_version(newest) else attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
 
-    def _answer(self, attempt: Attempt, work: Work) -> Outcome:
+    def _process(self, attempt: _Part, work: Work) -> Outcome:
         started, clock = self._now(), time.monotonic()
-        # Nothing here may refer to itself by a detour: what a part has in memory must be gone when it ends.
+        # Avoid reference cycles: the part's memory must be freed when this returns.
         calls = Calls(lambda indices: self._call(attempt, work, indices), self._sleep, ENOUGH_ANSWERED, MAX_REFUSED)
         limit = min(work.options.max_payload * 1024 * 1024, self._settings.max_body_bytes)
 
-        def most() -> int:
-            return min(limit, self._answered.sendable(work.invocation.endpoint_name))
+        def max_bytes() -> int:
+            return min(limit, self._ratio.sendable(work.invocation.endpoint_name))
 
         try:
-            calls.run(payloads(work.sizes, most, single=work.options.batch_strategy == "SingleRecord"))
+            calls.run(payloads(work.sizes, max_bytes, single=work.options.batch_strategy == "SingleRecord"))
         except (OutOfTime, BudgetReached, ServiceError) as error:
-            # What is paid for is kept; where nothing is, the part comes back whole.
+            # What has been paid for is kept. If nothing has been, the part returns to its queue whole.
             if isinstance(error, OutOfTime) and not calls.made:
-                raise Failure(FailureClass.TRANSIENT, "NotBegun", "too little of its time was left") from None
+                raise Failure.of(ErrorCode.NOT_BEGUN) from None
             first = _first_open(work, calls)
             if not (first or isinstance(error, OutOfTime)):
                 raise
-            return self._go_on_later(attempt, work, calls, started, first)
+            return self._continue_later(attempt, work, calls, started, first)
         if work.lines.is_cut:
-            return self._go_on_later(attempt, work, calls, started, len(work.lines))
+            return self._continue_later(attempt, work, calls, started, len(work.lines))
         latency = timedelta(seconds=time.monotonic() - clock) if calls.made else None
-        self._store(attempt, work, calls, started, len(work.lines))
-        self._announce(attempt, work.part)
+        self._store.put(attempt, work, calls, started, len(work.lines))
+        self._announce(attempt)
         return attempt.ended(Status.SUCCEEDED, latency=latency)
 
-    def _seconds_left(self, attempt: Attempt) -> float:
+    def _seconds_left(self, attempt: _Part) -> float:
         """How long may be waited before there is no time for a call."""
         return min((attempt.remaining_ms() - self._needed_ms) / 1000, threading.TIMEOUT_MAX)
 
-    def _go_on_later(self, attempt: Attempt, work: Work, calls: Calls, started: datetime, first: int) -> Outcome:
-        """Store the answers of the first lines as a part of its own, and send the rest as another.
+    def _continue_later(self, attempt: _Part, work: Work, calls: Calls, started: datetime, first: int) -> Outcome:
+        """Store the answers of the `first` lines as a part of its own, and send the rest as another part.
 
-        Where there are no first ones, it is halved.
+        If there are no such lines, the part is halved.
         """
         part = work.part
         middle = first or (len(work.lines) // 2)
@@ -152,117 +150,49 @@ class PartHandler:
         rest = [replace(part, start=at)]
         if first:
             done = of_part(replace(part, end=at), self._settings, attempt.delivery)
-            attempt.identity = replace(attempt.identity, name=done.name, key=done.key)
-            self._store(attempt, work, calls, started, first)
+            attempt = replace(attempt, identity=replace(attempt.identity, name=done.name, key=done.key))
+            self._store.put(attempt, work, calls, started, first)
         else:
             rest.insert(0, replace(part, end=at))
-        self._requests.send([body_of(one) for one in rest])
-        return attempt.ended(Status.SUCCEEDED, detail=f"{first} lines are answered, the rest goes on by itself")
+        self._request_queue.send([body_of(one) for one in rest])
+        detail = f"{first} lines are answered, the rest continues as a new message"
+        return attempt.ended(Status.SUCCEEDED, detail=detail)
 
-    def _call(self, attempt: Attempt, work: Work, indices: Sequence[int]) -> list[bytes]:
+    def _call(self, attempt: _Part, work: Work, indices: Sequence[int]) -> list[bytes]:
         if attempt.remaining_ms() < self._needed_ms:
             raise OutOfTime
-        request = work.invocation
+        invocation = work.invocation
         if work.options.split_type == "None":
-            return [self._endpoint.invoke(request.endpoint_name, work.sent(0), request.parameters).body]
+            return [self._endpoint.invoke(invocation.endpoint_name, work.sent(0), invocation.parameters).body]
         body = io.BytesIO()
         for index in indices:
             body.write(work.sent(index))
             body.write(b"\n")
-        inference = self._endpoint.invoke(request.endpoint_name, body.getvalue(), request.parameters)
-        self._answered.learn(request.endpoint_name, body.tell(), len(inference.body))
-        with self._reading_answer:
+        inference = self._endpoint.invoke(invocation.endpoint_name, body.getvalue(), invocation.parameters)
+        self._ratio.learn(invocation.endpoint_name, body.tell(), len(inference.body))
+        with self._parsing:
             return answers_of(inference.body, inference.content_type, len(indices))
 
-    def _store(self, attempt: Attempt, work: Work, calls: Calls, started: datetime, count: int) -> None:
-        """Write the answers of the first `count` lines, after their errors."""
-        separator = b"\n" if work.options.assemble_with == work.options.split_type == "Line" else b""
-        answers, errors, failed = io.BytesIO(), io.BytesIO(), 0
-        for index in range(count):
-            refused = work.refused.get(index) or calls.refused.get(index)
-            if index in calls.answers:
-                try:
-                    answers.write(joined(work.lines[index], calls.answers[index], work.options, work.codec))
-                except RecordError as error:
-                    refused = refusal("AnswerNotJoined", str(error))
-            if refused is not None:
-                failed += 1
-                errors.write(_error(index, work.lines[index], refused.failure, work.invocation.trace_id))
-            answers.write(separator)
-        name = attempt.identity.name
-        facts = {
-            "records": str(count),
-            "failed": str(failed),
-            "calls": str(calls.made),
-            "started": timestamp(started),
-            "finished": timestamp(self._now()),
-        }
-        asked: dict[str, str | None] = {
-            TRACE_ID: work.invocation.trace_id,
-            ENDPOINT_NAME: work.invocation.endpoint_name,
-            CONTENT_TYPE: work.invocation.parameters["ContentType"],
-            ACCEPT: work.invocation.parameters.get("Accept"),
-        }
-        document = errors.getvalue()
-        if document:
-            # Its own name for each content, so that the errors are those of the answers that were first. Only what
-            # comes after the part's: the whole of it can be longer than metadata, and is encoded there.
-            facts["errors"] = f".errors.{hashlib.sha256(document).hexdigest()[:16]}.jsonl"
-
-        def put() -> None:
-            if document:
-                self._results.put_error(name + facts["errors"], document)
-            # Whoever is first has written it for all.
-            with suppress(PreconditionFailed):
-                self._results.put(
-                    name + OUT,
-                    answers.getvalue(),
-                    content_type=work.invocation.parameters.get("Accept") or work.codec.content_type,
-                    metadata=metadata([(IDENTITY, attempt.identity.key), *facts.items(), *asked.items()]),
-                    replaces=None,
-                )
-
-        retry_transient(put, self._sleep)
-
-    def _is_done(self, attempt: Attempt, part: TransformPart) -> bool:
-        """Whether the part is stored, by itself or as several that an earlier delivery made of it."""
-        names = self._parts.names_from(folder_of(attempt.identity), f"{part.start:015d}")
+    def _is_done(self, attempt: _Part) -> bool:
+        """Whether the part is stored, by itself or as several parts that an earlier delivery made of it."""
+        part, folder = attempt.request, keys.folder_of_part(attempt.identity.name)
+        names = self._results.list(folder, start_after=folder + keys.part_position(part.start))
         return covering_parts(names, part.end, part.start) is not None
 
-    def _announce(self, attempt: Attempt, part: TransformPart) -> None:
-        """Have the file assembled when this was the last part. Two that are last both say so; one is heard."""
-        size, folder = part.file.size or 0, folder_of(attempt.identity)
-        # Most often the next isn't there: a look at a few names spares one at all of them.
-        if part.end < size and not begins_at(self._parts.names_from(folder, f"{part.end:015d}"), part.end):
-            return
-        if covering_parts(self._parts.names(folder), size) is not None:
-            self._assemblies.send([body_of(Assembly(part.file))])
-
-
-def _part(attempt: Attempt) -> TransformPart:
-    part = attempt.request
-    if not isinstance(part, TransformPart):
-        raise TypeError(f"{type(part).__name__} is no part of a file")
-    return part
+    def _announce(self, attempt: _Part) -> None:
+        """Send the assembly if this was the last part. Two parts may both be last; one assembly is effective."""
+        part, folder = attempt.request, keys.folder_of_part(attempt.identity.name)
+        size = part.file.size or 0
+        # Usually the next part is missing: a lookup of a few names saves listing them all.
+        if part.end < size:
+            names = self._results.list(folder, start_after=folder + keys.part_position(part.end))
+            if not begins_at(names, part.end):
+                return
+        if covering_parts(self._results.list(folder), size) is not None:
+            self._assembly_queue.send([body_of(Assembly(part.file))])
 
 
 def _first_open(work: Work, calls: Calls) -> int:
-    """The index of the first line that is to be sent and is neither answered nor refused."""
+    """The index of the first line that must be sent and is neither answered nor refused."""
     done = calls.answers.keys() | calls.refused.keys()
     return next((index for index, size in enumerate(work.sizes) if size and index not in done), 0)
-
-
-def _error(index: int, line: bytes, failure: Failure, trace_id: str) -> bytes:
-    """One line of the errors, its line number counted from the part's first."""
-    quoted = line[:_MAX_QUOTED].decode(errors="replace")
-    fields: dict[str, Any] = {
-        "Line": index + 1,
-        "ErrorCode": failure.code,
-        "ErrorMessage": failure.message,
-        "OriginalStatusCode": failure.original_status_code,
-        "OriginalMessage": failure.original_message,
-        "TraceId": trace_id,
-        "Record": quoted if len(line) <= _MAX_QUOTED else quoted + "…",
-    }
-    kept = {name: value for name, value in fields.items() if value is not None}
-    return compact(kept).encode() + b"\n"

@@ -1,84 +1,92 @@
-"""A dropped file, from its size to the messages of its parts."""
+"""A dropped dataset, from its size to the messages of its parts."""
 
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 
+from sluice import keys
 from sluice.failures import invalid
-from sluice.inputs.identity import is_file, parts_folder
 from sluice.inputs.internal_messages import body_of
 from sluice.inputs.invocation import endpoint_of, message_for
 from sluice.inputs.requests import Assembly, DroppedObject, TransformPart
-from sluice.ports import Files, ObjectHead, Parts, PreconditionFailed, Sender
+from sluice.ports import Bucket, Buckets, Condition, MessageSender, ObjectHead, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.settings import Settings
-from sluice.transform.gzipped import is_packed, unpacked, unpacked_key
+from sluice.transform.gzipped import is_packed, unpacked
+from sluice.transform.heads import require_head
 from sluice.transform.lines import ranges
 from sluice.transform.options import Options, chunk_bytes
 
-_PIECE = 8 * 1024 * 1024  # bytes of a gzip that are read at once
+_PIECE = 8 * 1024 * 1024  # bytes of a gzip file that are read at once
 
 
 class Splitter:
-    """Splits files by their size: which lines are in a part, the part finds out."""
+    """Splits datasets by their size. Which lines a part has is found when the part is processed."""
 
-    def __init__(self, settings: Settings, files: Files, *, parts: Parts, requests: Sender, assemblies: Sender) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        inputs: Buckets,
+        results: Bucket,
+        *,
+        request_queue: MessageSender,
+        assembly_queue: MessageSender,
+    ) -> None:
         self._settings = settings
-        self._files = files
-        self._parts = parts
-        self._requests = requests
-        self._assemblies = assemblies
+        self._inputs = inputs
+        self._results = results
+        self._request_queue = request_queue
+        self._assembly_queue = assembly_queue
 
-    def handle(self, attempt: Attempt) -> Outcome:
-        """Send the messages of a file's parts. A second delivery sends them again; each is answered once.
+    def handle(self, attempt: Attempt[DroppedObject]) -> Outcome:
+        """Send the messages of a dataset's parts. A second delivery sends them again; each part is answered once.
 
         Raises `Failure` when the file's metadata breaks a rule, `ServiceError` when AWS fails.
         """
         file = attempt.request
-        if not isinstance(file, DroppedObject) or not is_file(file, self._settings):
-            raise invalid("message", "this queue takes S3 events of files under transform/ alone")
-        head = self._files.head(file.bucket, file.key)
-        if not file.is_version(head.version):
+        head = require_head(self._inputs(file.bucket), file.key)
+        if not file.is_version(head):
             return attempt.ended(Status.SUPERSEDED, detail="the file was replaced; its newer version is transformed")
         options = Options.from_metadata(head.metadata, self._settings.transform_defaults)
-        attempt.endpoint_name = endpoint_of(message_for(file, head.metadata, self._settings), self._settings)
-        packed = is_packed(file.key)
-        size = self._unpack(attempt, file, head) if packed else head.size
-        whole = replace(file, size=size, etag=head.version.etag)
-        if options.split_type == "None":
-            if size > self._settings.max_body_bytes:
-                raise invalid("file", f"{size} bytes are over max_body_bytes, and SplitType is None: they are one call")
-            parts = ranges(size, max(1, size))
-        else:
-            parts = ranges(size, chunk_bytes(size))
-        if parts:
-            self._requests.send(body_of(TransformPart(whole, start, end, packed)) for start, end in parts)
-        else:
-            self._assemblies.send([body_of(Assembly(whole))])
-        return attempt.ended(Status.SUCCEEDED, detail=f"{len(parts)} parts")
+        endpoint_name = endpoint_of(message_for(file, head.metadata, self._settings), self._settings)
+        attempt = replace(attempt, endpoint_name=endpoint_name)
+        with attempt.reporting():
+            packed = is_packed(file.key)
+            size = self._unpack(attempt, head) if packed else head.size
+            if options.split_type == "None" and size > self._settings.max_body_bytes:
+                raise invalid(
+                    "file", f"{size} bytes are over max_body_bytes, and SplitType None makes one call of them"
+                )
+            parts = ranges(size, max(1, size) if options.split_type == "None" else chunk_bytes(size))
+            whole = replace(file, size=size, etag=head.etag)
+            if parts:
+                self._request_queue.send(body_of(TransformPart(whole, start, end, packed)) for start, end in parts)
+            else:
+                self._assembly_queue.send([body_of(Assembly(whole))])
+            return attempt.ended(Status.SUCCEEDED, detail=f"{len(parts)} parts")
 
-    def _unpack(self, attempt: Attempt, file: DroppedObject, head: ObjectHead) -> int:
-        """Write what is in a gzip beside its parts, as it is read, and return how many bytes that are."""
-        key = unpacked_key(parts_folder(attempt.identity))
+    def already_resolved(self, attempt: Attempt[DroppedObject]) -> Outcome | None:  # noqa: ARG002 - the protocol's form
+        """None: only the next delivery of the event resolves a failure to split."""
+        return None
+
+    def _unpack(self, attempt: Attempt[DroppedObject], head: ObjectHead) -> int:
+        """Write the content of a gzip file to the folder of its parts. Returns its size in bytes."""
+        key = keys.unpacked_key(keys.parts_folder(attempt.identity.name, attempt.identity.key))
         try:
-            self._parts.assemble(
+            self._results.upload(
                 key,
-                unpacked(self._pieces(file, head)),
+                unpacked(self._pieces(attempt.request, head)),
                 content_type=head.content_type or "application/octet-stream",
                 metadata={},
-                replaces=None,
+                condition=Condition(),
             )
         except PreconditionFailed:
-            pass  # an earlier delivery has done it
+            pass  # an earlier delivery has written it
         except (EOFError, zlib.error) as error:
-            raise invalid("file", f"is called .gz and is not whole gzip: {error}") from None
-        return self._files.head(self._settings.results_bucket, key).size
+            raise invalid("file", f"is called .gz and is not a complete gzip file: {error}") from None
+        return require_head(self._inputs(self._settings.results_bucket), key).size
 
     def _pieces(self, file: DroppedObject, head: ObjectHead) -> Iterator[bytes]:
         for start, end in ranges(head.size, _PIECE):
-            yield self._files.read(file.bucket, file.key, start, end, etag=head.version.etag)
-
-    def already_resolved(self, attempt: Attempt) -> Outcome | None:  # noqa: ARG002 - the handlers' common form
-        """Nothing takes a split file's failure back but its next delivery."""
-        return None
+            yield self._inputs(file.bucket).get_range(file.key, start, end, etag=head.etag)

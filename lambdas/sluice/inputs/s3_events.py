@@ -1,8 +1,4 @@
-"""What can arrive on the request queue, and what it asks for.
-
-Accepted as they are: the JSON message; an SNS envelope or an EventBridge event around one; S3 object-created events in
-the S3 notification form and in the EventBridge form, themselves with or without an SNS envelope; `s3:TestEvent`.
-"""
+"""S3 object-created events, in the S3 notification form and in the EventBridge form."""
 
 from typing import Any, Literal
 from urllib.parse import unquote_plus
@@ -10,11 +6,8 @@ from urllib.parse import unquote_plus
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sluice.failures import invalid
-from sluice.inputs.internal_messages import internal_request
 from sluice.inputs.message import explain, load_json
-from sluice.inputs.requests import DroppedObject, Ignorable, Input, SentMessage
-
-_ENVELOPES = 3  # EventBridge → SNS → SQS is the deepest that AWS itself builds; one more for good measure.
+from sluice.inputs.requests import DroppedObject, Ignorable
 
 
 class _Wire(BaseModel):
@@ -39,7 +32,7 @@ class _S3(_Wire):
 
 
 class S3Record(_Wire):
-    """A record of an S3 event notification of a created object, `eventVersion` 2.x."""
+    """A record of an S3 event notification about a created object, `eventVersion` 2.x."""
 
     event_version: str = Field(alias="eventVersion", pattern=r"^2\.")
     event_source: Literal["aws:s3"] = Field(alias="eventSource")
@@ -50,7 +43,7 @@ class S3Record(_Wire):
 
     @property
     def key(self) -> str:
-        """The object's key: in S3 notifications it is URL-encoded, a space as '+'."""
+        """The object's key. In S3 notifications it is URL-encoded, with a space as '+'."""
         return unquote_plus(self.s3.object.key)
 
     @property
@@ -81,38 +74,35 @@ class _EventBridgeEvent(_Wire):
     detail: _Detail
 
 
-def read(body: str) -> list[Input]:
-    """What an SQS message body asks for: one arrival, or one for each record of an S3 notification.
-
-    Raises `Failure` (invalid) when it is none of the forms accepted.
-    """
-    raw, field = load_json(body, "message body"), "message body"
-    for _ in range(_ENVELOPES):
-        if not isinstance(raw, dict):
-            raise invalid(field, "must be a JSON object whose keys are InvokeEndpoint parameters")
-        if raw.get("Type") == "Notification" and "TopicArn" in raw:
-            field = "Message"
-            raw = load_json(str(raw.get("Message", "")), "Message (of the SNS envelope)")
-        elif "detail-type" in raw and "detail" in raw:
-            if raw.get("source") == "aws.s3":
-                return [_event_bridge(raw)]
-            raw, field = raw["detail"], "detail"
-        else:
-            return _innermost(raw)
-    raise invalid(field, f"is wrapped in more than {_ENVELOPES} SNS or EventBridge envelopes")
+def is_test_event(raw: dict[str, Any]) -> bool:
+    """Whether this is the event that S3 sends when a notification is configured."""
+    return raw.get("Event") == "s3:TestEvent"
 
 
-def created(body: str) -> list[S3Record]:
-    """The objects that an SQS message body, an S3 notification itself, tells of; none for `s3:TestEvent`.
+def created_records(body: str) -> list[S3Record]:
+    """The created objects that an SQS message body, an S3 notification itself, reports; none for `s3:TestEvent`.
 
     Raises `Failure` (invalid) when it is anything else.
     """
     raw = load_json(body, "message body")
-    return [] if isinstance(raw, dict) and _is_test(raw) else _records(raw)
+    return [] if isinstance(raw, dict) and is_test_event(raw) else _records(raw)
 
 
-def _is_test(raw: dict[str, Any]) -> bool:
-    return raw.get("Event") == "s3:TestEvent"
+def from_notification(raw: dict[str, Any]) -> list[DroppedObject | Ignorable]:
+    """The objects of an S3 notification. Raises `Failure` (invalid)."""
+    return [
+        _dropped(record.s3.bucket.name, record.key, record.s3.object, record.s3.object.e_tag)
+        for record in _records(raw)
+    ]
+
+
+def from_event_bridge(raw: dict[str, Any]) -> DroppedObject | Ignorable:
+    """The object of an EventBridge event. Raises `Failure` (invalid)."""
+    try:
+        detail = _EventBridgeEvent.model_validate(raw).detail
+    except ValidationError as error:
+        raise explain(error) from None
+    return _dropped(detail.bucket.name, detail.object.key, detail.object, detail.object.etag)
 
 
 def _records(raw: Any) -> list[S3Record]:
@@ -122,28 +112,9 @@ def _records(raw: Any) -> list[S3Record]:
         raise explain(error) from None
 
 
-def _innermost(raw: dict[str, Any]) -> list[Input]:
-    if _is_test(raw):
-        return [Ignorable("s3:TestEvent")]
-    if (ours := internal_request(raw)) is not None:
-        return [ours]
-    if "Records" not in raw:
-        return [SentMessage(raw)]
-    return [
-        _dropped(record.s3.bucket.name, record.key, record.s3.object, record.s3.object.e_tag)
-        for record in _records(raw)
-    ]
-
-
-def _event_bridge(raw: dict[str, Any]) -> Input:
-    try:
-        detail = _EventBridgeEvent.model_validate(raw).detail
-    except ValidationError as error:
-        raise explain(error) from None
-    return _dropped(detail.bucket.name, detail.object.key, detail.object, detail.object.etag)
-
-
-def _dropped(bucket: str, key: str, wire: _NotifiedObject | _EventBridgeObject, etag: str | None) -> Input:
+def _dropped(
+    bucket: str, key: str, wire: _NotifiedObject | _EventBridgeObject, etag: str | None
+) -> DroppedObject | Ignorable:
     if key.endswith("/") and not wire.size:
         return Ignorable("folder marker")
     version_id = _version_id(wire)
@@ -160,5 +131,5 @@ def _dropped(bucket: str, key: str, wire: _NotifiedObject | _EventBridgeObject, 
 
 
 def _version_id(wire: _NotifiedObject | _EventBridgeObject) -> str | None:
-    # A bucket whose versioning was never on, or is suspended, calls every version "null".
+    # In a bucket whose versioning is suspended or was never enabled, S3 calls every version "null".
     return None if wire.version_id in {None, "", "null"} else wire.version_id

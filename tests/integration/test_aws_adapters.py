@@ -1,4 +1,4 @@
-"""transform/'s ports on S3 and SQS as moto has them."""
+"""The bucket and the queues as moto has them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 from moto import mock_aws
 
-import sluice.aws.file_adapters
+import sluice.aws.s3
 from sluice.aws.clients import Clients
-from sluice.aws.file_adapters import S3Files, S3Parts, SqsSender
+from sluice.aws.s3 import S3Bucket
+from sluice.aws.sqs import SqsMessageSender
 from sluice.failures import Operation, ServiceError
-from sluice.ports import ObjectVersion, PreconditionFailed, StoredObject
+from sluice.ports import Condition, ObjectHead, PreconditionFailed
+from sluice.processing.prefetch import prefetch
 
 
 @pytest.fixture
@@ -24,93 +26,96 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clients]:
         yield made
 
 
+@pytest.fixture
+def bucket(clients: Clients) -> S3Bucket:
+    return S3Bucket("bucket", clients, read=Operation.READ_INPUT)
+
+
 def put(clients: Clients, key: str, body: bytes, **how: Any) -> str:
     return clients.s3.put_object(Bucket="bucket", Key=key, Body=body, **how)["ETag"]
 
 
-def test_a_file_is_read_in_ranges_of_one_version(clients: Clients) -> None:
+def test_a_file_is_read_in_ranges_of_one_version(clients: Clients, bucket: S3Bucket) -> None:
     etag = put(clients, "k", b"0123456789", ContentType="text/csv", Metadata={"accept": "text/csv"}).strip('"')
-    files = S3Files(clients)
-    facts = files.head("bucket", "k")
-    assert (facts.size, facts.content_type, facts.metadata) == (10, "text/csv", {"accept": "text/csv"})
-    assert facts.version == ObjectVersion(None, etag)
-    assert files.read("bucket", "k", 2, 5, etag=etag) == b"234"
-    assert files.read("bucket", "k", 5, 5, etag=etag) == b""
-    assert files.read("bucket", "k", 8, 10, etag=None) == b"89"
+    assert bucket.head("k") == ObjectHead(10, etag, None, "text/csv", {"accept": "text/csv"})
+    assert bucket.get_range("k", 2, 5, etag=etag) == b"234"
+    assert bucket.get_range("k", 5, 5, etag=etag) == b""
+    assert bucket.get_range("k", 8, 10, etag=None) == b"89"
     put(clients, "k", b"replaced")
     with pytest.raises(PreconditionFailed):
-        files.read("bucket", "k", 2, 5, etag=etag)
+        bucket.get_range("k", 2, 5, etag=etag)
 
 
-def test_what_is_not_there_is_the_tables_to_judge(clients: Clients) -> None:
+def test_an_object_that_is_missing_has_no_head_and_its_content_is_an_error(bucket: S3Bucket) -> None:
+    assert bucket.head("missing") is None
     with pytest.raises(ServiceError) as raised:
-        S3Files(clients).head("bucket", "missing")
-    assert raised.value.status == 404
+        bucket.get("missing")
+    assert (raised.value.status, raised.value.code) == (404, "NoSuchKey")
 
 
-def test_parts_are_listed_described_and_read(clients: Clients) -> None:
+def test_parts_are_listed_described_and_read(clients: Clients, bucket: S3Bucket) -> None:
     for number in range(3):
         put(clients, f"parts/a/{number}", b"%d" % number, Metadata={"records": str(number)}, ContentType="text/csv")
     put(clients, "parts/b/0", b"other")
-    parts = S3Parts(clients, clients.s3, "bucket")
-    assert parts.names("parts/a/") == ["parts/a/0", "parts/a/1", "parts/a/2"]
-    assert parts.names_from("parts/a/", "0") == ["parts/a/1", "parts/a/2"]
-    assert list(parts.describe(["parts/a/2"])) == [{"records": "2", "content-type": "text/csv"}]
+    assert bucket.list("parts/a/") == ["parts/a/0", "parts/a/1", "parts/a/2"]
+    assert bucket.list("parts/a/", start_after="parts/a/0") == ["parts/a/1", "parts/a/2"]
+    (head,) = prefetch(bucket.head, ["parts/a/2"])
+    assert head is not None
+    assert (head.metadata, head.content_type) == ({"records": "2"}, "text/csv")
 
 
-def test_many_parts_are_read_in_order(clients: Clients) -> None:
+def test_many_parts_are_read_in_order(clients: Clients, bucket: S3Bucket) -> None:
     for number in range(30):
         put(clients, f"parts/{number}", b"%d" % number)
-    read = S3Parts(clients, clients.s3, "bucket").read(f"parts/{number}" for number in range(30))
+    read = prefetch(lambda key: bucket.get(key).body, [f"parts/{number}" for number in range(30)])
     assert list(read) == [b"%d" % number for number in range(30)]
 
 
-def test_a_part_that_is_gone_is_the_tables_to_judge(clients: Clients) -> None:
+def test_a_part_that_is_gone_is_an_error_when_its_turn_comes(bucket: S3Bucket) -> None:
     with pytest.raises(ServiceError) as raised:
-        list(S3Parts(clients, clients.s3, "bucket").read(["parts/missing"]))
+        list(prefetch(bucket.get, ["parts/missing"]))
     assert raised.value.code == "NoSuchKey"
 
 
 @pytest.mark.parametrize("pieces", [[b"small"], [], [b"x" * (5 << 20)] * 5 + [b"end"]], ids=["small", "none", "large"])
-def test_what_is_assembled_is_what_was_given(clients: Clients, pieces: list[bytes]) -> None:
-    parts = S3Parts(clients, clients.s3, "bucket")
-    parts.assemble("out", iter(pieces), content_type="text/csv", metadata={"a": "b"}, replaces=None)
+def test_what_is_uploaded_is_what_was_given(clients: Clients, bucket: S3Bucket, pieces: list[bytes]) -> None:
+    bucket.upload("out", iter(pieces), content_type="text/csv", metadata={"a": "b"}, condition=Condition())
     stored = clients.s3.get_object(Bucket="bucket", Key="out")
     assert stored["Body"].read() == b"".join(pieces)
     assert (stored["ContentType"], stored["Metadata"]) == ("text/csv", {"a": "b"})
 
 
-def test_an_assembly_replaces_what_it_has_seen_and_nothing_else(clients: Clients) -> None:
-    parts = S3Parts(clients, clients.s3, "bucket")
-    etag = put(clients, "out", b"old")
+def test_an_upload_replaces_what_it_has_seen_and_nothing_else(clients: Clients, bucket: S3Bucket) -> None:
+    put(clients, "out", b"old")
     with pytest.raises(PreconditionFailed):
-        parts.assemble("out", [b"new"], content_type="a/b", metadata={}, replaces=None)
-    parts.assemble("out", [b"new"], content_type="a/b", metadata={}, replaces=StoredObject(etag, {}))
-    assert list(parts.read(["out"])) == [b"new"]
+        bucket.upload("out", [b"new"], content_type="a/b", metadata={}, condition=Condition())
+    condition = Condition.replacing(bucket.head("out"))
+    bucket.upload("out", [b"new"], content_type="a/b", metadata={}, condition=condition)
+    assert bucket.get("out").body == b"new"
 
 
-def test_an_upload_that_fails_leaves_nothing_behind(clients: Clients) -> None:
+def test_an_upload_that_fails_leaves_nothing_behind(clients: Clients, bucket: S3Bucket) -> None:
     def breaks() -> Iterator[bytes]:
         yield b"x" * (9 << 20)
         raise ServiceError(Operation.STORE_RESULT, "SlowDown", "later")
 
     with pytest.raises(ServiceError, match="SlowDown"):
-        S3Parts(clients, clients.s3, "bucket").assemble("out", breaks(), content_type="a/b", metadata={}, replaces=None)
+        bucket.upload("out", breaks(), content_type="a/b", metadata={}, condition=Condition())
     assert not clients.s3.list_multipart_uploads(Bucket="bucket").get("Uploads")
-    assert S3Parts(clients, clients.s3, "bucket").names("out") == []
+    assert bucket.list("out") == []
 
 
 def test_pieces_grow_so_that_any_file_fits_into_ten_thousand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sluice.aws.file_adapters, "_UPLOAD", 2)
-    monkeypatch.setattr(sluice.aws.file_adapters, "_LARGE_OUTPUT", 3)
-    pieces = list(sluice.aws.file_adapters._pieces([b"x"] * 40))
+    monkeypatch.setattr(sluice.aws.s3, "_UPLOAD", 2)
+    monkeypatch.setattr(sluice.aws.s3, "_LARGE_OUTPUT", 3)
+    pieces = list(sluice.aws.s3._pieces([b"x"] * 40))
     assert b"".join(pieces) == b"x" * 40
     assert [len(piece) for piece in pieces] == [2, 2, 2, 4, 4, 4, 6, 6, 6, 4]
 
 
 def test_messages_are_sent_ten_at_a_time(clients: Clients) -> None:
     url = clients.sqs.create_queue(QueueName="queue")["QueueUrl"]
-    SqsSender(clients, url).send(f"message {number}" for number in range(25))
+    SqsMessageSender(clients, url).send(f"message {number}" for number in range(25))
     found: set[str] = set()
     while messages := clients.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
         found |= {message["Body"] for message in messages}
@@ -121,4 +126,4 @@ def test_a_message_of_a_batch_that_is_not_taken_is_an_error(clients: Clients, mo
     failed = {"Failed": [{"Id": "0", "Code": "InternalError", "SenderFault": False, "Message": "no"}]}
     monkeypatch.setattr(clients.sqs, "send_message_batch", lambda **_: failed)
     with pytest.raises(ServiceError, match="InternalError"):
-        SqsSender(clients, "https://queue").send(["a"])
+        SqsMessageSender(clients, "https://queue").send(["a"])

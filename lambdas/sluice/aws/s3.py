@@ -1,0 +1,216 @@
+"""`Bucket` on S3."""
+
+import base64
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from sluice.aws.clients import Clients
+from sluice.aws.errors import status_of, translate_errors
+from sluice.failures import Operation
+from sluice.ports import Condition, ObjectHead, ObjectTooLarge, PreconditionFailed, StoredObject
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+    from sluice.aws.http.s3 import LeanS3
+
+_UPLOAD = 8 * 1024 * 1024  # bytes of an UploadPart: S3 takes 5 MiB at least, and 10,000 of them
+_LARGE_OUTPUT = 1000  # UploadParts after which they grow, so that any object fits into 10,000
+_PAGE = 100  # keys of a listing that starts after a key
+
+# S3 on a conditional write: the condition failed, or another write was under way.
+_CONFLICTS = {409, 412}
+
+
+class S3Bucket:
+    """`Bucket` on S3.
+
+    `hot` makes the calls that each request makes; boto3's client makes the others. `read` and `write` say what failed
+    when one fails: the failure table distinguishes an input that cannot be read from a result that cannot be stored.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        clients: Clients,
+        hot: "S3Client | LeanS3 | None" = None,
+        *,
+        read: Operation,
+        write: Operation = Operation.STORE_RESULT,
+    ) -> None:
+        self._name = name
+        self._clients = clients
+        self._hot_client = hot
+        self._read = read
+        self._write = write
+
+    @property
+    def _hot(self) -> "S3Client | LeanS3":
+        return self._hot_client or self._clients.s3
+
+    def head(self, key: str, *, version_id: str | None = None) -> ObjectHead | None:
+        """HeadObject."""
+        with translate_errors(self._read):
+            try:
+                if version_id is None:
+                    response: Any = self._hot.head_object(Bucket=self._name, Key=key)
+                else:
+                    response = self._clients.s3.head_object(Bucket=self._name, Key=key, VersionId=version_id)
+            except ClientError as error:
+                if status_of(error) == 404 and error.response["Error"]["Code"] != "NoSuchBucket":
+                    return None
+                raise
+            return ObjectHead(**_described(response))
+
+    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
+        """GetObject."""
+        with translate_errors(self._read):
+            if version_id is None:
+                response: Any = self._hot.get_object(Bucket=self._name, Key=key)
+            else:
+                response = self._clients.s3.get_object(Bucket=self._name, Key=key, VersionId=version_id)
+            # Not `with` the body itself: that gives urllib3's stream, and urllib3's errors.
+            with closing(response["Body"]) as stream:
+                if max_bytes is not None and response["ContentLength"] > max_bytes:
+                    raise ObjectTooLarge(response["ContentLength"])
+                return StoredObject(**_described(response), body=stream.read())
+
+    def get_range(self, key: str, start: int, end: int, *, etag: str | None) -> bytes:
+        """GetObject of a range, with `If-Match`."""
+        if start >= end:
+            return b""
+        condition: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag else {}
+        with translate_errors(self._read):
+            try:
+                response = self._clients.s3.get_object(
+                    Bucket=self._name, Key=key, Range=f"bytes={start}-{end - 1}", **condition
+                )
+                return response["Body"].read()
+            except ClientError as error:
+                if status_of(error) == 412:
+                    raise PreconditionFailed from error
+                raise
+
+    def list(self, prefix: str, *, start_after: str | None = None) -> list[str]:
+        """ListObjectsV2: every page of a thousand keys, or one short page after a key."""
+        with translate_errors(self._read):
+            if start_after is not None:
+                page = self._clients.s3.list_objects_v2(
+                    Bucket=self._name, Prefix=prefix, StartAfter=start_after, MaxKeys=_PAGE
+                )
+                return [one["Key"] for one in page.get("Contents", [])]
+            pages = self._clients.s3.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix)
+            return [one["Key"] for page in pages for one in page.get("Contents", [])]
+
+    def put(
+        self,
+        key: str,
+        body: bytes,
+        *,
+        content_type: str | None,
+        metadata: Mapping[str, str] | None = None,
+        condition: Condition | None = None,
+    ) -> None:
+        """PutObject."""
+        arguments: dict[str, Any] = {"Metadata": dict(metadata or {})}
+        # With the checksum stated, it goes into a header. Otherwise boto3 sends the body in chunks with a checksum
+        # after it, which takes twice the CPU time.
+        arguments["ChecksumCRC32"] = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
+        # A model may return any Content-Type, but S3 takes only ASCII headers. The answer has been paid for.
+        if content_type and content_type.isascii():
+            arguments["ContentType"] = content_type
+        with translate_errors(self._write), _conditional(condition) as headers:
+            self._hot.put_object(Bucket=self._name, Key=key, Body=body, **arguments, **headers)
+
+    def upload(
+        self,
+        key: str,
+        content: Iterable[bytes],
+        *,
+        content_type: str,
+        metadata: Mapping[str, str],
+        condition: Condition,
+    ) -> None:
+        """PutObject of a small object, else a multipart upload, whose completion has the condition."""
+        place: dict[str, Any] = {"Bucket": self._name, "Key": key}
+        described: dict[str, Any] = {"ContentType": content_type, "Metadata": dict(metadata)}
+        pieces = _pieces(content)
+        first = next(pieces, b"")
+        with translate_errors(self._write), _conditional(condition) as headers:
+            if len(first) < _UPLOAD:
+                self._clients.s3.put_object(**place, Body=first, **described, **headers)
+            else:
+                self._upload_parts(place, first, pieces, described, headers)
+
+    def delete(self, key: str) -> None:
+        """DeleteObject."""
+        with translate_errors(self._write):
+            self._clients.s3.delete_object(Bucket=self._name, Key=key)
+
+    def _upload_parts(
+        self,
+        place: dict[str, Any],
+        first: bytes,
+        rest: Iterable[bytes],
+        described: dict[str, Any],
+        headers: dict[str, Any],
+    ) -> None:
+        s3 = self._clients.s3
+        upload = {**place, "UploadId": s3.create_multipart_upload(**place, **described)["UploadId"]}
+        try:
+            etags = [s3.upload_part(**upload, PartNumber=1, Body=first)["ETag"]]
+            for number, piece in enumerate(rest, 2):
+                etags.append(s3.upload_part(**upload, PartNumber=number, Body=piece)["ETag"])
+            parts: Any = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
+            s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, **headers)
+        except BaseException:
+            s3.abort_multipart_upload(**upload)
+            raise
+
+
+@contextmanager
+def _conditional(condition: Condition | None) -> Iterator[dict[str, Any]]:
+    """The parameters of a write with `condition`. Raises `PreconditionFailed` when S3 says that it does not hold."""
+    try:
+        if condition is None:
+            yield {}
+        elif condition.etag is None:
+            yield {"IfNoneMatch": "*"}
+        else:
+            yield {"IfMatch": f'"{condition.etag}"'}
+    except ClientError as error:
+        # With If-Match, NoSuchKey means that the object to replace is gone; a missing bucket is another matter.
+        is_gone = condition and condition.etag and error.response["Error"]["Code"] == "NoSuchKey"
+        if is_gone or (condition and status_of(error) in _CONFLICTS):
+            raise PreconditionFailed from error
+        raise
+
+
+def _described(response: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of `ObjectHead` in a HeadObject or GetObject response."""
+    version_id = response.get("VersionId")
+    return {
+        "size": response["ContentLength"],
+        "etag": response["ETag"].strip('"'),
+        "version_id": None if version_id == "null" else version_id,
+        "content_type": response.get("ContentType"),
+        "metadata": response.get("Metadata", {}),
+    }
+
+
+def _pieces(content: Iterable[bytes]) -> Iterator[bytes]:
+    """`content` in pieces of at least `_UPLOAD` bytes, except for the last."""
+    buffer = bytearray()
+    count = 0
+    for data in content:
+        buffer += data
+        if len(buffer) >= _UPLOAD * (1 + count // _LARGE_OUTPUT):
+            yield bytes(buffer)
+            buffer.clear()
+            count += 1
+    if buffer:
+        yield bytes(buffer)

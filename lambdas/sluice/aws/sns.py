@@ -1,0 +1,25 @@
+"""`Topics` on SNS."""
+
+from collections.abc import Mapping
+
+from sluice.aws.clients import Clients
+from sluice.aws.errors import translate_errors
+from sluice.failures import Operation
+
+
+class SnsTopics:
+    """`Topics` on the SNS client."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    def publish(self, topic_arn: str, message: str, attributes: Mapping[str, str]) -> None:
+        """Publish."""
+        with translate_errors(Operation.NOTIFY):
+            self._clients.sns.publish(
+                TopicArn=topic_arn,
+                Message=message,
+                MessageAttributes={
+                    name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+                },
+            )

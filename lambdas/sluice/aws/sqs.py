@@ -1,0 +1,61 @@
+"""The queue ports on SQS."""
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Any
+
+from sluice.aws.clients import Clients
+from sluice.aws.errors import translate_errors
+from sluice.failures import Operation, ServiceError
+from sluice.ports import Attribute
+
+_BATCH = 10  # messages of one SendMessageBatch, at most
+
+
+class _Queue:
+    """A queue on the SQS client."""
+
+    def __init__(self, clients: Clients, queue_url: str) -> None:
+        self._clients = clients
+        self._queue_url = queue_url
+
+
+class SqsDeadLetterQueue(_Queue):
+    """`DeadLetterQueue` on SQS."""
+
+    def send(self, body: str, attributes: Mapping[str, Attribute]) -> None:
+        """SendMessage."""
+        with translate_errors(Operation.DEAD_LETTER):
+            self._clients.sqs.send_message(
+                QueueUrl=self._queue_url,
+                MessageBody=body,
+                MessageAttributes={
+                    name: {"DataType": attribute.data_type, "StringValue": attribute.value}
+                    for name, attribute in attributes.items()
+                },
+            )
+
+
+class SqsSourceQueue(_Queue):
+    """`SourceQueue` on SQS."""
+
+    def change_visibility(self, receipt_handle: str, seconds: int) -> None:
+        """ChangeMessageVisibility."""
+        with translate_errors(Operation.DELAY):
+            self._clients.sqs.change_message_visibility(
+                QueueUrl=self._queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
+            )
+
+
+class SqsMessageSender(_Queue):
+    """`MessageSender` on SQS."""
+
+    def send(self, bodies: Iterable[str]) -> None:
+        """SendMessageBatch, ten messages at a time."""
+        remaining = iter(bodies)
+        while batch := list(islice(remaining, _BATCH)):
+            entries: Any = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)]
+            with translate_errors(Operation.SEND_PARTS):
+                response = self._clients.sqs.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
+            for failed in response.get("Failed", []):
+                raise ServiceError(Operation.SEND_PARTS, failed["Code"], failed.get("Message", "not sent"))

@@ -1,0 +1,123 @@
+"""Names in the buckets: every prefix and suffix, and how results, failures, datasets and their parts are named.
+
+A name is the key of a result without its suffix: `invoke/a.csv` has the result `invoke/a.csv.out`. S3 object keys are
+at most 1,024 bytes of UTF-8 (S3 User Guide, "Naming Amazon S3 objects").
+"""
+
+import re
+from collections.abc import Iterable
+from urllib.parse import quote
+
+from sluice.failures import invalid
+
+INVOKE_PREFIX = "invoke/"
+TRANSFORM_PREFIX = "transform/"
+PARTS_PREFIX = "parts/"  # apart from the results, because a lifecycle rule selects objects by prefix
+MESSAGES_PREFIX = "messages/"
+OTHER_BUCKETS_PREFIX = "buckets/"
+RESULT_PREFIXES = (INVOKE_PREFIX, TRANSFORM_PREFIX, MESSAGES_PREFIX, OTHER_BUCKETS_PREFIX)
+
+OUT = ".out"
+ERR = ".err"
+ERRORS = ".errors.jsonl"  # the refused records of a dataset
+SUMMARY = ".summary.json"  # the counts of a dataset
+_UNPACKED = "unpacked"
+
+_MAX_KEY_BYTES = 1024 - len(OUT)
+_PART_KEY_BYTES = 128  # "parts/", the version, where a part begins and ends, ".errors.<digest>.jsonl"
+_SAFE = "!_.*'()-"  # the characters that S3 recommends for keys; others in an InferenceId are percent-encoded
+_DIGITS = 15
+_PART = re.compile(rf"/(\d{{{_DIGITS}}})-(\d{{{_DIGITS}}}){re.escape(OUT)}$")
+
+
+def message_name(inference_id: str, *, folder: str = "", filename: str | None = None) -> str:
+    """The name of a message's result.
+
+    `inference_id` is the InferenceId or the SQS message ID, `folder` S3OutputPathExtension, and `filename` Filename.
+    A folder with a part `.` or `..` is ignored: the message is invalid, and its `.err` lies where those of others do.
+    """
+    parts = folder.split("/")
+    if "." in parts or ".." in parts:
+        parts = []
+    last = filename.removesuffix(OUT) if filename else quote(inference_id, safe=_SAFE)
+    return MESSAGES_PREFIX + "/".join([*filter(None, parts), last])
+
+
+def object_name(bucket: str, key: str, input_bucket: str) -> str:
+    """The name of a dropped object's result: its key, or for an object of another bucket, the key below its bucket.
+
+    Raises `Failure` (invalid) when no result can have that name.
+    """
+    is_input = bucket == input_bucket
+    if is_input and not key.startswith((INVOKE_PREFIX, TRANSFORM_PREFIX)):
+        raise invalid("key", f"objects for inference are dropped under {INVOKE_PREFIX} or {TRANSFORM_PREFIX}")
+    name = key if is_input else f"{OTHER_BUCKETS_PREFIX}{bucket}/{key}"
+    if any(part in {".", ".."} for part in key.split("/")) or key.startswith("/"):
+        raise invalid("key", "must not have '.' or '..' as a part, nor begin with '/'")
+    if any(ord(char) < 32 or ord(char) == 127 for char in key):
+        raise invalid("key", "must not hold control characters")
+    limit = _MAX_KEY_BYTES - (_PART_KEY_BYTES if is_input and is_dataset(name) else 0)
+    if len(name.encode()) > limit:
+        raise invalid("key", f"is too long: the keys of its results would exceed 1024 bytes; at most {limit} are left")
+    return name
+
+
+def source_of(name: str, input_bucket: str) -> str | None:
+    """The S3 URI of the dropped object whose result has this name; None for a message's."""
+    if name.startswith((INVOKE_PREFIX, TRANSFORM_PREFIX)):
+        return f"s3://{input_bucket}/{name}"
+    if name.startswith(OTHER_BUCKETS_PREFIX):
+        return f"s3://{name.removeprefix(OTHER_BUCKETS_PREFIX)}"
+    return None
+
+
+def is_dataset(name: str) -> bool:
+    """Whether a name, or a key in the input bucket, is that of a dataset: a file that is transformed line by line."""
+    return name.startswith(TRANSFORM_PREFIX)
+
+
+def first_folder(key: str) -> str:
+    """The first folder below `invoke/` or `transform/`, which may name an endpoint."""
+    return key.removeprefix(INVOKE_PREFIX).removeprefix(TRANSFORM_PREFIX).partition("/")[0]
+
+
+def parts_folder(name: str, version: str = "") -> str:
+    """The prefix of a dataset's parts: those of one `version` (its `Identity.key`), or of all of them."""
+    folder = f"{PARTS_PREFIX}{name}/"
+    return f"{folder}{version}/" if version else folder
+
+
+def part_name(folder: str, start: int, end: int) -> str:
+    """The name of the part with the bytes `start` to `end`. Names sort as the parts do."""
+    return f"{folder}{part_position(start)}-{part_position(end)}"
+
+
+def part_position(byte: int) -> str:
+    """A byte's position in the name of a part. With it a listing can begin at that part."""
+    return f"{byte:0{_DIGITS}d}"
+
+
+def folder_of_part(name: str) -> str:
+    """The prefix of a part's folder, which holds the other parts of its dataset, too."""
+    return name.rpartition("/")[0] + "/"
+
+
+def dataset_of_part(name: str) -> str | None:
+    """The name of the dataset that a part belongs to; None when `name` is not the name of a part."""
+    folder = name.rpartition("/")[0].rpartition("/")[0]
+    return folder.removeprefix(PARTS_PREFIX) if folder.startswith(PARTS_PREFIX) else None
+
+
+def stored_parts(keys: Iterable[str]) -> list[tuple[int, int, str]]:
+    """Start, end and key of each part whose answers are stored, in order. `keys` are those of a parts folder."""
+    return sorted((int(found[1]), int(found[2]), key) for key in keys if (found := _PART.search(key)))
+
+
+def part_errors(digest: str) -> str:
+    """The suffix of a part's refused records. `digest` tells apart those of two deliveries of the part."""
+    return f".errors.{digest}.jsonl"
+
+
+def unpacked_key(folder: str) -> str:
+    """The key of the content of a gzip file while it is transformed."""
+    return folder + _UNPACKED

@@ -1,0 +1,103 @@
+"""Stores the answers of a part: one line for each line of the dataset, and a document of the refused records."""
+
+import hashlib
+import io
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from sluice import keys
+from sluice.error_codes import ErrorCode
+from sluice.failures import Failure
+from sluice.inputs.message import compact
+from sluice.inputs.requests import TransformPart
+from sluice.ports import Bucket, Condition, PreconditionFailed
+from sluice.processing.attempt import Attempt
+from sluice.processing.result import ACCEPT, CONTENT_TYPE, ENDPOINT_NAME, IDENTITY, TRACE_ID, metadata, timestamp
+from sluice.processing.storing import retry_transient
+from sluice.transform.bisect import Calls, Refused
+from sluice.transform.records import RecordError, joined
+from sluice.transform.work import Work
+
+_MAX_QUOTED = 4096  # bytes of a refused record that its error quotes
+
+
+class PartStore:
+    """Stores parts in the results bucket."""
+
+    def __init__(self, results: Bucket, now: Callable[[], datetime], sleep: Callable[[float], None]) -> None:
+        self._results = results
+        self._now = now
+        self._sleep = sleep
+
+    def put(self, attempt: Attempt[TransformPart], work: Work, calls: Calls, started: datetime, count: int) -> None:
+        """Write the answers of the first `count` lines, after their errors. Raises `ServiceError`."""
+        answers, document, failed = _contents(work, calls, count)
+        name = attempt.identity.name
+        counts = {
+            "records": str(count),
+            "failed": str(failed),
+            "calls": str(calls.made),
+            "started": timestamp(started),
+            "finished": timestamp(self._now()),
+        }
+        requested: dict[str, str | None] = {
+            TRACE_ID: work.invocation.trace_id,
+            ENDPOINT_NAME: work.invocation.endpoint_name,
+            CONTENT_TYPE: work.invocation.parameters["ContentType"],
+            ACCEPT: work.invocation.parameters.get("Accept"),
+        }
+        if document:
+            # The name depends on the content, so that the errors are those of the answers that were stored first. Only
+            # the suffix: the whole name can be longer than metadata, and is encoded there.
+            counts["errors"] = keys.part_errors(hashlib.sha256(document).hexdigest()[:16])
+
+        def put() -> None:
+            if document:
+                self._results.put(name + counts["errors"], document, content_type="application/json")
+            # The first delivery has written it for all.
+            with suppress(PreconditionFailed):
+                self._results.put(
+                    name + keys.OUT,
+                    answers,
+                    content_type=work.invocation.parameters.get("Accept") or work.codec.content_type,
+                    metadata=metadata([(IDENTITY, attempt.identity.key), *counts.items(), *requested.items()]),
+                    condition=Condition(),
+                )
+
+        retry_transient(put, self._sleep, attempt.remaining_ms)
+
+
+def _contents(work: Work, calls: Calls, count: int) -> tuple[bytes, bytes, int]:
+    """The answers of the first `count` lines, the document of their errors, and the number of those."""
+    separator = b"\n" if work.options.assemble_with == work.options.split_type == "Line" else b""
+    answers, errors, failed = io.BytesIO(), io.BytesIO(), 0
+    for index in range(count):
+        refused = work.refused.get(index) or calls.refused.get(index)
+        if index in calls.answers:
+            try:
+                answers.write(joined(work.lines[index], calls.answers[index], work.options, work.codec))
+            except RecordError as error:
+                refused = Refused(Failure.of(ErrorCode.ANSWER_NOT_JOINED, str(error)))
+        if refused is not None:
+            failed += 1
+            errors.write(_error(index, work.lines[index], refused.failure, work.invocation.trace_id))
+        answers.write(separator)
+    return answers.getvalue(), errors.getvalue(), failed
+
+
+def _error(index: int, line: bytes, failure: Failure, trace_id: str) -> bytes:
+    """One line of the errors. Its line number counts from the part's first line."""
+    quoted = line[:_MAX_QUOTED].decode(errors="replace")
+    fields: dict[str, Any] = {
+        "Line": index + 1,
+        "ErrorCode": failure.code,
+        "ErrorMessage": failure.message,
+        "OriginalStatusCode": failure.original_status_code,
+        "OriginalMessage": failure.original_message,
+        "TraceId": trace_id,
+        "Record": quoted if len(line) <= _MAX_QUOTED else quoted + "…",
+    }
+    kept = {name: value for name, value in fields.items() if value is not None}
+    return compact(kept).encode() + b"\n"
