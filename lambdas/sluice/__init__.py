@@ -1,5 +1,4 @@
 """The core of Sluice: an SQS message in, an inference or an explained failure out.
 
-Imports the standard library and pydantic alone; what talks to AWS is in `adapters`, and `composition` joins
-the two.
+Only `aws/` and `bootstrap` talk to AWS or read the environment; docs/architecture.md describes the packages.
 """

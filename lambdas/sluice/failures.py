@@ -1,7 +1,7 @@
-"""The failure table: what went wrong → what happens to the message. Nothing else interprets an error.
+"""The failure table: it classifies every error, and the class decides what happens to the message.
 
-Facts come from the InvokeEndpoint API page, botocore's `sagemaker-runtime` model (bc), the S3 error codes and the
-wording that SageMaker is seen to use. The first row that matches wins.
+The facts come from the InvokeEndpoint API page, botocore's `sagemaker-runtime` model (bc), the S3 error codes and
+messages of SageMaker that were observed. The first row that matches applies.
 """
 
 import re
@@ -13,7 +13,7 @@ from sluice.error_codes import ErrorCode, FailureClass
 
 
 class Operation(StrEnum):
-    """The AWS call that failed, as far as the table has to tell calls apart."""
+    """The AWS call that failed, as far as the table distinguishes calls."""
 
     INVOKE = "InvokeEndpoint"
     READ_INPUT = "GetObject of the input"
@@ -26,9 +26,9 @@ class Operation(StrEnum):
 
 
 class ServiceError(Exception):
-    """An AWS call that failed, in neutral terms: the adapters raise it, the table reads it.
+    """An AWS call that failed. The adapters raise it, and the table classifies it.
 
-    `private` says that its words are for the table alone: they may be a model's, about what it was given.
+    When it is `private`, only the table may use its text: a model's message may quote its input.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Failure(Exception):
 
     @classmethod
     def of(cls, code: ErrorCode, message: str | None = None) -> "Failure":
-        """A failure that Sluice itself finds. `message` is the code's own sentence where none is given."""
+        """A failure that Sluice itself finds. The default `message` is the code's own sentence."""
         return cls(code.failure_class, code, message or code.description)
 
 
@@ -126,10 +126,10 @@ TABLE: tuple[Row, ...] = (
         message=_TIME_OUT,
         code=ErrorCode.MODEL_TIMEOUT,
     ),
-    # A model server that says "too many" or "not now" wants a later try.
+    # A model server that responds "too many requests" or "unavailable" can take the request later.
     Row(FailureClass.CAPACITY, _INVOKE, _MODEL_ERROR, original_statuses=(429, 503)),
     Row(FailureClass.MODEL, _INVOKE, _MODEL_ERROR),
-    # An inference component scaled to zero answers so; the call itself triggers the scale-out.
+    # The response of an inference component that is scaled to zero. The call itself triggers the scale-out.
     Row(
         FailureClass.CAPACITY,
         _INVOKE,
@@ -144,7 +144,7 @@ TABLE: tuple[Row, ...] = (
         message=re.compile(r"^endpoint\b.*\bnot found|could not find endpoint", re.IGNORECASE | re.DOTALL),
     ),
     Row(FailureClass.INVALID, _INVOKE, _VALIDATION),
-    # botocore refused the parameters before any call was made; and 413: over this endpoint's own limit.
+    # botocore refused the parameters before any call was made; or the body is over the endpoint's own limit (413).
     Row(FailureClass.INVALID, _INVOKE, ("ParamValidationError",)),
     Row(FailureClass.INVALID, _INVOKE, statuses=(413,)),
     Row(
@@ -161,11 +161,11 @@ TABLE: tuple[Row, ...] = (
         ),
     ),
     Row(FailureClass.CAPACITY, _INVOKE, statuses=(429, 503)),
-    # S3 answers 404 for what is not there only to a role that may ListBucket; ours may. 403 InvalidObjectState: the
-    # object is archived, and no retry restores it.
+    # S3 responds 404 for a missing object only to a role with ListBucket, which the functions' roles have. 403
+    # InvalidObjectState: the object is archived, and no retry restores it.
     Row(FailureClass.INVALID, _INPUT, ("NoSuchKey", "NoSuchBucket", "NoSuchVersion", "InvalidObjectState")),
     Row(FailureClass.INVALID, _INPUT, statuses=(404,)),
-    # Whoever may not call now may be allowed to later: roles, keys and settings get mended.
+    # Roles, keys and settings can be corrected, and the call permitted later.
     Row(
         FailureClass.CONFIGURATION,
         codes=(
@@ -189,7 +189,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(FailureClass.CONFIGURATION, statuses=(301, 401, 403)),
     Row(FailureClass.CONFIGURATION, (Operation.STORE_RESULT,), ("NoSuchBucket",)),
-    # InternalFailure 500, InternalDependencyException 530, time-outs, S3 5xx and SlowDown, anything unforeseen.
+    # InternalFailure 500, InternalDependencyException 530, timeouts, S3 5xx and SlowDown, anything unforeseen.
     Row(FailureClass.TRANSIENT),
 )
 
@@ -207,7 +207,7 @@ def classify(error: Exception) -> Failure:
     return Failure(
         row.failure_class,
         row.code or error.code,
-        "what the model said is not kept: model_messages is false" if error.private else error.message,
+        "the model's message is not kept: model_messages is false" if error.private else error.message,
         original_status_code=error.original_status_code,
         original_message=None if error.private else error.original_message,
         log_stream_arn=error.log_stream_arn,

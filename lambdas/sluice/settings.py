@@ -1,4 +1,4 @@
-"""What the deployment tells the functions, through their environment."""
+"""The settings of the functions, which the deployment puts in their environment."""
 
 import json
 from collections.abc import Mapping
@@ -21,13 +21,13 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
 class _Environment(BaseModel):
-    """Settings; `infrastructure` derives and checks them, this only reads them back."""
+    """Settings. `infrastructure` derives and checks them; this only parses them."""
 
     model_config = ConfigDict(frozen=True)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """The settings in `environment`, each under its name in capitals after `SLUICE_`.
+        """The settings in `environment`, each with its name in capitals after `SLUICE_`.
 
         Raises pydantic's `ValidationError` when one is missing or wrong.
         """
@@ -41,7 +41,7 @@ class _Environment(BaseModel):
 
 
 class NotifySettings(_Environment):
-    """The notify function's settings. A topic that is None is not told."""
+    """The notify function's settings. A topic that is None gets no notifications."""
 
     input_bucket: str
     results_bucket: str

@@ -1,4 +1,4 @@
-"""One log line and a few metrics for each outcome. No payload, no custom attribute: only IDs, names and reasons."""
+"""One log line and a few metrics for each outcome: IDs, names and reasons, but no payload and no custom attribute."""
 
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
@@ -41,7 +41,7 @@ class Telemetry:
             )
 
     def flush(self) -> None:
-        """Write the metrics out, as one line in Embedded Metric Format."""
+        """Write the metrics, as one line in Embedded Metric Format."""
         self._metrics.flush_metrics()
 
 

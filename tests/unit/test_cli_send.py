@@ -74,7 +74,7 @@ def test_a_file_becomes_what_its_type_says(name: str, data: bytes, content_type:
     ("body", "says"),
     [
         ('{"a": NaN}', "NaN is not JSON"),
-        ('{"a": 1, "a": 2}', "stands twice"),
+        ('{"a": 1, "a": 2}', "occurs twice"),
         ("[" * 100_000, "nested too deeply"),
     ],
 )

@@ -12,8 +12,8 @@ BINARY = bytes(range(255, 191, -1))  # whose base64 has both signs in which the 
 
 MESSAGES = {
     "deep JSON": ('{"Body": ' + "[" * 100_000 + "]" * 100_000 + "}", "is nested too deeply"),
-    "a key twice": ('{"EndpointName": "wine", "EndpointName": "digits", "Body": 1}', "stands twice"),
-    "a key twice, far inside": ('{"Body": {"a": [{"b": 1, "b": 2}]}}', "stands twice"),
+    "a key twice": ('{"EndpointName": "wine", "EndpointName": "digits", "Body": 1}', "occurs twice"),
+    "a key twice, far inside": ('{"Body": {"a": [{"b": 1, "b": 2}]}}', "occurs twice"),
     "NaN": ('{"Body": NaN}', "NaN is not JSON"),
     "infinity by overflow": ('{"Body": 1e999}', "too large"),
     "an integer of 5,000 digits": ('{"Body": ' + "9" * 5000 + "}", "message body: "),

@@ -1,4 +1,4 @@
-"""boto3's clients, each made when it is first asked for: making one costs tens of milliseconds of a cold start."""
+"""boto3's clients. Each is made at its first use, because making one costs tens of milliseconds of a cold start."""
 
 import threading
 from collections.abc import Callable
@@ -27,11 +27,11 @@ class Clients:
     def __init__(self, *, connections: int, read_timeout_seconds: float = READ_SECONDS) -> None:
         self._read_timeout = read_timeout_seconds
         self._connections = connections
-        self._lock = threading.RLock()  # boto3 sessions are not for several threads at once
+        self._lock = threading.RLock()  # boto3 sessions are not thread-safe
 
     @cached_property
     def session(self) -> "boto3.Session":
-        """Where the clients come from."""
+        """The session that makes the clients."""
         import boto3  # noqa: PLC0415 - see above
 
         return boto3.Session()

@@ -1,4 +1,4 @@
-"""One receive of an SQS message, as the event source mapping hands it to the function."""
+"""One receive of an SQS message, as the event source mapping passes it to the function."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An SQS record: the body verbatim, the sender's attributes, and what SQS says of it.
+    """An SQS record: the body verbatim, the sender's attributes, and what SQS adds to it.
 
     `receive_count` counts this receive; `sent_at` is when the message came onto the queue.
     """

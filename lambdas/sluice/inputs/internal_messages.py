@@ -1,4 +1,4 @@
-"""The messages between our own functions: a part to transform, a file to assemble."""
+"""The messages between the functions: a part of a dataset to process, the parts of a dataset to assemble."""
 
 import json
 from typing import Any, Self
@@ -12,7 +12,7 @@ from sluice.inputs.requests import Assembly, DroppedObject, TransformPart
 
 
 class _File(BaseModel):
-    """A version of an object, in a message between our functions."""
+    """A version of an object, in a message between the functions."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, alias_generator=to_pascal)
 
@@ -48,25 +48,25 @@ class _TransformPart(_File):
         return self
 
     def request(self) -> TransformPart:
-        """What arrived."""
+        """The request in the message."""
         return TransformPart(self.file(), self.start, self.end, self.unpacked)
 
 
 class _Assembly(_File):
     def request(self) -> Assembly:
-        """What arrived."""
+        """The request in the message."""
         return Assembly(self.file())
 
 
-_OURS: dict[str, type[_TransformPart | _Assembly]] = {"TransformPart": _TransformPart, "TransformAssembly": _Assembly}
+_MODELS: dict[str, type[_TransformPart | _Assembly]] = {"TransformPart": _TransformPart, "TransformAssembly": _Assembly}
 
 
 def internal_request(raw: dict[str, Any]) -> TransformPart | Assembly | None:
-    """What a message of ours asks for; None for any other message.
+    """The request in a message between the functions; None for any other message.
 
-    Raises `Failure` (invalid) when it is one of ours, and wrong.
+    Raises `Failure` (invalid) when such a message breaks a rule.
     """
-    for key, model in _OURS.items():
+    for key, model in _MODELS.items():
         if key in raw:
             if not isinstance(raw[key], dict):
                 raise invalid(key, "must be a JSON object")
@@ -78,7 +78,7 @@ def internal_request(raw: dict[str, Any]) -> TransformPart | Assembly | None:
 
 
 def body_of(request: TransformPart | Assembly) -> str:
-    """The message body that is read as `request`."""
+    """The message body that is parsed as `request`."""
     file = request.file
     fields: dict[str, Any] = {
         "Bucket": file.bucket,

@@ -7,12 +7,12 @@ from typing import Any
 
 from sluice.failures import Failure, invalid
 from sluice.inputs.identity import Identity, folder_endpoint
-from sluice.inputs.message import PARAMETERS, Message, validate
+from sluice.inputs.message import FORWARDED, PARAMETERS, Message, validate
 from sluice.inputs.requests import DroppedObject
 from sluice.settings import Settings
 
-# What S3 and its clients say of an object when nobody told them its type.
-_SAYS_NOTHING = {None, "", "binary/octet-stream", "application/octet-stream"}
+# The types that S3 and its clients give an object when no type was stated.
+_UNSTATED_TYPES = {None, "", "binary/octet-stream", "application/octet-stream"}
 
 _SUFFIXES = mimetypes.MimeTypes(filenames=())
 for _type, _suffix in {
@@ -25,7 +25,7 @@ for _type, _suffix in {
 }.items():
     _SUFFIXES.add_type(_type, _suffix)
 
-# Where the result lies and what the body is, an object says by its own key and content.
+# An object's own key and content decide where the result is stored and what the body is.
 _NOT_BY_METADATA = {"Body", "BodyBase64", "InputLocation", "Filename", "S3OutputPathExtension"}
 
 
@@ -37,17 +37,12 @@ def _kebab(parameter: str) -> str:
 # The parameters that a dropped object's user metadata sets, by the metadata's names.
 BY_METADATA = {_kebab(parameter): parameter for parameter in PARAMETERS if parameter not in _NOT_BY_METADATA}
 
-_FORWARDED = (
-    "accept",
-    "target_model",
-    "target_variant",
-    "target_container_hostname",
-    "inference_component_name",
-    "enable_explanations",
-    "session_id",
-    "prefix_aware_id",
-)
-_WIRE_NAMES = {field: parameter for parameter, field in PARAMETERS.items()}
+# The other three have defaults that depend on the request.
+_OPTIONAL = {
+    parameter: field
+    for parameter, field in FORWARDED.items()
+    if parameter not in {"ContentType", "CustomAttributes", "InferenceId"}
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +56,20 @@ class Invocation:
 
     @property
     def inference_id(self) -> str:
-        """The InferenceId that goes out."""
+        """The InferenceId that is sent."""
         return self.parameters["InferenceId"]
 
 
 def message_for(dropped: DroppedObject, metadata: Mapping[str, str], settings: Settings) -> Message:
-    """The message that a dropped object stands for: its user metadata sets parameters, its first folder the endpoint.
+    """The message equivalent to a dropped object: its user metadata sets parameters, its first folder the endpoint.
 
-    Raises `Failure` (invalid) naming the metadata that breaks a rule. Metadata that is no parameter's is left alone.
+    Raises `Failure` (invalid) naming the metadata that breaks a rule. Metadata with any other name is ignored.
     """
     return message_from_metadata(metadata, folder_endpoint(dropped, settings))
 
 
 def message_from_metadata(metadata: Mapping[str, str], endpoint_name: str | None) -> Message:
-    """As `message_for`, where the folder names `endpoint_name`, or none. Raises `Failure` (invalid) as that does."""
+    """As `message_for`, with the endpoint that the folder names, or None. Raises `Failure` (invalid) as that does."""
     raw: dict[str, Any] = {
         BY_METADATA[name.lower()]: value for name, value in metadata.items() if name.lower() in BY_METADATA
     }
@@ -82,17 +77,17 @@ def message_from_metadata(metadata: Mapping[str, str], endpoint_name: str | None
         raw["RequestTTLSeconds"] = int(raw["RequestTTLSeconds"])
     if endpoint_name is not None:
         raw.setdefault("EndpointName", endpoint_name)
-    # The location is the event's, so its own rules for a message's InputLocation don't apply.
+    # The location comes from the event, so the rules for a message's InputLocation do not apply.
     return validate({**raw, "InputLocation": "s3://any/object"})
 
 
 def type_of_name(name: str) -> str | None:
-    """The content type that a file's suffix says."""
+    """The content type that the suffix of a file name implies."""
     return _SUFFIXES.guess_type(name.rpartition("/")[2])[0]
 
 
 def endpoint_of(message: Message, settings: Settings) -> str:
-    """The endpoint to call. Raises `Failure` (invalid) when the deployment doesn't list it."""
+    """The endpoint to call. Raises `Failure` (invalid) when the deployment does not list it."""
     name = message.endpoint_name or settings.default_endpoint_name
     if name not in settings.endpoint_names:
         raise invalid("EndpointName", f"is not one of this deployment's: {', '.join(settings.endpoint_names)}")
@@ -100,7 +95,7 @@ def endpoint_of(message: Message, settings: Settings) -> str:
 
 
 def location_of(message: Message, settings: Settings) -> tuple[str, str]:
-    """Bucket and key of InputLocation. Raises `Failure` (invalid) when the bucket isn't on the deployment's list."""
+    """Bucket and key of InputLocation. Raises `Failure` (invalid) when the bucket is not on the deployment's list."""
     bucket, _, key = (message.input_location or "").removeprefix("s3://").partition("/")
     if not settings.may_read(bucket):
         raise invalid("InputLocation", "the bucket is not on this deployment's list; see input_location_buckets")
@@ -121,7 +116,7 @@ def build(
     key: str | None = None,
     object_content_type: str | None = None,
 ) -> Invocation:
-    """The call for `message`. `key` and `object_content_type` are those of the S3 object that the body came from.
+    """The call for `message`. `key` and `object_content_type` are those of the S3 object that holds the body.
 
     Raises `Failure` (invalid) when the endpoint is not listed or the custom attributes come out too long.
     """
@@ -131,16 +126,16 @@ def build(
         "CustomAttributes": _custom_attributes(message, trace_id, settings),
         "InferenceId": message.inference_id or identity.inference_id or trace_id,
     }
-    for field in _FORWARDED:
+    for parameter, field in _OPTIONAL.items():
         value = getattr(message, field)
         if value is not None:
-            parameters[_WIRE_NAMES[field]] = value
+            parameters[parameter] = value
     return Invocation(endpoint_of(message, settings), body, parameters, trace_id)
 
 
 def _content_type(message: Message, settings: Settings, key: str | None, own: str | None) -> str:
     if key is not None:
-        if own not in _SAYS_NOTHING and own is not None:
+        if own not in _UNSTATED_TYPES and own is not None:
             return own
         return type_of_name(key) or settings.default_content_type
     if "body" in message.model_fields_set and not isinstance(message.body, str):
@@ -149,13 +144,13 @@ def _content_type(message: Message, settings: Settings, key: str | None, own: st
 
 
 def _custom_attributes(message: Message, trace_id: str, settings: Settings) -> str:
-    """The caller's value verbatim, else the trace ID as on the API page; or what the template makes of the two."""
+    """The caller's value verbatim, else the trace ID as on the API page; with a template, the formatted template."""
     template = settings.custom_attributes_template
     if template is None:
         return message.custom_attributes or trace_id
     value = template.format(custom_attributes=message.custom_attributes or "", trace_id=trace_id)
     if not message.custom_attributes:
-        value = value.strip(",;& ")  # What separated the caller's value from the rest separates nothing now.
+        value = value.strip(",;& ")  # the separator of a value that is missing
     if len(value) > 1024:
         raise invalid("CustomAttributes", "is over 1024 characters once custom_attributes_template is applied")
     return value

@@ -1,7 +1,7 @@
 """The message: the InvokeEndpoint parameters as JSON, with what a queue adds to them.
 
-Lengths and patterns are botocore's (`sagemaker-runtime` model, bc), narrowed where a value becomes an HTTP header or
-an S3 key: header values are visible ASCII, so that nothing can be smuggled in and what is sent is what arrives.
+Lengths and patterns are those of botocore's `sagemaker-runtime` model (bc). They are narrower for a value that becomes
+an HTTP header or an S3 key: header values are visible ASCII, so that no header can be injected or changed on the way.
 """
 
 import base64
@@ -28,7 +28,7 @@ from sluice.failures import Failure, invalid
 
 _ALIASES = {"request_ttl_seconds": "RequestTTLSeconds"}
 
-# \p{ASCII}* (bc), less what can't stand in an HTTP header: control characters, and spaces at the ends.
+# \p{ASCII}* (bc), without what an HTTP header cannot hold: control characters, and spaces at the ends.
 _HEADER = r"^([\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?)?$"
 _NAME = r"^[a-zA-Z0-9](-*[a-zA-Z0-9])*$"
 _PRINTABLE = r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$"
@@ -40,7 +40,7 @@ _FOLDER = r"^[a-zA-Z0-9!_.*'()/-]+$"
 _FILENAME = r"^[a-zA-Z0-9][a-zA-Z0-9_-]*(\.[a-zA-Z0-9_-]*)?$"
 
 _RULES = {
-    _HEADER: "must be visible ASCII (letters, digits, signs, spaces inside), for it is sent as an HTTP header",
+    _HEADER: "must be visible ASCII (letters, digits, signs, spaces inside), because it is sent as an HTTP header",
     _NAME: "must be letters and digits, with hyphens inside",
     _PRINTABLE: "must be visible ASCII (letters, digits, signs, spaces inside)",
     _VISIBLE: "must be visible ASCII without spaces",
@@ -54,9 +54,9 @@ Header = Annotated[str, StringConstraints(max_length=1024, pattern=_HEADER)]
 Name = Annotated[str, StringConstraints(max_length=63, pattern=_NAME)]
 Id = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_PRINTABLE)]
 
-Absent = SkipJsonSchema[None]  # A key that is not there; null itself is refused, save as a Body.
+Absent = SkipJsonSchema[None]  # a missing key; null itself is refused, except as a Body
 
-_MAX_RULES = 5  # broken ones that one reason names
+_MAX_RULES = 5  # broken rules that one reason names
 
 _BODIES = ("Body", "BodyBase64", "InputLocation")
 
@@ -91,7 +91,7 @@ class Message(BaseModel):
     custom_attributes: Header | Absent = Field(None, description="Forwarded verbatim. Default: the trace ID.")
     trace_id: Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_VISIBLE)] | Absent = Field(
         None,
-        description="Stands in every log line and in the result. Default: the InferenceId, else the X-Ray root, else "
+        description="Part of every log line and of the result. Default: the InferenceId, else the X-Ray root, else "
         "the SQS message ID.",
     )
     inference_id: Id | Absent = Field(
@@ -114,7 +114,7 @@ class Message(BaseModel):
         description="File name of the result; .out is added where it is missing.",
     )
     request_ttl_seconds: Annotated[int, Field(ge=60, le=21600)] | Absent = Field(
-        None, description="Seconds after which the request is not invoked any more but fails as Expired."
+        None, description="Seconds after which the request is no longer invoked, but fails as Expired."
     )
 
     @model_validator(mode="before")
@@ -162,6 +162,11 @@ class Message(BaseModel):
 
 _BODY_FIELDS = {"Body": "body", "BodyBase64": "body_base64", "InputLocation": "input_location"}
 PARAMETERS: dict[str, str] = {str(field.alias): name for name, field in Message.model_fields.items()}
+"""The message's keys, and the model's field of each."""
+
+_NOT_FORWARDED = {*_BODIES, "EndpointName", "TraceId", "S3OutputPathExtension", "Filename", "RequestTTLSeconds"}
+FORWARDED = {parameter: field for parameter, field in PARAMETERS.items() if parameter not in _NOT_FORWARDED}
+"""The parameters of InvokeEndpoint besides the name of the endpoint and the body. All are HTTP headers (bc)."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -181,20 +186,20 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) != len(pairs):
         twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        msg = f"the key {twice[:64]!r} stands twice in one object"
+        msg = f"the key {twice[:64]!r} occurs twice in one object"
         raise ValueError(msg)
     return unique
 
 
 def compact(value: Any) -> str:
-    """`value` as JSON without a character to spare, in one line."""
+    """`value` as JSON in one line, without unnecessary characters."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def load_json(text: str, field: str) -> Any:
-    """`text` as JSON, more strictly than `json.loads`: no NaN, no infinite numbers, no key twice.
+    """`text` as JSON, parsed more strictly than by `json.loads`: no NaN, no infinite numbers, no key twice.
 
-    Each of these would be sent on as something else than was meant. Raises `Failure` (invalid) naming `field`.
+    Each of these would be forwarded with another meaning. Raises `Failure` (invalid) naming `field`.
     """
     try:
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique)
@@ -209,7 +214,7 @@ def load_json(text: str, field: str) -> Any:
 def validate(raw: dict[str, Any]) -> Message:
     """`raw` as a `Message`.
 
-    Raises `Failure` (invalid) that names each field and its rule. Values are not repeated: they may be private.
+    Raises `Failure` (invalid) naming each field and its rule. Values are not repeated, because they may be private.
     """
     try:
         return Message.model_validate(raw, by_alias=True, by_name=False)
@@ -221,7 +226,7 @@ def explain(error: ValidationError, known: dict[str, str] | None = None) -> Fail
     """The failure for pydantic's `error`: each field with its rule; for an unknown key, the nearest of `known`."""
     parts = []
     for detail in error.errors(include_url=False, include_input=False):
-        if detail["type"] == "none_required":  # the other half of "a value or nothing"
+        if detail["type"] == "none_required":  # the other branch of an optional value
             continue
         where = ".".join(str(part) for part in detail["loc"] if not str(part).startswith("constrained-"))
         rule = _RULES.get(detail.get("ctx", {}).get("pattern", ""), detail["msg"]).removeprefix("Value error, ")

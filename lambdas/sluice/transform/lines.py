@@ -1,4 +1,4 @@
-"""The records of a byte range: every line that begins in it, whole, whichever range it ends in.
+"""The records of a byte range: every line that begins in it, complete, whichever range it ends in.
 
 So a file is cut into ranges by its size alone: no range has to know where another's lines end.
 """
@@ -18,7 +18,7 @@ def _offsets() -> "array[int]":
 
 @dataclass(frozen=True, slots=True)
 class Lines(Sequence[bytes]):
-    """Lines without their ends, each cut out of `data` when it is asked for: a list of them takes ten times as much.
+    """Lines without their line ends. Each is sliced from `data` on access: a list of them takes ten times the memory.
 
     `ends` are where they end in `data`, which begins at byte `at` of the file with the first of them at `begin`.
     `needs_more` says that the last one goes on after the bytes that were given, `is_cut` that more than were asked for
@@ -33,7 +33,7 @@ class Lines(Sequence[bytes]):
     is_cut: bool = False
 
     def __len__(self) -> int:
-        """How many lines these are."""
+        """The number of lines."""
         return len(self.ends)
 
     @overload
@@ -46,15 +46,15 @@ class Lines(Sequence[bytes]):
         """A line, or several."""
         if isinstance(index, slice):
             return [self[one] for one in range(*index.indices(len(self)))]
-        end = self.ends[index]  # which raises when there is none
+        end = self.ends[index]  # raises IndexError when there is none
         return self.data[self._start(index) : end].removesuffix(b"\r")
 
     def place(self, index: int) -> int:
-        """The byte of the file at which a line begins, or the one after the last would."""
+        """The byte of the file at which a line begins, or at which a line after the last would begin."""
         return self.at + self._start(index)
 
     def first(self, count: int) -> "Lines":
-        """The first `count` of them, as if no more had been asked for."""
+        """The first `count` of them, as if no more had been requested."""
         return Lines(self.data, self.at, self.begin, self.ends[:count], is_cut=self.is_cut or count < len(self))
 
     def _start(self, index: int) -> int:

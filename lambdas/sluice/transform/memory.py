@@ -1,18 +1,18 @@
-"""What parts may hold in memory together. A function works on several at once, and must not die of it."""
+"""The memory that parts may hold together. A function processes several at once, and must not run out of memory."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Condition
 
-# Measured (docs/performance.md, Memory): what is there without parts, with room for ordinary calls' bodies besides.
+# Measured (docs/performance.md, Memory): the memory in use without parts, with room for the bodies of other calls.
 _WITHOUT_PARTS = 144 * 1024 * 1024
 _LEAST = 16 * 1024 * 1024
 _BYTES_PER_BYTE = 4  # of a range: read, cut, sent, signed
-_BYTES_PER_LINE = 480  # its place, its answer, and its error where it has one
-_BYTES_PER_ANSWERED = 3  # of answers: as they came, in lines, joined
-ENOUGH_ANSWERED = 2 * 1024 * 1024  # bytes of answers that a part asks for at once, and after which it asks for no more
-_PROBE = 4 * 1024  # bytes that an endpoint is sent at once before it is known how much it answers
+_BYTES_PER_LINE = 480  # its position, its answer, and its error if it has one
+_BYTES_PER_ANSWERED = 3  # of answers: as received, in lines, joined
+ENOUGH_ANSWERED = 2 * 1024 * 1024  # bytes of answers that a part requests at once, and after which it requests no more
+_PROBE = 4 * 1024  # bytes that are sent at once before the size of an endpoint's answers is known
 
 
 def needed(size: int, lines: int, answered: int) -> int:
@@ -21,7 +21,7 @@ def needed(size: int, lines: int, answered: int) -> int:
 
 
 class ResponseSizeRatio:
-    """How many bytes endpoints answer for each byte that they are sent: the most that was seen of each."""
+    """The bytes that an endpoint answers for each byte sent: the maximum observed for each endpoint."""
 
     def __init__(self) -> None:
         self._ratios: dict[str, float] = {}
@@ -31,7 +31,7 @@ class ResponseSizeRatio:
         self._ratios[endpoint_name] = max(self._ratios.get(endpoint_name, 0.0), answered / sent)
 
     def sendable(self, endpoint_name: str) -> int:
-        """How many bytes to send at once, so that the answer isn't too much."""
+        """How many bytes to send at once, so that the response is not too large."""
         ratio = self._ratios.get(endpoint_name)
         return _PROBE if ratio is None else int(ENOUGH_ANSWERED / max(ratio, 1e-6))
 

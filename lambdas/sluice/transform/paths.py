@@ -1,4 +1,4 @@
-"""JSONPath as Batch Transform's filters have it, and no more of it.
+"""JSONPath, as far as Batch Transform's filters support it.
 
 Its operators (SageMaker Developer Guide, "Associate Prediction Results with Input Records"): `$`, `.name`,
 `['name', …]`, `[index, …]` from the end if negative, `[start:end]`, and the wildcard `*`, as `.*` or `[*]`.
@@ -25,11 +25,11 @@ _Step = Callable[[Any], list[Any]]
 
 
 class PathError(ValueError):
-    """A path that can't be read; the text says where."""
+    """A path that cannot be parsed; the text says where."""
 
 
 class NotThere(LookupError):
-    """A path that names one value finds none in a record."""
+    """A path that selects one value finds none in a record."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Records on the way to the model and back: filtered, counted, joined, and one line each."""
+"""Records on their way to the model and back: filtered, counted, joined, each in one line."""
 
 import csv
 import io
@@ -17,16 +17,16 @@ _JSON = "application/json"
 
 
 class RecordError(Exception):
-    """One record can't be sent, or its answer not joined; the text says why."""
+    """A record cannot be sent, or its answer not be joined with it; the text says why."""
 
 
 class AnswerError(Exception):
-    """What the model answered can't be told apart into one answer for each record; the text says why."""
+    """A response cannot be divided into one answer for each record; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """Reads and writes records of one content type. Text that is neither CSV nor JSON lines knows no filters."""
+    """Reads and writes records of one content type. Text that is neither CSV nor JSON lines cannot be filtered."""
 
     content_type: str
 
@@ -61,9 +61,9 @@ class Codec:
 
 
 def check_csv(line: bytes) -> None:
-    """Raises `RecordError` for a line of CSV that ends within quotes: its field goes on in the next line.
+    """Raises `RecordError` for a line of CSV that ends within quotes: its field continues in the next line.
 
-    In CSV that has line breaks in no field, every line has an even number of quotes (RFC 4180).
+    In CSV without line breaks in fields, every line has an even number of quotes (RFC 4180).
     """
     if line.count(b'"') % 2:
         raise RecordError("ends within a quoted field")
@@ -80,7 +80,7 @@ def filtered(line: bytes, path: Path, codec: Codec) -> bytes:
 
 
 def answers_of(body: bytes, content_type: str | None, count: int) -> list[bytes]:
-    """One answer for each of `count` records that went out together. Raises `AnswerError`.
+    """One answer for each of `count` records that were sent together. Raises `AnswerError`.
 
     JSON is taken apart as SageMaker's own containers write it: an array, or an object with one array in it; anything
     else by its lines.
@@ -132,7 +132,7 @@ def _base(content_type: str) -> str:
 
 
 def joined(line: bytes, answer: bytes, options: Options, codec: Codec) -> bytes:
-    """What stands in the file for a record: its answer, joined with it and filtered if the options say so.
+    """A record's line in the result: its answer, joined with the record and filtered if the options say so.
 
     As Batch Transform does it (DataProcessing): CSV gets the answer's columns at the end of the row; a JSON object gets
     it as `SageMakerOutput`, any other JSON becomes {"SageMakerInput": …, "SageMakerOutput": …}. Raises `RecordError`.
@@ -161,9 +161,9 @@ def _loaded(answer: bytes) -> Any:
 
 
 def payloads(sizes: Sequence[int], most_bytes: Callable[[], int], *, single: bool) -> Iterator[list[int]]:
-    """Which lines go out together: as many as fit into `most_bytes`, or each by itself. Empty lines go nowhere.
+    """Which lines are sent together: as many as fit into `most_bytes`, or each by itself. Empty lines are not sent.
 
-    `most_bytes` is asked for each group when the one before it is done.
+    `most_bytes` is called for each group, when the group before it is done.
     """
     group: list[int] = []
     most = together = 0

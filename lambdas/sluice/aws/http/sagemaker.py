@@ -8,23 +8,16 @@ from sluice.aws.http.connections import Connections
 from sluice.aws.http.headers import common
 from sluice.aws.http.http1 import Response
 from sluice.aws.http.signature import Signer
+from sluice.inputs.message import FORWARDED
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
 
 # The parameters and the response elements that are headers (botocore's model; InvokeEndpoint API page).
-PARAMETERS = {
+PARAMETERS = {parameter: f"x-amzn-sagemaker-{field.replace('_', '-')}" for parameter, field in FORWARDED.items()} | {
     "ContentType": "content-type",
     "Accept": "accept",
-    "CustomAttributes": "x-amzn-sagemaker-custom-attributes",
-    "TargetModel": "x-amzn-sagemaker-target-model",
-    "TargetVariant": "x-amzn-sagemaker-target-variant",
-    "TargetContainerHostname": "x-amzn-sagemaker-target-container-hostname",
-    "InferenceId": "x-amzn-sagemaker-inference-id",
-    "EnableExplanations": "x-amzn-sagemaker-enable-explanations",
     "InferenceComponentName": "x-amzn-sagemaker-inference-component",
-    "SessionId": "x-amzn-sagemaker-session-id",
-    "PrefixAwareId": "x-amzn-sagemaker-prefix-aware-id",
 }
 ELEMENTS = {
     "content-type": "ContentType",
