@@ -14,7 +14,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Match, Template
 
-from infrastructure.health import HealthStack
+from infrastructure.composite_alarm import CompositeAlarmStack
 from infrastructure.pipeline import SluicePipeline
 from infrastructure.settings import Settings, SettingsError
 from infrastructure.stack import SluiceStack
@@ -196,7 +196,7 @@ def test_an_endpoint_elsewhere_is_refused(place: tuple[str, str], says: str) -> 
 
 
 def test_cfn_lint_finds_nothing(tmp_path: Path) -> None:
-    """In what is the team's all but the results, and in two of the pipeline's own beside a topic and a health alarm."""
+    """In a stack with existing resources for all but the results, and in one with a topic and a composite alarm."""
     team = stack()
     key = kms.Key(team, "Key")
     SluicePipeline(
@@ -211,10 +211,10 @@ def test_cfn_lint_finds_nothing(tmp_path: Path) -> None:
     )
     SluicePipeline(team, "Digits", settings=settings(deployment_name="Digits"), key=key).outputs("Digits")
     app = cdk.App()
-    plain = SluiceStack(app, settings(alarm_email="ops@example.com", health_alarm=True, kms_key_arn=KEY_ARN))
-    health = HealthStack(app, plain.pipeline)
+    plain = SluiceStack(app, settings(alarms={"email": "ops@example.com", "composite": True}, kms_key_arn=KEY_ARN))
+    composite = CompositeAlarmStack(app, plain.pipeline)
     files = []
-    for number, one in enumerate((team, plain, health)):
+    for number, one in enumerate((team, plain, composite)):
         files.append(tmp_path / f"{number}.json")
         files[-1].write_text(json.dumps(Template.from_stack(one).to_json()))
     lint = Path(sys.executable).with_name("cfn-lint")

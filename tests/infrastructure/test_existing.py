@@ -51,9 +51,11 @@ def bucket(team: cdk.Stack, name: str) -> s3.IBucket:
         (
             lambda team: {
                 "vpc": ec2.Vpc(team, "Vpc"),
-                "settings": settings(vpc_subnet_ids=["subnet-0a1b2c3d"], security_group_ids=["sg-0a1b2c3d"]),
+                "settings": settings(
+                    network={"subnet_ids": ["subnet-0a1b2c3d"], "security_group_ids": ["sg-0a1b2c3d"]}
+                ),
             },
-            "sluice.vpc_subnet_ids: leave it out",
+            "sluice.network: leave it out",
         ),
     ],
 )  # fmt: skip
@@ -89,7 +91,7 @@ def own_queue(team: cdk.Stack, *, visibility: int, receives: int | None) -> sqs.
         ),
         (
             lambda team: {"request_queue": own_queue(team, visibility=540, receives=3)},
-            "request_queue: SQS takes messages off it at receive 3, before",
+            "request_queue: SQS moves messages off it at receive 3, before",
         ),
         (
             lambda team: {"dead_letter_queue": sqs.Queue(team, "Dead")},

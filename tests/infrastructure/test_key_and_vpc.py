@@ -112,9 +112,9 @@ def test_functions_in_a_vpc_have_what_lambda_needs_and_their_code_has_not() -> N
 
 
 def test_settings_put_the_functions_in_subnets_without_a_look_up() -> None:
-    given = {"vpc_subnet_ids": ["subnet-0a1b2c3d", "subnet-4e5f6a7b"], "security_group_ids": ["sg-0a1b2c3d"]}
-    found = Template.from_stack(SluiceStack(cdk.App(), settings(**given)))
+    given = {"subnet_ids": ["subnet-0a1b2c3d", "subnet-4e5f6a7b"], "security_group_ids": ["sg-0a1b2c3d"]}
+    found = Template.from_stack(SluiceStack(cdk.App(), settings(network=given)))
     found.all_resources_properties(
         "AWS::Lambda::Function",
-        {"VpcConfig": {"SubnetIds": given["vpc_subnet_ids"], "SecurityGroupIds": given["security_group_ids"]}},
+        {"VpcConfig": {"SubnetIds": given["subnet_ids"], "SecurityGroupIds": given["security_group_ids"]}},
     )

@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 from aws_cdk.assertions import Template
 
-from infrastructure.health import HealthStack
-from infrastructure.metrics import FAILURES, OUTCOMES
+from infrastructure.composite_alarm import CompositeAlarmStack
+from infrastructure.lambda_constants import FAILURES, MODEL_LATENCY, OUTCOMES
 from infrastructure.settings import Settings
 from infrastructure.stack import SluiceStack
 from local.deploy import pipeline_stack
@@ -73,7 +73,7 @@ def check_metric(written: Written, namespace: str, name: str, dimensions: set[st
 
 
 def test_the_metrics_are_those_that_the_functions_write(written: Written) -> None:
-    assert {*OUTCOMES, *FAILURES, "ModelLatency"} == written.metrics
+    assert {*OUTCOMES, *FAILURES, MODEL_LATENCY} == written.metrics
     assert written.dimensions == {"service"}, "each combination of dimensions is a metric that is paid for"
 
 
@@ -125,7 +125,7 @@ def test_what_an_alarm_watches(plain: Template, name: str, watches: str | None, 
 
 
 def test_what_is_to_be_tuned_is_a_setting() -> None:
-    tuned = alarms(Template.from_stack(stack(alarm_age_minutes=5, alarm_backlog=7, alarm_failures=3)))
+    tuned = alarms(Template.from_stack(stack(alarms={"age_minutes": 5, "backlog": 7, "failures": 3})))
     assert tuned["OldRequests"]["Threshold"] == 300
     assert "5 minutes" in tuned["OldRequests"]["AlarmDescription"]
     assert tuned["Backlog"]["Threshold"] == 7
@@ -133,15 +133,13 @@ def test_what_is_to_be_tuned_is_a_setting() -> None:
 
 
 def test_without_alarms_and_dashboard_there_are_none() -> None:
-    found = Template.from_stack(stack(alarms=False, dashboard=False))
+    found = Template.from_stack(stack(alarms={"enabled": False}, dashboard=False))
     assert "CloudWatch" not in json.dumps(found.to_json())
 
 
-@pytest.mark.parametrize(
-    ("given", "topics", "mails"), [({"alarm_topic": True}, 1, 0), ({"alarm_email": "a@b.c"}, 1, 1)]
-)
+@pytest.mark.parametrize(("given", "topics", "mails"), [({"topic": True}, 1, 0), ({"email": "a@b.c"}, 1, 1)])
 def test_a_topic_of_its_own_hears_when_an_alarm_starts_and_ends(given: dict[str, Any], topics: int, mails: int) -> None:
-    found = Template.from_stack(stack(**given))
+    found = Template.from_stack(stack(alarms=given))
     found.resource_count_is("AWS::SNS::Topic", topics)
     found.resource_count_is("AWS::SNS::Subscription", mails)
     (topic,) = found.find_resources("AWS::SNS::Topic")
@@ -154,17 +152,17 @@ def test_a_topic_of_its_own_hears_when_an_alarm_starts_and_ends(given: dict[str,
 
 
 def test_a_topic_that_is_there_already_is_told() -> None:
-    found = Template.from_stack(stack(alarm_topic=TOPIC))
+    found = Template.from_stack(stack(alarms={"topic": TOPIC}))
     found.resource_count_is("AWS::SNS::Topic", 0)
     assert {tuple(alarm["AlarmActions"]) for alarm in alarms(found).values()} == {(TOPIC,)}
 
 
-def test_the_health_alarm_speaks_for_all_in_a_stack_of_its_own() -> None:
+def test_the_composite_alarm_is_over_all_alarms_in_a_stack_of_its_own() -> None:
     app = cdk.App()
-    main = stack(app, alarm_topic=TOPIC, health_alarm=True)
-    health = HealthStack(app, main.pipeline)
+    main = stack(app, alarms={"topic": TOPIC, "composite": True})
+    health = CompositeAlarmStack(app, main.pipeline)
     found = Template.from_stack(main)
-    assert not [alarm for alarm in alarms(found).values() if "AlarmActions" in alarm], "one cause, one notice"
+    assert not [alarm for alarm in alarms(found).values() if "AlarmActions" in alarm], "one cause, one notification"
     found.resource_count_is("AWS::CloudWatch::CompositeAlarm", 0)
     ((composite),) = Template.from_stack(health).find_resources("AWS::CloudWatch::CompositeAlarm").values()
     rule = json.dumps(composite["Properties"]["AlarmRule"])
@@ -175,7 +173,7 @@ def test_the_health_alarm_speaks_for_all_in_a_stack_of_its_own() -> None:
 
 def test_the_local_run_picks_the_pipelines_stack(tmp_path: Path) -> None:
     app = cdk.App(outdir=str(tmp_path))
-    HealthStack(app, stack(app, health_alarm=True).pipeline)
+    CompositeAlarmStack(app, stack(app, alarms={"composite": True}).pipeline)
     app.synth()
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     # Whatever their order is.

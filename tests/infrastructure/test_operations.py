@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from infrastructure.settings import Settings
+from infrastructure.settings.names import fields
 from tests.infrastructure.conftest import Written
 from tests.infrastructure.test_template import Resources
 
@@ -35,9 +36,11 @@ def test_every_alarm_is_explained(resources: Resources) -> None:
 
 
 def test_every_setting_that_it_names_is_one() -> None:
-    named = set(re.findall(r"`(alarm\w*|health_alarm|dashboard|max_\w+|concurrent_\w+|memory_mb|batch_size)`", DOC))
+    named = set(
+        re.findall(r"`((?:alarms|retry|function)\.\w+|alarm\w*|dashboard|max_\w+|concurrent_\w+|batch_size)`", DOC)
+    )
     assert named
-    assert named <= set(Settings.model_fields)
+    assert named <= set(fields(Settings))
 
 
 def test_every_graph_is_explained(resources: Resources) -> None:

@@ -71,8 +71,8 @@ def test_s3_tells_one_queue_of_invoke_and_one_of_transform(resources: Resources)
         for bucket in resources["AWS::S3::Bucket"]
         if "NotificationConfiguration" in bucket["Properties"]
     ]
-    told = {"invoke/": "RequestQueue", "transform/": "SplitQueue"}
-    for (prefix, queue), to_queue in zip(told.items(), notification["QueueConfigurations"], strict=True):
+    expected = {"invoke/": "RequestQueue", "transform/": "SplitQueue"}
+    for (prefix, queue), to_queue in zip(expected.items(), notification["QueueConfigurations"], strict=True):
         assert to_queue["Event"] == "s3:ObjectCreated:*"
         assert to_queue["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": prefix}]
         assert queue in text(to_queue["Queue"])
@@ -158,7 +158,7 @@ def test_the_environment_is_what_the_function_reads(resources: Resources, unit: 
 
 
 def test_snap_start_feeds_a_published_version(synth: Synth, tmp_path: Path) -> None:
-    done = synth(tmp_path, {"endpoint_names": ["wine"], "snap_start": True})
+    done = synth(tmp_path, {"endpoint_names": ["wine"], "function": {"snap_start": True}})
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "Sluice.template.json").read_text())["Resources"]
     aliases = {name for name, one in found.items() if one["Type"] == "AWS::Lambda::Alias"}
@@ -258,9 +258,13 @@ def test_who_splits_and_who_assembles_calls_no_endpoint(resources: Resources) ->
 
 
 def test_nothing_is_allowed_everywhere_that_can_be_narrowed(resources: Resources, synth: Synth, tmp_path: Path) -> None:
-    everything = {"endpoint_names": ["wine"], "success_topic": True, "error_topic": True, "alarm_topic": True}
-    everything |= {"results_event_bridge": True, "kms_key_arn": KEY, "vpc_subnet_ids": ["subnet-0123456789abcdef0"]}
-    everything["security_group_ids"] = ["sg-0123456789abcdef0"]
+    everything = {
+        "endpoint_names": ["wine"],
+        "notifications": {"success_topic": True, "error_topic": True, "event_bridge": True},
+        "alarms": {"topic": True},
+        "kms_key_arn": KEY,
+        "network": {"subnet_ids": ["subnet-0123456789abcdef0"], "security_group_ids": ["sg-0123456789abcdef0"]},
+    }
     done = synth(tmp_path, everything)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "Sluice.template.json").read_text())["Resources"].values()
@@ -321,7 +325,8 @@ def test_stray_bytecode_is_not_deployed(assembly: Path) -> None:
 
 
 def test_senders_of_others_may_send_and_do_nothing_else(synth: Synth, tmp_path: Path) -> None:
-    given = {"endpoint_names": ["wine"], "sender_accounts": ["111122223333"], "sender_organization": "o-a1b2c3d4e5"}
+    senders = {"account_ids": ["111122223333"], "organization_id": "o-a1b2c3d4e5"}
+    given = {"endpoint_names": ["wine"], "senders": senders}
     done = synth(tmp_path, given)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "Sluice.template.json").read_text())["Resources"]

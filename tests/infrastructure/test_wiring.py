@@ -78,8 +78,8 @@ def test_buckets_queues_and_logs_are_kept(resources: Resources) -> None:
 def test_what_is_set_arrives(synth: Synth, tmp_path: Path) -> None:
     given = {
         "retain_data": False,
-        "noncurrent_version_days": 3,
-        "memory_mb": 1024,
+        "retention": {"noncurrent_version_days": 3},
+        "function": {"memory_mb": 1024},
         "batch_size": 20,
         "batching_window_seconds": 7,
     }
