@@ -1,4 +1,4 @@
-"""Completion events in the template: nothing unless asked for, and then only what they need."""
+"""Completion notifications in the template: off by default, with the least permissions."""
 
 import json
 from collections.abc import Callable
@@ -98,7 +98,7 @@ def test_both_topics(template: Template) -> None:
     assert targets(variables["SLUICE_SUCCESS_TOPIC_ARN"]) == {"NotificationsSuccessTopic"}
 
 
-def test_one_topic_that_is_there_already_and_event_bridge(template: Template) -> None:
+def test_one_existing_topic_and_event_bridge(template: Template) -> None:
     resources, outputs = template(notifications={"error_topic": ARN, "event_bridge": True})
     assert "AWS::SNS::Topic" not in resources
     assert outputs["ErrorTopicArn"]["Value"] == ARN

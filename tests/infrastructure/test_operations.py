@@ -1,4 +1,4 @@
-"""docs/operations.md says what is so: its alarms, its graphs, its queries."""
+"""The alarms, graphs and queries in docs/operations.md agree with the template and the functions."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def test_every_alarm_is_explained(resources: Resources) -> None:
     assert f"${len(deployed) * 0.10:.2f} for all" in DOC
 
 
-def test_every_setting_that_it_names_is_one() -> None:
+def test_every_setting_that_it_names_exists() -> None:
     named = set(
         re.findall(r"`((?:alarms|retry|function)\.\w+|alarm\w*|dashboard|max_\w+|concurrent_\w+|batch_size)`", DOC)
     )

@@ -1,4 +1,4 @@
-"""The README says what is so: its settings, its messages, its make targets."""
+"""The settings, messages and make targets in the README agree with the code."""
 
 import ast
 import json
@@ -52,11 +52,11 @@ def test_the_messages_are_valid() -> None:
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"make (?:-s )?([a-z]+)", README)) - {"it"}))
-def test_every_make_target_is_there(target: str) -> None:
+def test_every_make_target_exists(target: str) -> None:
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-def test_the_paths_it_names_are_there() -> None:
+def test_the_paths_it_names_exist() -> None:
     for path in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / path).exists(), path
 

@@ -1,4 +1,4 @@
-"""The template is held to cdk-nag's and CloudFormation Guard's rules. What is left, and why, is in docs/security.md."""
+"""The rules of cdk-nag and CloudFormation Guard. docs/security.md has the violations that remain, with the reason."""
 
 import json
 import re
@@ -81,7 +81,7 @@ def test_nothing_is_acknowledged_that_is_not_found(found: Callable[[dict[str, An
     assert rules == ACKNOWLEDGED.keys()
 
 
-def test_a_setting_answers_its_rules(found: Callable[[dict[str, Any]], Found]) -> None:
+def test_each_setting_satisfies_its_rules(found: Callable[[dict[str, Any]], Found]) -> None:
     answered = {rule for rule, (setting, _) in ACKNOWLEDGED.items() if setting}
     strict = {f"{key}.{name}" for key, group in STRICT.items() if isinstance(group, dict) for name in group} | {*STRICT}
     assert {setting for setting, _ in ACKNOWLEDGED.values() if setting} <= strict

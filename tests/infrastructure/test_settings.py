@@ -34,14 +34,14 @@ def settings(**given: Any) -> Settings:
     return Settings.from_context(ENDPOINTS, given)
 
 
-def test_what_cdk_json_says_is_enough() -> None:
+def test_cdk_json_is_enough() -> None:
     default = settings()
     assert default.default_endpoint == "wine"
     assert (default.threads, default.maximum_concurrency) == (10, 2)
     assert (default.timeouts.read_seconds, default.function_timeout, default.visibility_timeout) == (70, 90, 540)
 
 
-def test_the_command_lines_settings_win_as_json_or_as_an_object() -> None:
+def test_settings_of_the_command_line_take_precedence_as_json_or_as_an_object() -> None:
     assert Settings.from_context(ENDPOINTS, '{"batch_size": 3}').batch_size == 3
     assert Settings.from_context({**ENDPOINTS, "batch_size": 5}, {"batch_size": 3}).batch_size == 3
     assert Settings.from_context(json.dumps(ENDPOINTS)).endpoint_names == ["wine", "digits"]
@@ -209,7 +209,7 @@ def test_all_old_names_are_reported_at_once() -> None:
     )
 
 
-def test_a_missing_endpoint_is_asked_for() -> None:
+def test_missing_endpoint_names_are_reported() -> None:
     with pytest.raises(SettingsError, match=r"sluice\.endpoint_names: is missing; set it in cdk\.json"):
         Settings.from_context({}, None)
 
