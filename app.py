@@ -7,7 +7,7 @@ from pathlib import Path
 import aws_cdk as cdk
 
 from infrastructure.build import BuildError
-from infrastructure.health import HealthStack
+from infrastructure.composite_alarm import CompositeAlarmStack
 from infrastructure.settings import Settings, SettingsError
 from infrastructure.stack import SluiceStack
 
@@ -15,14 +15,14 @@ _CDK_JSON = Path(__file__).with_name("cdk.json")
 
 
 def main() -> None:
-    """Synthesize the stack, and the one of the health alarm where it is asked for, into `CDK_OUTDIR`, or cdk.out."""
+    """Synthesize the stack, and that of the composite alarm if the settings have one, to `CDK_OUTDIR` or cdk.out."""
     context = json.loads(_CDK_JSON.read_text())["context"]
-    app = cdk.App(context=context)  # what the CDK CLI hands over, in CDK_CONTEXT_JSON, wins
+    app = cdk.App(context=context)  # values in CDK_CONTEXT_JSON, from the CDK CLI, take precedence
     try:
-        settings = Settings.from_context(context.get("sluice", {}), app.node.try_get_context("sluice"))
+        settings = Settings.from_context(context.get("sluice"), app.node.try_get_context("sluice"))
         stack = SluiceStack(app, settings, built_for=app.node.try_get_context("sluice:built-for") or "lambda")
-        if settings.health_alarm:
-            HealthStack(app, stack.pipeline)
+        if settings.alarms.composite:
+            CompositeAlarmStack(app, stack.pipeline)
         app.synth()
     except (SettingsError, BuildError) as error:
         sys.exit(str(error))

@@ -102,7 +102,7 @@ def explain(workload: Workload, sizing: Sizing) -> str:
         f'  "concurrent_requests": {workload.concurrent_requests},',
         f'  "batch_size": {sizing.batch_size},',
         f'  "batching_window_seconds": {sizing.batching_window_seconds},',
-        f'  "memory_mb": {workload.memory_mb}',
+        f'  "function": {{"memory_mb": {workload.memory_mb}}}',
         "What follows:",
         f"  {sizing.maximum_concurrency} functions at once, each with {sizing.batch_size} calls under way",
         f"  up to {sizing.messages_per_second:,.0f} messages a second; {sizing.busy:.0%} of that arrives",

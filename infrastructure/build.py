@@ -1,4 +1,4 @@
-"""What is built before it is uploaded: each thing once, cached by what goes into it."""
+"""A cache for what is built before it is uploaded, by the hash of its inputs."""
 
 import hashlib
 import tempfile
@@ -10,22 +10,22 @@ ROOT = Path(__file__).parent.parent
 _CACHE = ROOT / ".build"
 
 Target = Literal["lambda", "host"]
-"""Where it will run: in Lambda (arm64, Python 3.13), or on this machine with this very interpreter."""
+"""Where the code will run: in Lambda (arm64, Python 3.13), or on this machine with this interpreter."""
 
 
 class BuildError(Exception):
-    """Something can't be built; the text is one line."""
+    """Something can't be built. The text is one line."""
 
 
 def cached(name: str, parts: Iterable[str], fill: Callable[[Path], None]) -> Path:
-    """The folder called `name` for `parts`, filled by `fill` when it isn't there yet.
+    """Return the folder called `name` for the inputs `parts`. If there is none yet, `fill` fills a new one.
 
-    Raises what `fill` raises, and leaves nothing then.
+    Raises what `fill` raises. No folder is left then.
     """
     folder = _CACHE / f"{name}-{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:16]}"
     if not folder.exists():
         _CACHE.mkdir(exist_ok=True)
-        # Built beside its place and then moved there: a build that is cut short leaves nothing half done.
+        # Built in a temporary folder and then moved, so that an interrupted build leaves no incomplete folder.
         with tempfile.TemporaryDirectory(dir=_CACHE, prefix="building-") as building:
             content = Path(building, "content")
             content.mkdir()
@@ -33,6 +33,6 @@ def cached(name: str, parts: Iterable[str], fill: Callable[[Path], None]) -> Pat
             try:
                 content.rename(folder)
             except OSError:
-                if not folder.exists():  # else another build was first, of the same
+                if not folder.exists():  # otherwise another process has built the same
                     raise
     return folder

@@ -1,7 +1,8 @@
-"""Bytecode for what is uploaded. Lambda's file system can't be written to: without, each cold start compiles anew.
+"""Bytecode for what is uploaded.
 
-It is compiled by the interpreter that will run it, if one is at hand, and never checked against the source's time, as
-packing changes that.
+Lambda's file system is read-only, so without bytecode each cold start would compile the modules again. The same version
+of Python compiles them that will run them, if there is one on this machine. The bytecode is never checked against the
+time of the source, because packaging changes that time.
 """
 
 import functools
@@ -19,18 +20,18 @@ LAMBDA_PYTHON = "3.13"
 
 @functools.cache
 def interpreter(target: Target) -> str | None:
-    """The path of a Python whose bytecode `target` can run, or None."""
+    """Return the path of a Python whose bytecode `target` can run, or None."""
     if target == "host" or platform.python_version().startswith(f"{LAMBDA_PYTHON}."):
         return sys.executable
     found = shutil.which(f"python{LAMBDA_PYTHON}")
-    # What is found may only be a stand-in that says which versions there are.
+    # The file may be a pyenv shim, which fails when that version is not installed.
     return found if found and _run([found, "-c", ""]).returncode == 0 else None
 
 
 def add_bytecode(folder: Path, *, at: str, target: Target) -> None:
-    """Compile all modules in `folder`, which will be called `at`, if there is an interpreter to do it.
+    """Compile all modules in `folder`, whose path at run time is `at`, if there is an interpreter for it.
 
-    Raises `BuildError` when it fails.
+    Raises `BuildError` when a module can't be compiled.
     """
     python = interpreter(target)
     if python is None:
@@ -42,7 +43,7 @@ def add_bytecode(folder: Path, *, at: str, target: Target) -> None:
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    # A set of constants is written in the order of its hashes: with one seed, the same code gives the same bytes.
+    # The elements of a constant set are written in the order of their hashes: a fixed seed makes the bytes reproducible
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
     return subprocess.run(  # noqa: S603 - our own arguments
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False

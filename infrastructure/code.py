@@ -1,4 +1,4 @@
-"""The functions' own code: lambdas/, with its bytecode."""
+"""The code of the functions: lambdas/ with its bytecode."""
 
 import hashlib
 import shutil
@@ -9,11 +9,11 @@ from infrastructure.build import ROOT, Target, cached
 from infrastructure.bytecode import add_bytecode, interpreter
 
 _LAMBDAS = ROOT / "lambdas"
-_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "requirements.*")  # the requirements are in the layer
+_LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc", "requirements.*")  # the layer has the requirements
 
 
 def code(target: Target) -> Path:
-    """The folder to upload.
+    """Return the folder to upload.
 
     Raises `BuildError` when a module can't be compiled.
     """

@@ -1,4 +1,4 @@
-"""The dashboard: one page on which to see whether the pipeline is well."""
+"""The CloudWatch dashboard of a pipeline."""
 
 from collections.abc import Sequence
 
@@ -6,20 +6,28 @@ from aws_cdk import Duration
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from infrastructure import metrics
-from infrastructure.functions import Functions
-from infrastructure.metrics import FAILURES, LATENCY, OUTCOMES
+from infrastructure.lambda_constants import FAILURES, MODEL_LATENCY, OUTCOMES
+from infrastructure.metrics import (
+    custom_metric,
+    function_metric,
+    function_metrics,
+    messages_in_flight,
+    oldest_message_age,
+    visible_messages,
+)
+from infrastructure.queue_function import QueueFunction
 from infrastructure.queues import Queues
-from infrastructure.settings import CONTAINER_TIMEOUT_SECONDS, Settings
+from infrastructure.settings import Settings
+from infrastructure.timeouts import CONTAINER_TIMEOUT_SECONDS
 
 _WIDTH = 8  # a third of the page
 _HEIGHT = 6
 
 
 class Dashboard(Construct):
-    """Three graphs a row, from what waits to what it costs; above them, the state of `alarms`.
+    """The state of `alarms`, and below it three graphs in a row, from the backlog to the compute time.
 
-    At most 50 metrics: more would take it out of CloudWatch's free tier of three dashboards.
+    It has at most 50 metrics, the limit of CloudWatch's free tier for three dashboards.
     """
 
     def __init__(
@@ -29,7 +37,7 @@ class Dashboard(Construct):
         *,
         settings: Settings,
         queues: Queues,
-        functions: Functions,
+        functions: Sequence[QueueFunction],
         alarms: Sequence[cloudwatch.IAlarm],
     ) -> None:
         super().__init__(scope, construct_id)
@@ -44,27 +52,27 @@ class Dashboard(Construct):
             _graph(
                 "Files being transformed",
                 [
-                    metrics.waiting(queues.split_queue, label="To split"),
-                    metrics.waiting(queues.assembly_queue, label="To assemble"),
+                    visible_messages(queues.split_queue, label="To split"),
+                    visible_messages(queues.assembly_queue, label="To assemble"),
                 ],
                 right=[
-                    metrics.age(queues.split_queue, label="Oldest to split, s"),
-                    metrics.age(queues.assembly_queue, label="Oldest to assemble, s"),
+                    oldest_message_age(queues.split_queue, label="Oldest to split, s"),
+                    oldest_message_age(queues.assembly_queue, label="Oldest to assemble, s"),
                 ],
             ),
             _graph(
                 "Functions at once",
-                metrics.of_functions(functions.all, "ConcurrentExecutions", "Maximum"),
-                limit=(settings.maximum_concurrency, "most invoke functions at once"),
+                function_metrics(functions, "ConcurrentExecutions", "Maximum"),
+                limit=(settings.maximum_concurrency, "MaximumConcurrency of the invoke function"),
             ),
             _graph(
                 "Function errors and throttles",
-                metrics.of_functions(functions.all, "Errors"),
-                right=metrics.of_functions(functions.all, "Throttles"),
+                function_metrics(functions, "Errors"),
+                right=function_metrics(functions, "Throttles"),
             ),
         )
         self.page.add_widgets(
-            _graph("Function duration p99, ms", metrics.of_functions(functions.all, "Duration", "p99")),
+            _graph("Function duration p99, ms", function_metrics(functions, "Duration", "p99")),
             _graph("Compute, GB-seconds an hour", _gb_seconds(functions)),
         )
 
@@ -74,49 +82,52 @@ def _requests(settings: Settings, queues: Queues) -> list[cloudwatch.IWidget]:
         _graph(
             "Backlog",
             [
-                metrics.waiting(queues.request_queue, label="Waiting"),
-                metrics.in_flight(queues.request_queue, label="In flight"),
+                visible_messages(queues.request_queue, label="Waiting"),
+                messages_in_flight(queues.request_queue, label="In flight"),
             ],
         ),
         _graph(
             "Oldest request, s",
-            [metrics.age(queues.request_queue, label="Oldest request")],
-            limit=(settings.alarm_age_minutes * 60, "alarm"),
+            [oldest_message_age(queues.request_queue, label="Oldest request")],
+            limit=(settings.alarms.age_minutes * 60, "alarm"),
         ),
-        _graph("Outcomes a minute", [metrics.own(settings, name) for name in OUTCOMES]),
+        _graph("Outcomes a minute", [custom_metric(settings, name) for name in OUTCOMES]),
     ]
 
 
 def _calls(settings: Settings, queues: Queues) -> list[cloudwatch.IWidget]:
     return [
-        _graph("Failures a minute, by class", [metrics.own(settings, name) for name in FAILURES]),
+        _graph("Failures a minute, by class", [custom_metric(settings, name) for name in FAILURES]),
         _graph(
             "Model latency, ms",
-            [metrics.own(settings, LATENCY, "p50", label="p50"), metrics.own(settings, LATENCY, "p99", label="p99")],
-            limit=(CONTAINER_TIMEOUT_SECONDS * 1000, "container's time-out"),
+            [
+                custom_metric(settings, MODEL_LATENCY, "p50", label="p50"),
+                custom_metric(settings, MODEL_LATENCY, "p99", label="p99"),
+            ],
+            limit=(CONTAINER_TIMEOUT_SECONDS * 1000, "container's timeout"),
         ),
         _graph(
             "Dead letters and crashes",
             [
-                metrics.waiting(queues.dead_letter_queue, label="Dead letters"),
-                metrics.waiting(queues.crashed_queue, label="Crashed, without a reason yet"),
+                visible_messages(queues.dead_letter_queue, label="Dead letters"),
+                visible_messages(queues.crashed_queue, label="Crashed, without a reason yet"),
             ],
         ),
     ]
 
 
-def _gb_seconds(functions: Functions) -> list[cloudwatch.IMetric]:
-    """What Lambda bills beside the requests themselves: duration by memory."""
+def _gb_seconds(functions: Sequence[QueueFunction]) -> list[cloudwatch.IMetric]:
+    """Return what Lambda bills besides the number of requests: the duration times the memory."""
     hourly = 3600
     return [
         cloudwatch.MathExpression(
-            expression=f"{metric_id} / 1000 * {unit.memory_mb} / 1024",
-            using_metrics={metric_id: metrics.of_function(unit, "Duration", seconds=hourly)},
-            label=unit.node.id,
+            expression=f"{metric_id} / 1000 * {function.memory_mb} / 1024",
+            using_metrics={metric_id: function_metric(function, "Duration", seconds=hourly)},
+            label=function.node.id,
             period=Duration.seconds(hourly),
         )
-        for unit in functions.all
-        for metric_id in [f"{unit.node.id.lower()}_ms"]
+        for function in functions
+        for metric_id in [f"{function.node.id.lower()}_ms"]
     ]
 
 

@@ -1,4 +1,4 @@
-"""Builds the content of the functions' dependency layer with pip: no Docker, no compiler."""
+"""The content of the functions' dependency layer, built with pip: no Docker, no compiler."""
 
 import platform
 import shutil
@@ -11,31 +11,31 @@ from infrastructure.bytecode import LAMBDA_PYTHON, add_bytecode, interpreter
 
 LOCK = ROOT / "lambdas" / "requirements.lock"
 _FOR_LAMBDA = (
-    # Lambda's Amazon Linux 2023 has glibc 2.34; pip takes a wheel that any of these tags fits.
+    # Amazon Linux 2023 has glibc 2.34. pip accepts a wheel with any of these tags.
     *(f"--platform=manylinux{glibc}_aarch64" for glibc in ("_2_34", "_2_28", "_2_17", "2014")),
     f"--python-version={LAMBDA_PYTHON}",
     "--implementation=cp",
     "--only-binary=:all:",
 )
-# botocore brings the models of 400 services; the functions use these, and what endpoints and partitions are.
+# botocore has the models of 400 services. The functions use these, besides the data about endpoints and partitions.
 _MODELS = {"s3", "sagemaker-runtime", "sns", "sqs", "sts"}
-# Left out: what installs packages, what only a command line uses, and of Powertools and pydantic, whole features that
-# the functions have no use for. A third of the layer.
+# Left out, a third of the layer: command-line programs, tests, examples, and features of Powertools and pydantic that
+# the functions don't use.
 _UNUSED = (
     "bin",
     "**/tests",
     "boto3/examples",
     "boto3/data/*",
     "aws_lambda_powertools/event_handler",
-    "aws_lambda_powertools/utilities/[!_j]*",  # all but jmespath_utils, which the Logger imports
+    "aws_lambda_powertools/utilities/[!_j]*",  # all but jmespath_utils, which Logger imports
     "pydantic/v1",
     "pydantic/mypy.py",
 )
-_RECIPE = "2"  # to be raised when what is left out changes
+_RECIPE = "2"  # to be raised when the rules for what is left out change
 
 
 def layer(target: Target) -> Path:
-    """The layer's folder, with `python/` in it.
+    """Return the folder of the layer, with `python/` in it.
 
     Raises `BuildError` when pip fails.
     """

@@ -1,4 +1,4 @@
-"""A KMS key of one's own: who is let to use it, and for what."""
+"""A customer's KMS key: the one to use, and the permissions for it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,54 +10,60 @@ from constructs import Construct
 from infrastructure.errors import SettingsError
 from infrastructure.settings import Settings
 
-# SQS and S3 ask KMS for a data key to encrypt with; what is sent to a queue or put in parts is also decrypted.
-_USE = ["kms:Decrypt", "kms:GenerateDataKey"]
+# To encrypt, SQS and S3 ask KMS for a data key. SendMessage and UploadPart also need to decrypt it.
+_ENCRYPT_AND_DECRYPT = ["kms:Decrypt", "kms:GenerateDataKey"]
 
 
-def key_of(scope: Construct, settings: Settings, given: kms.IKey | None) -> kms.IKey | None:
-    """The key that is `given`, or the settings' one, or None.
+def choose_key(scope: Construct, settings: Settings, given: kms.IKey | None) -> kms.IKey | None:
+    """Return the key that is `given`, or the one that the settings name, or None.
 
-    Raises `SettingsError` when there are two.
+    Raises `SettingsError` when there are both.
     """
-    if given is not None and settings.kms_key_arn is not None:
+    if settings.kms_key_arn is None:
+        return given
+    if given is not None:
         raise SettingsError("sluice.kms_key_arn: leave it out where the construct gets a key")
-    if settings.kms_key_arn is not None:
-        return kms.Key.from_key_arn(scope, "Key", settings.kms_key_arn)
-    return given
+    return kms.Key.from_key_arn(scope, "Key", settings.kms_key_arn)
 
 
-def admit(key: kms.IKey | None, service: str) -> None:
-    """Let an AWS service send to queues that `key` encrypts.
+def allow_service(key: kms.IKey | None, service: str) -> None:
+    """Allow an AWS service to send to queues that `key` encrypts.
 
-    Without conditions: EventBridge states no source to KMS. Whose events may be sent, the queues' policies say.
-    The policy of a key that isn't of this app can't be changed from here: docs/construct.md has the statement.
+    The statement has no condition, because EventBridge gives KMS no source. The queues' policies say whose events are
+    accepted. The policy of an imported key can't be changed from here; docs/construct.md has the statement.
     """
     if key is not None:
         key.add_to_resource_policy(
             iam.PolicyStatement(
                 sid=f"Sluice{service.partition('.')[0].capitalize()}",
                 principals=[iam.ServicePrincipal(service)],
-                actions=_USE,
+                actions=_ENCRYPT_AND_DECRYPT,
                 resources=["*"],
             )
         )
 
 
-def admit_senders(key: kms.IKey | None, sid: str, principal: iam.IPrincipal, conditions: Mapping[str, Any]) -> None:
-    """Let senders of other accounts use the key of the queue they send to; as in `admit`, a key of this app."""
+def allow_senders(key: kms.IKey | None, sid: str, principal: iam.IPrincipal, conditions: Mapping[str, Any]) -> None:
+    """Allow senders of other accounts to use the key of the queue they send to, unless it is an imported one."""
     if key is not None:
         key.add_to_resource_policy(
             iam.PolicyStatement(
-                sid=f"Sluice{sid}", principals=[principal], actions=_USE, resources=["*"], conditions=conditions
+                sid=f"Sluice{sid}",
+                principals=[principal],
+                actions=_ENCRYPT_AND_DECRYPT,
+                resources=["*"],
+                conditions=conditions,
             )
         )
 
 
-def statements(*, read: Iterable[kms.IKey | None], used: Iterable[kms.IKey | None]) -> Sequence[iam.PolicyStatement]:
-    """What a function may do with the keys of what it only reads, and of what it also writes."""
-    used_arns = _arns(used)
-    read_arns = [arn for arn in _arns(read) if arn not in used_arns]
-    found = (("UseKeys", _USE, used_arns), ("ReadWithKeys", ["kms:Decrypt"], read_arns))
+def statements(
+    *, read: Iterable[kms.IKey | None], read_and_written: Iterable[kms.IKey | None]
+) -> Sequence[iam.PolicyStatement]:
+    """Return a function's permissions for the keys of what it only reads, and of what it reads and writes."""
+    written_arns = _arns(read_and_written)
+    read_arns = [arn for arn in _arns(read) if arn not in written_arns]
+    found = (("UseKeys", _ENCRYPT_AND_DECRYPT, written_arns), ("ReadWithKeys", ["kms:Decrypt"], read_arns))
     return [iam.PolicyStatement(sid=sid, actions=actions, resources=arns) for sid, actions, arns in found if arns]
 
 

@@ -1,4 +1,4 @@
-"""The functions' environment: what `lambdas/sluice/settings.py` reads, and Powertools' own."""
+"""The functions' environment variables: those that `lambdas/sluice/settings.py` reads, and those of Powertools."""
 
 from aws_cdk import aws_sqs as sqs
 
@@ -6,45 +6,45 @@ from infrastructure.queues import Queues
 from infrastructure.settings import Settings, SettingsError
 from infrastructure.storage import Storage
 
-NAMESPACE = "Sluice"  # of the functions' metrics
-_MAX_BYTES = 4096  # Lambda's, for names and values together
-_TOKEN_BYTES = 100  # an upper estimate of what a name or URL that CloudFormation fills in will take
+METRICS_NAMESPACE = "Sluice"
+_MAX_BYTES = 4096  # Lambda quotas: names and values together
+_TOKEN_BYTES = 100  # an upper estimate for a bucket name or queue URL, which is known at deployment only
 
 
 def powertools(settings: Settings) -> dict[str, str]:
-    """Powertools' own part of it."""
+    """Return the variables that configure Powertools."""
     return {
         "POWERTOOLS_SERVICE_NAME": settings.deployment_name,
-        "POWERTOOLS_METRICS_NAMESPACE": NAMESPACE,
-        "POWERTOOLS_LOG_LEVEL": settings.log_level,
+        "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
+        "POWERTOOLS_LOG_LEVEL": settings.function.log_level,
     }
 
 
 def environment(settings: Settings, storage: Storage, queues: Queues, source: sqs.IQueue) -> dict[str, str]:
-    """The environment of the function that takes its requests off `source`.
+    """Return the variables of the function that receives its requests from `source`.
 
-    Raises `SettingsError` when it is over Lambda's 4 KB.
+    Raises `SettingsError` when they exceed Lambda's quota of 4 KB.
     """
-    stated = {
+    known = {
         "SLUICE_ENDPOINT_NAMES": ",".join(endpoint.name for endpoint in settings.endpoints),
         "SLUICE_DEFAULT_ENDPOINT_NAME": settings.default_endpoint,
-        "SLUICE_MAX_RECEIVE_COUNT": str(settings.max_receive_count),
-        "SLUICE_RETRY_BASE_SECONDS": str(settings.retry_base_seconds),
-        "SLUICE_RETRY_CAP_SECONDS": str(settings.retry_cap_seconds),
+        "SLUICE_MAX_RECEIVE_COUNT": str(settings.retry.max_receive_count),
+        "SLUICE_RETRY_BASE_SECONDS": str(settings.retry.base_seconds),
+        "SLUICE_RETRY_CAP_SECONDS": str(settings.retry.cap_seconds),
         "SLUICE_MAX_BODY_BYTES": str(settings.max_body_bytes),
         "SLUICE_DEFAULT_CONTENT_TYPE": settings.default_content_type,
-        "SLUICE_READ_TIMEOUT_SECONDS": str(settings.read_timeout_seconds),
+        "SLUICE_READ_TIMEOUT_SECONDS": str(settings.timeouts.read_seconds),
         "SLUICE_THREADS": str(settings.threads),
-        "SLUICE_TRANSPORT": settings.transport,
+        "SLUICE_TRANSPORT": settings.function.transport,
         "SLUICE_MODEL_MESSAGES": str(settings.model_messages).lower(),
         "SLUICE_TRANSFORM_DEFAULTS": settings.transform.model_dump_json(exclude_none=True),
         **powertools(settings),
     }
     if settings.input_location_buckets:
-        stated["SLUICE_INPUT_LOCATION_BUCKETS"] = ",".join(settings.input_location_buckets)
+        known["SLUICE_INPUT_LOCATION_BUCKETS"] = ",".join(settings.input_location_buckets)
     if settings.custom_attributes_template:
-        stated["SLUICE_CUSTOM_ATTRIBUTES_TEMPLATE"] = settings.custom_attributes_template
-    filled_in = {
+        known["SLUICE_CUSTOM_ATTRIBUTES_TEMPLATE"] = settings.custom_attributes_template
+    at_deployment = {
         "SLUICE_INPUT_BUCKET": storage.input_bucket.bucket_name,
         "SLUICE_RESULTS_BUCKET": storage.results_bucket.bucket_name,
         "SLUICE_SOURCE_QUEUE_URL": source.queue_url,
@@ -52,11 +52,11 @@ def environment(settings: Settings, storage: Storage, queues: Queues, source: sq
         "SLUICE_REQUEST_QUEUE_URL": queues.request_queue.queue_url,
         "SLUICE_ASSEMBLY_QUEUE_URL": queues.assembly_queue.queue_url,
     }
-    size = sum(len(name) + len(value) for name, value in stated.items())
-    size += sum(len(name) + _TOKEN_BYTES for name in filled_in)
+    size = sum(len(name) + len(value) for name, value in known.items())
+    size += sum(len(name) + _TOKEN_BYTES for name in at_deployment)
     if size > _MAX_BYTES:
         raise SettingsError(
-            f"sluice.endpoint_names: with input_location_buckets they take {size} bytes of a Lambda function's "
-            f"environment, which holds {_MAX_BYTES}; deploy them as two deployments"
+            f"sluice.endpoint_names: with sluice.input_location_buckets they take {size} bytes of a Lambda function's "
+            f"environment, which holds {_MAX_BYTES}; split them between two deployments"
         )
-    return {**stated, **filled_in}
+    return {**known, **at_deployment}

@@ -1,4 +1,4 @@
-"""The VPC that the functions run in, if any."""
+"""The VPC that the functions run in, if there is one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from infrastructure.settings import Settings
 
 @dataclass(frozen=True)
 class Network:
-    """Subnets and security groups of functions, by ID."""
+    """The IDs of the functions' subnets and security groups."""
 
     subnet_ids: Sequence[str]
     security_group_ids: Sequence[str]
 
-    def join(self, function: lambda_.Function) -> None:
-        """Put `function` in. On the L1 resource: the L2 property wants a whole VPC, which settings don't know."""
+    def attach(self, function: lambda_.Function) -> None:
+        """Attach `function` to this network, with the L1 property: the L2 property needs a VPC, not only IDs."""
         resource = function.node.default_child
         assert isinstance(resource, lambda_.CfnFunction)  # noqa: S101 - tells the type checker what CDK promises
         resource.vpc_config = lambda_.CfnFunction.VpcConfigProperty(
@@ -29,7 +29,7 @@ class Network:
         )
 
 
-def network_of(
+def choose_network(
     scope: Construct,
     settings: Settings,
     *,
@@ -37,32 +37,34 @@ def network_of(
     subnets: Sequence[ec2.ISubnet] | None,
     security_groups: Sequence[ec2.ISecurityGroup] | None,
 ) -> Network | None:
-    """The network of the resources given, or of the settings, or None.
+    """Return the network of the given resources, or the one in the settings, or None.
 
-    A VPC without security groups gets one that lets everything out and nothing in. Raises `SettingsError` when both or
-    half of one are given, and for public subnets, from which a function reaches nothing.
+    A VPC without security groups gets a new one that allows all outbound and no inbound traffic.
+
+    Raises `SettingsError` when both are given, when `vpc` is missing, and for public subnets, where a function has no
+    public IP address and so no internet access.
     """
     if vpc is None:
         if subnets is not None or security_groups is not None:
-            raise SettingsError("vpc: is missing; subnets and security_groups are of a VPC")
-        if settings.vpc_subnet_ids:
-            return Network(settings.vpc_subnet_ids, settings.security_group_ids)
+            raise SettingsError("vpc: is missing; subnets and security_groups belong to a VPC")
+        if settings.network.subnet_ids:
+            return Network(settings.network.subnet_ids, settings.network.security_group_ids)
         return None
-    if settings.vpc_subnet_ids:
-        raise SettingsError("sluice.vpc_subnet_ids: leave it out where the construct gets a vpc")
+    if settings.network.subnet_ids:
+        raise SettingsError("sluice.network: leave it out where the construct gets a vpc")
     selected = vpc.select_subnets(subnets=subnets)
     if selected.has_public:
-        raise SettingsError("subnets: are public, where functions get no way out; choose private ones")
+        raise SettingsError("subnets: are public, where functions have no internet access; choose private ones")
     groups = security_groups or [
         ec2.SecurityGroup(scope, "SecurityGroup", vpc=vpc, description="Functions of a Sluice pipeline")
     ]
     return Network(selected.subnet_ids, [group.security_group_id for group in groups])
 
 
-def statements(scope: Construct) -> list[iam.PolicyStatement]:
-    """What Lambda needs of a function's role to make its network interfaces, and what its code needn't.
+def network_statements(scope: Construct) -> list[iam.PolicyStatement]:
+    """Return the permissions with which Lambda manages a function's network interfaces, denied to the function's code.
 
-    The actions of AWSLambdaVPCAccessExecutionRole; EC2 lets most of them be narrowed to nothing that is known before.
+    They are the actions of AWSLambdaVPCAccessExecutionRole. The resources of most are not known before deployment.
     """
     actions = [
         "ec2:CreateNetworkInterface",
@@ -77,7 +79,8 @@ def statements(scope: Construct) -> list[iam.PolicyStatement]:
     )
     return [
         iam.PolicyStatement(sid="JoinNetwork", actions=actions, resources=["*"]),
-        # This key is there only when the function's own code calls, never when Lambda does (Lambda's VPC page).
+        # This condition key is present only when the function's code calls, not when Lambda does (Lambda Developer
+        # Guide, "Giving Lambda functions access to resources in an Amazon VPC").
         iam.PolicyStatement(
             sid="LeaveTheNetworkToLambda",
             effect=iam.Effect.DENY,

@@ -1,4 +1,4 @@
-"""Completion events: SNS topics that are told of results and failures, and the function that tells them."""
+"""Completion notifications: SNS topics for results and failures, and the function that publishes to them."""
 
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -7,79 +7,75 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infrastructure import encryption
-from infrastructure.arrivals import S3, Told, admit, notify
 from infrastructure.environment import powertools
 from infrastructure.errors import SettingsError
-from infrastructure.functions import Functions, QueueFunction
-from infrastructure.network import Network
-from infrastructure.queues import NOTIFY_TIMEOUT_SECONDS, Queues
+from infrastructure.event_sources import S3, Subscription, allow_send, configure_notifications
+from infrastructure.lambda_constants import FAILURE_SUFFIX, RESULT_PREFIXES, RESULT_SUFFIX
+from infrastructure.queue_function import FunctionDefaults, FunctionSpec, QueueFunction
+from infrastructure.queues import Queues
 from infrastructure.settings import Settings
 from infrastructure.storage import Storage
+from infrastructure.timeouts import NOTIFY_TIMEOUT_SECONDS
 
 _MEMORY_MB = 256
-_BATCH_SIZE = 10  # told one after another, in half a second
-_SUFFIXES = {"Success": ".out", "Error": ".err"}
-_PREFIXES = ("invoke/", "transform/", "messages/", "buckets/")  # of results; the parts of files are not results
+_BATCH_SIZE = 10  # published one after another, in about half a second
+_MAX_EVENT_SOURCE_CONCURRENCY = 1000  # Lambda, ScalingConfig.MaximumConcurrency
+_SUFFIXES = {"Success": RESULT_SUFFIX, "Error": FAILURE_SUFFIX}
 
 
 class Notifications(Construct):
-    """The topics that are wanted, by what they are told of, Success or Error; where none is, nothing.
+    """The topics in the settings and the notify function. It is empty when the settings have neither topic.
 
-    Raises `SettingsError` where the results bucket is not the pipeline's own.
+    `topics` has the topics by kind, Success or Error; `functions` has the notify function, if there is one.
+
+    Raises `SettingsError` when notifications are set for an existing results bucket.
     """
 
     def __init__(
-        self,
-        scope: Construct,
-        construct_id: str,
-        *,
-        settings: Settings,
-        storage: Storage,
-        queues: Queues,
-        functions: Functions,
-        network: Network | None,
+        self, scope: Construct, construct_id: str, *, storage: Storage, queues: Queues, defaults: FunctionDefaults
     ) -> None:
         super().__init__(scope, construct_id)
-        if not (settings.success_topic or settings.error_topic or settings.results_event_bridge):
-            self.topics: dict[str, sns.ITopic] = {}
+        settings = defaults.settings
+        self.topics = self._topics(settings)
+        self.functions: tuple[QueueFunction, ...] = ()
+        if not (self.topics or settings.notifications.event_bridge):
             return
         results = storage.own_results_bucket
         if results is None:
             raise SettingsError(
-                "sluice.success_topic, error_topic, results_event_bridge: need a results bucket of the pipeline's own, "
-                "as a bucket's notifications are set as a whole; leave them out, or results_bucket"
+                "sluice.notifications: needs a results bucket that the pipeline makes, because the notifications of a "
+                "bucket are set as a whole; leave it out, or the argument results_bucket"
             )
-        self.topics = {
-            kind: topic
-            for kind, wanted in (("Success", settings.success_topic), ("Error", settings.error_topic))
-            if (topic := self._topic(f"{kind}Topic", wanted)) is not None
-        }
-        told: list[Told] = []
-        if self.topics:
-            queue = queues.notification_queue()
-            admit(queue, S3)
-            if storage.own_input_bucket is None:  # else it is admitted to the key already
-                encryption.admit(queue.encryption_master_key, S3)
-            # S3 takes one destination for what two filters have in common: these have nothing.
-            told = [Told(queue, prefix, _SUFFIXES[kind]) for prefix in _PREFIXES for kind in self.topics]
-            functions.all.append(self._function(settings, storage, queue, functions, network))
-        notify(results, told, event_bridge=settings.results_event_bridge)
+        queue = queues.notification_queue
+        subscriptions: list[Subscription] = []
+        if queue is not None:
+            allow_send(queue, S3)
+            if storage.own_input_bucket is None:  # otherwise S3 is allowed to use the key already
+                encryption.allow_service(queue.encryption_master_key, S3)
+            # S3 refuses two destinations whose filters overlap. No two of these do.
+            subscriptions = [
+                Subscription(queue, prefix, _SUFFIXES[kind]) for prefix in RESULT_PREFIXES for kind in self.topics
+            ]
+            self.functions = (QueueFunction(self, "Notify", self._spec(settings, storage, queue), defaults),)
+        configure_notifications(results, subscriptions, event_bridge=settings.notifications.event_bridge)
 
-    def _function(
-        self,
-        settings: Settings,
-        storage: Storage,
-        queue: sqs.Queue,
-        functions: Functions,
-        network: Network | None,
-    ) -> QueueFunction:
+    def _topics(self, settings: Settings) -> dict[str, sns.ITopic]:
+        given = {"Success": settings.notifications.success_topic, "Error": settings.notifications.error_topic}
+        return {kind: self._topic(f"{kind}Topic", topic) for kind, topic in given.items() if topic}
+
+    def _topic(self, construct_id: str, given: str | bool) -> sns.ITopic:  # noqa: FBT001 - the setting as it is
+        if isinstance(given, str):
+            return sns.Topic.from_topic_arn(self, construct_id, given)
+        # The AWS managed key allows all principals that may publish or subscribe. The policy of a customer's key would
+        # have to name each of them.
+        key = kms.Alias.from_alias_name(self, f"{construct_id}Key", "alias/aws/sns")
+        return sns.Topic(self, construct_id, master_key=key, enforce_ssl=True)
+
+    def _spec(self, settings: Settings, storage: Storage, queue: sqs.Queue) -> FunctionSpec:
         results = storage.results_bucket
-        return QueueFunction(
-            self,
-            "Notify",
+        return FunctionSpec(
             handler="notify.handler",
-            description=f"{settings.deployment_name}: tells topics of results and failures",
-            settings=settings,
+            description="publishes notifications of results and failures",
             queue=queue,
             environment={
                 "SLUICE_INPUT_BUCKET": storage.input_bucket.bucket_name,
@@ -90,10 +86,11 @@ class Notifications(Construct):
             statements=[
                 iam.PolicyStatement(
                     sid="ReadResults",
-                    actions=["s3:GetObjectVersion"],  # its events name versions
+                    actions=["s3:GetObjectVersion"],  # the events name versions
                     resources=[results.arn_for_objects("*")],
                 ),
-                # Without it S3 says 403 of a version that has gone, and it would be asked for again for days.
+                # Without it, S3 answers 403 instead of 404 for a version that was deleted, and the notification would
+                # be retried for days.
                 iam.PolicyStatement(
                     sid="TellMissingFromForbidden", actions=["s3:ListBucket"], resources=[results.bucket_arn]
                 ),
@@ -107,22 +104,11 @@ class Notifications(Construct):
                     actions=["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
                     resources=[queue.queue_arn],
                 ),
-                *encryption.statements(read=[results.encryption_key, queue.encryption_master_key], used=[]),
+                *encryption.statements(read=[results.encryption_key, queue.encryption_master_key], read_and_written=[]),
             ],
-            code=functions.code,
-            layer=functions.layer,
-            network=network,
             memory_mb=_MEMORY_MB,
             timeout_seconds=NOTIFY_TIMEOUT_SECONDS,
-            maximum_concurrency=min(1000, settings.concurrent_requests),  # so that no rate of results outruns it
             batch_size=_BATCH_SIZE,
+            # As many as there are concurrent requests, so that results never arrive faster than they are published.
+            maximum_concurrency=min(_MAX_EVENT_SOURCE_CONCURRENCY, settings.concurrent_requests),
         )
-
-    def _topic(self, construct_id: str, wanted: bool | str) -> sns.ITopic | None:  # noqa: FBT001 - as it is set
-        if isinstance(wanted, str):
-            return sns.Topic.from_topic_arn(self, construct_id, wanted)
-        if not wanted:
-            return None
-        # SNS's own key lets whoever may publish and subscribe do so; one of ours would have to name them all.
-        key = kms.Alias.from_alias_name(self, f"{construct_id}Key", "alias/aws/sns")
-        return sns.Topic(self, construct_id, master_key=key, enforce_ssl=True)

@@ -1,4 +1,4 @@
-"""What each function may do: only what it does, and only where."""
+"""The permissions of each function: the actions that it uses, on the resources that it uses them on."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ from infrastructure.storage import Storage
 
 
 class Permissions:
-    """The statements of the functions' policies, besides those for logs and traces."""
+    """The policy statements of the functions that handle requests, without those for logs and traces."""
 
     def __init__(self, scope: Construct, settings: Settings, storage: Storage, queues: Queues) -> None:
         self._storage = storage
@@ -30,49 +30,48 @@ class Permissions:
                 for number, name in enumerate(settings.input_location_buckets)
             ),
         ]
-        self._endpoints = [_arn(stack, endpoint) for endpoint in settings.endpoints]
+        self._endpoint_arns = [_endpoint_arn(stack, endpoint) for endpoint in settings.endpoints]
 
     def invoke(self) -> list[iam.PolicyStatement]:
-        """Of the invoke function."""
+        """Return the statements of the invoke function."""
         return [
-            _allow("InvokeEndpoints", ["sagemaker:InvokeEndpoint"], self._endpoints),
-            *self._split(),
+            _allow("InvokeEndpoints", ["sagemaker:InvokeEndpoint"], self._endpoint_arns),
+            *self._split_files(),
             _read(self._inputs),
             *self._replace_results(),
-            *self._settle(self._queues.request_queue, self._inputs),
+            *self._consume(self._queues.request_queue, self._inputs),
         ]
 
     def split(self) -> list[iam.PolicyStatement]:
-        """Of the split function: files come from the input bucket alone, and no earlier result is looked for."""
+        """Return the statements of the split function. It reads files from the input bucket only."""
         files = [self._storage.input_bucket]
         return [
-            *self._split(),
+            *self._split_files(),
             _read(files),
-            _allow("TellMissingFromForbidden", ["s3:ListBucket"], [bucket.bucket_arn for bucket in files]),
+            _list_buckets(files),
             self._store_results("s3:GetObject", "s3:PutObject"),
-            *self._settle(self._queues.split_queue, files),
+            *self._consume(self._queues.split_queue, files),
         ]
 
     def assemble(self) -> list[iam.PolicyStatement]:
-        """Of the assemble function: all it reads are results."""
-        results = self._storage.results_bucket
+        """Return the statements of the assemble function. It reads results only."""
         return [
             self._abort_uploads(),
             self._store_results("s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
-            _allow("TellMissingFromForbidden", ["s3:ListBucket"], [results.bucket_arn]),
-            *self._settle(self._queues.assembly_queue, ()),
+            _list_buckets([self._storage.results_bucket]),
+            *self._consume(self._queues.assembly_queue, ()),
         ]
 
     def crashed(self) -> list[iam.PolicyStatement]:
-        """Of the crashed function: it calls no endpoint."""
+        """Return the statements of the crashed function. It calls no endpoint."""
         return [
             _read(self._inputs),
             *self._replace_results(),
-            *self._settle(self._queues.crashed_queue, self._inputs),
+            *self._consume(self._queues.crashed_queue, self._inputs),
         ]
 
-    def _split(self) -> list[iam.PolicyStatement]:
-        """Unpack a file, and send its parts on."""
+    def _split_files(self) -> list[iam.PolicyStatement]:
+        """Return the permissions to unpack a file and to send its parts as messages."""
         return [
             _allow("SendParts", ["sqs:SendMessage"], [self._queues.request_queue.queue_arn]),
             _allow("SendAssemblies", ["sqs:SendMessage"], [self._queues.assembly_queue.queue_arn]),
@@ -86,19 +85,14 @@ class Permissions:
         return _allow("StoreResults", list(actions), [self._storage.results_bucket.arn_for_objects("*")])
 
     def _replace_results(self) -> list[iam.PolicyStatement]:
-        """Look for results, store them, and remove an `.err` that counts no more."""
+        """Return the permissions to look for results, to store them, and to delete an `.err` that is out of date."""
         return [
             self._store_results("s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
-            # Without it S3 says 403 of what is not there, and a missing object would be retried like a wrong policy.
-            _allow(
-                "TellMissingFromForbidden",
-                ["s3:ListBucket"],
-                [bucket.bucket_arn for bucket in (*self._inputs, self._storage.results_bucket)],
-            ),
+            _list_buckets([*self._inputs, self._storage.results_bucket]),
         ]
 
-    def _settle(self, source: sqs.IQueue, inputs: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
-        """Take requests off `source`, return them later, dead-letter what fails; the keys of that, and of `inputs`."""
+    def _consume(self, source: sqs.IQueue, inputs: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
+        """Return the permissions to receive, return and dead-letter requests, and those for all keys in use."""
         return [
             _allow(
                 "TakeRequests",
@@ -108,35 +102,39 @@ class Permissions:
             _allow("SendDeadLetters", ["sqs:SendMessage"], [self._queues.dead_letter_queue.queue_arn]),
             *encryption.statements(
                 read=[bucket.encryption_key for bucket in inputs],
-                used=[
-                    self._storage.results_bucket.encryption_key,
-                    *(queue.encryption_master_key for queue in self._queues.all),
-                ],
+                read_and_written=[self._storage.results_bucket.encryption_key, *self._queues.encryption_keys],
             ),
         ]
 
 
-def _read(inputs: Sequence[s3.IBucket]) -> iam.PolicyStatement:
-    return _allow("ReadInputs", ["s3:GetObject"], [bucket.arn_for_objects("*") for bucket in inputs])
+def _read(buckets: Sequence[s3.IBucket]) -> iam.PolicyStatement:
+    return _allow("ReadInputs", ["s3:GetObject"], [bucket.arn_for_objects("*") for bucket in buckets])
+
+
+def _list_buckets(buckets: Sequence[s3.IBucket]) -> iam.PolicyStatement:
+    # Without s3:ListBucket, S3 answers 403 instead of 404 for a missing object (GetObject API page). The function would
+    # then retry it like a wrong policy.
+    return _allow("TellMissingFromForbidden", ["s3:ListBucket"], [bucket.bucket_arn for bucket in buckets])
 
 
 def _allow(sid: str, actions: list[str], resources: list[str]) -> iam.PolicyStatement:
     return iam.PolicyStatement(sid=sid, actions=actions, resources=resources)
 
 
-def _arn(stack: Stack, endpoint: Endpoint) -> str:
-    """The endpoint's ARN, as IAM compares it.
+def _endpoint_arn(stack: Stack, endpoint: Endpoint) -> str:
+    """Return the endpoint's ARN as IAM compares it.
 
-    Raises `SettingsError` when a stated one isn't in the stack's own region and account: InvokeEndpoint takes names
-    alone, and so finds no endpoint elsewhere.
+    Raises `SettingsError` when the ARN in the settings is not in the stack's region and account: InvokeEndpoint takes a
+    name, and so finds no endpoint elsewhere.
     """
-    if endpoint.stated_arn is None or endpoint.place is None:
+    if endpoint.arn is None or endpoint.region_and_account is None:
         # SageMaker's ARNs have the name in lower case.
         return stack.format_arn(service="sagemaker", resource="endpoint", resource_name=endpoint.name.lower())
-    for what, its, own in zip(("region", "account"), endpoint.place, (stack.region, stack.account), strict=True):
-        if not Token.is_unresolved(own) and its != own:
+    own = (stack.region, stack.account)
+    for what, of_endpoint, of_stack in zip(("region", "account"), endpoint.region_and_account, own, strict=True):
+        if not Token.is_unresolved(of_stack) and of_endpoint != of_stack:
             raise SettingsError(
-                f"sluice.endpoint_names: {endpoint.stated_arn} is in {what} {its}, the stack in {own}; "
-                "deploy a pipeline where the endpoint is"
+                f"sluice.endpoint_names: {endpoint.arn} is in {what} {of_endpoint}, the stack in {of_stack}; "
+                "deploy the pipeline where the endpoint is"
             )
-    return endpoint.stated_arn
+    return endpoint.arn

@@ -11,38 +11,45 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infrastructure import arrivals, existing, metrics, senders
+from infrastructure import event_sources
 from infrastructure.alarms import Alarms
 from infrastructure.build import Target
 from infrastructure.dashboard import Dashboard
-from infrastructure.encryption import key_of
+from infrastructure.encryption import choose_key
 from infrastructure.errors import SettingsError
+from infrastructure.existing_resources import check_existing
 from infrastructure.functions import Functions
-from infrastructure.network import network_of
+from infrastructure.lambda_constants import INVOKE_PREFIX, TRANSFORM_PREFIX
+from infrastructure.metrics import custom_metric
+from infrastructure.network import choose_network
 from infrastructure.notifications import Notifications
+from infrastructure.queue_function import QueueFunction
 from infrastructure.queues import Queues
+from infrastructure.senders import allow_senders
 from infrastructure.settings import Settings
-from infrastructure.storage import INVOKE_PREFIX, TRANSFORM_PREFIX, Storage
+from infrastructure.storage import Storage
 
 
 class SluicePipeline(Construct):
-    """Buckets, queues and functions, from a dropped file or a message to its answer or its reason.
+    """Buckets, queues and functions, from a dropped file or a message to its result or its failure.
 
-    All but `settings` is optional: resources that are there already, in place of the pipeline's own. What each of them
-    must have is in docs/construct.md. In short:
+    All arguments but `settings` are optional: existing resources to use instead of new ones. docs/construct.md has the
+    requirements for each. In short:
 
-    - `input_bucket`: its notifications stay as they are, so drops are seen by way of EventBridge, which must be on.
-    - `results_bucket`: not the input bucket; nothing expires there but by its own lifecycle rules.
-    - `request_queue`: a standard queue; visibility timeout ≥ `settings.visibility_timeout`; a redrive policy with
-      maxReceiveCount ≥ `settings.max_receive_count` to this pipeline's `crashed_queue`, which gives what crashed its
-      reason, or to a queue of yours, where it arrives without one. An imported one must let S3 or EventBridge send.
-    - `dead_letter_queue`: a standard queue that keeps messages for longer than the request queue.
-    - `key`: encrypts what the pipeline makes. An imported one must let S3 or EventBridge use it.
-    - `vpc`, its `subnets` (default: the private ones) and `security_groups` (default: a new one, all out): of the
-      functions. They need a way to SageMaker's runtime, S3 and SQS.
+    - `input_bucket`: its S3 notifications stay unchanged; its events come from EventBridge, which must be on.
+    - `results_bucket`: not the input bucket. Objects expire only by its own lifecycle rules.
+    - `request_queue`: a standard queue with a visibility timeout of at least `settings.visibility_timeout` seconds and
+      a redrive policy with a maxReceiveCount of at least `settings.retry.max_receive_count`. Its target is this
+      pipeline's `crashed_queue`, so that requests that crashed get a reason, or another queue, where they arrive
+      without one. The policy of an imported queue must allow S3 or EventBridge to send.
+    - `dead_letter_queue`: a standard queue with a longer retention than the request queue.
+    - `key`: encrypts what the pipeline makes. The policy of an imported key must allow S3 or EventBridge to use it.
+    - `vpc`, `subnets` (default: the private ones), `security_groups` (default: a new one that allows all outbound
+      traffic): where the functions run. They need a route to the SageMaker runtime, S3 and SQS.
 
-    `built_for` says where the functions will run. Raises `SettingsError` for what can't work, and has synth fail for
-    what only synth sees.
+    `built_for` says where the functions will run.
+
+    Raises `SettingsError` for arguments that can't work. What only synth can see is reported by synth.
     """
 
     def __init__(
@@ -63,8 +70,8 @@ class SluicePipeline(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         self.settings = settings
-        _one_of_its_name(self)
-        existing.check(
+        _refuse_second_of_name(self)
+        check_existing(
             self,
             settings,
             input_bucket=input_bucket,
@@ -72,125 +79,142 @@ class SluicePipeline(Construct):
             request_queue=request_queue,
             dead_letter_queue=dead_letter_queue,
         )
-        key = key_of(self, settings, key)
+        key = choose_key(self, settings, key)
         self.storage = Storage(
             self, "Storage", settings, input_bucket=input_bucket, results_bucket=results_bucket, key=key
         )
         self.queues = Queues(
             self, "Queues", settings, request_queue=request_queue, dead_letter_queue=dead_letter_queue, key=key
         )
-        arrivals.tell(
+        event_sources.subscribe(
             self, self.storage, {INVOKE_PREFIX: self.request_queue, TRANSFORM_PREFIX: self.queues.split_queue}
         )
-        senders.admit(self.request_queue, settings, own=request_queue is None)
-        network = network_of(self, settings, vpc=vpc, subnets=subnets, security_groups=security_groups)
+        allow_senders(self.request_queue, settings, own=request_queue is None)
         self.functions = Functions(
             self,
             "Functions",
             settings=settings,
             storage=self.storage,
             queues=self.queues,
-            network=network,
+            network=choose_network(self, settings, vpc=vpc, subnets=subnets, security_groups=security_groups),
             built_for=built_for,
         )
         self.notifications = Notifications(
-            self,
-            "Notifications",
-            settings=settings,
-            storage=self.storage,
-            queues=self.queues,
-            functions=self.functions,
-            network=network,
+            self, "Notifications", storage=self.storage, queues=self.queues, defaults=self.functions.defaults
         )
-        self.alarms = (
-            Alarms(self, "Alarms", settings=settings, queues=self.queues, functions=self.functions)
-            if settings.alarms
-            else None
-        )
+        self.alarms = self._alarms() if settings.alarms.enabled else None
         if settings.dashboard:
             Dashboard(
                 self,
                 "Dashboard",
                 settings=settings,
                 queues=self.queues,
-                functions=self.functions,
+                functions=self.all_functions,
                 alarms=self.alarms.all if self.alarms else (),
             )
 
+    def _alarms(self) -> Alarms:
+        return Alarms(
+            self,
+            "Alarms",
+            settings=self.settings,
+            queues=self.queues,
+            functions=self.all_functions,
+            invoke=self.functions.invoke,
+        )
+
+    @property
+    def all_functions(self) -> Sequence[QueueFunction]:
+        """The functions that handle requests, and the notify function if there is one."""
+        return (*self.functions.all, *self.notifications.functions)
+
     @property
     def input_bucket(self) -> s3.IBucket:
-        """Where files are dropped, under invoke/ or transform/."""
+        """The bucket for inputs, under invoke/ or transform/."""
         return self.storage.input_bucket
 
     @property
     def results_bucket(self) -> s3.IBucket:
-        """Where inferences (.out) and failures (.err) are."""
+        """The bucket of results (.out) and failures (.err)."""
         return self.storage.results_bucket
 
     @property
     def request_queue(self) -> sqs.IQueue:
-        """Where messages are sent."""
+        """The queue for requests."""
         return self.queues.request_queue
 
     @property
     def dead_letter_queue(self) -> sqs.IQueue:
-        """What failed, with its reason."""
+        """The queue of failed requests, each with its reason."""
         return self.queues.dead_letter_queue
 
     @property
     def crashed_queue(self) -> sqs.IQueue:
-        """What SQS takes from the other queues, as it crashed the function: the aim of their redrive policies."""
+        """The target of the other queues' redrive policies, for requests that crashed a function at each receive."""
         return self.queues.crashed_queue
 
     def grant_send(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Let `grantee` send requests, with the right to the key where there is one."""
+        """Allow `grantee` to send requests, and to use the queue's key if there is one."""
         return self.request_queue.grant_send_messages(grantee)
 
     def grant_drop(self, grantee: iam.IGrantable) -> None:
-        """Let `grantee` drop files under invoke/ and transform/."""
+        """Allow `grantee` to put objects under invoke/ and transform/."""
         for prefix in (INVOKE_PREFIX, TRANSFORM_PREFIX):
             self.input_bucket.grant_put(grantee, f"{prefix}*")
 
     def grant_read_results(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Let `grantee` read what came of its requests."""
+        """Allow `grantee` to read results and failures."""
         return self.results_bucket.grant_read(grantee)
 
     def metric(self, name: str, statistic: str = "Sum", *, seconds: int = 60) -> cloudwatch.Metric:
-        """A metric that the functions write, such as Succeeded, DeadLettered or ModelLatency (with p99, say)."""
-        return metrics.own(self.settings, name, statistic, seconds=seconds)
+        """Return a metric that the functions write, such as Succeeded, DeadLettered or ModelLatency.
+
+        `seconds` is its period. The unit of ModelLatency is milliseconds; its statistic is p99 or the like.
+        """
+        return custom_metric(self.settings, name, statistic, seconds=seconds)
 
     def outputs(self, prefix: str = "") -> None:
-        """Put into the stack's outputs where everything is, each name after `prefix` (letters and digits).
+        """Add outputs to the stack that say where everything is. `prefix`, letters and digits, starts each name.
 
-        The command line finds the pipeline by them: `--stack STACK`, and with a prefix, `--stack STACK/PREFIX`. Raises
-        `SettingsError` when CloudFormation can't take the prefix.
+        The command line finds the pipeline by them: `--stack STACK`, or with a prefix, `--stack STACK/PREFIX`.
+
+        Raises `SettingsError` when `prefix` has other characters, which CloudFormation refuses.
         """
         if prefix and not (prefix.isascii() and prefix.isalnum()):
-            raise SettingsError(f"outputs: the prefix {prefix!r} must be letters and digits, for CloudFormation's sake")
+            raise SettingsError(
+                f"outputs: the prefix {prefix!r} must be letters and digits, as CloudFormation requires"
+            )
         for name, value, description in self._outputs():
             CfnOutput(Stack.of(self), f"{prefix}{name}", value=value, description=description)
 
     def _outputs(self) -> Iterator[tuple[str, str, str]]:
-        functions, queues = self.functions, self.queues
-        yield "InputBucketName", self.input_bucket.bucket_name, "Drop files here, under invoke/ or transform/"
-        yield "ResultsBucketName", self.results_bucket.bucket_name, "Inferences (.out) and failures (.err)"
+        """Yield the name, the value and the description of each output."""
+        queues = self.queues
+        log_groups = ",".join(function.log_group.log_group_name for function in self.all_functions)
+        yield "InputBucketName", self.input_bucket.bucket_name, "Put input files here, under invoke/ or transform/"
+        yield "ResultsBucketName", self.results_bucket.bucket_name, "Results (.out) and failures (.err)"
         yield "RequestQueueUrl", self.request_queue.queue_url, "Send messages here"
-        yield "DeadLetterQueueUrl", self.dead_letter_queue.queue_url, "What failed, with its reason in attributes"
-        yield "SplitQueueUrl", queues.split_queue.queue_url, "Files under transform/, to be split"
-        yield "AssemblyQueueUrl", queues.assembly_queue.queue_url, "Files whose parts are answered"
-        yield "CrashedQueueUrl", queues.crashed_queue.queue_url, "What crashed, until it has its reason"
-        yield "LogGroupNames", ",".join(one.log_group.log_group_name for one in functions.all), "All functions' logs"
-        yield "InvokeFunctionName", functions.invoke.function.function_name, "The function that calls the endpoints"
+        yield "DeadLetterQueueUrl", self.dead_letter_queue.queue_url, "Failed requests, with the reason in attributes"
+        yield "SplitQueueUrl", queues.split_queue.queue_url, "Files under transform/ that are to be split"
+        yield "AssemblyQueueUrl", queues.assembly_queue.queue_url, "Files whose parts are finished"
+        yield "CrashedQueueUrl", queues.crashed_queue.queue_url, "Requests that crashed a function, until dead-lettered"
+        yield "LogGroupNames", log_groups, "The logs of all functions"
+        yield (
+            "InvokeFunctionName",
+            self.functions.invoke.function.function_name,
+            "The function that calls the endpoints",
+        )
+        descriptions = {"Success": "Notifications of results", "Error": "Notifications of failures"}
         for kind, topic in self.notifications.topics.items():
-            yield f"{kind}TopicArn", topic.topic_arn, "Notified of answers" if kind == "Success" else "And of failures"
+            yield f"{kind}TopicArn", topic.topic_arn, descriptions[kind]
 
 
-def _one_of_its_name(pipeline: SluicePipeline) -> None:
+def _refuse_second_of_name(pipeline: SluicePipeline) -> None:
     stack = Stack.of(pipeline)
     name = pipeline.settings.deployment_name
     for other in stack.node.find_all():
         if isinstance(other, SluicePipeline) and other is not pipeline and other.settings.deployment_name == name:
             raise SettingsError(
-                f"sluice.deployment_name: another pipeline of this stack is called {name}, too, and their metrics "
-                "would be one; give each its own"
+                f"sluice.deployment_name: another pipeline of this stack is also called {name}, and their metrics "
+                "would be the same; give each its own name"
             )

@@ -1,21 +1,30 @@
-"""The queues: requests, files to split and to assemble, what crashed, and the dead letters."""
+"""The queues: requests, files to split and to assemble, crashed requests, dead letters, and notifications."""
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infrastructure.settings import MAX_MESSAGE_BYTES, REASON_BYTES, Settings
+from infrastructure.lambda_constants import MAX_MESSAGE_BYTES
+from infrastructure.settings import Settings
+from infrastructure.timeouts import (
+    ASSEMBLE_TIMEOUT_SECONDS,
+    CRASHED_TIMEOUT_SECONDS,
+    NOTIFY_TIMEOUT_SECONDS,
+    SPLIT_TIMEOUT_SECONDS,
+    least_visibility_timeout,
+)
 
-CRASHED_TIMEOUT_SECONDS = 60  # a few S3 and SQS calls for each message of a batch
-SPLIT_TIMEOUT_SECONDS = 900  # unpacking a large gzip; other files take some seconds
-ASSEMBLE_TIMEOUT_SECONDS = 900  # reading and writing a large file once
-NOTIFY_TIMEOUT_SECONDS = 90  # one notification that takes all its attempts, and some to spare
-NOTIFY_RECEIVES = 1000  # SQS's most: every nine minutes for six days, of the fourteen that a message is kept
+REASON_BYTES = 8 * 1024  # kept free in a request, so that its dead-letter message has room for the reason
+_NOTIFICATION_RECEIVES = 1000  # the most that SQS allows: one every nine minutes for six days
+_NOTIFICATION_DAYS = 14  # the longest retention that SQS allows
 
 
 class Queues(Construct):
-    """Encrypted queues that only TLS reaches. The request queue and the dead-letter queue may be there already."""
+    """Encrypted queues that can be reached over TLS only. The request and dead-letter queues may be existing ones.
+
+    `notification_queue` is None unless the settings have a topic for results or failures.
+    """
 
     def __init__(
         self,
@@ -31,50 +40,59 @@ class Queues(Construct):
         self._settings = settings
         self._key = key
         self.dead_letter_queue: sqs.IQueue = dead_letter_queue or self._queue(
-            "DeadLetterQueue", retention_period=Duration.days(settings.dead_letter_retention_days)
+            "DeadLetterQueue", retention_period=Duration.days(settings.retention.dead_letter_days)
         )
-        # SQS moves a message without a word of why. So what it takes from the request queue, as no receive came to an
-        # outcome, goes by way of a function that gives it its reason.
+        # SQS moves a message to a dead-letter queue without a reason. What it moves off the other queues, after each
+        # receive has crashed, therefore goes to a function that adds the reason.
         self.crashed_queue = self._queue(
             "CrashedQueue",
-            retention_period=Duration.days(settings.dead_letter_retention_days),
-            visibility_timeout=Duration.seconds(6 * CRASHED_TIMEOUT_SECONDS + settings.batching_window_seconds),
-            dead_letter_queue=self._dead_letter(self.dead_letter_queue),
+            retention_period=Duration.days(settings.retention.dead_letter_days),
+            visibility_timeout=_visibility(CRASHED_TIMEOUT_SECONDS, settings.batching_window_seconds),
+            dead_letter_queue=self._redrive_to(self.dead_letter_queue),
         )
         self.request_queue: sqs.IQueue = request_queue or self._queue(
             "RequestQueue",
             visibility_timeout=Duration.seconds(settings.visibility_timeout),
-            retention_period=Duration.days(settings.request_retention_days),
+            retention_period=Duration.days(settings.retention.request_days),
             receive_message_wait_time=Duration.seconds(20),
-            # A body that fills a whole message would leave its dead-letter message no room for the reason: SQS tells
-            # the sender at once.
+            # A body that fills a whole message would leave no room for the reason in its dead-letter message. With
+            # this limit, SQS refuses it at once.
             max_message_size_bytes=MAX_MESSAGE_BYTES - REASON_BYTES,
-            # The function routes the last receive itself, with its reason. This is for what it can't: crashes.
-            dead_letter_queue=self._dead_letter(self.crashed_queue),
+            # The function dead-letters the last receive itself, with its reason. This redrive policy is for crashes.
+            dead_letter_queue=self._redrive_to(self.crashed_queue),
         )
-        self.split_queue = self._queue(
-            "SplitQueue",
-            visibility_timeout=Duration.seconds(6 * SPLIT_TIMEOUT_SECONDS),
-            retention_period=Duration.days(settings.request_retention_days),
-            dead_letter_queue=self._dead_letter(self.crashed_queue),
-        )
-        self.assembly_queue = self._queue(
-            "AssemblyQueue",
-            visibility_timeout=Duration.seconds(6 * ASSEMBLE_TIMEOUT_SECONDS),
-            retention_period=Duration.days(settings.request_retention_days),
-            dead_letter_queue=self._dead_letter(self.crashed_queue),
-        )
-        self.notifications: sqs.Queue | None = None  # of stored results and failures, where there are topics
-        self.all: list[sqs.IQueue] = [
-            self.request_queue,
-            self.dead_letter_queue,
-            self.crashed_queue,
-            self.split_queue,
-            self.assembly_queue,
-        ]
+        self.split_queue = self._file_queue("SplitQueue", SPLIT_TIMEOUT_SECONDS)
+        self.assembly_queue = self._file_queue("AssemblyQueue", ASSEMBLE_TIMEOUT_SECONDS)
+        self.notification_queue = self._notification_queue() if settings.notifications.topics else None
 
-    def _dead_letter(self, queue: sqs.IQueue) -> sqs.DeadLetterQueue:
-        return sqs.DeadLetterQueue(queue=queue, max_receive_count=self._settings.max_receive_count)
+    @property
+    def encryption_keys(self) -> list[kms.IKey | None]:
+        """The KMS keys of the queues that requests pass through."""
+        queues = (self.request_queue, self.dead_letter_queue, self.crashed_queue, self.split_queue, self.assembly_queue)
+        return [queue.encryption_master_key for queue in queues]
+
+    def _file_queue(self, construct_id: str, function_timeout_seconds: int) -> sqs.Queue:
+        return self._queue(
+            construct_id,
+            visibility_timeout=_visibility(function_timeout_seconds),
+            retention_period=Duration.days(self._settings.retention.request_days),
+            dead_letter_queue=self._redrive_to(self.crashed_queue),
+        )
+
+    def _notification_queue(self) -> sqs.Queue:
+        """Return a queue for S3 events about results and failures, with a dead-letter queue of its own."""
+        dead_letter_queue = self._queue(
+            "NotificationDeadLetterQueue", retention_period=Duration.days(_NOTIFICATION_DAYS)
+        )
+        return self._queue(
+            "NotificationQueue",
+            visibility_timeout=_visibility(NOTIFY_TIMEOUT_SECONDS, self._settings.batching_window_seconds),
+            retention_period=Duration.days(_NOTIFICATION_DAYS),
+            dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letter_queue, max_receive_count=_NOTIFICATION_RECEIVES),
+        )
+
+    def _redrive_to(self, queue: sqs.IQueue) -> sqs.DeadLetterQueue:
+        return sqs.DeadLetterQueue(queue=queue, max_receive_count=self._settings.retry.max_receive_count)
 
     def _queue(
         self,
@@ -100,13 +118,6 @@ class Queues(Construct):
             removal_policy=RemovalPolicy.RETAIN if self._settings.retain_data else RemovalPolicy.DESTROY,
         )
 
-    def notification_queue(self) -> sqs.Queue:
-        """A queue for S3 to tell of stored results and failures, with a dead-letter queue of its own."""
-        dead_letter_queue = self._queue("NotificationDeadLetterQueue", retention_period=Duration.days(14))
-        self.notifications = self._queue(
-            "NotificationQueue",
-            visibility_timeout=Duration.seconds(6 * NOTIFY_TIMEOUT_SECONDS + self._settings.batching_window_seconds),
-            retention_period=Duration.days(14),
-            dead_letter_queue=sqs.DeadLetterQueue(queue=dead_letter_queue, max_receive_count=NOTIFY_RECEIVES),
-        )
-        return self.notifications
+
+def _visibility(function_timeout_seconds: int, batching_window_seconds: int = 0) -> Duration:
+    return Duration.seconds(least_visibility_timeout(function_timeout_seconds, batching_window_seconds))

@@ -1,6 +1,6 @@
-"""What goes into Lambda beside our own code, for auditors: a CycloneDX SBOM, and a list of licences.
+"""A CycloneDX SBOM and a list of licences, for audits of the dependencies that are uploaded to Lambda.
 
-`make sbom` writes both, from the layer that is uploaded.
+`make sbom` writes both, from the content of the layer.
 """
 
 import sys
@@ -18,21 +18,23 @@ from infrastructure.dependencies import layer
 
 
 def packages() -> list[Distribution]:
-    """The distributions in Lambda's layer, by name. Raises `BuildError` when it can't be built."""
-    return sorted(distributions(path=[str(layer("lambda") / "python")]), key=lambda one: one.name.lower())
+    """Return the distributions in Lambda's layer, by name. Raises `BuildError` when the layer can't be built."""
+    return sorted(distributions(path=[str(layer("lambda") / "python")]), key=lambda package: package.name.lower())
 
 
 def licence(package: Distribution) -> str:
-    """The licence that a package states: its SPDX expression, else the words of its older fields."""
+    """Return the licence in a package's metadata: its SPDX expression, or the text of the older fields."""
     metadata = package.metadata
-    trove = [one for one in metadata.get_all("Classifier") or [] if one.startswith("License :: OSI Approved :: ")]
-    (stated, *_) = metadata.get_all("License-Expression") or metadata.get_all("License") or ["not stated"]
-    # "Dual License" and the like: the classifiers say of which.
-    return " or ".join(one.rpartition(" :: ")[2] for one in trove) if len(trove) > 1 else stated.splitlines()[0]
+    prefix = "License :: OSI Approved :: "
+    classifiers: list[str] = [line for line in metadata.get_all("Classifier") or [] if line.startswith(prefix)]
+    stated: str = next(iter(metadata.get_all("License-Expression") or metadata.get_all("License") or ["not stated"]))
+    if len(classifiers) > 1:  # the field says "Dual License" or the like
+        return " or ".join(line.removeprefix(prefix) for line in classifiers)
+    return stated.splitlines()[0]
 
 
 def bom() -> str:
-    """The layer's SBOM, as CycloneDX JSON."""
+    """Return the SBOM of the layer as CycloneDX JSON."""
     licences = LicenseFactory()
     components = [
         Component(

@@ -1,4 +1,4 @@
-"""Senders of other accounts: whom the request queue's own policy lets send. It lets nobody receive."""
+"""Senders in other accounts: the request queue's policy allows them to send, and nothing else."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,17 +11,18 @@ from infrastructure.errors import SettingsError
 from infrastructure.settings import Settings
 
 
-def admit(queue: sqs.IQueue, settings: Settings, *, own: bool) -> None:
-    """Let the settings' accounts and organization send to `queue`; `own` says whether this app makes it.
+def allow_senders(queue: sqs.IQueue, settings: Settings, *, own: bool) -> None:
+    """Allow the accounts and the organization in the settings to send to `queue`; `own` says whether this app makes it.
 
-    Their administrators still have to let a role of theirs do it: across accounts, both sides must allow. Raises
-    `SettingsError` when the queue's policy can't be changed from here.
+    An administrator of each account still has to allow a role there to send: across accounts, both sides must allow.
+
+    Raises `SettingsError` when the queue's policy can't be changed from here.
     """
     for sid, principal, conditions in _senders(settings):
         if not own:
             raise SettingsError(
-                "sluice.sender_accounts, sender_organization: the policy of a request queue that is there already "
-                "can't be changed from here; leave them out, and let the senders in by that queue's own policy"
+                "sluice.senders: the policy of an existing request queue can't be changed from here; leave out "
+                "account_ids and organization_id, and allow the senders in that queue's own policy"
             )
         queue.add_to_resource_policy(
             iam.PolicyStatement(
@@ -32,13 +33,15 @@ def admit(queue: sqs.IQueue, settings: Settings, *, own: bool) -> None:
                 conditions=conditions,
             )
         )
-        encryption.admit_senders(queue.encryption_master_key, sid, principal, conditions)
+        encryption.allow_senders(queue.encryption_master_key, sid, principal, conditions)
 
 
 def _senders(settings: Settings) -> Iterator[tuple[str, iam.IPrincipal, Mapping[str, Any]]]:
-    if settings.sender_accounts:
-        accounts = [iam.AccountPrincipal(account) for account in settings.sender_accounts]
+    """Yield a Sid, a principal and its conditions for each kind of sender."""
+    senders = settings.senders
+    if senders.account_ids:
+        accounts = [iam.AccountPrincipal(account) for account in senders.account_ids]
         yield "SendersOfAccounts", iam.CompositePrincipal(*accounts), {}
-    if settings.sender_organization is not None:
-        of_it = {"StringEquals": {"aws:PrincipalOrgID": settings.sender_organization}}
-        yield "SendersOfTheOrganization", iam.AnyPrincipal(), of_it
+    if senders.organization_id is not None:
+        condition = {"StringEquals": {"aws:PrincipalOrgID": senders.organization_id}}
+        yield "SendersOfTheOrganization", iam.AnyPrincipal(), condition

@@ -1,4 +1,4 @@
-"""The stack: one pipeline, and where it is."""
+"""The stack: one pipeline and its outputs."""
 
 from aws_cdk import App, Stack
 
@@ -16,6 +16,6 @@ class SluiceStack(Stack):
             settings.deployment_name,
             description="Sluice: the event-driven way into Amazon SageMaker endpoints",
         )
-        # CDK leaves the ID Default out of logical IDs: what the construct holds is called as if it were the stack's.
+        # CDK leaves the ID Default out of logical IDs, so they are the same as for children of the stack itself.
         self.pipeline = SluicePipeline(self, "Default", settings=settings, built_for=built_for)
         self.pipeline.outputs()

@@ -1,4 +1,4 @@
-"""The two buckets: inputs in, results out."""
+"""The two buckets: one for inputs, one for results."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,17 +9,14 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from infrastructure.lambda_constants import PARTS_PREFIX
 from infrastructure.settings import Settings
-
-INVOKE_PREFIX = "invoke/"
-TRANSFORM_PREFIX = "transform/"
-PARTS_PREFIX = "parts/"
 
 
 class Storage(Construct):
-    """Private, versioned, encrypted buckets that only TLS reaches; or such as are there already.
+    """Private, versioned, encrypted buckets that can be reached over TLS only; or existing buckets.
 
-    `own_input_bucket` is the input bucket, when it is made here, `own_results_bucket` the other one.
+    `own_input_bucket` and `own_results_bucket` are the buckets that are made here, None for an existing one.
     """
 
     def __init__(
@@ -47,22 +44,23 @@ class Storage(Construct):
 
     def _results_bucket(self, settings: Settings) -> s3.Bucket:
         bucket = self._bucket("ResultsBucket", settings)
-        bucket.add_lifecycle_rule(prefix=PARTS_PREFIX, expiration=Duration.days(settings.part_retention_days))
+        bucket.add_lifecycle_rule(prefix=PARTS_PREFIX, expiration=Duration.days(settings.retention.part_days))
         return bucket
 
     def _log_access(self, buckets: Sequence[s3.Bucket], settings: Settings) -> None:
-        """Have S3 log who asked what of `buckets`, into a bucket of its own.
+        """Turn on S3 server access logging of `buckets`, into a bucket of its own.
 
-        With the L1 property and our own statement, as CDK's would be an ACL, which the buckets refuse, unless the app
-        has set a feature flag.
+        This uses the L1 property and a bucket policy statement. The L2 property would use an ACL, which the buckets
+        refuse, unless the app sets a feature flag.
         """
-        # S3's own key: log delivery can use no customer's key without a say in its policy (S3, "Enabling logging").
+        # Encrypted with an S3 managed key: log delivery can use a customer's key only if the key's policy says so
+        # (S3 User Guide, "Enabling Amazon S3 server access logging").
         logs = s3.Bucket(
             self,
             "AccessLogs",
             encryption=s3.BucketEncryption.S3_MANAGED,
-            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(settings.log_retention_days))],
-            **_closed(settings),
+            lifecycle_rules=[s3.LifecycleRule(expiration=Duration.days(settings.retention.log_days))],
+            **_common_properties(settings),
         )
         for bucket in buckets:
             resource = bucket.node.default_child
@@ -85,24 +83,24 @@ class Storage(Construct):
         return s3.Bucket(
             self,
             construct_id,
-            versioned=True,  # an S3 event then says which upload it means, whatever has replaced it since
+            versioned=True,  # so that an S3 event names the version it is about, even after a later upload
             encryption=s3.BucketEncryption.KMS if self._key else s3.BucketEncryption.S3_MANAGED,
             encryption_key=self._key,
-            bucket_key_enabled=True if self._key else None,  # one data key for many objects: a fraction of KMS's price
-            **_closed(settings),
+            bucket_key_enabled=True if self._key else None,  # one data key for many objects reduces the cost of KMS
+            **_common_properties(settings),
             lifecycle_rules=[
                 s3.LifecycleRule(
-                    noncurrent_version_expiration=Duration.days(settings.noncurrent_version_days),
+                    noncurrent_version_expiration=Duration.days(settings.retention.noncurrent_version_days),
                     abort_incomplete_multipart_upload_after=Duration.days(7),
                 ),
-                # A redrive that succeeds deletes the .err: its delete marker is not kept for ever.
+                # A redrive that succeeds deletes the .err. This removes the delete marker that it leaves.
                 s3.LifecycleRule(expired_object_delete_marker=True),
             ],
         )
 
 
-def _closed(settings: Settings) -> dict[str, Any]:
-    """What each bucket is: private, for TLS alone, and kept as the settings say."""
+def _common_properties(settings: Settings) -> dict[str, Any]:
+    """Return the properties of every bucket: private, TLS only, and retained as the settings say."""
     return {
         "enforce_ssl": True,
         "minimum_tls_version": 1.2,

@@ -20,7 +20,7 @@ def check_timeouts(facts: Facts) -> Iterator[Finding]:
         yield wrong(
             "read timeout",
             f"{read:g} s, but a container may take {CONTAINER_SECONDS} s: answers that are paid for would be lost",
-            f"set read_timeout_seconds over {CONTAINER_SECONDS}",
+            f"set timeouts.read_seconds over {CONTAINER_SECONDS}",
         )
     least = invocation_seconds(read)
     if function > least:
@@ -29,7 +29,7 @@ def check_timeouts(facts: Facts) -> Iterator[Finding]:
         yield wrong(
             "function timeout",
             f"{function} s, but a call and storing its outcome may take {least:g} s: no call would be begun",
-            f"set function_timeout_seconds over {least:g}, or null to have it derived",
+            f"set timeouts.function_seconds over {least:g}, or null to have it derived",
         )
     for queue in QUEUES:
         for mapping in facts.mappings(queue):
@@ -44,7 +44,7 @@ def check_timeouts(facts: Facts) -> Iterator[Finding]:
                     name,
                     f"{visibility} s is under {least}, {_VISIBILITY} × the function's {timeout} s and the batching "
                     "window: a message may be delivered again while it is worked on",
-                    "set visibility_timeout_seconds to null to have it derived, and deploy",
+                    "set timeouts.visibility_seconds to null to have it derived, and deploy",
                 )
 
 
@@ -61,7 +61,7 @@ def check_retention(facts: Facts) -> Iterator[Finding]:
             yield wrong(
                 name,
                 f"{source / _DAY:g} days, and dead letters are kept for {kept / _DAY:g}: an old one is gone at once",
-                "set dead_letter_retention_days over request_retention_days, and deploy",
+                "set retention.dead_letter_days over retention.request_days, and deploy",
             )
 
 

@@ -15,7 +15,6 @@ TRANSFORM_PREFIX = "transform/"
 PARTS_PREFIX = "parts/"  # apart from the results, because a lifecycle rule selects objects by prefix
 MESSAGES_PREFIX = "messages/"
 OTHER_BUCKETS_PREFIX = "buckets/"
-RESULT_PREFIXES = (INVOKE_PREFIX, TRANSFORM_PREFIX, MESSAGES_PREFIX, OTHER_BUCKETS_PREFIX)
 
 OUT = ".out"
 ERR = ".err"

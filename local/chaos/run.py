@@ -25,7 +25,7 @@ from local.engine import Engine, running
 from local.process import Child, free_port
 
 _LAMBDAS = Path(__file__).parents[2] / "lambdas"
-SETTINGS = {"max_receive_count": 12, "retry_base_seconds": 1, "retry_cap_seconds": 2, "concurrent_requests": 20}
+SETTINGS = {"retry": {"max_receive_count": 12, "base_seconds": 1, "cap_seconds": 2}, "concurrent_requests": 20}
 _READ_TIMEOUT_SECONDS = 2
 _WORKERS = 3
 _STORAGE_FAULTS = 0.03

@@ -19,9 +19,7 @@ from local.engine import running
 
 SETTINGS: dict[str, Any] = {
     # A failure that a retry can help comes back within seconds, and is given up at the third receive.
-    "max_receive_count": 3,
-    "retry_base_seconds": 1,
-    "retry_cap_seconds": 1,
+    "retry": {"max_receive_count": 3, "base_seconds": 1, "cap_seconds": 1},
     # What the cases count on, whatever cdk.json says by now.
     "max_body_bytes": 6_291_456,
     "custom_attributes_template": None,

@@ -16,7 +16,7 @@ from sluice.inputs.identity import Identity, of
 from sluice.settings import Settings
 from tests.e2e.conftest import SETTINGS, Pipeline
 
-LISTED: str = SETTINGS["input_location_buckets"][0]  # type: ignore[index]
+LISTED: str = SETTINGS["input_location_buckets"][0]
 _SECONDS = 60.0
 _STACK = "Sluice"
 

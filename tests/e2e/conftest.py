@@ -18,16 +18,11 @@ from local.engine import Engine, running
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-SETTINGS = {
-    "max_receive_count": 3,
-    "retry_base_seconds": 1,
-    "retry_cap_seconds": 1,
-    "success_topic": True,
-    "error_topic": True,
-    "results_event_bridge": True,
+SETTINGS: dict[str, Any] = {
+    "retry": {"max_receive_count": 3, "base_seconds": 1, "cap_seconds": 1},
+    "notifications": {"success_topic": True, "error_topic": True, "event_bridge": True},
     "input_location_buckets": ["sluice-listed"],
-    "sender_accounts": ["111122223333"],
-    "sender_organization": "o-a1b2c3d4e5",
+    "senders": {"account_ids": ["111122223333"], "organization_id": "o-a1b2c3d4e5"},
 }
 _SECONDS = 60.0
 

@@ -16,7 +16,7 @@ from local.aws import REGION
 from local.deploy import deploy
 from tests.e2e.conftest import EXAMPLES, Pipeline
 
-SETTINGS = {"deployment_name": "Team", "endpoint_names": ["wine"], "alarm_email": "ops@example.com"}
+SETTINGS = {"deployment_name": "Team", "endpoint_names": ["wine"], "alarms": {"email": "ops@example.com"}}
 
 
 def test_drops_in_an_existing_bucket_are_answered(pipeline: Pipeline, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from local.aws import REGION, Clients
 from tests.e2e.conftest import SETTINGS, Pipeline
 from tests.e2e.test_pipeline import WINE
 
-NAMED: str = SETTINGS["sender_accounts"][0]  # type: ignore[index]
+NAMED: str = SETTINGS["senders"]["account_ids"][0]
 STRANGER = "444455556666"
 MEMBER = "777788889999"
 
@@ -83,7 +83,7 @@ def test_an_account_of_the_organization_may_send(pipeline: Pipeline) -> None:
     refused(theirs.sqs.send_message, QueueUrl=url, MessageBody=message(name))
     # The local AWS has an organization for each account, and chooses its ID: the deployed policy, with that one.
     deployed = pipeline.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"]
-    named = deployed.replace(str(SETTINGS["sender_organization"]), organization)
+    named = deployed.replace(str(SETTINGS["senders"]["organization_id"]), organization)
     assert named != deployed
     pipeline.sqs.set_queue_attributes(QueueUrl=url, Attributes={"Policy": named})
     try:

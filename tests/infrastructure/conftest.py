@@ -1,4 +1,4 @@
-"""The app, synthesized once as a user would: in a process of its own, without AWS credentials."""
+"""The app, synthesized once as a user does it: in its own process, without AWS credentials."""
 
 import contextlib
 import io
@@ -84,7 +84,7 @@ class Written:
 
 @pytest.fixture(scope="session")
 def written() -> Written:
-    """From one outcome of each kind, logged and counted by the functions' own code."""
+    """Return the fields and metrics that the functions' code writes for one outcome of each kind."""
     lines = io.StringIO()
     logger = Logger(service="Sluice", stream=lines, location=None, serialize_stacktrace=False)
     logger.append_keys(function_request_id="1")

@@ -1,4 +1,4 @@
-"""The pipeline as a construct, in a team's own stack: with resources that are there already, and beside another one."""
+"""The pipeline as a construct in another stack: with existing resources, and next to a second pipeline."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from aws_cdk.assertions import Match, Template
 
-from infrastructure.health import HealthStack
+from infrastructure.composite_alarm import CompositeAlarmStack
 from infrastructure.pipeline import SluicePipeline
 from infrastructure.settings import Settings, SettingsError
 from infrastructure.stack import SluiceStack
@@ -41,7 +41,7 @@ def policy(found: Template, unit: str) -> dict[str, dict[str, Any]]:
 
 
 def test_buckets_and_queues_of_a_deployed_stack_keep_their_logical_ids() -> None:
-    """CloudFormation would replace a resource whose logical ID changes: an empty queue, an empty bucket."""
+    """CloudFormation replaces a resource whose logical ID changes with a new, empty queue or bucket."""
     found = Template.from_stack(SluiceStack(cdk.App(), settings()))
     assert set(found.find_resources("AWS::S3::Bucket")) == {
         "StorageInputBucket0767FBBB",
@@ -56,7 +56,7 @@ def test_buckets_and_queues_of_a_deployed_stack_keep_their_logical_ids() -> None
     }
 
 
-def test_two_in_one_stack_share_nothing_and_name_nothing() -> None:
+def test_two_pipelines_in_one_stack_share_no_resource_and_have_no_physical_names() -> None:
     team = stack()
     for name in ("Wine", "Digits"):
         SluicePipeline(team, name, settings=settings(deployment_name=name)).outputs(name)
@@ -75,10 +75,10 @@ def test_two_in_one_stack_share_nothing_and_name_nothing() -> None:
         one["Properties"]["Environment"]["Variables"]["POWERTOOLS_SERVICE_NAME"]
         for one in found.find_resources("AWS::Lambda::Function").values()
     }
-    assert services == {"Wine", "Digits"}, "whose metrics are whose"
+    assert services == {"Wine", "Digits"}, "the metrics of the two are distinct"
 
 
-def test_two_of_one_name_in_one_stack_are_refused() -> None:
+def test_two_pipelines_of_one_name_in_one_stack_are_refused() -> None:
     team = stack()
     SluicePipeline(team, "First", settings=settings())
     with pytest.raises(SettingsError, match=r"^sluice\.deployment_name: another pipeline of this stack is"):
@@ -98,7 +98,7 @@ def test_a_prefix_that_cloudformation_refuses_is_refused() -> None:
         pipeline.outputs("wine-")
 
 
-def test_drops_in_an_existing_bucket_come_by_eventbridge() -> None:
+def test_events_of_an_existing_input_bucket_come_from_eventbridge() -> None:
     team = stack()
     lake = s3.Bucket.from_bucket_name(team, "Lake", "lake")
     SluicePipeline(team, "Wine", settings=settings(), input_bucket=lake)
@@ -143,7 +143,7 @@ def test_drops_in_an_existing_bucket_come_by_eventbridge() -> None:
     assert ":s3:::lake/*" in read
 
 
-def test_existing_queues_and_results_take_the_place_of_its_own() -> None:
+def test_existing_queues_and_results_bucket_replace_new_ones() -> None:
     team = stack()
     requests = sqs.Queue.from_queue_arn(team, "Requests", "arn:aws:sqs:eu-west-1:111122223333:requests")
     dead = sqs.Queue.from_queue_arn(team, "Dead", "arn:aws:sqs:eu-west-1:111122223333:dead")
@@ -171,7 +171,7 @@ def test_existing_queues_and_results_take_the_place_of_its_own() -> None:
     assert outputs["ResultsBucketName"]["Value"] == "answers"
 
 
-def test_an_endpoints_arn_is_permitted_as_it_stands_and_called_by_name() -> None:
+def test_an_endpoint_arn_is_in_the_policy_unchanged_and_called_by_name() -> None:
     team = stack(env=cdk.Environment(account="111122223333", region="eu-west-1"))
     SluicePipeline(team, "Wine", settings=settings(endpoint_names=[ENDPOINT_ARN, "Digits"]))
     found = Template.from_stack(team)
@@ -189,14 +189,14 @@ def test_an_endpoints_arn_is_permitted_as_it_stands_and_called_by_name() -> None
     [(("111122223333", "us-east-1"), "is in region eu-west-1, the stack in us-east-1"),
      (("999999999999", "eu-west-1"), "is in account 111122223333, the stack in 999999999999")],
 )  # fmt: skip
-def test_an_endpoint_elsewhere_is_refused(place: tuple[str, str], says: str) -> None:
+def test_an_endpoint_in_another_region_or_account_is_refused(place: tuple[str, str], says: str) -> None:
     team = stack(env=cdk.Environment(account=place[0], region=place[1]))
     with pytest.raises(SettingsError, match=says):
         SluicePipeline(team, "Wine", settings=settings(endpoint_names=[ENDPOINT_ARN]))
 
 
 def test_cfn_lint_finds_nothing(tmp_path: Path) -> None:
-    """In what is the team's all but the results, and in two of the pipeline's own beside a topic and a health alarm."""
+    """In a stack with existing resources for all but the results, and in one with a topic and a composite alarm."""
     team = stack()
     key = kms.Key(team, "Key")
     SluicePipeline(
@@ -211,10 +211,10 @@ def test_cfn_lint_finds_nothing(tmp_path: Path) -> None:
     )
     SluicePipeline(team, "Digits", settings=settings(deployment_name="Digits"), key=key).outputs("Digits")
     app = cdk.App()
-    plain = SluiceStack(app, settings(alarm_email="ops@example.com", health_alarm=True, kms_key_arn=KEY_ARN))
-    health = HealthStack(app, plain.pipeline)
+    plain = SluiceStack(app, settings(alarms={"email": "ops@example.com", "composite": True}, kms_key_arn=KEY_ARN))
+    composite = CompositeAlarmStack(app, plain.pipeline)
     files = []
-    for number, one in enumerate((team, plain, health)):
+    for number, one in enumerate((team, plain, composite)):
         files.append(tmp_path / f"{number}.json")
         files[-1].write_text(json.dumps(Template.from_stack(one).to_json()))
     lint = Path(sys.executable).with_name("cfn-lint")

@@ -1,4 +1,4 @@
-"""What is uploaded: for Lambda's arm64 or for this machine, small, whole, compiled, and built once."""
+"""The layer and the code that are uploaded: the right platform, complete, small, compiled, and built once."""
 
 import importlib.util
 import os
@@ -39,7 +39,7 @@ def test_every_module_has_its_bytecode(what: Callable[[build.Target], Path]) -> 
         assert compiled.read_bytes()[4:8] == b"\1\0\0\0", module
 
 
-def test_lambdas_bytecode_is_lambdas_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytecode_is_of_the_python_version_of_lambda_or_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = {path.name.split(".")[-2] for path in [*code("lambda").glob("**/*.pyc"), *layer("lambda").glob("**/*.pyc")]}
     assert kinds == ({"cpython-313"} if bytecode.interpreter("lambda") else set())
 
@@ -58,7 +58,7 @@ def test_without_lambdas_python_there_is_no_bytecode(monkeypatch: pytest.MonkeyP
         bytecode.interpreter.cache_clear()
 
 
-def test_what_lies_about_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stray_files_do_not_change_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lambdas = tmp_path / "lambdas"
     lambdas.mkdir()
     (lambdas / "invoke.py").write_text("handler = None\n")
@@ -83,7 +83,7 @@ def test_a_module_that_cannot_be_compiled_says_so_in_one_line(tmp_path: Path, mo
 
 
 def test_the_hosts_layer_is_all_that_the_function_needs() -> None:
-    """A clean interpreter, with the layer and the code alone on its path, builds the application."""
+    """A clean interpreter with only the layer and the code on its path can build the application."""
     environment = {
         "SLUICE_ENDPOINT_NAMES": "wine",
         "SLUICE_DEFAULT_ENDPOINT_NAME": "wine",

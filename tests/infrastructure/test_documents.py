@@ -1,4 +1,4 @@
-"""What docs/asyncapi.yaml and the snippets for other apps say of the stack is what is deployed."""
+"""docs/asyncapi.yaml and the snippets for other apps agree with the template."""
 
 import json
 import runpy
@@ -41,7 +41,7 @@ def test_queues(queue: dict[str, Any], resources: dict[str, list[dict[str, Any]]
         assert documented["deadLetterQueue"]["name"] in redrive["deadLetterTargetArn"]["Fn::GetAtt"][0]
 
 
-def test_where_things_are_say_the_outputs(assembly: Path) -> None:
+def test_the_documented_outputs_exist(assembly: Path) -> None:
     outputs = json.loads((assembly / "Sluice.template.json").read_text())["Outputs"]
     named = {name for channel in CHANNELS.values() for name in channel["parameters"]}
     assert {name for name in named if name.endswith(("Name", "Url"))} <= set(outputs)

@@ -1,4 +1,4 @@
-"""Resources that are there already: what is refused at once, what synth sees, and what is taken."""
+"""Existing resources: which are refused at construction, which at synth, and which are accepted."""
 
 import json
 from collections.abc import Callable
@@ -51,13 +51,15 @@ def bucket(team: cdk.Stack, name: str) -> s3.IBucket:
         (
             lambda team: {
                 "vpc": ec2.Vpc(team, "Vpc"),
-                "settings": settings(vpc_subnet_ids=["subnet-0a1b2c3d"], security_group_ids=["sg-0a1b2c3d"]),
+                "settings": settings(
+                    network={"subnet_ids": ["subnet-0a1b2c3d"], "security_group_ids": ["sg-0a1b2c3d"]}
+                ),
             },
-            "sluice.vpc_subnet_ids: leave it out",
+            "sluice.network: leave it out",
         ),
     ],
 )  # fmt: skip
-def test_what_cannot_work_gets_one_line(given: Callable[[cdk.Stack], dict[str, Any]], says: str) -> None:
+def test_resources_that_cannot_work_fail_with_one_line(given: Callable[[cdk.Stack], dict[str, Any]], says: str) -> None:
     team = stack()
     with pytest.raises(SettingsError) as raised:
         SluicePipeline(team, "Wine", **{"settings": settings(), **given(team)})
@@ -89,7 +91,7 @@ def own_queue(team: cdk.Stack, *, visibility: int, receives: int | None) -> sqs.
         ),
         (
             lambda team: {"request_queue": own_queue(team, visibility=540, receives=3)},
-            "request_queue: SQS takes messages off it at receive 3, before",
+            "request_queue: SQS moves messages off it at receive 3, before",
         ),
         (
             lambda team: {"dead_letter_queue": sqs.Queue(team, "Dead")},
@@ -101,14 +103,14 @@ def own_queue(team: cdk.Stack, *, visibility: int, receives: int | None) -> sqs.
         ),
     ],
 )
-def test_synth_says_what_it_sees_is_wrong(given: Callable[[cdk.Stack], dict[str, Any]], says: str) -> None:
+def test_synth_reports_wrong_properties(given: Callable[[cdk.Stack], dict[str, Any]], says: str) -> None:
     team = stack()
     SluicePipeline(team, "Wine", settings=settings(), **given(team))
     with pytest.raises(RuntimeError, match=says):
         cdk.App.of(team).synth()  # type: ignore[union-attr]
 
 
-def test_resources_of_the_same_app_that_are_right_are_taken() -> None:
+def test_correct_resources_of_the_same_app_are_accepted() -> None:
     team = stack()
     requests = sqs.Queue(team, "Requests", visibility_timeout=cdk.Duration.seconds(540))
     pipeline = SluicePipeline(
@@ -125,7 +127,7 @@ def test_resources_of_the_same_app_that_are_right_are_taken() -> None:
     found.has_resource_properties("AWS::SQS::Queue", {"VisibilityTimeout": 540, "RedrivePolicy": Match.any_value()})
 
 
-def test_rights_are_granted_on_what_they_are_for() -> None:
+def test_grants_are_on_the_right_resources() -> None:
     team = stack()
     pipeline = SluicePipeline(team, "Wine", settings=settings())
     role = iam.Role(team, "Friend", assumed_by=iam.AccountRootPrincipal())

@@ -1,4 +1,4 @@
-"""A KMS key and a VPC: what is encrypted and where functions run, and what the functions may do for it."""
+"""A KMS key and a VPC: what is encrypted, where functions run, and the permissions for both."""
 
 import json
 
@@ -16,7 +16,7 @@ from tests.infrastructure.test_construct import FUNCTIONS, KEY_ARN, policy, sett
 
 
 @pytest.mark.parametrize("given", ["settings", "prop"])
-def test_a_key_encrypts_what_is_made_and_is_used_for_no_more(given: str) -> None:
+def test_a_key_encrypts_all_new_resources_and_permissions_are_narrow(given: str) -> None:
     team = stack()
     pipeline = (
         SluicePipeline(team, "Wine", settings=settings(kms_key_arn=KEY_ARN))
@@ -45,10 +45,10 @@ def test_a_key_encrypts_what_is_made_and_is_used_for_no_more(given: str) -> None
         assert allowed["UseKeys"]["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
         assert "ReadWithKeys" not in allowed
     (sender,) = [one for name, one in found.find_resources("AWS::IAM::Policy").items() if "Sender" in name]
-    assert KEY_ARN in json.dumps(sender), "who may send may encrypt"
+    assert KEY_ARN in json.dumps(sender), "a sender may also use the key"
 
 
-def test_a_key_of_the_same_app_lets_s3_send_to_the_queues() -> None:
+def test_a_key_of_the_same_app_allows_s3_to_send_to_the_queues() -> None:
     team = stack()
     SluicePipeline(team, "Wine", settings=settings(), key=kms.Key(team, "Key"))
     (key,) = Template.from_stack(team).find_resources("AWS::KMS::Key").values()
@@ -76,7 +76,7 @@ def test_the_key_of_an_existing_input_bucket_is_only_for_reading() -> None:
         assert "UseKeys" not in allowed
 
 
-def test_functions_in_a_vpc_have_what_lambda_needs_and_their_code_has_not() -> None:
+def test_functions_in_a_vpc_have_network_permissions_that_are_denied_to_their_code() -> None:
     team = stack()
     vpc = ec2.Vpc(team, "Vpc", max_azs=2, restrict_default_security_group=False)
     SluicePipeline(team, "Wine", settings=settings(), vpc=vpc)
@@ -112,9 +112,9 @@ def test_functions_in_a_vpc_have_what_lambda_needs_and_their_code_has_not() -> N
 
 
 def test_settings_put_the_functions_in_subnets_without_a_look_up() -> None:
-    given = {"vpc_subnet_ids": ["subnet-0a1b2c3d", "subnet-4e5f6a7b"], "security_group_ids": ["sg-0a1b2c3d"]}
-    found = Template.from_stack(SluiceStack(cdk.App(), settings(**given)))
+    given = {"subnet_ids": ["subnet-0a1b2c3d", "subnet-4e5f6a7b"], "security_group_ids": ["sg-0a1b2c3d"]}
+    found = Template.from_stack(SluiceStack(cdk.App(), settings(network=given)))
     found.all_resources_properties(
         "AWS::Lambda::Function",
-        {"VpcConfig": {"SubnetIds": given["vpc_subnet_ids"], "SecurityGroupIds": given["security_group_ids"]}},
+        {"VpcConfig": {"SubnetIds": given["subnet_ids"], "SecurityGroupIds": given["security_group_ids"]}},
     )

@@ -1,4 +1,4 @@
-"""Alarms and dashboard: of metrics that are there, with a word on what to do, and cheap."""
+"""Alarms and dashboard: they use existing metrics, say what to do, and cost little."""
 
 import json
 import re
@@ -10,15 +10,15 @@ import jsonschema
 import pytest
 from aws_cdk.assertions import Template
 
-from infrastructure.health import HealthStack
-from infrastructure.metrics import FAILURES, OUTCOMES
+from infrastructure.composite_alarm import CompositeAlarmStack
+from infrastructure.lambda_constants import FAILURES, MODEL_LATENCY, OUTCOMES
 from infrastructure.settings import Settings
 from infrastructure.stack import SluiceStack
 from local.deploy import pipeline_stack
 from tests.infrastructure.conftest import Written
 
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:alarms"
-# The metrics of AWS's that Sluice looks at, with the one dimension that each has (SQS's and Lambda's metrics pages).
+# The metrics of SQS and Lambda in use, with their dimension (SQS and Lambda Developer Guides, CloudWatch metrics).
 AWS = {
     "AWS/SQS": (
         "QueueName",
@@ -53,7 +53,7 @@ def plain() -> Template:
 def dashboard(plain: Template) -> dict[str, Any]:
     """The dashboard's body, each reference as its logical ID."""
     (one,) = plain.find_resources("AWS::CloudWatch::Dashboard").values()
-    assert "DashboardName" not in one["Properties"], "two deployments must not collide"
+    assert "DashboardName" not in one["Properties"], "a physical name would collide with another deployment"
 
     def text(part: Any) -> str:
         return part if isinstance(part, str) else part["Ref"] if "Ref" in part else part["Fn::GetAtt"][0]
@@ -73,17 +73,17 @@ def check_metric(written: Written, namespace: str, name: str, dimensions: set[st
 
 
 def test_the_metrics_are_those_that_the_functions_write(written: Written) -> None:
-    assert {*OUTCOMES, *FAILURES, "ModelLatency"} == written.metrics
-    assert written.dimensions == {"service"}, "each combination of dimensions is a metric that is paid for"
+    assert {*OUTCOMES, *FAILURES, MODEL_LATENCY} == written.metrics
+    assert written.dimensions == {"service"}, "each combination of dimensions is billed as a metric"
 
 
-def test_alarms_are_of_one_metric_that_is_there(plain: Template, written: Written) -> None:
+def test_each_alarm_is_on_one_existing_metric(plain: Template, written: Written) -> None:
     for alarm in alarms(plain).values():
-        assert "Metrics" not in alarm, "metric math is paid for by the metric"
+        assert "Metrics" not in alarm, "metric math is billed by the metric"
         check_metric(written, alarm["Namespace"], alarm["MetricName"], {one["Name"] for one in alarm["Dimensions"]})
-        assert alarm["TreatMissingData"] == "notBreaching", "an idle pipeline is well"
+        assert alarm["TreatMissingData"] == "notBreaching", "no data is no failure"
         assert alarm["ComparisonOperator"] == "GreaterThanOrEqualToThreshold"
-        assert alarm["Period"] % 60 == 0, "a period under a minute has a price of its own"
+        assert alarm["Period"] % 60 == 0, "a period under a minute costs more"
         assert "AlarmName" not in alarm
         assert "AlarmActions" not in alarm
 
@@ -115,7 +115,9 @@ def test_each_alarm_says_what_it_means_and_what_to_do(plain: Template) -> None:
         ("Throttles", "FunctionsInvokeFunction", 1, 15),
     ],
 )
-def test_what_an_alarm_watches(plain: Template, name: str, watches: str | None, threshold: int, minutes: int) -> None:
+def test_metric_threshold_and_duration_of_each_alarm(
+    plain: Template, name: str, watches: str | None, threshold: int, minutes: int
+) -> None:
     alarm = alarms(plain)[name]
     (dimension,) = alarm["Dimensions"]
     assert (watches or '"Sluice"') in json.dumps(dimension["Value"])
@@ -124,8 +126,8 @@ def test_what_an_alarm_watches(plain: Template, name: str, watches: str | None, 
     assert "DatapointsToAlarm" not in alarm, "in each of the periods"
 
 
-def test_what_is_to_be_tuned_is_a_setting() -> None:
-    tuned = alarms(Template.from_stack(stack(alarm_age_minutes=5, alarm_backlog=7, alarm_failures=3)))
+def test_thresholds_are_settings() -> None:
+    tuned = alarms(Template.from_stack(stack(alarms={"age_minutes": 5, "backlog": 7, "failures": 3})))
     assert tuned["OldRequests"]["Threshold"] == 300
     assert "5 minutes" in tuned["OldRequests"]["AlarmDescription"]
     assert tuned["Backlog"]["Threshold"] == 7
@@ -133,15 +135,15 @@ def test_what_is_to_be_tuned_is_a_setting() -> None:
 
 
 def test_without_alarms_and_dashboard_there_are_none() -> None:
-    found = Template.from_stack(stack(alarms=False, dashboard=False))
+    found = Template.from_stack(stack(alarms={"enabled": False}, dashboard=False))
     assert "CloudWatch" not in json.dumps(found.to_json())
 
 
-@pytest.mark.parametrize(
-    ("given", "topics", "mails"), [({"alarm_topic": True}, 1, 0), ({"alarm_email": "a@b.c"}, 1, 1)]
-)
-def test_a_topic_of_its_own_hears_when_an_alarm_starts_and_ends(given: dict[str, Any], topics: int, mails: int) -> None:
-    found = Template.from_stack(stack(**given))
+@pytest.mark.parametrize(("given", "topics", "mails"), [({"topic": True}, 1, 0), ({"email": "a@b.c"}, 1, 1)])
+def test_a_new_topic_is_notified_when_an_alarm_goes_off_and_is_ok_again(
+    given: dict[str, Any], topics: int, mails: int
+) -> None:
+    found = Template.from_stack(stack(alarms=given))
     found.resource_count_is("AWS::SNS::Topic", topics)
     found.resource_count_is("AWS::SNS::Subscription", mails)
     (topic,) = found.find_resources("AWS::SNS::Topic")
@@ -153,18 +155,18 @@ def test_a_topic_of_its_own_hears_when_an_alarm_starts_and_ends(given: dict[str,
         assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": topic}]
 
 
-def test_a_topic_that_is_there_already_is_told() -> None:
-    found = Template.from_stack(stack(alarm_topic=TOPIC))
+def test_an_existing_topic_is_notified() -> None:
+    found = Template.from_stack(stack(alarms={"topic": TOPIC}))
     found.resource_count_is("AWS::SNS::Topic", 0)
     assert {tuple(alarm["AlarmActions"]) for alarm in alarms(found).values()} == {(TOPIC,)}
 
 
-def test_the_health_alarm_speaks_for_all_in_a_stack_of_its_own() -> None:
+def test_the_composite_alarm_is_over_all_alarms_in_a_stack_of_its_own() -> None:
     app = cdk.App()
-    main = stack(app, alarm_topic=TOPIC, health_alarm=True)
-    health = HealthStack(app, main.pipeline)
+    main = stack(app, alarms={"topic": TOPIC, "composite": True})
+    health = CompositeAlarmStack(app, main.pipeline)
     found = Template.from_stack(main)
-    assert not [alarm for alarm in alarms(found).values() if "AlarmActions" in alarm], "one cause, one notice"
+    assert not [alarm for alarm in alarms(found).values() if "AlarmActions" in alarm], "one cause, one notification"
     found.resource_count_is("AWS::CloudWatch::CompositeAlarm", 0)
     ((composite),) = Template.from_stack(health).find_resources("AWS::CloudWatch::CompositeAlarm").values()
     rule = json.dumps(composite["Properties"]["AlarmRule"])
@@ -175,10 +177,10 @@ def test_the_health_alarm_speaks_for_all_in_a_stack_of_its_own() -> None:
 
 def test_the_local_run_picks_the_pipelines_stack(tmp_path: Path) -> None:
     app = cdk.App(outdir=str(tmp_path))
-    HealthStack(app, stack(app, health_alarm=True).pipeline)
+    CompositeAlarmStack(app, stack(app, alarms={"composite": True}).pipeline)
     app.synth()
     manifest = json.loads((tmp_path / "manifest.json").read_text())
-    # Whatever their order is.
+    # In either order.
     for artifacts in (manifest["artifacts"], dict(reversed(manifest["artifacts"].items()))):
         assert pipeline_stack({"artifacts": artifacts})[0] == "Sluice"
 
@@ -239,8 +241,8 @@ OPTIONS = {
 }
 
 
-def test_the_dashboard_is_what_cloudwatch_takes(dashboard: dict[str, Any], written: Written) -> None:
-    """By the page 'Dashboard body structure and syntax' of CloudWatch's API reference."""
+def test_the_dashboard_body_is_valid(dashboard: dict[str, Any], written: Written) -> None:
+    """The rules are on the page 'Dashboard body structure and syntax' of the CloudWatch API reference."""
     jsonschema.validate(dashboard, BODY)
     taken: set[tuple[int, int]] = set()
     metrics = 0

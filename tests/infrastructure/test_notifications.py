@@ -1,4 +1,4 @@
-"""Completion events in the template: nothing unless asked for, and then only what they need."""
+"""Completion notifications in the template: off by default, with the least permissions."""
 
 import json
 from collections.abc import Callable
@@ -31,17 +31,17 @@ def template(synth: Synth, tmp_path: Path) -> Template:
     return synthesized
 
 
-def told(resources: Resources) -> Any:
+def notification_configuration(resources: Resources) -> Any:
     return of(resources, "AWS::S3::Bucket", "ResultsBucket").get("NotificationConfiguration")
 
 
 def test_off_by_default(resources: Resources) -> None:
     assert "AWS::SNS::Topic" not in resources
-    assert told(resources) is None
+    assert notification_configuration(resources) is None
 
 
 def test_both_topics(template: Template) -> None:
-    resources, outputs = template(success_topic=True, error_topic=True)
+    resources, outputs = template(notifications={"success_topic": True, "error_topic": True})
     assert targets(outputs["SuccessTopicArn"]["Value"]) == {"NotificationsSuccessTopic"}
     assert targets(outputs["ErrorTopicArn"]["Value"]) == {"NotificationsErrorTopic"}
     assert len(resources["AWS::SNS::Topic"]) == 2
@@ -52,7 +52,7 @@ def test_both_topics(template: Template) -> None:
         assert statement["Effect"] == "Deny"
         assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
 
-    configuration = told(resources)
+    configuration = notification_configuration(resources)
     assert "EventBridgeConfiguration" not in configuration
     filters = [
         tuple(rule["Value"] for rule in one["Filter"]["S3Key"]["Rules"]) for one in configuration["QueueConfigurations"]
@@ -98,13 +98,13 @@ def test_both_topics(template: Template) -> None:
     assert targets(variables["SLUICE_SUCCESS_TOPIC_ARN"]) == {"NotificationsSuccessTopic"}
 
 
-def test_one_topic_that_is_there_already_and_event_bridge(template: Template) -> None:
-    resources, outputs = template(error_topic=ARN, results_event_bridge=True)
+def test_one_existing_topic_and_event_bridge(template: Template) -> None:
+    resources, outputs = template(notifications={"error_topic": ARN, "event_bridge": True})
     assert "AWS::SNS::Topic" not in resources
     assert outputs["ErrorTopicArn"]["Value"] == ARN
     assert "SuccessTopicArn" not in outputs
     assert statements(resources, "Notify")["PublishNotifications"]["Resource"] == ARN
-    configuration = told(resources)
+    configuration = notification_configuration(resources)
     assert configuration["EventBridgeConfiguration"] == {"EventBridgeEnabled": True}
     suffixes = {one["Filter"]["S3Key"]["Rules"][1]["Value"] for one in configuration["QueueConfigurations"]}
     assert suffixes == {".err"}
@@ -114,6 +114,6 @@ def test_one_topic_that_is_there_already_and_event_bridge(template: Template) ->
 
 
 def test_event_bridge_alone_needs_nothing_else(template: Template, resources: Resources) -> None:
-    made, _ = template(results_event_bridge=True)
-    assert told(made) == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+    made, _ = template(notifications={"event_bridge": True})
+    assert notification_configuration(made) == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
     assert {kind: len(found) for kind, found in made.items()} == {kind: len(found) for kind, found in resources.items()}

@@ -1,4 +1,4 @@
-"""Deployment settings: what may be said, what follows, and the one line that a wrong value gets."""
+"""Deployment settings: their values, what is derived from them, and the one line that a wrong value gets."""
 
 import json
 from pathlib import Path
@@ -8,28 +8,66 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infrastructure.settings import CONTAINER_TIMEOUT_SECONDS, Settings, SettingsError, TransformDefaults
+from infrastructure.settings import Settings, SettingsError
+from infrastructure.settings.groups import Transform
+from infrastructure.settings.names import MOVED, fields
+from infrastructure.timeouts import CONTAINER_TIMEOUT_SECONDS
 from tests.infrastructure.conftest import Synth
 
 ENDPOINTS = {"endpoint_names": ["wine", "digits"]}
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:alarms"
+RECEIVES = "sluice.retry.max_receive_count"
 ARN = "arn:aws:sagemaker:eu-west-1:111122223333:endpoint"
+
+# The settings that were flat before they were grouped.
+OLD_NAMES = (
+    "sender_accounts", "sender_organization", "read_timeout_seconds", "function_timeout_seconds",
+    "visibility_timeout_seconds", "memory_mb", "max_receive_count", "retry_base_seconds", "retry_cap_seconds",
+    "request_retention_days", "dead_letter_retention_days", "noncurrent_version_days", "part_retention_days",
+    "log_retention_days", "log_level", "transport", "success_topic", "error_topic", "results_event_bridge",
+    "snap_start", "vpc_subnet_ids", "security_group_ids", "alarm_topic", "alarm_email", "alarm_age_minutes",
+    "alarm_backlog", "alarm_failures", "health_alarm",
+)  # fmt: skip
 
 
 def settings(**given: Any) -> Settings:
     return Settings.from_context(ENDPOINTS, given)
 
 
-def test_what_cdk_json_says_is_enough() -> None:
+def test_cdk_json_is_enough() -> None:
     default = settings()
     assert default.default_endpoint == "wine"
     assert (default.threads, default.maximum_concurrency) == (10, 2)
-    assert (default.read_timeout_seconds, default.function_timeout, default.visibility_timeout) == (70, 90, 540)
+    assert (default.timeouts.read_seconds, default.function_timeout, default.visibility_timeout) == (70, 90, 540)
 
 
-def test_the_command_lines_settings_win_as_json_or_as_an_object() -> None:
+def test_settings_of_the_command_line_take_precedence_as_json_or_as_an_object() -> None:
     assert Settings.from_context(ENDPOINTS, '{"batch_size": 3}').batch_size == 3
     assert Settings.from_context({**ENDPOINTS, "batch_size": 5}, {"batch_size": 3}).batch_size == 3
+    assert Settings.from_context(json.dumps(ENDPOINTS)).endpoint_names == ["wine", "digits"]
+
+
+def test_objects_are_merged_key_by_key_and_other_values_are_replaced() -> None:
+    file = {
+        **ENDPOINTS,
+        "default_endpoint_name": "digits",
+        "alarms": {"email": "a@b.c", "failures": 3},
+        "transform": {"MaxPayload": 2, "CsvHeader": True},
+    }
+    command_line = {
+        "endpoint_names": ["orders"],
+        "default_endpoint_name": None,
+        "alarms": {"failures": 4, "backlog": 5},
+        "retry": {"cap_seconds": 60},
+        "transform": {"MaxPayload": None},
+    }
+    merged = Settings.from_context(file, json.dumps(command_line))
+    assert merged.endpoint_names == ["orders"], "a list is replaced as a whole"
+    assert merged.default_endpoint == "orders"
+    assert (merged.alarms.email, merged.alarms.failures, merged.alarms.backlog) == ("a@b.c", 4, 5)
+    assert (merged.retry.base_seconds, merged.retry.cap_seconds) == (5, 60)
+    assert merged.transform.model_dump(exclude_none=True) == {"CsvHeader": True}, "null takes a value of the file back"
+    assert file["alarms"] == {"email": "a@b.c", "failures": 3}, "the objects that were given are not changed"
 
 
 @pytest.mark.parametrize(
@@ -38,7 +76,10 @@ def test_the_command_lines_settings_win_as_json_or_as_an_object() -> None:
         ({"endpoint_names": []}, "sluice.endpoint_names: List should have at least 1 item"),
         ({"endpoint_names": ["a b"]}, "sluice.endpoint_names.0: "),
         ({"endpoint_names": ["a", "a"]}, "sluice.endpoint_names: names an endpoint twice"),
-        ({"default_endpoint_name": "x"}, "sluice.default_endpoint_name: must be one of endpoint_names: wine, digits"),
+        (
+            {"default_endpoint_name": "x"},
+            "sluice.default_endpoint_name: must be one of sluice.endpoint_names: wine, digits",
+        ),
         (
             {"endpoint_names": ["a" * 64]},
             "sluice.endpoint_names: " + "a" * 64 + " has 64 characters; SageMaker allows 63",
@@ -50,53 +91,83 @@ def test_the_command_lines_settings_win_as_json_or_as_an_object() -> None:
         ),
         ({"endpoint_names": ["arn:aws:sagemaker:eu-west-1:1:endpoint/wine"]}, "sluice.endpoint_names.0: "),
         ({"kms_key_arn": "alias/mine"}, "sluice.kms_key_arn: "),
-        ({"vpc_subnet_ids": ["subnet-0a1b2c3d"]}, "sluice.security_group_ids: is missing"),
-        ({"security_group_ids": ["sg-0a1b2c3d"]}, "sluice.vpc_subnet_ids: is missing"),
-        ({"vpc_subnet_ids": ["0a1b2c3d"], "security_group_ids": ["sg-0a1b2c3d"]}, "sluice.vpc_subnet_ids.0: "),
+        ({"network": {"subnet_ids": ["subnet-0a1b2c3d"]}}, "sluice.network.security_group_ids: is missing"),
+        ({"network": {"security_group_ids": ["sg-0a1b2c3d"]}}, "sluice.network.subnet_ids: is missing"),
         (
-            {"alarm_topic": "alarms"},
-            "sluice.alarm_topic: must be true for a topic of the stack's own, the ARN of a standard SNS topic, or",
+            {"network": {"subnet_ids": ["0a1b2c3d"], "security_group_ids": ["sg-0a1b2c3d"]}},
+            "sluice.network.subnet_ids.0: ",
         ),
-        ({"alarm_email": "ops"}, "sluice.alarm_email: "),
         (
-            {"alarm_email": "a@b.c", "alarm_topic": TOPIC},
-            "sluice.alarm_email: leave it out where alarm_topic is an ARN",
+            {"alarms": {"topic": "alarms"}},
+            "sluice.alarms.topic: must be true for a topic of the stack's own, the ARN of a standard SNS topic, or",
         ),
-        ({"alarms": False, "alarm_topic": True}, "sluice.alarm_topic: needs alarms, which are off"),
-        ({"alarms": False, "health_alarm": True}, "sluice.health_alarm: needs alarms, which are off"),
+        ({"alarms": {"email": "ops"}}, "sluice.alarms.email: "),
+        (
+            {"alarms": {"email": "a@b.c", "topic": TOPIC}},
+            "sluice.alarms.email: leave it out where sluice.alarms.topic is an ARN",
+        ),
+        ({"alarms": {"enabled": False, "topic": True}}, "sluice.alarms.topic: needs alarms, which are off"),
+        ({"alarms": {"enabled": False, "email": "a@b.c"}}, "sluice.alarms.email: needs alarms, which are off"),
+        ({"alarms": {"enabled": False, "composite": True}}, "sluice.alarms.composite: needs alarms, which are off"),
         ({"concurrent_requests": 1}, "sluice.concurrent_requests: Input should be greater than or equal to 2, not 1"),
         ({"concurrent_requests": "9"}, 'sluice.concurrent_requests: Input should be a valid integer, not "9"'),
         ({"input_location_buckets": ["Not_A_Bucket"]}, "sluice.input_location_buckets.0: "),
-        ({"sender_accounts": ["12345"]}, "sluice.sender_accounts.0: "),
-        ({"sender_accounts": [111122223333]}, "sluice.sender_accounts.0: Input should be a valid string, not 111122"),
-        ({"sender_accounts": ["111122223333"] * 2}, "sluice.sender_accounts: names an account twice"),
-        ({"sender_organization": "a1b2c3d4e5"}, "sluice.sender_organization: "),
+        ({"senders": {"account_ids": ["12345"]}}, "sluice.senders.account_ids.0: "),
+        (
+            {"senders": {"account_ids": [111122223333]}},
+            "sluice.senders.account_ids.0: Input should be a valid string, not 111122",
+        ),
+        ({"senders": {"account_ids": ["111122223333"] * 2}}, "sluice.senders.account_ids: names an account twice"),
+        ({"senders": {"organization_id": "a1b2c3d4e5"}}, "sluice.senders.organization_id: "),
         ({"max_body_bytes": 26_214_401}, "sluice.max_body_bytes: "),
         ({"custom_attributes_template": "fixed"}, "sluice.custom_attributes_template: must hold {trace_id}"),
         ({"custom_attributes_template": "{trace_id}{x}"}, "sluice.custom_attributes_template: must hold {trace_id}"),
         ({"custom_attributes_template": "{trace_id"}, "sluice.custom_attributes_template: is not a template"),
         ({"custom_attributes_template": "é{trace_id}"}, "sluice.custom_attributes_template: must be visible ASCII"),
-        ({"read_timeout_seconds": 60}, "sluice.read_timeout_seconds: Input should be greater than 60, not 60"),
-        ({"function_timeout_seconds": 89}, "sluice.function_timeout_seconds: must be at least 90"),
-        ({"function_timeout_seconds": 901}, "sluice.function_timeout_seconds: "),
-        ({"visibility_timeout_seconds": 539}, "sluice.visibility_timeout_seconds: must be at least 540"),
-        ({"batch_size": 11}, "sluice.batching_window_seconds: must be at least 1 where batch_size is over 10"),
-        ({"max_receive_count": 1}, "sluice.max_receive_count: "),
-        ({"retry_base_seconds": 60, "retry_cap_seconds": 50}, "sluice.retry_cap_seconds: must be at least"),
-        ({"dead_letter_retention_days": 4}, "sluice.dead_letter_retention_days: must be over request_retention_days"),
-        ({"log_retention_days": 8}, "sluice.log_retention_days: Input should be 1, 3, 5"),
+        ({"timeouts": {"read_seconds": 60}}, "sluice.timeouts.read_seconds: Input should be greater than 60, not 60"),
+        ({"timeouts": {"function_seconds": 89}}, "sluice.timeouts.function_seconds: must be at least 90"),
+        ({"timeouts": {"function_seconds": 901}}, "sluice.timeouts.function_seconds: "),
+        ({"timeouts": {"visibility_seconds": 539}}, "sluice.timeouts.visibility_seconds: must be at least 540"),
+        ({"batch_size": 11}, "sluice.batching_window_seconds: must be at least 1 where sluice.batch_size is"),
+        ({"retry": {"max_receive_count": 1}}, "sluice.retry.max_receive_count: "),
+        ({"retry": {"base_seconds": 60, "cap_seconds": 50}}, "sluice.retry.cap_seconds: must be at least"),
+        (
+            {"retention": {"dead_letter_days": 4}},
+            "sluice.retention.dead_letter_days: must be greater than sluice.retention.request_days, 4",
+        ),
+        ({"retention": {"log_days": 8}}, "sluice.retention.log_days: Input should be 1, 3, 5"),
         ({"deployment_name": "1st"}, "sluice.deployment_name: "),
-        ({"memory_mb": 64}, "sluice.memory_mb: "),
-        ({"batchsize": 5}, "sluice.batchsize: is not a setting; did you mean batch_size?"),
+        ({"function": {"memory_mb": 64}}, "sluice.function.memory_mb: "),
+        ({"batchsize": 5}, "sluice.batchsize: is not a setting; did you mean sluice.batch_size?"),
+        ({"alarm": {}}, "sluice.alarm: is not a setting; did you mean sluice.alarms?"),
+        ({"alarms": {"emial": "a@b.c"}}, "sluice.alarms.emial: is not a setting; did you mean sluice.alarms.email?"),
+        ({"retry": {"batch_size": 5}}, "sluice.retry.batch_size: is not a setting; did you mean sluice.batch_size?"),
+        ({"email": "a@b.c"}, "sluice.email: is not a setting; did you mean sluice.alarms.email?"),
+        ({"retry": {"zzz": 5}}, "sluice.retry.zzz: is not a setting; known are max_receive_count, base_seconds, cap"),
+        ({"zzz": 5}, "sluice.zzz: is not a setting; known are deployment_name, endpoint_names"),
+        ({"retry": 5}, 'sluice.retry: must be an object, such as {"max_receive_count": …}, not 5'),
+        ({"alarms": None}, 'sluice.alarms: must be an object, such as {"enabled": …}, not null'),
         ("{", "sluice: is not JSON"),
         ("[]", "sluice: must be an object"),
         ({"transform": {"BatchStrategy": "Some"}}, "sluice.transform.BatchStrategy: Input should be 'MultiRecord'"),
-        ({"transform": {"BatchStategy": "None"}}, "is not a setting; did you mean BatchStrategy?"),
+        ({"transform": {"BatchStategy": "None"}}, "is not a setting; did you mean sluice.transform.BatchStrategy?"),
         ({"transform": {"InputFilter": "id"}}, "sluice.transform.InputFilter: "),
-        ({"success_topic": "yes"}, "sluice.success_topic: must be true for a topic of the stack's own, the ARN"),
-        ({"error_topic": 1}, "sluice.error_topic: must be true for a topic of the stack's own, the ARN"),
-        ({"error_topic": "arn:aws:sns:eu-west-1:111122223333:a.fifo"}, "sluice.error_topic: must be true"),
-        ({"results_event_bridge": 1}, "sluice.results_event_bridge: Input should be a valid boolean, not 1"),
+        (
+            {"notifications": {"success_topic": "yes"}},
+            "sluice.notifications.success_topic: must be true for a topic of the stack's own, the ARN",
+        ),
+        (
+            {"notifications": {"error_topic": 1}},
+            "sluice.notifications.error_topic: must be true for a topic of the stack's own, the ARN",
+        ),
+        (
+            {"notifications": {"error_topic": "arn:aws:sns:eu-west-1:111122223333:a.fifo"}},
+            "sluice.notifications.error_topic: must be true",
+        ),
+        (
+            {"notifications": {"event_bridge": 1}},
+            "sluice.notifications.event_bridge: Input should be a valid boolean, not 1",
+        ),
     ],
 )
 def test_a_wrong_value_gets_one_line_that_names_its_key(given: Any, says: str) -> None:
@@ -106,7 +177,39 @@ def test_a_wrong_value_gets_one_line_that_names_its_key(given: Any, says: str) -
     assert "\n" not in str(raised.value)
 
 
-def test_a_missing_endpoint_is_asked_for() -> None:
+@pytest.mark.parametrize("old", OLD_NAMES)
+@pytest.mark.parametrize("place", ["file", "command line"])
+def test_an_old_name_fails_with_the_new_one(old: str, place: str) -> None:
+    contexts = ({**ENDPOINTS, old: 1}, None) if place == "file" else (ENDPOINTS, json.dumps({old: 1}))
+    with pytest.raises(SettingsError) as raised:
+        Settings.from_context(*contexts)
+    assert str(raised.value) == f"sluice.{old}: is now sluice.{MOVED[old]}"
+
+
+def test_no_old_name_is_forgotten_and_each_new_one_is_a_setting() -> None:
+    assert set(MOVED) == set(OLD_NAMES)
+    assert set(MOVED.values()) <= set(fields(Settings))
+    assert len(set(MOVED.values())) == len(MOVED)
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_alarms_as_true_or_false_fails_with_the_new_setting(value: bool) -> None:
+    enabled = json.dumps(value)
+    says = f'sluice.alarms: is now sluice.alarms.enabled; write "alarms": {{"enabled": {enabled}}}'
+    with pytest.raises(SettingsError) as raised:
+        settings(alarms=value)
+    assert str(raised.value) == says
+
+
+def test_all_old_names_are_reported_at_once() -> None:
+    with pytest.raises(SettingsError) as raised:
+        settings(memory_mb=512, alarm_email="a@b.c")
+    assert str(raised.value) == (
+        "sluice.memory_mb: is now sluice.function.memory_mb; sluice.alarm_email: is now sluice.alarms.email"
+    )
+
+
+def test_missing_endpoint_names_are_reported() -> None:
     with pytest.raises(SettingsError, match=r"sluice\.endpoint_names: is missing; set it in cdk\.json"):
         Settings.from_context({}, None)
 
@@ -115,11 +218,14 @@ def test_a_missing_endpoint_is_asked_for() -> None:
     concurrent_requests=st.integers(2, 10_000),
     batch_size=st.integers(1, 10_000),
     batching_window_seconds=st.integers(0, 300),
-    read_timeout_seconds=st.integers(61, 880),
-    function_timeout_seconds=st.none() | st.integers(1, 900),
-    visibility_timeout_seconds=st.none() | st.integers(1, 43_200),
-    request_retention_days=st.integers(1, 13),
-    dead_letter_retention_days=st.integers(2, 14),
+    timeouts=st.fixed_dictionaries(
+        {
+            "read_seconds": st.integers(61, 880),
+            "function_seconds": st.none() | st.integers(1, 900),
+            "visibility_seconds": st.none() | st.integers(1, 43_200),
+        }
+    ),
+    retention=st.fixed_dictionaries({"request_days": st.integers(1, 13), "dead_letter_days": st.integers(2, 14)}),
 )
 def test_whatever_is_accepted_keeps_the_ladder_and_the_endpoints_limit(**given: Any) -> None:
     try:
@@ -130,20 +236,20 @@ def test_whatever_is_accepted_keeps_the_ladder_and_the_endpoints_limit(**given: 
     assert accepted.threads >= 1
     assert 2 <= accepted.maximum_concurrency <= 1000
     assert accepted.threads * accepted.maximum_concurrency <= accepted.concurrent_requests
-    assert CONTAINER_TIMEOUT_SECONDS < accepted.read_timeout_seconds < accepted.function_timeout <= 900
+    assert CONTAINER_TIMEOUT_SECONDS < accepted.timeouts.read_seconds < accepted.function_timeout <= 900
     assert 6 * accepted.function_timeout <= accepted.visibility_timeout <= 43_200
-    assert accepted.visibility_timeout < accepted.request_retention_days * 86_400
-    assert accepted.request_retention_days < accepted.dead_letter_retention_days
+    assert accepted.visibility_timeout < accepted.retention.request_days * 86_400
+    assert accepted.retention.request_days < accepted.retention.dead_letter_days
 
 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"max_receive_count": 0}, "sluice.max_receive_count: Input should be greater than or equal to 2, not 0"),
-        ('{"max_receive_count": 0}', "sluice.max_receive_count: Input should be greater than or equal to 2, not 0"),
+        ({"retry": {"max_receive_count": 0}}, f"{RECEIVES}: Input should be greater than or equal to 2, not 0"),
+        ('{"retry": {"max_receive_count": 0}}', f"{RECEIVES}: Input should be greater than or equal to 2, not 0"),
         (
             {"endpoint_names": [f"endpoint-{number:053}" for number in range(60)]},
-            "sluice.endpoint_names: with input_location_buckets they take",
+            "sluice.endpoint_names: with sluice.input_location_buckets they take",
         ),
     ],
 )
@@ -158,7 +264,7 @@ def test_synth_fails_with_that_line_alone(synth: Synth, tmp_path: Path, given: A
 def test_the_defaults_of_transforms_are_the_options_that_the_functions_know() -> None:
     from sluice.transform.options import Options
 
-    assert set(TransformDefaults.model_fields) == {field.alias for field in Options.model_fields.values()}
+    assert set(Transform.model_fields) == {field.alias for field in Options.model_fields.values()}
     stated = settings(transform={"BatchStrategy": "SingleRecord", "MaxPayload": 2, "CsvHeader": True}).transform
     options = Options.from_metadata({}, stated.model_dump(exclude_none=True))
     assert (options.batch_strategy, options.max_payload, options.csv_header) == ("SingleRecord", 2, True)

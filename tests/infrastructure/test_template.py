@@ -1,4 +1,4 @@
-"""The template: what is deployed, and what it may do."""
+"""The template: the resources and their permissions."""
 
 import json
 import subprocess
@@ -53,7 +53,7 @@ def test_buckets_are_private_versioned_encrypted_and_kept(resources: Resources) 
         assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
         assert "SSEAlgorithm" in text(properties["BucketEncryption"])
         assert bucket["DeletionPolicy"] == "Retain"
-        assert "BucketName" not in properties, "two deployments must not collide"
+        assert "BucketName" not in properties, "a physical name would collide with another deployment"
 
 
 def test_only_tls_reaches_buckets_and_queues(resources: Resources) -> None:
@@ -65,14 +65,14 @@ def test_only_tls_reaches_buckets_and_queues(resources: Resources) -> None:
         )
 
 
-def test_s3_tells_one_queue_of_invoke_and_one_of_transform(resources: Resources) -> None:
+def test_s3_sends_events_of_invoke_and_transform_to_their_queues(resources: Resources) -> None:
     ((bucket, notification),) = [
         (bucket, bucket["Properties"]["NotificationConfiguration"])
         for bucket in resources["AWS::S3::Bucket"]
         if "NotificationConfiguration" in bucket["Properties"]
     ]
-    told = {"invoke/": "RequestQueue", "transform/": "SplitQueue"}
-    for (prefix, queue), to_queue in zip(told.items(), notification["QueueConfigurations"], strict=True):
+    expected = {"invoke/": "RequestQueue", "transform/": "SplitQueue"}
+    for (prefix, queue), to_queue in zip(expected.items(), notification["QueueConfigurations"], strict=True):
         assert to_queue["Event"] == "s3:ObjectCreated:*"
         assert to_queue["Filter"]["S3Key"]["Rules"] == [{"Name": "prefix", "Value": prefix}]
         assert queue in text(to_queue["Queue"])
@@ -157,8 +157,8 @@ def test_the_environment_is_what_the_function_reads(resources: Resources, unit: 
     Settings.from_environment({name: value if isinstance(value, str) else "token" for name, value in variables.items()})
 
 
-def test_snap_start_feeds_a_published_version(synth: Synth, tmp_path: Path) -> None:
-    done = synth(tmp_path, {"endpoint_names": ["wine"], "snap_start": True})
+def test_snap_start_maps_the_queue_to_a_published_version(synth: Synth, tmp_path: Path) -> None:
+    done = synth(tmp_path, {"endpoint_names": ["wine"], "function": {"snap_start": True}})
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "Sluice.template.json").read_text())["Resources"]
     aliases = {name for name, one in found.items() if one["Type"] == "AWS::Lambda::Alias"}
@@ -238,7 +238,7 @@ def test_least_privilege(resources: Resources) -> None:
     assert "CrashedQueue" not in text(allowed)
 
 
-def test_who_splits_and_who_assembles_calls_no_endpoint(resources: Resources) -> None:
+def test_the_split_and_assemble_functions_call_no_endpoint(resources: Resources) -> None:
     allowed = statements(resources, "Split")
     assert {sid: actions(one) for sid, one in allowed.items()} == {
         "AbortUploads": {"s3:AbortMultipartUpload"},
@@ -257,10 +257,16 @@ def test_who_splits_and_who_assembles_calls_no_endpoint(resources: Resources) ->
     assert "InputBucket" not in text(allowed)
 
 
-def test_nothing_is_allowed_everywhere_that_can_be_narrowed(resources: Resources, synth: Synth, tmp_path: Path) -> None:
-    everything = {"endpoint_names": ["wine"], "success_topic": True, "error_topic": True, "alarm_topic": True}
-    everything |= {"results_event_bridge": True, "kms_key_arn": KEY, "vpc_subnet_ids": ["subnet-0123456789abcdef0"]}
-    everything["security_group_ids"] = ["sg-0123456789abcdef0"]
+def test_only_actions_without_resource_types_are_allowed_on_all_resources(
+    resources: Resources, synth: Synth, tmp_path: Path
+) -> None:
+    everything = {
+        "endpoint_names": ["wine"],
+        "notifications": {"success_topic": True, "error_topic": True, "event_bridge": True},
+        "alarms": {"topic": True},
+        "kms_key_arn": KEY,
+        "network": {"subnet_ids": ["subnet-0123456789abcdef0"], "security_group_ids": ["sg-0123456789abcdef0"]},
+    }
     done = synth(tmp_path, everything)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "Sluice.template.json").read_text())["Resources"].values()
@@ -285,7 +291,7 @@ def test_parts_of_files_expire(resources: Resources) -> None:
     assert [rule["ExpirationInDays"] for rule in rules] == [7]
 
 
-def test_files_are_taken_one_at_a_time_and_given_time(resources: Resources) -> None:
+def test_files_are_received_one_at_a_time_with_long_timeouts(resources: Resources) -> None:
     for unit, seconds in (("Split", 900), ("Assemble", 900)):
         assert of(resources, "AWS::Lambda::EventSourceMapping", unit)["BatchSize"] == 1
         assert of(resources, "AWS::Lambda::Function", unit)["Timeout"] == seconds
@@ -320,8 +326,9 @@ def test_stray_bytecode_is_not_deployed(assembly: Path) -> None:
     assert not (code / "requirements.txt").exists()
 
 
-def test_senders_of_others_may_send_and_do_nothing_else(synth: Synth, tmp_path: Path) -> None:
-    given = {"endpoint_names": ["wine"], "sender_accounts": ["111122223333"], "sender_organization": "o-a1b2c3d4e5"}
+def test_senders_in_other_accounts_may_only_send(synth: Synth, tmp_path: Path) -> None:
+    senders = {"account_ids": ["111122223333"], "organization_id": "o-a1b2c3d4e5"}
+    given = {"endpoint_names": ["wine"], "senders": senders}
     done = synth(tmp_path, given)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "Sluice.template.json").read_text())["Resources"]

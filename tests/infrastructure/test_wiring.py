@@ -1,4 +1,4 @@
-"""What the template joins to what: each permission, variable and policy to its own resource, and no other."""
+"""The references in the template: each permission, variable and policy is about the right resource."""
 
 import json
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_each_variable_names_its_own_resource(resources: Resources, unit: str) -
     }
 
 
-def test_old_versions_and_broken_uploads_go_and_old_tls_is_refused(resources: Resources) -> None:
+def test_old_versions_and_incomplete_uploads_expire_and_old_tls_is_refused(resources: Resources) -> None:
     for bucket in resources["AWS::S3::Bucket"]:
         rules = bucket["Properties"]["LifecycleConfiguration"]["Rules"]
         assert {"NoncurrentDays": 30} in [rule.get("NoncurrentVersionExpiration") for rule in rules]
@@ -66,7 +66,7 @@ def test_old_versions_and_broken_uploads_go_and_old_tls_is_refused(resources: Re
         assert {"NumericLessThan": {"s3:TlsVersion": 1.2}} in conditions
 
 
-def test_requests_are_polled_for_long(resources: Resources) -> None:
+def test_the_request_queue_uses_long_polling(resources: Resources) -> None:
     assert of(resources, "AWS::SQS::Queue", "RequestQueue")["ReceiveMessageWaitTimeSeconds"] == 20
 
 
@@ -75,11 +75,11 @@ def test_buckets_queues_and_logs_are_kept(resources: Resources) -> None:
         assert {one["DeletionPolicy"] for one in resources[kind]} == {"Retain"}
 
 
-def test_what_is_set_arrives(synth: Synth, tmp_path: Path) -> None:
+def test_settings_are_applied(synth: Synth, tmp_path: Path) -> None:
     given = {
         "retain_data": False,
-        "noncurrent_version_days": 3,
-        "memory_mb": 1024,
+        "retention": {"noncurrent_version_days": 3},
+        "function": {"memory_mb": 1024},
         "batch_size": 20,
         "batching_window_seconds": 7,
     }

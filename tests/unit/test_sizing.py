@@ -28,12 +28,14 @@ workloads = st.builds(
 @given(workloads)
 def test_its_settings_are_deployable_and_never_ask_more_of_the_endpoint_than_it_takes(workload: Workload) -> None:
     sizing = size(workload)
-    settings = Settings(
-        endpoint_names=["wine"],
-        concurrent_requests=workload.concurrent_requests,
-        batch_size=sizing.batch_size,
-        batching_window_seconds=sizing.batching_window_seconds,
-        memory_mb=workload.memory_mb,
+    settings = Settings.from_context(
+        {
+            "endpoint_names": ["wine"],
+            "concurrent_requests": workload.concurrent_requests,
+            "batch_size": sizing.batch_size,
+            "batching_window_seconds": sizing.batching_window_seconds,
+            "function": {"memory_mb": workload.memory_mb},
+        }
     )
     assert settings.threads == sizing.batch_size
     assert settings.maximum_concurrency == sizing.maximum_concurrency

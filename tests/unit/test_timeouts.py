@@ -4,16 +4,17 @@ from typing import Any
 
 import pytest
 
-from infrastructure import queues, settings
+from infrastructure import timeouts as ladder
+from infrastructure.settings import Settings
 from sluice import timeouts
 from sluice.aws.clients import Clients
 
-DEFAULT = settings.Settings.from_context({"endpoint_names": ["wine"]})
+DEFAULT = Settings.from_context({"endpoint_names": ["wine"]})
 
 
 def test_a_call_fits_into_the_function_and_leaves_a_window_in_which_calls_begin() -> None:
-    needed = timeouts.invocation_seconds(DEFAULT.read_timeout_seconds)
-    assert timeouts.CONTAINER_SECONDS == settings.CONTAINER_TIMEOUT_SECONDS < DEFAULT.read_timeout_seconds
+    needed = timeouts.invocation_seconds(DEFAULT.timeouts.read_seconds)
+    assert timeouts.CONTAINER_SECONDS == ladder.CONTAINER_TIMEOUT_SECONDS < DEFAULT.timeouts.read_seconds
     assert needed + timeouts.BEGIN_SECONDS == DEFAULT.function_timeout
     assert DEFAULT.visibility_timeout >= 6 * DEFAULT.function_timeout
 
@@ -26,10 +27,10 @@ def test_the_pauses_before_a_result_is_stored_again_end_before_the_function_does
 @pytest.mark.parametrize(
     ("limit", "needed"),
     [
-        (queues.NOTIFY_TIMEOUT_SECONDS, timeouts.NOTIFY_SECONDS),
-        (queues.CRASHED_TIMEOUT_SECONDS, timeouts.AWS_CALL_SECONDS),
-        (queues.SPLIT_TIMEOUT_SECONDS, timeouts.AWS_CALL_SECONDS),
-        (queues.ASSEMBLE_TIMEOUT_SECONDS, timeouts.AWS_CALL_SECONDS),
+        (ladder.NOTIFY_TIMEOUT_SECONDS, timeouts.NOTIFY_SECONDS),
+        (ladder.CRASHED_TIMEOUT_SECONDS, timeouts.AWS_CALL_SECONDS),
+        (ladder.SPLIT_TIMEOUT_SECONDS, timeouts.AWS_CALL_SECONDS),
+        (ladder.ASSEMBLE_TIMEOUT_SECONDS, timeouts.AWS_CALL_SECONDS),
     ],
 )
 def test_the_other_functions_outlive_their_longest_step(limit: int, needed: float) -> None:

@@ -1,0 +1,25 @@
+"""What the functions' code in lambdas/ defines and the template repeats.
+
+The infrastructure doesn't import that code, so that synth needs none of its dependencies.
+`tests/infrastructure/test_lambda_constants.py` compares each of these with its definition.
+"""
+
+# Prefixes of object keys, in the input bucket and in the results bucket.
+INVOKE_PREFIX = "invoke/"
+TRANSFORM_PREFIX = "transform/"
+MESSAGES_PREFIX = "messages/"
+OTHER_BUCKETS_PREFIX = "buckets/"
+PARTS_PREFIX = "parts/"
+RESULT_PREFIXES = (INVOKE_PREFIX, TRANSFORM_PREFIX, MESSAGES_PREFIX, OTHER_BUCKETS_PREFIX)
+"""Where results and failures of requests are; the parts of files are neither."""
+
+RESULT_SUFFIX = ".out"
+FAILURE_SUFFIX = ".err"
+
+MAX_MESSAGE_BYTES = 1024 * 1024  # SQS quota: body and attributes together
+
+# The metrics that the functions write.
+OUTCOMES = ("Succeeded", "Retried", "DeadLettered", "Duplicates", "Superseded", "Ignored")
+FAILURE_CLASSES = ("Invalid", "Expired", "Model", "Capacity", "Configuration", "Transient", "Crashed")
+FAILURES = tuple(f"{failure_class}Failures" for failure_class in FAILURE_CLASSES)
+MODEL_LATENCY = "ModelLatency"

@@ -1,0 +1,138 @@
+"""The settings as one checked object, and the values that are derived from them.
+
+The user states what they know: the endpoints, and how many requests they may receive at once. The concurrency and the
+ladder of timeouts are derived from it. Every value is checked before anything is synthesized.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+
+from infrastructure.endpoints import Endpoint, EndpointReference, check_endpoints
+from infrastructure.errors import SettingProblem, SettingsError
+from infrastructure.settings.context import merged, parsed
+from infrastructure.settings.explain import explain
+from infrastructure.settings.groups import (
+    Alarms,
+    Function,
+    Group,
+    Network,
+    Notifications,
+    Retention,
+    Retry,
+    Senders,
+    Timeouts,
+    Transform,
+)
+from infrastructure.settings.types import BucketName, ContentType, CustomAttributesTemplate, DeploymentName, KeyArn
+from infrastructure.timeouts import CALL_OVERHEAD_SECONDS, MAX_FUNCTION_TIMEOUT_SECONDS, least_visibility_timeout
+
+_SECONDS_PER_DAY = 86_400
+_MAX_BATCH_WITHOUT_WINDOW = 10  # CreateEventSourceMapping API page, BatchSize
+_MAX_EVENT_SOURCE_CONCURRENCY = 1000  # Lambda, ScalingConfig.MaximumConcurrency: 2 to 1000
+
+
+class Settings(Group):
+    """The settings. The defaults suit endpoints that respond within a minute."""
+
+    deployment_name: DeploymentName = "Sluice"
+    endpoint_names: Annotated[list[EndpointReference], Field(min_length=1), AfterValidator(check_endpoints)]
+    default_endpoint_name: str | None = None
+    concurrent_requests: Annotated[int, Field(ge=2, le=10_000)] = 20
+    batch_size: Annotated[int, Field(ge=1, le=10_000)] = 10
+    batching_window_seconds: Annotated[int, Field(ge=0, le=300)] = 0
+    input_location_buckets: list[BucketName] = []  # noqa: RUF012 - pydantic copies the default
+    max_body_bytes: Annotated[int, Field(ge=1, le=26_214_400)] = 6_291_456
+    default_content_type: ContentType = "text/csv"
+    custom_attributes_template: CustomAttributesTemplate | None = None
+    model_messages: bool = True
+    kms_key_arn: KeyArn | None = None
+    access_logs: bool = False
+    retain_data: bool = True
+    dashboard: bool = True
+    function: Function = Function()
+    timeouts: Timeouts = Timeouts()
+    retry: Retry = Retry()
+    retention: Retention = Retention()
+    transform: Transform = Transform()
+    notifications: Notifications = Notifications()
+    senders: Senders = Senders()
+    network: Network = Network()
+    alarms: Alarms = Alarms()
+
+    @classmethod
+    def from_context(cls, from_file: object, given: object = None) -> Self:
+        """Return the settings of `from_file`, the object in cdk.json, with those of `given` merged over them.
+
+        `given` is the value of `-c sluice='{…}'`: a dict, its JSON, or None. Objects are merged key by key at every
+        depth; any other value, a list too, replaces the one in `from_file`.
+
+        Raises `SettingsError`.
+        """
+        context = merged(parsed(from_file), parsed(given))
+        try:
+            return cls.model_validate(context)
+        except ValidationError as error:
+            raise SettingsError("; ".join(explain(detail, cls) for detail in error.errors())) from None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for key, problem in self._problems():
+            raise SettingProblem(key, problem)
+        return self
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        """Yield what is wrong between settings of several groups, as pairs of key and problem."""
+        names = [endpoint.name for endpoint in self.endpoints]
+        if self.default_endpoint_name is not None and self.default_endpoint_name not in names:
+            yield "default_endpoint_name", f"must be one of sluice.endpoint_names: {', '.join(names)}"
+        if self.batch_size > _MAX_BATCH_WITHOUT_WINDOW and self.batching_window_seconds < 1:
+            yield (
+                "batching_window_seconds",
+                f"must be at least 1 where sluice.batch_size is over {_MAX_BATCH_WITHOUT_WINDOW} (a rule of Lambda)",
+            )
+        least = self.timeouts.read_seconds + CALL_OVERHEAD_SECONDS
+        if self.function_timeout < least:
+            why = f"sluice.timeouts.read_seconds + {CALL_OVERHEAD_SECONDS}, so that a call and storing its outcome fit"
+            yield "timeouts.function_seconds", f"must be at least {least}, which is {why}"
+        least = least_visibility_timeout(self.function_timeout, self.batching_window_seconds)
+        if self.visibility_timeout < least:
+            why = "6 × the function's timeout + sluice.batching_window_seconds"
+            yield "timeouts.visibility_seconds", f"must be at least {least}, which is {why}"
+        if self.retention.request_days * _SECONDS_PER_DAY <= self.visibility_timeout:
+            yield "retention.request_days", "must be longer than sluice.timeouts.visibility_seconds"
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """The endpoints that may be called."""
+        return [Endpoint.of(reference) for reference in self.endpoint_names]
+
+    @property
+    def default_endpoint(self) -> str:
+        """The endpoint for requests that name none."""
+        return self.default_endpoint_name or self.endpoints[0].name
+
+    @property
+    def function_timeout(self) -> int:
+        """The invoke function's timeout in seconds: one call, its connection, and the time to store its outcome."""
+        return self.timeouts.function_seconds or min(
+            MAX_FUNCTION_TIMEOUT_SECONDS, self.timeouts.read_seconds + CALL_OVERHEAD_SECONDS
+        )
+
+    @property
+    def visibility_timeout(self) -> int:
+        """The request queue's visibility timeout in seconds."""
+        return self.timeouts.visibility_seconds or least_visibility_timeout(
+            self.function_timeout, self.batching_window_seconds
+        )
+
+    @property
+    def threads(self) -> int:
+        """The number of requests that one invoke function sends at once."""
+        return min(self.batch_size, self.concurrent_requests // 2)
+
+    @property
+    def maximum_concurrency(self) -> int:
+        """The number of invoke functions that run at once."""
+        return min(_MAX_EVENT_SOURCE_CONCURRENCY, self.concurrent_requests // self.threads)
