@@ -20,7 +20,7 @@ from local.aws import environment
 from tests.e2e.conftest import EXAMPLES, ROOT, Pipeline
 
 ROW = [13.28, 1.64, 2.84, 15.5, 110.0, 2.6, 2.68, 0.34, 1.36, 4.6, 1.09, 2.78, 880.0]
-COMMAND = [sys.executable, "-c", "import sys; sys.argv[0] = 'sluice'; from cli.start import run; run()"]
+COMMAND = [sys.executable, "-m", "cli"]
 
 
 @dataclass(frozen=True)

@@ -117,8 +117,8 @@ def test_interrupted_it_says_how_to_go_on(pipeline: Pipeline, name: str, quiet: 
     assert slow.returncode == 130, output
     found = re.search(r"^  sluice (backfill .*)$", output, re.MULTILINE)
     assert found, output
-    going_on = [*found[1].replace("--max-per-second 10", "").split()]
-    sluice(pipeline, *going_on)
+    resume = [*found[1].replace("--max-per-second 10", "").split()]
+    sluice(pipeline, *resume)
     answers(pipeline, name, 40)
 
 

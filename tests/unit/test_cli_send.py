@@ -1,4 +1,4 @@
-"""What `sluice send` makes of files, text and options: the body arrives as it was, and mistakes are named."""
+"""`sluice send` composes messages: the body arrives unchanged, and errors name the parameter."""
 
 import io
 import json
@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.compose import body_of, check, compose, identity_of, text_of
 from cli.errors import CliError, ExitCode
+from cli.lookup.names import message_name
+from cli.sending.message import body_parameter, check_message, compose, serialize
 from sluice.failures import Failure
 from sluice.inputs.events import read
 from sluice.inputs.message import validate
@@ -21,15 +22,15 @@ TEXTS = st.text() | st.from_regex(r"\s*[\[{].{0,40}", fullmatch=True)
 
 @given(st.binary() | TEXTS.map(str.encode), st.sampled_from(["text/csv", "application/jsonlines", "image/png"]))
 def test_any_bytes_arrive_as_they_are(data: bytes, content_type: str) -> None:
-    raw = {**body_of(data, content_type), "ContentType": content_type}
-    (arrival,) = read(text_of(raw, None))
+    raw = {**body_parameter(data, content_type), "ContentType": content_type}
+    (arrival,) = read(serialize(raw, None))
     assert validate(arrival.raw).inline_body() == data  # type: ignore[union-attr]
 
 
 @given(TEXTS.map(str.encode))
 def test_text_without_a_type_arrives_or_is_json_that_means_the_same(data: bytes) -> None:
     try:
-        raw = body_of(data, None)
+        raw = body_parameter(data, None)
     except Failure:
         assert json.loads(data) is not None, "only JSON that would be altered is refused"
         return
@@ -39,7 +40,7 @@ def test_text_without_a_type_arrives_or_is_json_that_means_the_same(data: bytes)
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
 def test_sqs_takes_every_character_of_a_message(text: str) -> None:
-    sent = text_of({"Body": text}, None)
+    sent = serialize({"Body": text}, None)
     assert all(char in "\t\n\r" or 0x20 <= ord(char) <= 0xFFFD or ord(char) >= 0x10000 for char in sent)
     assert json.loads(sent) == {"Body": text}
 
@@ -112,24 +113,24 @@ def test_a_message_that_cannot_be_read_is_named(message: str, says: str) -> None
 )
 def test_what_the_functions_would_refuse_is_not_sent(raw: dict[str, Any], says: str) -> None:
     with pytest.raises(Failure, match=says):
-        check(raw, SETTINGS)
+        check_message(raw, SETTINGS)
 
 
 def test_without_the_settings_the_rules_of_the_message_still_hold() -> None:
-    check({"Body": "x" * 1001, "EndpointName": "wein"}, None)
+    check_message({"Body": "x" * 1001, "EndpointName": "wein"}, None)
     with pytest.raises(Failure):
-        check({"Body": "x", "Bod": 1}, None)
+        check_message({"Body": "x", "Bod": 1}, None)
 
 
 def test_a_message_over_the_queues_limit_says_what_to_do() -> None:
     raw = {"Body": "ü" * 600}
-    assert text_of(raw, len('{"Body":""}') + 1200)
+    assert serialize(raw, len('{"Body":""}') + 1200)
     with pytest.raises(CliError, match="send it through S3") as raised:
-        text_of(raw, len('{"Body":""}') + 1199)
+        serialize(raw, len('{"Body":""}') + 1199)
     assert raised.value.exit_code == ExitCode.USAGE
 
 
 def test_the_results_name_is_known_before_it_is_sent() -> None:
     raw = {"Body": "x", "InferenceId": "a b", "S3OutputPathExtension": "f", "Filename": "g.csv"}
-    assert identity_of(raw, "").name == "messages/f/g.csv"
-    assert identity_of({"Body": "x", "InferenceId": "a b"}, "").name == "messages/a%20b"
+    assert message_name(raw) == "messages/f/g.csv"
+    assert message_name({"Body": "x", "InferenceId": "a b"}) == "messages/a%20b"
