@@ -39,7 +39,7 @@ class Criteria:
 
 
 @dataclass(slots=True)
-class Tally:
+class Counts:
     """The counts of a run. A run that starts after the key `resume_after` does what this run has not done."""
 
     listed: int = 0
@@ -70,12 +70,12 @@ class Backfill:
     settings: Settings
     criteria: Criteria
     queue_url: Callable[[Kind], str]
-    tally: Tally = field(default_factory=Tally)
+    counts: Counts = field(default_factory=Counts)
 
     def select(self, candidates: Iterable[Candidate]) -> Iterator[Selected]:
         """The objects to send."""
         for candidate in candidates:
-            self.tally.listed += 1
+            self.counts.listed += 1
             selected = self._select(candidate)
             if selected is not None:
                 yield selected
@@ -92,14 +92,14 @@ class Backfill:
         selection = self.select(merge)
         while batch := list(islice(selection, rate_limit.batch_size)):
             resume_after = merge.resume_after(selected.object for selected in batch)
-            self.tally.resume_after = max(self.tally.resume_after, resume_after or "")
+            self.counts.resume_after = max(self.counts.resume_after, resume_after or "")
             rate_limit.wait(len(batch))
             # Delete first: the functions ignore a request that has an answer.
             for selected in batch:
                 if selected.replaced_name is not None:
                     self._delete_result(s3, selected.replaced_name)
             rejected = send_messages(sqs, [selected.message for selected in batch])
-            self.tally.sent += len(batch) - len(rejected)
+            self.counts.sent += len(batch) - len(rejected)
             on_sent()
             for index, reason in rejected.items():
                 raise CliError(f"SQS did not accept {batch[index].object.key}: {reason}")
@@ -110,19 +110,19 @@ class Backfill:
         try:
             dropped = read(body)[0]
             if not isinstance(dropped, DroppedObject):  # the zero-byte marker of a folder
-                self.tally.excluded += 1
+                self.counts.excluded += 1
                 return None
             name = object_name(dropped.bucket, dropped.key, self.settings.input_bucket)
         except Failure as failure:
-            self.tally.unnameable += 1
-            self.tally.unnameable_example = self.tally.unnameable_example or f"{listed.key!r}: {failure.message}"
+            self.counts.unnameable += 1
+            self.counts.unnameable_example = self.counts.unnameable_example or f"{listed.key!r}: {failure.message}"
             return None
         if not self.criteria.match_key(listed.key):
-            self.tally.excluded += 1
+            self.counts.excluded += 1
         elif candidate.is_outcome(candidate.answered) and not self.criteria.force:
-            self.tally.answered += 1
+            self.counts.answered += 1
         elif candidate.is_outcome(candidate.failed) and not (self.criteria.force or self.criteria.failed):
-            self.tally.failed += 1
+            self.counts.failed += 1
         else:
             message = OutgoingMessage(self.queue_url(kind_of(dropped, self.settings)), body)
             return Selected(listed, message, name if self.criteria.force and candidate.answered else None)

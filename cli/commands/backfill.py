@@ -8,7 +8,7 @@ import click
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from cli.backfill.listing import Merge, list_objects, list_outcomes
-from cli.backfill.run import Backfill, Criteria, Tally
+from cli.backfill.run import Backfill, Counts, Criteria
 from cli.backfill.source import parse_source
 from cli.deployment import Deployment
 from cli.errors import CliError, ExitCode
@@ -66,59 +66,59 @@ def backfill(
             source.name_prefix + start_after if start_after else "",
         ),
     )
-    tally = Tally(resume_after=start_after)
+    counts = Counts(resume_after=start_after)
     criteria = Criteria(failed=failed, force=force, include=include, exclude=exclude)
-    run = Backfill(source, settings, criteria, lambda kind: queue_url_of(kind, deployment), tally)
+    run = Backfill(source, settings, criteria, lambda kind: queue_url_of(kind, deployment), counts)
     if dry_run:
         for selected in run.select(merge):
             key = f"s3://{source.bucket}/{selected.object.key}"
             output.document({"Key": key}) if output.as_json else output.line(key)
-            tally.sent += 1
+            counts.sent += 1
     else:
         _send(deployment, output, run, merge, RateLimit(max_per_second))
-    if not (tally.listed or start_after):
+    if not (counts.listed or start_after):
         raise CliError(f"there is no object under s3://{source.bucket}/{source.prefix}", ExitCode.NOT_FOUND)
-    _report(output, tally, dry_run=dry_run)
+    _report(output, counts, dry_run=dry_run)
 
 
 def _send(deployment: Deployment, output: Output, run: Backfill, merge: Merge, rate_limit: RateLimit) -> None:
     """Send with a progress bar. When it is interrupted, print the command that resumes it."""
-    tally = run.tally
+    counts = run.counts
     columns = (TextColumn("Sent {task.fields[sent]} of {task.fields[listed]} listed"), TimeElapsedColumn())
     with Progress(*columns, console=output.progress, disable=not output.progress.is_terminal) as progress:
         task = progress.add_task("", sent=0, listed=0)
 
         def on_sent() -> None:
-            progress.update(task, sent=tally.sent, listed=tally.listed)
+            progress.update(task, sent=counts.sent, listed=counts.listed)
 
         try:
             run.send(merge, deployment.sqs, deployment.s3, rate_limit, on_sent)
         except BaseException:
-            output.progress.print(f"Interrupted after {tally.sent} were sent. To resume:", highlight=False)
-            output.progress.print(f"  {_resume_command(tally)}", highlight=False, soft_wrap=True, markup=False)
+            output.progress.print(f"Interrupted after {counts.sent} were sent. To resume:", highlight=False)
+            output.progress.print(f"  {_resume_command(counts)}", highlight=False, soft_wrap=True, markup=False)
             raise
 
 
-def _report(output: Output, tally: Tally, *, dry_run: bool) -> None:
-    counts: dict[str, Any] = {
-        "WouldBeSent" if dry_run else "Sent": tally.sent,
-        "SkippedAsAnswered": tally.answered or None,
-        "SkippedAsFailed": tally.failed or None,
-        "SkippedByPattern": tally.excluded or None,
-        "SkippedByName": tally.unnameable or None,
+def _report(output: Output, counts: Counts, *, dry_run: bool) -> None:
+    fields: dict[str, Any] = {
+        "WouldBeSent" if dry_run else "Sent": counts.sent,
+        "SkippedAsAnswered": counts.answered or None,
+        "SkippedAsFailed": counts.failed or None,
+        "SkippedByPattern": counts.excluded or None,
+        "SkippedByName": counts.unnameable or None,
     }
     if dry_run:
-        output.progress.print(", ".join(f"{name}: {count}" for name, count in counts.items() if count is not None))
+        output.progress.print(", ".join(f"{name}: {count}" for name, count in fields.items() if count is not None))
     else:
-        output.document(counts)
-    if tally.failed:
+        output.document(fields)
+    if counts.failed:
         output.progress.print("For failed objects, see `sluice dlq ls`, or repeat the command with --failed.")
-    if tally.unnameable:
-        example = f"No result can be named after {tally.unnameable_example}"
+    if counts.unnameable:
+        example = f"No result can be named after {counts.unnameable_example}"
         output.progress.print(example, markup=False, soft_wrap=True)
 
 
-def _resume_command(tally: Tally) -> str:
+def _resume_command(counts: Counts) -> str:
     # When an option is given twice, click uses the last one.
-    resumed = ["--start-after", tally.resume_after] if tally.resume_after else []
+    resumed = ["--start-after", counts.resume_after] if counts.resume_after else []
     return shlex.join(["sluice", *sys.argv[1:], *resumed])

@@ -1,4 +1,4 @@
-"""`sluice dlq` on the local run: from poison to result, and a redrive that is killed."""
+"""`sluice dlq` on the local run: from a failure to a result, and a redrive that is killed."""
 
 import json
 import signal
@@ -32,7 +32,7 @@ def wait_for_dead_letters(pipeline: Pipeline, count: int, *filters: str) -> list
     raise AssertionError(f"{count} dead letters did not come; there are {found}")
 
 
-def test_from_poison_to_result(pipeline: Pipeline, name: str) -> None:
+def test_from_a_failure_to_a_result(pipeline: Pipeline, name: str) -> None:
     message = json.dumps({**WINE, "EndpointName": "wime", "InferenceId": name})
     team: Any = {"Team": {"DataType": "String", "StringValue": "blue"}}
     pipeline.send(message, MessageAttributes=team)
@@ -59,7 +59,7 @@ def test_from_poison_to_result(pipeline: Pipeline, name: str) -> None:
     sluice(pipeline, "dlq", "show", "--trace-id", name, code=4)
 
 
-def test_purge_deletes_what_it_listed_and_only_when_it_may(pipeline: Pipeline, name: str) -> None:
+def test_purge_deletes_only_what_it_listed_and_only_with_consent(pipeline: Pipeline, name: str) -> None:
     for number in range(3):
         pipeline.send({"Body": "x", "TraceId": name, "InferenceId": f"{name}-{number}", "Unknown": 1})
     wait_for_dead_letters(pipeline, 3, "--trace-id", name)
@@ -106,7 +106,7 @@ def test_a_redrive_of_2000_killed_three_times_ends_with_each_answered_exactly_on
 
 
 def fill(pipeline: Pipeline, trace_id: str, ids: list[str]) -> None:
-    """Put messages on the dead-letter queue, otherwise empty, as the functions do."""
+    """Empty the dead-letter queue, and send messages to it as the functions do."""
     pipeline.sqs.purge_queue(QueueUrl=pipeline.engine.dead_letter_queue_url)
     body = json.dumps({"EndpointName": "wine", "Body": {"instances": [ROW]}})
 

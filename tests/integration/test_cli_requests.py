@@ -29,7 +29,7 @@ def find(deployment: FakeDeployment, text: str) -> RequestStatus:
 
 
 def drop(deployment: FakeDeployment, key: str, bucket: str = "input") -> tuple[str, datetime]:
-    """Upload something; the identity of its request, and when it was."""
+    """Upload an object, and return the identity of its request and the time of the upload."""
     version = deployment.s3.put_object(Bucket=bucket, Key=key, Body=b"1,2")["VersionId"]
     uploaded = deployment.s3.head_object(Bucket=bucket, Key=key)["LastModified"]
     return key_of_version(bucket, key, version), uploaded
@@ -94,7 +94,7 @@ def test_a_failure_has_its_reason(deployment: FakeDeployment, failure_class: str
     assert "MessageAttributes" not in status.document()
 
 
-def test_a_newer_upload_is_not_answered_by_the_olders_result(deployment: FakeDeployment) -> None:
+def test_the_result_of_an_older_upload_is_not_that_of_a_newer_one(deployment: FakeDeployment) -> None:
     old, _ = drop(deployment, "invoke/a")
     answer(deployment, "invoke/a", old)
     new, uploaded = drop(deployment, "invoke/a")
@@ -104,7 +104,9 @@ def test_a_newer_upload_is_not_answered_by_the_olders_result(deployment: FakeDep
     status = find(deployment, "invoke/a")
     assert (status.state, status.details["Attempts"], status.details["ErrorCode"]) == (RequestState.RETRYING, 1, "New")
     fail(deployment, "invoke/a", new)
-    assert find(deployment, "invoke/a").state is RequestState.FAILED, "the older's answer is still there"
+    assert find(deployment, "invoke/a").state is RequestState.FAILED, (
+        "although the answer to the older upload is still stored"
+    )
 
 
 def test_by_trace_id_through_the_logs(deployment: FakeDeployment) -> None:
@@ -133,7 +135,7 @@ def test_a_trace_id_of_several_requests_finds_each(deployment: FakeDeployment) -
     assert found == {"messages/a": RequestState.RETRYING, "messages/b": RequestState.FAILED}
 
 
-def test_a_trace_id_whose_place_a_newer_upload_has_taken(deployment: FakeDeployment) -> None:
+def test_a_trace_id_of_a_request_that_a_newer_upload_has_replaced(deployment: FakeDeployment) -> None:
     old, uploaded = drop(deployment, "invoke/a")
     new, _ = drop(deployment, "invoke/a")
     deployment.fake_logs.line("succeeded", uploaded, result="invoke/a", trace_id=old)
@@ -144,7 +146,7 @@ def test_a_trace_id_whose_place_a_newer_upload_has_taken(deployment: FakeDeploym
     assert (status.state, status.reason) == (RequestState.SUPERSEDED, "replaced")
 
 
-def test_retrying_says_how_often_why_and_when_next(deployment: FakeDeployment) -> None:
+def test_a_retried_request_has_attempts_reason_and_next_try(deployment: FakeDeployment) -> None:
     at = datetime.now(UTC).replace(microsecond=0)
     for number in range(3):
         deployment.fake_logs.line(
@@ -174,7 +176,7 @@ def test_an_answer_that_was_deleted_is_gone(deployment: FakeDeployment) -> None:
     assert find(deployment, "a").state is RequestState.GONE
 
 
-def test_a_file_is_pending_until_it_is_assembled_and_tells_how_far_it_is(deployment: FakeDeployment) -> None:
+def test_a_file_is_pending_with_its_progress_until_it_is_assembled(deployment: FakeDeployment) -> None:
     key = "transform/a.csv"
     deployment.s3.put_object(Bucket="input", Key=key, Body=b"x" * 100)
     found = deployment.s3.head_object(Bucket="input", Key=key)
@@ -197,7 +199,7 @@ def test_a_file_is_pending_until_it_is_assembled_and_tells_how_far_it_is(deploym
     assert find(deployment, key).details["RecordsFailed"] == 1
 
 
-def test_the_progress_of_a_gzip_is_of_what_is_in_it(deployment: FakeDeployment) -> None:
+def test_the_progress_of_a_gzip_file_is_that_of_its_content(deployment: FakeDeployment) -> None:
     key = "transform/a.csv.gz"
     identity, _ = drop(deployment, key)
     assert find(deployment, key).details["BytesTotal"] is None
@@ -206,7 +208,7 @@ def test_the_progress_of_a_gzip_is_of_what_is_in_it(deployment: FakeDeployment) 
     assert find(deployment, key).details["BytesTotal"] == 1000
 
 
-def test_what_left_no_trace_is_pending_while_the_queue_may_hold_it(deployment: FakeDeployment) -> None:
+def test_a_request_without_a_trace_is_pending_while_the_queue_has_messages(deployment: FakeDeployment) -> None:
     assert find(deployment, "never-sent").state is RequestState.UNKNOWN
     assert find(deployment, "invoke/never-dropped").state is RequestState.UNKNOWN
     deployment.sqs.send_message(QueueUrl=deployment.request_queue_url, MessageBody="{}")
@@ -215,7 +217,7 @@ def test_what_left_no_trace_is_pending_while_the_queue_may_hold_it(deployment: F
     assert "among the 1 messages" in str(status.reason)
 
 
-def test_logs_that_may_not_be_read_are_said_to_be_missing(deployment: FakeDeployment) -> None:
+def test_the_status_says_that_the_logs_could_not_be_read(deployment: FakeDeployment) -> None:
     deployment.fake_logs.is_denied = True
     assert "logs:FilterLogEvents is not allowed" in str(find(deployment, "a").reason)
     drop(deployment, "invoke/a")

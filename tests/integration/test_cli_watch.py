@@ -48,7 +48,7 @@ def ago(**how: float) -> datetime:
     return NOW - timedelta(**how)
 
 
-def test_counts_are_right_although_the_log_level_hides_successes(deployment: FakeDeployment) -> None:
+def test_counts_do_not_depend_on_the_log_level(deployment: FakeDeployment) -> None:
     logs = deployment.fake_logs
     logs.counts(ago(seconds=10), Succeeded=7, Retried=2)
     logs.counts(ago(seconds=70), Succeeded=3, DeadLettered=1)
@@ -59,7 +59,7 @@ def test_counts_are_right_although_the_log_level_hides_successes(deployment: Fak
     assert snapshot.latest == []
 
 
-def test_a_late_line_is_counted_and_none_twice(deployment: FakeDeployment) -> None:
+def test_late_lines_are_counted_and_no_line_twice(deployment: FakeDeployment) -> None:
     clock = Clock()
     watcher = Watcher(deployment, timedelta(minutes=3), now=clock)
     deployment.fake_logs.counts(ago(seconds=5), Succeeded=1)
@@ -104,7 +104,7 @@ def test_queues_and_ages(deployment: FakeDeployment) -> None:
     assert watcher.snapshot().oldest_seconds == {}
 
 
-def test_without_a_right_to_the_logs_it_says_so(deployment: FakeDeployment) -> None:
+def test_without_permission_to_read_the_logs_there_is_a_note(deployment: FakeDeployment) -> None:
     deployment.fake_logs.is_denied = True
     snapshot = Watcher(deployment, timedelta(minutes=3), now=Clock()).snapshot()
     assert snapshot.note is not None
@@ -119,12 +119,12 @@ def test_a_snapshot_as_text_as_json_and_as_a_picture(deployment: FakeDeployment)
     console.print(render(snapshot, "Mine"))
     text = console.export_text(styles=True)
     assert "Mine" in text
-    assert "[bold] [31m row" in text, "what a model said is shown, and commands nothing"
+    assert "[bold] [31m row" in text, "the text of a model is printed without control sequences"
     assert "messages/[red]" in text
     assert json.loads(json.dumps(snapshot.document()))["Reasons"][0]["ErrorCode"] == "ModelError"
     svg = render_svg(snapshot, "Mine")
     assert svg.startswith("<svg")
-    assert "url(" not in svg.replace("url(#", ""), "it fetches nothing"
+    assert "url(" not in svg.replace("url(#", ""), "it refers to no other site"
 
 
 def test_durations_are_checked() -> None:

@@ -34,7 +34,7 @@ def builder(*changes: str, max_bytes: int = 1_040_384) -> MessageBuilder:
 
 
 @pytest.mark.parametrize(
-    ("chosen", "matches"),
+    ("criteria", "matches"),
     [
         (Filter(), True),
         (Filter(reasons=["Expired", "ModelError"]), True),
@@ -50,8 +50,8 @@ def builder(*changes: str, max_bytes: int = 1_040_384) -> MessageBuilder:
         (Filter(trace_id="other"), False),
     ],
 )
-def test_filters(chosen: Filter, matches: bool) -> None:
-    assert chosen.matches(dead_letter(EndpointName="wine", TraceId="t", InferenceId="i"), NOW) is matches
+def test_filters(criteria: Filter, matches: bool) -> None:
+    assert criteria.matches(dead_letter(EndpointName="wine", TraceId="t", InferenceId="i"), NOW) is matches
 
 
 def test_a_message_without_attributes_has_no_reason_and_the_age_of_the_queue() -> None:
@@ -101,7 +101,7 @@ def s3_event(*keys: str) -> str:
         (body_of(Assembly(FILE)), "assembly queue"),
     ],
 )
-def test_each_goes_to_the_queue_that_takes_its_kind_with_its_body_verbatim(body: str, queue: str) -> None:
+def test_each_kind_of_request_is_sent_to_its_queue_with_its_body_unchanged(body: str, queue: str) -> None:
     message = builder().build(dead_letter(body), {})
     assert (message.queue_url, message.body) == (queue, body)
 
@@ -123,7 +123,7 @@ def test_a_redriven_message_is_the_same_request(raw: dict[str, Any]) -> None:
     assert again.attributes == {"InferenceId": before.key, "TraceId": before.trace_id, "Team": "blue"}
 
 
-def test_the_senders_attributes_go_along_as_far_as_there_is_room_and_never_over_the_identity() -> None:
+def test_the_senders_attributes_are_added_while_there_is_room_and_never_replace_the_identity() -> None:
     own = {"InferenceId": "theirs", "ErrorCode": "theirs", **{f"Own{number}": "x" for number in range(20)}}
     dead = dead_letter(InferenceId="i", TraceId="t")
     attributes = builder().build(dead, own).attributes
@@ -137,7 +137,7 @@ def test_the_senders_attributes_go_along_as_far_as_there_is_room_and_never_over_
     }
 
 
-def test_the_senders_attributes_stand_in_the_err_of_this_very_request() -> None:
+def test_the_senders_attributes_are_read_only_from_the_err_of_the_same_request() -> None:
     document = json.dumps({"InferenceId": "i", "MessageAttributes": {"Team": "blue", "Odd": None}}).encode()
     assert sender_attributes_in(document, dead_letter(InferenceId="i")) == {"Team": "blue"}
     assert sender_attributes_in(document, dead_letter(InferenceId="j")) == {}
@@ -156,11 +156,11 @@ def test_the_senders_attributes_stand_in_the_err_of_this_very_request() -> None:
         (s3_event("elsewhere/a.csv"), None),
     ],
 )
-def test_where_the_err_is(body: str, key: str | None) -> None:
+def test_the_key_of_the_err(body: str, key: str | None) -> None:
     assert builder().error_key(dead_letter(body, InferenceId="i")) == key
 
 
-def test_overrides_change_the_parameter_and_nothing_of_the_identity() -> None:
+def test_overrides_change_parameters_and_keep_the_identity() -> None:
     dead = dead_letter('{"EndpointName": "wime", "EndpontName": 1, "Body": [1], "InferenceId": "i"}', InferenceId="i")
     changed = builder("EndpointName=wine", "EndpontName=", "RequestTTLSeconds=60").build(dead, {})
     assert json.loads(changed.body) == {
@@ -200,12 +200,12 @@ def test_an_override_that_makes_the_message_invalid_raises(change: str, body: st
         ("Body=x", "another request"),
     ],
 )
-def test_what_can_not_be_overridden(change: str, says: str) -> None:
+def test_parameters_that_cannot_be_overridden(change: str, says: str) -> None:
     with pytest.raises(CliError, match=says):
         parse_overrides((change,))
 
 
-def test_the_reason_is_what_the_functions_say() -> None:
+def test_the_reason_attributes_are_those_that_the_functions_add() -> None:
     failure = Failure(
         FailureClass.MODEL, "ModelError", "no", original_status_code=500, original_message="m", log_stream_arn="a"
     )

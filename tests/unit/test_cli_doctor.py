@@ -124,7 +124,7 @@ def found(check: Callable[[DeploymentState], Iterable[Finding]], state: HealthyS
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_nothing_is_wrong_with_a_sound_deployment(name: str) -> None:
+def test_a_healthy_deployment_has_only_ok_findings(name: str) -> None:
     findings = list(CHECKS[name](cast("DeploymentState", HealthyState())))
     assert findings
     assert {finding.verdict for finding in findings} == {Verdict.OK}
@@ -139,7 +139,7 @@ def change(queue: str, **attributes: str) -> Break:
 
 
 def condition(**keys: Any) -> Break:
-    """Let S3 send on these conditions alone."""
+    """Allow S3 to send on these conditions only."""
     statement = {"Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"}, "Action": "SQS:Send*"}
     return change("request queue", Policy=json.dumps({"Statement": {**statement, "Condition": keys}}))
 
@@ -231,7 +231,7 @@ WRONG: list[tuple[Any, Break, str]] = [
 
 
 @pytest.mark.parametrize(("check", "break_it", "says"), WRONG)
-def test_what_is_wrong_is_found_and_says_what_to_do(check: Any, break_it: Break, says: str) -> None:
+def test_each_fault_is_found_with_a_remedy(check: Any, break_it: Break, says: str) -> None:
     state = HealthyState()
     break_it(state)
     assert any(says in one for one in found(check, state, Verdict.WRONG)), list(check(state))
@@ -254,7 +254,7 @@ UNKNOWN: list[tuple[Any, Break, str]] = [
 
 
 @pytest.mark.parametrize(("check", "break_it", "says"), UNKNOWN)
-def test_what_can_not_be_told_is_neither_ok_nor_wrong(check: Any, break_it: Break, says: str) -> None:
+def test_what_cannot_be_checked_is_neither_ok_nor_wrong(check: Any, break_it: Break, says: str) -> None:
     state = HealthyState()
     break_it(state)
     assert any(says in one for one in found(check, state, Verdict.UNKNOWN)), list(check(state))
@@ -269,7 +269,7 @@ def test_what_can_not_be_told_is_neither_ok_nor_wrong(check: Any, break_it: Brea
         {},
     ],
 )
-def test_s3_may_send_on_conditions_that_hold(keys: dict[str, Any]) -> None:
+def test_s3_may_send_on_conditions_that_are_met(keys: dict[str, Any]) -> None:
     state = HealthyState()
     condition(**keys)(state)
     assert found(notifications.check_queue_policies, state, Verdict.OK) == [
@@ -278,7 +278,7 @@ def test_s3_may_send_on_conditions_that_hold(keys: dict[str, Any]) -> None:
     ]
 
 
-def test_an_endpoint_scaled_to_zero_is_as_it_should_be() -> None:
+def test_an_endpoint_scaled_to_zero_is_ok() -> None:
     state = HealthyState()
     state.description["ProductionVariants"][0]["CurrentInstanceCount"] = 0
     assert "scaled to zero" in found(endpoints.check_endpoints, state, Verdict.OK)[1]
@@ -297,7 +297,7 @@ class FailingState:
 @pytest.mark.parametrize(
     "error", [refused("AccessDenied"), EndpointConnectionError(endpoint_url="https://x"), CliError("no output")]
 )
-def test_what_aws_refuses_can_not_be_told_and_stops_nothing(error: Exception) -> None:
+def test_an_error_in_a_check_is_unknown_and_does_not_stop_the_others(error: Exception) -> None:
     findings = list(run_checks(cast("DeploymentState", FailingState(error))))
     assert len(findings) == len(CHECKS)
     wrong = {finding.check for finding in findings if finding.verdict is Verdict.WRONG}
@@ -305,7 +305,7 @@ def test_what_aws_refuses_can_not_be_told_and_stops_nothing(error: Exception) ->
 
 
 @pytest.mark.parametrize("code", ["ResourceNotFoundException", "AWS.SimpleQueueService.NonExistentQueue"])
-def test_what_is_gone_is_wrong(code: str) -> None:
+def test_a_deleted_resource_is_wrong(code: str) -> None:
     assert {finding.verdict for finding in run_checks(cast("DeploymentState", FailingState(refused(code))))} == {
         Verdict.WRONG
     }

@@ -17,7 +17,7 @@ def objects(keys: list[str]) -> list[ListedObject]:
 
 
 @given(KEYS, st.data(), st.sampled_from(["", "buckets/b/"]))
-def test_each_object_comes_once_with_exactly_its_own_outcomes(keys: list[str], data: st.DataObject, at: str) -> None:
+def test_each_object_is_returned_once_with_its_own_outcomes(keys: list[str], data: st.DataObject, at: str) -> None:
     keys.sort()
     stored = {
         at + key + suffix: THEN + timedelta(days=number)
@@ -34,7 +34,7 @@ def test_each_object_comes_once_with_exactly_its_own_outcomes(keys: list[str], d
 
 
 @given(KEYS, st.integers(1, 5))
-def test_wherever_it_is_interrupted_it_resumes_with_all_that_was_not_done(keys: list[str], size: int) -> None:
+def test_an_interrupted_run_resumes_with_everything_that_is_not_done(keys: list[str], size: int) -> None:
     keys.sort()
     merge = Merge(objects(keys), "", iter([]))
     every, done = iter(merge), set[str]()
@@ -45,7 +45,7 @@ def test_wherever_it_is_interrupted_it_resumes_with_all_that_was_not_done(keys: 
         done |= {one.key for one in batch}
 
 
-def test_what_waits_is_only_what_the_current_key_begins_with() -> None:
+def test_only_prefixes_of_the_current_key_wait() -> None:
     keys = sorted(["x", *(f"x!{number:06}" for number in range(20_000))])
 
     def read() -> Iterator[ListedObject]:
@@ -57,7 +57,7 @@ def test_what_waits_is_only_what_the_current_key_begins_with() -> None:
     assert len(list(merge)) == len(keys)
 
 
-def test_an_outcome_counts_when_it_is_not_older_than_the_object() -> None:
+def test_an_outcome_older_than_the_object_does_not_count() -> None:
     one = Candidate(objects(["a"])[0])
     assert not one.is_outcome(None)
     assert not one.is_outcome(THEN - timedelta(seconds=1))

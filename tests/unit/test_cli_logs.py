@@ -7,7 +7,7 @@ from cli.logs import filter_pattern
 
 
 @given(st.dictionaries(st.sampled_from(["trace_id", "inference_id", "result"]), st.text(), min_size=1), st.text())
-def test_a_log_pattern_never_breaks_out_of_its_quotes(wanted: dict[str, str], prefix: str) -> None:
+def test_values_never_end_the_quotes_of_a_filter_pattern(wanted: dict[str, str], prefix: str) -> None:
     made = filter_pattern(wanted, result_prefix=prefix)
     assert len(made) <= 1024
     assert made.isascii()
@@ -16,7 +16,7 @@ def test_a_log_pattern_never_breaks_out_of_its_quotes(wanted: dict[str, str], pr
     assert "\\" not in made
 
 
-def test_a_log_pattern_of_usual_ids() -> None:
+def test_a_filter_pattern() -> None:
     assert filter_pattern({"trace_id": 'a"b', "result": "messages/a%20b"}, result_prefix="parts/x/") == (
         '{ ($.trace_id = "a*b") || ($.result = "messages/a*20b") || ($.result = "parts/x/*") }'
     )

@@ -20,7 +20,7 @@ def test_one_exit_code_for_several() -> None:
 
 
 class Lookup:
-    """A lookup whose lookup have an outcome in the results bucket, or in the logs, from a given second on."""
+    """A lookup of requests that have a stored or a logged outcome from a given second on."""
 
     def __init__(self, stored: dict[str, float], logged: dict[str, float]) -> None:
         self.now = 0.0
@@ -63,14 +63,14 @@ def test_waiting_ends_with_the_last_outcome() -> None:
     assert 12 <= lookup.now < 20
 
 
-def test_waiting_ends_in_time_and_then_says_how_the_status_of_each() -> None:
+def test_waiting_ends_at_the_timeout_with_the_status_of_each() -> None:
     lookup = Lookup({"a": 1}, {})
     assert wait(lookup, ["a", "b"], 7) == {"a": RequestState.DONE, "b": RequestState.PENDING}
     assert lookup.now == 7
-    assert lookup.searches <= 3, "the logs are not searched at each look"
+    assert lookup.searches <= 3, "the logs are searched less often than the results bucket"
 
 
-def test_the_failure_of_an_earlier_try_is_not_waited_for() -> None:
+def test_the_failure_of_an_earlier_attempt_is_not_an_outcome() -> None:
     class SentAgain(Lookup):
         def find_stored(self, name: str) -> RequestStatus | None:
             return RequestStatus(RequestState.FAILED, name, {"FailedAt": "new" if self.now >= 3 else "old"})
@@ -92,5 +92,5 @@ def test_the_failure_of_an_earlier_try_is_not_waited_for() -> None:
     assert outcome(1).state is RequestState.PENDING
 
 
-def test_no_time_is_one_look() -> None:
+def test_a_timeout_of_zero_checks_once() -> None:
     assert wait(Lookup({}, {"a": 0}), ["a"], 0) == {"a": RequestState.SUPERSEDED}

@@ -1,4 +1,4 @@
-"""Reading and redriving the dead-letter queue: whatever interrupts it, nothing is lost and nothing is left hidden."""
+"""Reading and redriving the dead-letter queue: an interruption loses no message and leaves none hidden."""
 
 import json
 from collections.abc import Callable
@@ -74,7 +74,7 @@ def test_every_dead_letter_is_sent_with_its_body_and_identity_and_deleted() -> N
     }
 
 
-def test_what_is_not_chosen_and_what_is_over_the_limit_is_visible_again_at_once() -> None:
+def test_messages_that_are_not_selected_or_over_the_limit_are_made_visible_at_once() -> None:
     sqs = filled(40)
     report, _ = run(sqs, lambda dead_letter: dead_letter.reason == "Expired", limit=5)
     assert report.sent == 5
@@ -83,7 +83,7 @@ def test_what_is_not_chosen_and_what_is_over_the_limit_is_visible_again_at_once(
 
 
 @given(st.lists(st.integers(1, 40), max_size=4), st.integers(1, 45))
-def test_killed_anywhere_and_run_again_nothing_is_lost_and_the_queue_ends_empty(kills: list[int], count: int) -> None:
+def test_after_kills_and_another_run_no_message_is_lost_and_the_queue_is_empty(kills: list[int], count: int) -> None:
     sqs = filled(count)
     for call in kills:
         sqs.dies_at = call
@@ -96,7 +96,7 @@ def test_killed_anywhere_and_run_again_nothing_is_lost_and_the_queue_ends_empty(
     assert sqs.queues[DLQ] == []
     sent = ids(sqs, REQUESTS)
     assert set(sent) == {f"i{number}" for number in range(count)}
-    # A kill can repeat no more than the one batch that was sent and not yet deleted.
+    # A kill repeats at most one batch: the one that was sent and not deleted.
     assert len(sent) <= count + 10 * len(kills)
 
 
@@ -113,7 +113,7 @@ def test_messages_of_a_killed_reader_are_reported_until_they_are_visible() -> No
     assert run(sqs)[0].sent == 10
 
 
-def test_an_interruption_gives_everything_back() -> None:
+def test_an_interruption_makes_all_messages_visible() -> None:
     sqs = filled(30)
 
     def interrupt(_sent: int) -> None:
@@ -148,7 +148,7 @@ def test_a_message_that_is_not_deleted_is_reported_and_sent_once_per_run() -> No
 
 
 @pytest.mark.parametrize("later", [0.0, 0.9, 5.0])
-def test_what_fails_again_meanwhile_is_left_alone(later: float) -> None:
+def test_a_request_that_fails_again_during_the_run_is_not_redriven_again(later: float) -> None:
     sqs = filled(25)
 
     def fail_again(_sent: int) -> None:
@@ -162,14 +162,14 @@ def test_what_fails_again_meanwhile_is_left_alone(later: float) -> None:
     assert len(sqs.visible(DLQ)) == 25
 
 
-def test_a_forbidden_err_is_asked_for_no_more() -> None:
+def test_after_access_is_denied_no_more_err_is_requested() -> None:
     s3 = S3("AccessDenied")
     sqs = filled(40)
     assert run(sqs, s3=s3)[0].sent == 40
     assert s3.asked <= 10
 
 
-def test_reading_sees_each_message_once_and_hides_them_only_meanwhile() -> None:
+def test_each_message_is_read_once_and_hidden_only_during_reading() -> None:
     sqs = filled(95)
     with reader(sqs, None) as reading:
         received = [dead_letter.message_id for batch in reading.batches() for dead_letter in batch]

@@ -21,14 +21,14 @@ TEXTS = st.text() | st.from_regex(r"\s*[\[{].{0,40}", fullmatch=True)
 
 
 @given(st.binary() | TEXTS.map(str.encode), st.sampled_from(["text/csv", "application/jsonlines", "image/png"]))
-def test_any_bytes_arrive_as_they_are(data: bytes, content_type: str) -> None:
+def test_any_bytes_arrive_unchanged(data: bytes, content_type: str) -> None:
     raw = {**body_parameter(data, content_type), "ContentType": content_type}
     (arrival,) = read(serialize(raw, None))
     assert validate(arrival.raw).inline_body() == data  # type: ignore[union-attr]
 
 
 @given(TEXTS.map(str.encode))
-def test_text_without_a_type_arrives_or_is_json_that_means_the_same(data: bytes) -> None:
+def test_text_without_a_content_type_arrives_unchanged_or_as_equal_json(data: bytes) -> None:
     try:
         raw = body_parameter(data, None)
     except Failure:
@@ -39,7 +39,7 @@ def test_text_without_a_type_arrives_or_is_json_that_means_the_same(data: bytes)
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
-def test_sqs_takes_every_character_of_a_message(text: str) -> None:
+def test_sqs_accepts_every_character_of_a_message(text: str) -> None:
     sent = serialize({"Body": text}, None)
     assert all(char in "\t\n\r" or 0x20 <= ord(char) <= 0xFFFD or ord(char) >= 0x10000 for char in sent)
     assert json.loads(sent) == {"Body": text}
@@ -61,7 +61,9 @@ def test_sqs_takes_every_character_of_a_message(text: str) -> None:
         ("a", b"a\0b", None, {"BodyBase64": "YQBi"}),
     ],
 )
-def test_a_file_becomes_what_its_type_says(name: str, data: bytes, content_type: str | None, parameters: Any) -> None:
+def test_the_content_type_decides_the_parameter(
+    name: str, data: bytes, content_type: str | None, parameters: Any
+) -> None:
     source = io.BytesIO(data)
     source.name = name
     raw = compose(None, source, None, {} if content_type is None else {"ContentType": content_type})
@@ -84,7 +86,7 @@ def test_json_that_would_be_altered_is_refused(body: str, says: str) -> None:
         compose(None, None, body, {})
 
 
-def test_what_is_given_is_put_over_a_whole_message(tmp_path: Path) -> None:
+def test_options_replace_parameters_of_a_whole_message(tmp_path: Path) -> None:
     file = tmp_path / "message.json"
     file.write_text('{"Body": "x", "InferenceId": "kept", "Accept": "text/csv"}')
     raw = compose(f"@{file}", None, None, {"Accept": "application/json"})
@@ -95,7 +97,7 @@ def test_what_is_given_is_put_over_a_whole_message(tmp_path: Path) -> None:
     ("message", "says"),
     [("{", "--message: is not JSON"), ("[]", "--message: must be a JSON object"), ("@/no/such", "--message: /no/such")],
 )
-def test_a_message_that_cannot_be_read_is_named(message: str, says: str) -> None:
+def test_the_error_names_a_message_that_cannot_be_read(message: str, says: str) -> None:
     with pytest.raises((CliError, Failure), match=says):
         compose(message, None, None, {})
 
@@ -111,18 +113,18 @@ def test_a_message_that_cannot_be_read_is_named(message: str, says: str) -> None
         ({"BodyBase64": "@"}, "BodyBase64: is not valid base64"),
     ],
 )
-def test_what_the_functions_would_refuse_is_not_sent(raw: dict[str, Any], says: str) -> None:
+def test_a_message_that_the_functions_would_reject_is_not_sent(raw: dict[str, Any], says: str) -> None:
     with pytest.raises(Failure, match=says):
         check_message(raw, SETTINGS)
 
 
-def test_without_the_settings_the_rules_of_the_message_still_hold() -> None:
+def test_without_settings_the_rules_of_the_message_are_checked() -> None:
     check_message({"Body": "x" * 1001, "EndpointName": "wein"}, None)
     with pytest.raises(Failure):
         check_message({"Body": "x", "Bod": 1}, None)
 
 
-def test_a_message_over_the_queues_limit_says_what_to_do() -> None:
+def test_the_error_for_a_message_over_the_limit_names_an_alternative() -> None:
     raw = {"Body": "ü" * 600}
     assert serialize(raw, len('{"Body":""}') + 1200)
     with pytest.raises(CliError, match="send it through S3") as raised:

@@ -1,4 +1,4 @@
-"""The uploads of `sluice drop`: their keys, their metadata, and what is refused before the first upload."""
+"""The uploads of `sluice drop`: their keys, their metadata, and what is rejected before the first upload."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def test_the_files_of_a_folder_keep_their_paths(tmp_path: Path) -> None:
     assert plan_uploads([tmp_path / ".hidden"], "invoke/", "text/csv")[0].content_type == "text/csv"
 
 
-def test_two_files_of_one_key_and_no_file_at_all(tmp_path: Path) -> None:
+def test_two_files_with_the_same_key_and_no_file(tmp_path: Path) -> None:
     for name in ("a", "b", "empty"):
         (tmp_path / name).mkdir()
     for name in ("a", "b"):
@@ -52,7 +52,7 @@ def test_metadata() -> None:
         ("team=" + "x" * 2048, "2052 bytes are over the 2048"),
     ],
 )
-def test_metadata_that_is_not_meant_so(given: str, says: str) -> None:
+def test_invalid_metadata(given: str, says: str) -> None:
     with pytest.raises(CliError) as raised:
         parse_metadata([given])
     assert says in raised.value.message
@@ -75,19 +75,19 @@ def upload(key: str, size: int = 1) -> PlannedUpload:
         (upload("invoke/a\nb"), {}, None, "key: must not hold control characters"),
     ],
 )
-def test_an_upload_that_the_functions_would_refuse(
+def test_an_upload_that_the_functions_would_reject(
     one: PlannedUpload, metadata: dict[str, str], endpoint_name: str | None, says: str
 ) -> None:
     with pytest.raises(Failure, match=says):
         check_uploads([one], metadata, SETTINGS, endpoint_name, "input")
 
 
-def test_a_large_file_may_be_transformed() -> None:
+def test_a_file_to_transform_may_be_large() -> None:
     check_uploads([upload("transform/a", 10**9)], {"split-type": "Line"}, SETTINGS, "wine", "input")
     check_uploads([upload("invoke/a", 10**9)], {"endpoint-name": "wein"}, None, None, "input")
 
 
-def test_where_files_go() -> None:
+def test_the_prefix_of_the_keys() -> None:
     assert key_prefix("invoke/", None) == key_prefix("invoke", None) == "invoke/"
     assert key_prefix("transform/", "wine") == "transform/wine/"
     assert key_prefix("invoke/a/b", None) == "invoke/a/b/"
