@@ -35,7 +35,7 @@ class Duration(click.ParamType[timedelta]):
         seconds = float(number) * _UNIT_SECONDS[unit]
         if not self._shortest.total_seconds() <= seconds <= self._longest.total_seconds():
             limits = f"{humanize(self._shortest.total_seconds())} to {humanize(self._longest.total_seconds())}"
-            self.fail(f"{value!r} is out of range; give a duration of {limits}, such as {EXAMPLES}", param, ctx)
+            self.fail(f"{value!r} is out of range; give a duration from {limits}", param, ctx)
         return timedelta(seconds=seconds)
 
 

@@ -55,7 +55,7 @@ def test_a_number_and_a_unit_are_a_duration_up_to_the_limit(number: object, unit
     if expected <= LONGEST.total_seconds():
         assert parse(f"{number}{unit}") == timedelta(seconds=expected)
     else:
-        with pytest.raises(click.BadParameter, match="out of range"):
+        with pytest.raises(click.BadParameter, match="from 0s to 3650d"):
             parse(f"{number}{unit}")
 
 
@@ -65,13 +65,13 @@ def test_any_other_text_is_refused_with_examples(text: str) -> None:
         duration = parse(text)
     except click.BadParameter as error:
         assert repr(text) in error.message
-        assert EXAMPLES in error.message
+        assert EXAMPLES in error.message or "from 0s to 3650d" in error.message
     else:
         assert re.fullmatch(r"[0-9]+(\.[0-9]+)?[smhdw]", text)
         assert timedelta(0) <= duration <= LONGEST
 
 
-@pytest.mark.parametrize("text", ["", "5", "h", "-1s", "1 h", "2y", "1h30m", "1.h", ".5h", "\u0663s", "9999999d"])
+@pytest.mark.parametrize("text", ["", "5", "h", "-1s", "1 h", "2y", "1h30m", "1.h", ".5h", "\u0663s"])
 def test_what_is_not_a_duration(text: str) -> None:
     with pytest.raises(click.BadParameter, match=re.escape(EXAMPLES)):
         parse(text)
@@ -85,7 +85,7 @@ def test_the_examples_are_durations() -> None:
 def test_an_option_may_have_limits(text: str) -> None:
     limited = Duration(shortest=timedelta(seconds=1), longest=timedelta(hours=12))
     assert limited.convert("12h", None, None) == timedelta(hours=12)
-    with pytest.raises(click.BadParameter, match="1s to 12h"):
+    with pytest.raises(click.BadParameter, match="from 1s to 12h"):
         limited.convert(text, None, None)
 
 
