@@ -8,8 +8,8 @@ from goals import SMALL_CPU, Results, find, limit_seconds
 from matplotlib import pyplot as plt
 from simulate import simulate
 
-from cli.cost import cost_per_million
-from cli.sizing import Workload, batch_seconds, size
+from cli.sizing.calculator import Workload, batch_seconds, calculate
+from cli.sizing.cost import cost_per_million
 
 NAMES = {
     "naive": "samples' loop",
@@ -85,7 +85,7 @@ def _backlog() -> Any:
     figure, axis = plt.subplots(figsize=(6, 3))
     for concurrency, colour in ((50, "#c9a227"), (100, _OURS), (200, "#2b4c7e")):
         workload = Workload(0.2, concurrency, 150, backlog=_BURST, p99_seconds=0.24)
-        run = simulate(workload, size(workload), bursts(150), MILLION)
+        run = simulate(workload, calculate(workload), bursts(150), MILLION)
         axis.plot(*zip(*run.depths, strict=True), color=colour, label=f"endpoint takes {concurrency} at once")
     axis.set(xlabel="seconds", ylabel="messages that wait")
     axis.legend(fontsize=7, frameon=False)

@@ -7,8 +7,8 @@ from pathlib import Path
 import plots
 from goals import LATENCIES_MS, SMALL_CPU, Results, find, goals, limit_seconds
 
-from cli.cost import PRICES_AS_OF, cost_per_million
-from cli.sizing import Workload, size
+from cli.sizing.calculator import Workload, calculate
+from cli.sizing.cost import PRICES_AS_OF, cost_per_million
 
 _ROOT = Path(__file__).parents[1]
 CONCURRENT_REQUESTS = (2, 10, 20, 50, 100, 200, 1000)
@@ -111,8 +111,8 @@ def cost_table(results: Results) -> str:
             for batch in (10, 100):
                 row = find(results, contestant, latency, batch, cpu)
                 assert row is not None  # noqa: S101 - all are measured on each CPU
-                looks = 1 if contestant == "sluice" else 0
-                costs.append(cost_per_million(row["warm_batch_seconds"], batch, 512, looks=looks))
+                head_requests = 1 if contestant == "sluice" else 0
+                costs.append(cost_per_million(row["warm_batch_seconds"], batch, 512, head_requests=head_requests))
             small, large = costs
             lines.append(
                 f"| {NAMES[contestant]} | {latency:,} ms | {small.lambda_:.2f} | {small.sqs:.2f} | {small.s3:.2f} | "
@@ -134,7 +134,7 @@ def concurrency_table(_results: Results) -> str:
         sizings = []
         for latency in (0.05, 0.2, 1.0):
             arrivals = USED * concurrent / latency
-            sizings.append(size(Workload(latency, concurrent, arrivals)))
+            sizings.append(calculate(Workload(latency, concurrent, arrivals)))
         middle = sizings[1]
         costs = " | ".join(f"{one.cost.lambda_:.2f}" for one in sizings)
         lines.append(

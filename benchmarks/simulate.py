@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from cli.sizing import POLLERS_AT_FIRST, POLLERS_PER_SECOND, Sizing, Workload, batch_seconds
+from cli.sizing.calculator import POLLERS_AT_FIRST, POLLERS_PER_SECOND, Sizing, Workload, batch_seconds
 
 
 @dataclass

@@ -1,1 +1,1 @@
-"""What users run beside a deployment."""
+"""The `sluice` command."""

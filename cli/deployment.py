@@ -1,4 +1,4 @@
-"""Where a deployment is: found by the outputs of its stack, with the usual AWS credentials."""
+"""A deployment, found by the outputs of its stack with the usual AWS credentials."""
 
 import os
 from collections.abc import Mapping
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Where:
-    """Which deployment is meant: the options that every command has.
+class DeploymentRef:
+    """The options that select a deployment.
 
-    `stack` is the stack's name, and for a pipeline in a stack of your own, `stack/prefix of its outputs`.
+    `stack` is the name of its stack, or for a pipeline within another stack, `STACK/PREFIX` of its outputs.
     """
 
     stack: str
@@ -36,33 +36,33 @@ class Where:
 
 
 def is_denied(error: "ClientError") -> bool:
-    """Whether AWS refused a call because these credentials have no right to make it."""
+    """Whether AWS refused a call because the credentials lack the permission."""
     return error.response["Error"]["Code"] in {"AccessDenied", "AccessDeniedException", "403"}
 
 
 class Deployment:
-    """A deployment: the outputs of its stack, and boto3 clients, each made when it is first asked for."""
+    """The outputs of the deployment's stack, its settings, and boto3 clients. Each is created when first used."""
 
-    def __init__(self, where: Where) -> None:
-        self._where = where
+    def __init__(self, ref: DeploymentRef) -> None:
+        self._ref = ref
 
     @cached_property
     def session(self) -> "boto3.Session":
-        """The boto3 session of the options given. Raises `CliError` when there is no region, or no such profile."""
-        import boto3  # noqa: PLC0415 - it takes longer than `--help` should
+        """The boto3 session. Raises `CliError` when no region is set or the profile does not exist."""
+        import boto3  # noqa: PLC0415 - a slow import, which `--help` does not need
         from botocore.exceptions import ProfileNotFound  # noqa: PLC0415 - as above
 
         try:
-            session = boto3.Session(profile_name=self._where.profile, region_name=self._where.region)
+            session = boto3.Session(profile_name=self._ref.profile, region_name=self._ref.region)
         except ProfileNotFound as error:
             raise CliError(f"--profile: {error}", ExitCode.USAGE) from None
         if not session.region_name:
-            raise CliError("--region: no AWS region is set; give it, or set AWS_DEFAULT_REGION", ExitCode.USAGE)
+            raise CliError("--region: no AWS region is set; give --region or set AWS_DEFAULT_REGION", ExitCode.USAGE)
         return session
 
     @cached_property
     def s3(self) -> "S3Client":
-        """S3."""
+        """The S3 client."""
         client: S3Client = self._client(
             "s3", **({"s3": {"addressing_style": "path"}} if "AWS_ENDPOINT_URL" in os.environ else {})
         )
@@ -70,75 +70,75 @@ class Deployment:
 
     @cached_property
     def sqs(self) -> "SQSClient":
-        """SQS."""
+        """The SQS client."""
         client: SQSClient = self._client("sqs")
         return client
 
     @cached_property
     def logs(self) -> "CloudWatchLogsClient":
-        """CloudWatch Logs."""
+        """The CloudWatch Logs client."""
         client: CloudWatchLogsClient = self._client("logs")
         return client
 
     @cached_property
     def cloudwatch(self) -> "CloudWatchClient":
-        """CloudWatch."""
+        """The CloudWatch client."""
         client: CloudWatchClient = self._client("cloudwatch")
         return client
 
     @cached_property
     def lambda_(self) -> "LambdaClient":
-        """Lambda."""
+        """The Lambda client."""
         client: LambdaClient = self._client("lambda")
         return client
 
     @cached_property
     def sagemaker(self) -> "SageMakerClient":
-        """SageMaker's control plane."""
+        """The client of SageMaker's control plane."""
         client: SageMakerClient = self._client("sagemaker")
         return client
 
     @cached_property
     def cloudformation(self) -> "CloudFormationClient":
-        """CloudFormation."""
+        """The CloudFormation client."""
         client: CloudFormationClient = self._client("cloudformation")
         return client
 
     @cached_property
     def iam(self) -> "IAMClient":
-        """IAM."""
+        """The IAM client."""
         client: IAMClient = self._client("iam")
         return client
 
     @property
     def stack_name(self) -> str:
         """The stack's name."""
-        return self._where.stack.partition("/")[0]
+        return self._ref.stack.partition("/")[0]
 
     @cached_property
     def outputs(self) -> Mapping[str, str]:
-        """The stack's outputs by name. Raises `CliError` (not found) when there is no such stack."""
+        """The outputs of the stack by name. Raises `CliError` when there is no such stack."""
         from botocore.exceptions import ClientError  # noqa: PLC0415 - as above
 
-        stack, _, prefix = self._where.stack.partition("/")
+        stack, _, prefix = self._ref.stack.partition("/")
         try:
-            found = self.cloudformation.describe_stacks(StackName=stack)["Stacks"][0].get("Outputs", [])
+            outputs = self.cloudformation.describe_stacks(StackName=stack)["Stacks"][0].get("Outputs", [])
         except ClientError as error:
             if error.response["Error"]["Code"] != "ValidationError":
                 raise
             raise CliError(
-                f"--stack: there is no stack {stack} in {self.session.region_name}; name yours, or set SLUICE_STACK",
+                f"--stack: there is no stack {stack} in {self.session.region_name}; give --stack or set SLUICE_STACK",
                 ExitCode.NOT_FOUND,
             ) from None
-        return {one["OutputKey"].removeprefix(prefix): one["OutputValue"] for one in found}
+        return {output["OutputKey"].removeprefix(prefix): output["OutputValue"] for output in outputs}
 
     def output(self, name: str) -> str:
-        """One of the stack's outputs. Raises `CliError` when it isn't there."""
+        """One output of the stack. Raises `CliError` when the stack does not have it."""
         try:
             return self.outputs[name]
         except KeyError:
             raise CliError(
-                f"--stack: {self._where.stack} has no output {name}; is it a Sluice deployment of this version?",
+                f"--stack: {self._ref.stack} has no output {name}; is it a deployment of this version of Sluice?",
                 ExitCode.NOT_FOUND,
             ) from None
 
@@ -164,13 +164,13 @@ class Deployment:
 
     @cached_property
     def environment(self) -> Mapping[str, str]:
-        """The environment of the invoke function: the deployment's settings, as the functions read them."""
-        got = self.lambda_.get_function_configuration(FunctionName=self.output("InvokeFunctionName"))
-        return got.get("Environment", {}).get("Variables", {})
+        """The environment variables of the invoke function, which hold the settings. Raises botocore's errors."""
+        function = self.lambda_.get_function_configuration(FunctionName=self.output("InvokeFunctionName"))
+        return function.get("Environment", {}).get("Variables", {})
 
     @cached_property
     def settings(self) -> "Settings":
-        """The deployment's settings, as its functions read them. Raises `CliError` when they aren't of this version."""
+        """The settings of the functions. Raises `CliError` when they are not those of this version."""
         from pydantic import ValidationError  # noqa: PLC0415 - as above
 
         from sluice.settings import Settings  # noqa: PLC0415 - as above
@@ -180,13 +180,13 @@ class Deployment:
         except ValidationError as error:
             names = ", ".join(str(detail["loc"][0]) for detail in error.errors())
             raise CliError(
-                f"--stack: the invoke function's environment lacks, or has wrong: {names}; is it of this version of "
-                "Sluice?"
+                f"--stack: missing or invalid in the environment of the invoke function: {names}; is it a deployment "
+                "of this version of Sluice?"
             ) from None
 
     @property
     def settings_if_allowed(self) -> "Settings | None":
-        """The settings; None where these credentials may not see them."""
+        """The settings; None when the credentials do not permit reading them."""
         from botocore.exceptions import ClientError  # noqa: PLC0415 - as above
 
         try:
@@ -199,6 +199,6 @@ class Deployment:
     def _client(self, service: str, **config: Any) -> Any:
         from botocore.config import Config  # noqa: PLC0415 - as above
 
-        # Standard retries: an operator's tool waits out throttling rather than stop half way.
+        # With standard retries, a long run waits when AWS throttles it instead of ending half way.
         settings = Config(retries={"mode": "standard", "total_max_attempts": 8}, max_pool_connections=32, **config)
         return self.session.client(service, config=settings)  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""How the command line ends: its exit codes, and errors that are one line."""
+"""Exit codes, and errors that are printed in one line."""
 
 from enum import IntEnum
 
@@ -6,26 +6,26 @@ import click
 
 
 class ExitCode(IntEnum):
-    """What a shell script can tell apart; docs/cli.md has the same table."""
+    """The exit codes of the command. docs/cli.md has the same table."""
 
     OK = 0
     ERROR = 1
-    """Something went wrong: AWS refused, the network is down, doctor found a fault."""
+    """AWS returned an error, the network is down, or `doctor` found a fault."""
     USAGE = 2
-    """The command or the message is wrong; nothing was sent."""
+    """The command or the message is invalid; nothing was sent."""
     FAILED = 3
-    """The request failed: there is an `.err`, which was shown."""
+    """The request failed: it has an `.err`, and the reason was printed."""
     NOT_FOUND = 4
-    """Nothing is known of the request, the object or the deployment."""
+    """The request, the object or the deployment was not found."""
     PENDING = 5
-    """There is no outcome yet, or not within the time given."""
+    """The request has no outcome yet, or had none within the timeout."""
     INTERRUPTED = 130
     """Ctrl-C."""
 
 
 class CliError(click.ClickException):
-    """An error in one line that says what to do about it."""
+    """An error that is printed as one line, `Error: …`. The message says how to correct it."""
 
     def __init__(self, message: str, code: ExitCode = ExitCode.ERROR) -> None:
         super().__init__(message)
-        self.exit_code = code  # type: ignore[misc]  # click reads it of the instance
+        self.exit_code = code  # type: ignore[misc]  # click reads the attribute of the instance

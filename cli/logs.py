@@ -1,4 +1,4 @@
-"""The functions' logs: one line for each outcome, and the counts that they print as metrics."""
+"""The logs of the functions: one line per outcome, and the metrics in Embedded Metric Format."""
 
 import json
 import re
@@ -12,18 +12,19 @@ from botocore.exceptions import ClientError
 from cli.deployment import Deployment, is_denied
 from sluice.processing.outcome import Status
 
-EVERYTHING = '{ $.service = "*" }'
-"""A pattern for outcomes and counts, less what Lambda itself logs."""
+ALL_EVENTS = '{ $.service = "*" }'
+"""A filter pattern for all outcomes and metrics. It leaves out the lines that Lambda itself writes."""
 
 _STATUSES = {status.value for status in Status}
-_MAX_PATTERN = 1024  # FilterLogEvents
-# A quotation mark or a backslash can't be trusted to be quoted as meant, nor what isn't ASCII to be compared.
+_MAX_PATTERN = 1024  # characters of a filter pattern (FilterLogEvents)
+# Replaced by the wildcard `*`: the quoting of quotation marks and backslashes, and the comparison of characters that
+# are not ASCII, are not documented well enough to rely on.
 _UNSAFE = re.compile(r'(?:["\\%*]|[^\x20-\x7e])+')
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """What a function logged of one outcome. `fields` are the line's own, under its names."""
+class LoggedOutcome:
+    """The log line of one outcome. `fields` are the fields of the line under their names in the log."""
 
     at: datetime
     status: Status
@@ -31,26 +32,26 @@ class Line:
 
     @property
     def result(self) -> str | None:
-        """Name of the result, where the request got so far as to have one."""
+        """Name of the result; None when the request failed before it had one."""
         name: str | None = self.fields.get("result")
         return name
 
     @property
     def reason(self) -> str | None:
-        """Why it failed or is retried, or what else there is to say."""
+        """The error, or another detail of the outcome."""
         code, message = self.fields.get("error_code"), self.fields.get("error_message")
         return f"{code}: {message}" if code else self.fields.get("detail")
 
     @property
     def next_try(self) -> datetime | None:
-        """When a request that is retried is tried next, at the earliest."""
+        """The earliest time of the next attempt; None when the request is not retried."""
         seconds = self.fields.get("retry_after_seconds")
         return None if seconds is None else self.at + timedelta(seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """One JSON line of a function's log. `id` tells it from all others."""
+class LogEvent:
+    """One JSON line in a log group. `id` is unique."""
 
     id: str
     group: str
@@ -58,25 +59,25 @@ class Event:
     fields: Mapping[str, Any]
 
     @property
-    def line(self) -> Line | None:
-        """The outcome that it tells of, if it does."""
+    def outcome(self) -> LoggedOutcome | None:
+        """The outcome in this line; None when the line is about something else."""
         status = self.fields.get("message")
         if status not in _STATUSES or "message_id" not in self.fields:
             return None
-        return Line(self.at, Status(status), self.fields)
+        return LoggedOutcome(self.at, Status(status), self.fields)
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How often each metric was counted, for a line in Embedded Metric Format; else none."""
+        """The number of values of each metric in a line in Embedded Metric Format; empty for any other line."""
         if "_aws" not in self.fields:
             return {}
         return {name: len(values) for name, values in self.fields.items() if isinstance(values, list)}
 
 
-def events(deployment: Deployment, pattern: str, since: datetime) -> Iterator[Event]:
-    """What matches `pattern` in the logs of all functions since then, in no order across functions.
+def log_events(deployment: Deployment, pattern: str, since: datetime) -> Iterator[LogEvent]:
+    """The events that match `pattern` in the log groups of all functions. They are not sorted across groups.
 
-    Raises `PermissionError` where these credentials may not read the logs.
+    Raises `PermissionError` when the credentials do not permit reading the logs, else botocore's errors.
     """
     paginator = deployment.logs.get_paginator("filter_log_events")
     for group in deployment.output("LogGroupNames").split(","):
@@ -86,42 +87,43 @@ def events(deployment: Deployment, pattern: str, since: datetime) -> Iterator[Ev
         try:
             for page in pages:
                 for event in page["events"]:
-                    if (fields := _fields(event["message"])) is not None:
+                    if (fields := _json_object(event["message"])) is not None:
                         at = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
-                        # Local AWSs leave the ID out.
-                        key = event.get("eventId") or f"{event.get('logStreamName')} {at} {event['message']}"
-                        yield Event(key, group, at, fields)
+                        # Local emulators of CloudWatch Logs return no event ID.
+                        event_id = event.get("eventId") or f"{event.get('logStreamName')} {at} {event['message']}"
+                        yield LogEvent(event_id, group, at, fields)
         except ClientError as error:
             if is_denied(error):
                 raise PermissionError("logs:FilterLogEvents is not allowed") from None
-            if error.response["Error"]["Code"] != "ResourceNotFoundException":  # deleted, or nothing ever logged
+            # A group does not exist until its function has logged something.
+            if error.response["Error"]["Code"] != "ResourceNotFoundException":
                 raise
 
 
-def lines_of(
-    deployment: Deployment, wanted: Mapping[str, str], since: datetime, *, below: str | None = None
-) -> list[Line]:
-    """The outcomes that have one of the fields `wanted` at its value, or a result whose name begins with `below`.
+def find_outcomes(
+    deployment: Deployment, wanted: Mapping[str, str], since: datetime, *, result_prefix: str | None = None
+) -> list[LoggedOutcome]:
+    """The outcomes with at least one of the fields `wanted`, or with a result name that starts with `result_prefix`.
 
-    Oldest first. Raises `PermissionError`.
+    The oldest is first. Raises as `log_events` does.
     """
     found = []
-    for event in events(deployment, pattern(wanted, below=below), since):
-        # Looked at once more: the pattern lets more through where a value had to be loosened.
-        line = event.line
-        if line and (
-            any(line.fields.get(field) == value for field, value in wanted.items())
-            or (below is not None and (line.result or "").startswith(below))
+    for event in log_events(deployment, filter_pattern(wanted, result_prefix=result_prefix), since):
+        # The pattern may match more than what is wanted, because of its wildcards.
+        outcome = event.outcome
+        if outcome and (
+            any(outcome.fields.get(field) == value for field, value in wanted.items())
+            or (result_prefix is not None and (outcome.result or "").startswith(result_prefix))
         ):
-            found.append(line)
-    return sorted(found, key=lambda line: line.at)
+            found.append(outcome)
+    return sorted(found, key=lambda outcome: outcome.at)
 
 
-def pattern(wanted: Mapping[str, str], *, below: str | None = None) -> str:
-    """A CloudWatch Logs pattern for JSON lines in which one of the fields has its value, or might have."""
+def filter_pattern(wanted: Mapping[str, str], *, result_prefix: str | None = None) -> str:
+    """A filter pattern that matches the lines with one of the fields `wanted`, and possibly others."""
     values = [(field, _UNSAFE.sub("*", value), "") for field, value in wanted.items()]
-    if below is not None:
-        values.append(("result", _UNSAFE.sub("*", below), "*"))
+    if result_prefix is not None:
+        values.append(("result", _UNSAFE.sub("*", result_prefix), "*"))
     room = _MAX_PATTERN // max(1, len(values)) - 40
     terms = [
         f'($.{field} = "{value}{end}")' if len(value) <= room else f'($.{field} = "{value[:room]}*")'
@@ -130,11 +132,11 @@ def pattern(wanted: Mapping[str, str], *, below: str | None = None) -> str:
     return "{ " + " || ".join(terms) + " }"
 
 
-def _fields(message: str) -> dict[str, Any] | None:
+def _json_object(message: str) -> dict[str, Any] | None:
     if not message.startswith("{"):
         return None
     try:
         fields = json.loads(message)
-    except ValueError:  # somebody else's line
+    except ValueError:
         return None
     return fields if isinstance(fields, dict) else None

@@ -1,55 +1,48 @@
-"""`sluice`: the command line of a deployment's users and operators."""
+"""The `sluice` command group."""
 
 import signal
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cli.backfill.command import backfill
-from cli.dlq.commands import dlq
-from cli.doctor.command import doctor
-from cli.drop import drop
+from cli.commands.backfill import backfill
+from cli.commands.dlq import dlq
+from cli.commands.doctor import doctor
+from cli.commands.drop import drop
+from cli.commands.result import result
+from cli.commands.send import send
+from cli.commands.size import size
+from cli.commands.status import status
+from cli.commands.wait import wait
+from cli.commands.watch import watch
 from cli.errors import CliError, ExitCode
-from cli.result import result
-from cli.send import send
-from cli.size import command as size
-from cli.status import status
-from cli.wait import wait
-from cli.watch import watch
 from sluice.failures import Failure
 
 
 class _Group(click.Group):
-    """A group whose commands' errors are one line: AWS's, a rule's that is broken, Ctrl-C."""
+    """A group that reports AWS errors, validation failures and Ctrl-C in one line instead of a traceback."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except ClientError as error:
-            said = error.response["Error"]
-            raise CliError(f"{error.operation_name}: {said.get('Code')}: {said.get('Message')}") from None
+            details = error.response["Error"]
+            raise CliError(f"{error.operation_name}: {details.get('Code')}: {details.get('Message')}") from None
         except BotoCoreError as error:
             raise CliError(str(error)) from None
         except Failure as failure:
             raise CliError(failure.message, ExitCode.USAGE) from None
         except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would only spoil the line
+            # A second Ctrl-C would print a traceback after the error line.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             raise CliError("interrupted", ExitCode.INTERRUPTED) from None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="sluice")
 def main() -> None:
-    """Send requests to a Sluice deployment, see how they end, and look after it."""
+    """Send requests to a Sluice deployment, follow them, and operate the deployment."""
 
 
-main.add_command(send)
-main.add_command(drop)
-main.add_command(status)
-main.add_command(result)
-main.add_command(wait)
-main.add_command(watch)
-main.add_command(dlq)
-main.add_command(backfill)
-main.add_command(doctor)
-main.add_command(size)
+for _command in (send, drop, status, result, wait, watch, dlq, backfill, doctor, size):
+    main.add_command(_command)

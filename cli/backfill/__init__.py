@@ -1,1 +1,1 @@
-"""`sluice backfill`: enqueues what lies in a bucket already."""
+"""Finds objects in a bucket that have no outcome yet and enqueues them."""

@@ -1,4 +1,4 @@
-"""Objects and their outcomes, both listed once, page by page: the memory is the same for any number."""
+"""Lists objects and their outcomes in one pass over both buckets. The memory does not depend on their number."""
 
 import heapq
 from collections.abc import Iterable, Iterator
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class ListedObject:
     """The newest version of an object. `version_id` is None in a bucket without versioning.
 
-    `before` is the key that the listing had before it: to list again from here, start after that.
+    `previous_key` is the key that was listed before it: a listing that starts after that key begins with this object.
     """
 
     key: str
@@ -24,115 +24,116 @@ class Listed:
     etag: str
     version_id: str | None
     modified: datetime
-    before: str
+    previous_key: str
 
 
 @dataclass(slots=True)
-class Judged:
-    """An object, and when the outcomes that stand under its name were written."""
+class Candidate:
+    """An object, and when its `.out` and its `.err` were written; None without one."""
 
-    listed: Listed
+    object: ListedObject
     answered: datetime | None = None
     failed: datetime | None = None
 
-    def has(self, outcome: datetime | None) -> bool:
-        """Whether `outcome` is of this upload: not older than it, to the second, which is all that S3 lists."""
-        return outcome is not None and outcome >= self.listed.modified
+    def is_outcome(self, written: datetime | None) -> bool:
+        """Whether an outcome that was `written` then is that of this version: S3 lists times to the second."""
+        return written is not None and written >= self.object.modified
 
 
-def objects(s3: "S3Client", bucket: str, prefix: str, start_after: str) -> Iterator[Listed]:
-    """The objects under `prefix`, by key. Raises botocore's errors.
+def list_objects(s3: "S3Client", bucket: str, prefix: str, start_after: str) -> Iterator[ListedObject]:
+    """The objects under `prefix`, sorted by key. Raises botocore's errors.
 
-    In a bucket with versioning ListObjectVersions says which version an S3 event would have named; ListObjectsV2 does
-    not.
+    In a bucket with versioning ListObjectVersions is used, because ListObjectsV2 returns no version IDs.
     """
-    before = start_after
+    previous_key = start_after
     versioned = s3.get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled"
-    for one in _versions(s3, bucket, prefix, start_after) if versioned else _plain(s3, bucket, prefix, start_after):
-        if one["Key"] <= start_after:
+    list_items = _newest_versions if versioned else _items
+    for item in list_items(s3, bucket, prefix, start_after):
+        if item["Key"] <= start_after:
             continue
-        version_id = one.get("VersionId")
-        yield Listed(
-            key=one["Key"],
-            size=one["Size"],
-            etag=one["ETag"].strip('"'),
+        version_id = item.get("VersionId")
+        yield ListedObject(
+            key=item["Key"],
+            size=item["Size"],
+            etag=item["ETag"].strip('"'),
             version_id=None if version_id == "null" else version_id,
-            modified=one["LastModified"],
-            before=before,
+            modified=item["LastModified"],
+            previous_key=previous_key,
         )
-        before = one["Key"]
+        previous_key = item["Key"]
 
 
-def _versions(s3: "S3Client", bucket: str, prefix: str, start_after: str) -> Iterator[Any]:
-    where: dict[str, Any] = {"KeyMarker": start_after}  # boto3's paginator can't begin at a key
-    while where:
-        page = s3.list_object_versions(Bucket=bucket, Prefix=prefix, **where)
-        yield from (one for one in page.get("Versions", []) if one["IsLatest"])
-        marks = ("KeyMarker", "VersionIdMarker")
-        where = {mark: page.get(f"Next{mark}", "") for mark in marks} if page.get("IsTruncated") else {}
-
-
-def _plain(s3: "S3Client", bucket: str, prefix: str, start_after: str) -> Iterator[Any]:
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, StartAfter=start_after)
-    for page in pages:
-        yield from page.get("Contents", [])
-
-
-def outcomes(s3: "S3Client", bucket: str, prefix: str, start_after: str) -> Iterator[tuple[str, datetime]]:
-    """The keys of the results bucket under `prefix`, in order, and when each was written. Raises botocore's errors."""
-    for one in _plain(s3, bucket, prefix, start_after):
-        yield one["Key"], one["LastModified"]
+def list_outcomes(s3: "S3Client", bucket: str, prefix: str, start_after: str) -> Iterator[tuple[str, datetime]]:
+    """The keys under `prefix` of the results bucket, sorted, and when each was written. Raises botocore's errors."""
+    for item in _items(s3, bucket, prefix, start_after):
+        yield item["Key"], item["LastModified"]
 
 
 class Merge:
-    """Each object with its outcomes, which lie under `name_prefix` + its key + `.out` or `.err`.
+    """The objects with the times of their outcomes, whose keys are `name_prefix` + the object's key + `.out` or `.err`.
 
-    Both listings are in the order of their keys, but keys with a suffix are in another order than keys without: `a.out`
-    comes after `a-b.out`, and `a` before `a-b`. So what is looked for waits in a heap until no key to come can be
-    before it. Only keys that are the beginning of the current one wait, so the heap is small. Objects come out in the
-    order of their `.out`.
+    Both listings are sorted by key, but the order of keys with a suffix is not that of keys without: `a` is before
+    `a-b`, and `a.out` after `a-b.out`. Therefore the keys to look up wait in a heap until no smaller key can follow.
+    Only prefixes of the current key wait, so the heap is small. The objects are returned in the order of their `.out`.
     """
 
-    def __init__(self, listing: Iterable[Listed], name_prefix: str, stored: Iterable[tuple[str, datetime]]) -> None:
+    def __init__(
+        self, listing: Iterable[ListedObject], name_prefix: str, outcomes: Iterable[tuple[str, datetime]]
+    ) -> None:
         self._listing = listing
         self._name_prefix = name_prefix
-        self._stored = stored
-        self._waiting: list[tuple[str, int, Judged]] = []
+        self._outcomes = outcomes
+        self._waiting: list[tuple[str, int, Candidate]] = []
 
-    def __iter__(self) -> Iterator[Judged]:
-        results = _Cursor(self._stored)
+    def __iter__(self) -> Iterator[Candidate]:
+        outcomes = _Cursor(self._outcomes)
         for number, listed in enumerate(self._listing):
-            one = Judged(listed)
+            candidate = Candidate(listed)
             for suffix in (ERR, OUT):
-                heapq.heappush(self._waiting, (self._name_prefix + listed.key + suffix, number, one))
-            yield from self._due(self._name_prefix + listed.key, results)
-        yield from self._due(None, results)
+                heapq.heappush(self._waiting, (self._name_prefix + listed.key + suffix, number, candidate))
+            yield from self._complete(self._name_prefix + listed.key, outcomes)
+        yield from self._complete(None, outcomes)
 
-    def resume_after(self, taken: Iterable[Listed]) -> str | None:
-        """The last key before those of `taken` and all that were listed and have not come out yet; None without any."""
-        waiting = (one.listed for _, _, one in self._waiting)
-        return min((listed.before for listed in (*taken, *waiting)), default=None)
+    def resume_after(self, taken: Iterable[ListedObject]) -> str | None:
+        """The last key before the objects `taken` and all objects that are not returned yet; None without any."""
+        waiting = (candidate.object for _, _, candidate in self._waiting)
+        return min((listed.previous_key for listed in (*taken, *waiting)), default=None)
 
-    def _due(self, until: str | None, results: "_Cursor") -> Iterator[Judged]:
-        """Look up what waits and is before `until`, and give what has been looked up under both names."""
+    def _complete(self, until: str | None, outcomes: "_Cursor") -> Iterator[Candidate]:
+        """Look up the waiting keys before `until`, and return the candidates for which both keys are looked up."""
         while self._waiting and (until is None or self._waiting[0][0] < until):
-            name, _, one = heapq.heappop(self._waiting)
-            found = results.find(name)
-            if name.endswith(ERR):
-                one.failed = found
+            key, _, candidate = heapq.heappop(self._waiting)
+            written = outcomes.find(key)
+            if key.endswith(ERR):
+                candidate.failed = written
             else:
-                one.answered = found
-                yield one
+                candidate.answered = written
+                yield candidate
 
 
 class _Cursor:
-    """Finds names in an ordered listing, when they are asked for in the same order."""
+    """Finds keys in a sorted listing. The keys must be looked up in the same order."""
 
-    def __init__(self, stored: Iterable[tuple[str, datetime]]) -> None:
-        self._stored = iter(stored)
-        self._next = next(self._stored, None)
+    def __init__(self, items: Iterable[tuple[str, datetime]]) -> None:
+        self._items = iter(items)
+        self._next = next(self._items, None)
 
-    def find(self, name: str) -> datetime | None:
-        while self._next is not None and self._next[0] < name:
-            self._next = next(self._stored, None)
-        return self._next[1] if self._next is not None and self._next[0] == name else None
+    def find(self, key: str) -> datetime | None:
+        while self._next is not None and self._next[0] < key:
+            self._next = next(self._items, None)
+        return self._next[1] if self._next is not None and self._next[0] == key else None
+
+
+def _newest_versions(s3: "S3Client", bucket: str, prefix: str, start_after: str) -> Iterator[Any]:
+    markers: dict[str, Any] = {"KeyMarker": start_after}  # boto3's paginator can't start at a key
+    while markers:
+        page = s3.list_object_versions(Bucket=bucket, Prefix=prefix, **markers)
+        yield from (item for item in page.get("Versions", []) if item["IsLatest"])
+        names = ("KeyMarker", "VersionIdMarker")
+        markers = {name: page.get(f"Next{name}", "") for name in names} if page.get("IsTruncated") else {}
+
+
+def _items(s3: "S3Client", bucket: str, prefix: str, start_after: str) -> Iterator[Any]:
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, StartAfter=start_after)
+    for page in pages:
+        yield from page.get("Contents", [])

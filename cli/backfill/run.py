@@ -1,4 +1,4 @@
-"""The backfill itself: what has no outcome yet is sent, ten at a time."""
+"""Selects the objects without an outcome and sends an event for each."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -6,12 +6,11 @@ from fnmatch import fnmatchcase
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from cli.backfill.event import notification
-from cli.backfill.listing import Judged, Listed, Merge
-from cli.backfill.place import Place
+from cli.backfill.event import event_notification
+from cli.backfill.listing import Candidate, ListedObject, Merge
+from cli.backfill.source import Source
 from cli.errors import CliError
-from cli.pace import Pace
-from cli.sending import Outgoing, send
+from cli.sqs import OutgoingMessage, RateLimit, send_messages
 from sluice.failures import Failure
 from sluice.inputs.envelopes import parse
 from sluice.inputs.requests import DroppedObject
@@ -25,23 +24,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """Which objects are to be sent. `include` and `exclude` are glob patterns of whole keys."""
+class Criteria:
+    """Which objects to send. `include` and `exclude` are glob patterns for whole keys."""
 
     failed: bool = False
     force: bool = False
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
 
-    def named(self, key: str) -> bool:
-        """Whether the patterns let `key` through."""
+    def match_key(self, key: str) -> bool:
+        """Whether the patterns select `key`."""
         included = not self.include or any(fnmatchcase(key, pattern) for pattern in self.include)
         return included and not any(fnmatchcase(key, pattern) for pattern in self.exclude)
 
 
 @dataclass(slots=True)
-class Tally:
-    """How far a backfill is. `resume_after`: all objects up to this key are done with."""
+class Counts:
+    """The counts of a run. A run that starts after the key `resume_after` does what this run has not done."""
 
     listed: int = 0
     sent: int = 0
@@ -49,85 +48,92 @@ class Tally:
     failed: int = 0
     excluded: int = 0
     unnameable: int = 0
-    example: str = ""
-    """A key that no result can be named after, and why."""
+    unnameable_example: str = ""
+    """The first key that no result can be named after, and the reason."""
     resume_after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Pick:
-    """An object to send, with its message. `replaces` is the name of the answer that goes before it is sent."""
+class Selected:
+    """An object to send, with its message. `replaced_name` is the name of the result to delete before it is sent."""
 
-    listed: Listed
-    message: Outgoing
-    replaces: str | None = None
+    object: ListedObject
+    message: OutgoingMessage
+    replaced_name: str | None = None
 
 
 @dataclass(slots=True)
 class Backfill:
-    """Sends the objects of `place` that `choice` lets through."""
+    """Sends the objects of `source` that match `criteria`. `queue_url` returns the queue for a kind of request."""
 
-    place: Place
+    source: Source
     settings: Settings
-    choice: Choice
-    queues: Callable[[Kind], str]
-    tally: Tally = field(default_factory=Tally)
+    criteria: Criteria
+    queue_url: Callable[[Kind], str]
+    counts: Counts = field(default_factory=Counts)
 
-    def chosen(self, every: Iterable[Judged]) -> Iterator[Pick]:
+    def select(self, candidates: Iterable[Candidate]) -> Iterator[Selected]:
         """The objects to send."""
-        for one in every:
-            self.tally.listed += 1
-            pick = self._pick(one)
-            if pick is not None:
-                yield pick
+        for candidate in candidates:
+            self.counts.listed += 1
+            selected = self._select(candidate)
+            if selected is not None:
+                yield selected
 
-    def run(self, merge: Merge, sqs: "SQSClient", s3: "S3Client", pace: Pace, on_sent: Callable[[], None]) -> None:
-        """Send them. Raises `CliError` when SQS refuses one, and botocore's errors."""
-        chosen = self.chosen(merge)
-        while batch := list(islice(chosen, pace.batch)):
-            resume_after = merge.resume_after(pick.listed for pick in batch)
-            self.tally.resume_after = max(self.tally.resume_after, resume_after or "")
-            pace.wait(len(batch))
-            # Before it is sent: the functions take a request that has its answer for a duplicate.
-            for pick in batch:
-                if pick.replaces is not None:
-                    self._discard(s3, pick.replaces)
-            refused = send(sqs, [pick.message for pick in batch])
-            self.tally.sent += len(batch) - len(refused)
+    def send(
+        self,
+        merge: Merge,
+        sqs: "SQSClient",
+        s3: "S3Client",
+        rate_limit: RateLimit,
+        on_sent: Callable[[], None],
+    ) -> None:
+        """Send the events. Raises `CliError` when SQS rejects a message, and botocore's errors."""
+        selection = self.select(merge)
+        while batch := list(islice(selection, rate_limit.batch_size)):
+            resume_after = merge.resume_after(selected.object for selected in batch)
+            self.counts.resume_after = max(self.counts.resume_after, resume_after or "")
+            rate_limit.wait(len(batch))
+            # Delete first: the functions ignore a request that has an answer.
+            for selected in batch:
+                if selected.replaced_name is not None:
+                    self._delete_result(s3, selected.replaced_name)
+            rejected = send_messages(sqs, [selected.message for selected in batch])
+            self.counts.sent += len(batch) - len(rejected)
             on_sent()
-            for index, why in refused.items():
-                raise CliError(f"SQS did not take {batch[index].listed.key}: {why}")
+            for index, reason in rejected.items():
+                raise CliError(f"SQS did not accept {batch[index].object.key}: {reason}")
 
-    def _pick(self, one: Judged) -> Pick | None:
-        listed = one.listed
-        body = notification(self.place.bucket, listed)
+    def _select(self, candidate: Candidate) -> Selected | None:
+        listed = candidate.object
+        body = event_notification(self.source.bucket, listed)
         try:
             dropped = parse(body)[0]
-            if not isinstance(dropped, DroppedObject):
-                self.tally.excluded += 1  # a folder marker
+            if not isinstance(dropped, DroppedObject):  # the zero-byte marker of a folder
+                self.counts.excluded += 1
                 return None
             name = object_name(dropped.bucket, dropped.key, self.settings.input_bucket)
         except Failure as failure:
-            self.tally.unnameable += 1
-            self.tally.example = self.tally.example or f"{listed.key!r}: {failure.message}"
+            self.counts.unnameable += 1
+            self.counts.unnameable_example = self.counts.unnameable_example or f"{listed.key!r}: {failure.message}"
             return None
-        if not self.choice.named(listed.key):
-            self.tally.excluded += 1
-        elif one.has(one.answered) and not self.choice.force:
-            self.tally.answered += 1
-        elif one.has(one.failed) and not (self.choice.force or self.choice.failed):
-            self.tally.failed += 1
+        if not self.criteria.match_key(listed.key):
+            self.counts.excluded += 1
+        elif candidate.is_outcome(candidate.answered) and not self.criteria.force:
+            self.counts.answered += 1
+        elif candidate.is_outcome(candidate.failed) and not (self.criteria.force or self.criteria.failed):
+            self.counts.failed += 1
         else:
-            message = Outgoing(self.queues(kind_of(dropped, self.settings)), body)
-            return Pick(listed, message, name if self.choice.force and one.answered else None)
+            message = OutgoingMessage(self.queue_url(kind_of(dropped, self.settings)), body)
+            return Selected(listed, message, name if self.criteria.force and candidate.answered else None)
         return None
 
-    def _discard(self, s3: "S3Client", name: str) -> None:
-        """Delete an answer, and the parts that a file's was made of: they would be taken for the new one's."""
+    def _delete_result(self, s3: "S3Client", name: str) -> None:
+        """Delete a result and the parts of a file, which the functions would use for the new result."""
         bucket = self.settings.results_bucket
         s3.delete_object(Bucket=bucket, Key=name + OUT)
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=parts_folder(name))
         for page in pages:
-            parts: Any = [{"Key": one["Key"]} for one in page.get("Contents", [])]
+            parts: Any = [{"Key": item["Key"]} for item in page.get("Contents", [])]
             if parts:
                 s3.delete_objects(Bucket=bucket, Delete={"Objects": parts, "Quiet": True})

@@ -1,1 +1,1 @@
-"""`sluice dlq`: what failed for good, by reason; back to work, or away."""
+"""Reads, groups, filters and redrives the messages of the dead-letter queue."""

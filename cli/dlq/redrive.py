@@ -1,17 +1,17 @@
-"""Redrive: each letter is sent to the queue that it belongs to, and only then deleted."""
+"""Redrive: sends each dead letter to its queue, and then deletes it from the dead-letter queue."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from cli.dlq.letter import Letter
-from cli.dlq.reading import Reader
-from cli.dlq.routing import Redriver, own_attributes
-from cli.pace import Pace
-from cli.sending import BATCH, send
+from cli.dlq.dead_letter import DeadLetter
+from cli.dlq.groups import Groups
+from cli.dlq.reader import Reader
+from cli.dlq.routing import MessageBuilder, sender_attributes_in
+from cli.sqs import BATCH_SIZE, RateLimit, send_messages
 from sluice.failures import Failure
 
 if TYPE_CHECKING:
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Redriven:
-    """How a redrive went. `unsuitable`, `refused` and `undeleted` are reasons by the letter's message ID."""
+class RedriveReport:
+    """The result of a redrive. `invalid`, `rejected` and `undeleted` are reasons by message ID."""
 
     sent: int = 0
-    unsuitable: dict[str, str] = field(default_factory=dict)
-    """Left on the dead-letter queue: the overrides don't suit them."""
-    refused: dict[str, str] = field(default_factory=dict)
-    """Left on the dead-letter queue: SQS did not take them."""
+    invalid: dict[str, str] = field(default_factory=dict)
+    """Not sent: they are not valid with the overrides."""
+    rejected: dict[str, str] = field(default_factory=dict)
+    """Not sent: SQS did not accept them."""
     undeleted: dict[str, str] = field(default_factory=dict)
-    """Sent, and still on the dead-letter queue: they may be sent once more, and are answered once."""
+    """Sent, but still on the dead-letter queue. If they are sent again, each is still answered once."""
 
 
-class Errors:
-    """The `.err` documents, in which the sender's own attributes stand."""
+class ErrorDocuments:
+    """Reads the sender's message attributes from the `.err` documents. `bucket` is the results bucket."""
 
-    def __init__(self, s3: "S3Client", bucket: str, redriver: Redriver) -> None:
+    def __init__(self, s3: "S3Client", bucket: str, builder: MessageBuilder) -> None:
         self._s3 = s3
         self._bucket = bucket
-        self._redriver = redriver
-        self.forbidden = False
-        """Whether S3 lets us read none of them: then messages go without the sender's own attributes."""
+        self._builder = builder
+        self.is_forbidden = False
+        """Whether the credentials do not permit reading them. Then the sender's attributes are lost."""
 
-    def own_attributes(self, letter: Letter) -> Mapping[str, str]:
-        """The sender's own attributes of `letter`; none where its `.err` isn't there."""
-        key = self._redriver.error_key(letter)
-        if key is None or self.forbidden:
+    def sender_attributes(self, dead_letter: DeadLetter) -> Mapping[str, str]:
+        """The attributes that the sender gave the message; empty without an `.err`. Raises botocore's errors."""
+        key = self._builder.error_key(dead_letter)
+        if key is None or self.is_forbidden:
             return {}
         try:
             document = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
@@ -54,64 +54,86 @@ class Errors:
             if code == "NoSuchKey":
                 return {}
             if code == "AccessDenied":
-                self.forbidden = True
+                self.is_forbidden = True
                 return {}
             raise
-        return own_attributes(document, letter)
+        return sender_attributes_in(document, dead_letter)
 
 
 @dataclass(slots=True)
 class Redrive:
-    """Sends the letters of `reader` that are `chosen`, up to `limit` of them, at `pace`."""
+    """Sends the dead letters of `reader` that are `selected`, at most `limit` of them."""
 
     sqs: "SQSClient"
     reader: Reader
-    chosen: Callable[[Letter], bool]
-    redriver: Redriver
-    errors: Errors
-    pace: Pace
+    is_selected: Callable[[DeadLetter], bool]
+    builder: MessageBuilder
+    error_documents: ErrorDocuments
+    rate_limit: RateLimit
     limit: int | None = None
-    done: Redriven = field(default_factory=Redriven)
+    report: RedriveReport = field(default_factory=RedriveReport)
     _sent: set[tuple[str | None, int]] = field(default_factory=set)
 
-    def run(self, on_sent: Callable[[int], None]) -> Redriven:
-        """Do it; `on_sent` hears how many are sent. Raises botocore's errors.
+    def run(self, on_sent: Callable[[int], None]) -> RedriveReport:
+        """Send the messages. `on_sent` is called with the number sent so far. Raises botocore's errors.
 
-        Killed at any point it loses nothing: what was sent and not yet deleted is sent again, under the same identity.
+        If the process is killed, no message is lost: a message that was sent but not deleted is sent again by the next
+        redrive, as the same request.
         """
-        with ThreadPoolExecutor(BATCH) as executor:
-            for batch in self.reader.batches(self.pace.batch):
-                letters = [letter for letter in batch if self.chosen(letter) and not self._failed_again(letter)]
+        with ThreadPoolExecutor(BATCH_SIZE) as executor:
+            for batch in self.reader.batches(self.rate_limit.batch_size):
+                dead_letters = [
+                    dead_letter
+                    for dead_letter in batch
+                    if self.is_selected(dead_letter) and not self._may_have_failed_again(dead_letter)
+                ]
                 if self.limit is not None:
-                    letters = letters[: self.limit - self.done.sent]
-                self._send(letters, list(executor.map(self.errors.own_attributes, letters)))
-                on_sent(self.done.sent)
-                if self.limit is not None and self.done.sent >= self.limit:
+                    dead_letters = dead_letters[: self.limit - self.report.sent]
+                self._send(dead_letters, list(executor.map(self.error_documents.sender_attributes, dead_letters)))
+                on_sent(self.report.sent)
+                if self.limit is not None and self.report.sent >= self.limit:
                     break
-        return self.done
+        return self.report
 
-    def _failed_again(self, letter: Letter) -> bool:
-        """Whether it may be what has become of a letter that was just sent: the reader knows ages to the second."""
-        return letter.sent_at >= self.reader.entered and _fingerprint(letter) in self._sent
+    def _may_have_failed_again(self, dead_letter: DeadLetter) -> bool:
+        """Whether a dead letter from the second in which reading started may be one that was just sent."""
+        return dead_letter.sent_at >= self.reader.started_at and _fingerprint(dead_letter) in self._sent
 
-    def _send(self, letters: Sequence[Letter], own: Sequence[Mapping[str, str]]) -> None:
-        suitable, messages = [], []
-        for letter, attributes in zip(letters, own, strict=True):
+    def _send(self, dead_letters: Sequence[DeadLetter], attributes: Sequence[Mapping[str, str]]) -> None:
+        valid, messages = [], []
+        for dead_letter, sender_attributes in zip(dead_letters, attributes, strict=True):
             try:
-                messages.append(self.redriver.message(letter, attributes))
-                suitable.append(letter)
+                messages.append(self.builder.build(dead_letter, sender_attributes))
+                valid.append(dead_letter)
             except Failure as failure:
-                self.done.unsuitable[letter.message_id] = failure.message
+                self.report.invalid[dead_letter.message_id] = failure.message
         if not messages:
             return
-        self.pace.wait(len(messages))
-        refused = send(self.sqs, messages)
-        self.done.refused |= {suitable[index].message_id: why for index, why in refused.items()}
-        sent = [letter for index, letter in enumerate(suitable) if index not in refused]
-        self.done.sent += len(sent)
-        self._sent.update(_fingerprint(letter) for letter in sent)
-        self.done.undeleted |= self.reader.delete(sent)
+        self.rate_limit.wait(len(messages))
+        rejected = send_messages(self.sqs, messages)
+        self.report.rejected |= {valid[index].message_id: reason for index, reason in rejected.items()}
+        sent = [dead_letter for index, dead_letter in enumerate(valid) if index not in rejected]
+        self.report.sent += len(sent)
+        self._sent.update(_fingerprint(dead_letter) for dead_letter in sent)
+        self.report.undeleted |= self.reader.delete(sent)
 
 
-def _fingerprint(letter: Letter) -> tuple[str | None, int]:
-    return letter.attributes.get("InferenceId"), hash(letter.body)
+def dry_run(
+    dead_letters: Iterable[DeadLetter], builder: MessageBuilder, limit: int | None
+) -> tuple[Groups, RedriveReport]:
+    """The dead letters that a redrive would send, and a report of those that are not valid with the overrides."""
+    groups, report = Groups(), RedriveReport()
+    for dead_letter in dead_letters:
+        try:
+            builder.build(dead_letter, {})
+        except Failure as failure:
+            report.invalid[dead_letter.message_id] = failure.message
+            continue
+        groups.add(dead_letter)
+        if groups.total == limit:
+            break
+    return groups, report
+
+
+def _fingerprint(dead_letter: DeadLetter) -> tuple[str | None, int]:
+    return dead_letter.attributes.get("InferenceId"), hash(dead_letter.body)

@@ -1,1 +1,1 @@
-"""`sluice doctor`: what is wrong with a deployment, and what to do."""
+"""Checks of a deployment."""

@@ -1,11 +1,11 @@
-"""What a check finds."""
+"""The result of a check."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
-class State(StrEnum):
-    """How it is."""
+class Verdict(StrEnum):
+    """The possible results of a check."""
 
     OK = "ok"
     WRONG = "wrong"
@@ -14,24 +14,24 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, how it is, and, where it is wrong, what to do about it."""
+    """The result of a check: what was checked, the verdict, an explanation, and how to correct a fault."""
 
     check: str
-    state: State
-    says: str
-    do: str | None = None
+    verdict: Verdict
+    explanation: str
+    remedy: str | None = None
 
 
-def ok(check: str, says: str) -> Finding:
-    """It is as it should be."""
-    return Finding(check, State.OK, says)
+def ok(check: str, explanation: str) -> Finding:
+    """A finding without a fault."""
+    return Finding(check, Verdict.OK, explanation)
 
 
-def wrong(check: str, says: str, do: str) -> Finding:
-    """It isn't."""
-    return Finding(check, State.WRONG, says, do)
+def wrong(check: str, explanation: str, remedy: str) -> Finding:
+    """A finding with a fault."""
+    return Finding(check, Verdict.WRONG, explanation, remedy)
 
 
-def unknown(check: str, says: str, do: str | None = None) -> Finding:
-    """AWS doesn't say, or not to us."""
-    return Finding(check, State.UNKNOWN, says, do)
+def unknown(check: str, explanation: str, remedy: str | None = None) -> Finding:
+    """A finding when AWS does not return what is needed, or the credentials do not permit reading it."""
+    return Finding(check, Verdict.UNKNOWN, explanation, remedy)

@@ -1,8 +1,8 @@
-"""The stack, and the functions in it."""
+"""Checks of the stack: its outputs, the functions, their settings and their event source mappings."""
 
 from collections.abc import Iterator
 
-from cli.doctor.facts import QUEUES, Facts
+from cli.doctor.deployment_state import QUEUES, DeploymentState
 from cli.doctor.finding import Finding, ok, unknown, wrong
 from cli.errors import CliError
 
@@ -10,62 +10,65 @@ _OUTPUTS = (*QUEUES.values(), "DeadLetterQueueUrl", "InputBucketName", "ResultsB
 _DEPLOY = "deploy again: cdk deploy"
 
 
-def check_stack(facts: Facts) -> Iterator[Finding]:
-    """The stack is deployed, and says where everything is."""
-    status = facts.stack_status
+def check_stack(state: DeploymentState) -> Iterator[Finding]:
+    """The stack is deployed and has all outputs."""
+    status = state.stack_status
     if status.endswith("_IN_PROGRESS"):
-        yield unknown("stack", f"it is {status}", "wait until it is deployed, and look again")
+        yield unknown("stack", f"it is {status}", "check again when it is deployed")
     elif status in {"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"}:
         yield ok("stack", status)
     else:
-        yield wrong("stack", f"it is {status}", "see its events in CloudFormation, mend what they say and deploy again")
-    missing = [name for name in _OUTPUTS if name not in facts.deployment.outputs]
+        yield wrong("stack", f"it is {status}", "see its events in CloudFormation, correct the cause and deploy again")
+    missing = [name for name in _OUTPUTS if name not in state.deployment.outputs]
     if missing:
-        yield wrong("stack outputs", f"{', '.join(missing)} missing", f"of another version of Sluice; {_DEPLOY}")
+        yield wrong("stack outputs", f"{', '.join(missing)} missing", f"it is of another version of Sluice; {_DEPLOY}")
 
 
-def check_functions(facts: Facts) -> Iterator[Finding]:
-    """Each queue's function is there, active, and the last update of it went well."""
+def check_functions(state: DeploymentState) -> Iterator[Finding]:
+    """The function of each queue is active, and its last update succeeded."""
     for queue in QUEUES:
-        for mapping in facts.mappings(queue):
-            function = facts.function(mapping["FunctionArn"])
+        for mapping in state.mappings(queue):
+            function = state.function(mapping["FunctionArn"])
             name = f"function of the {queue}"
-            state, update = function.get("State", "Active"), function.get("LastUpdateStatus", "Successful")
-            if state in {"Active", "Inactive"} and update == "Successful":  # an inactive one wakes when it is called
-                yield ok(name, f"{state}, {function['MemorySize']} MB")
-            elif "Pending" in state or update == "InProgress":
-                yield unknown(name, f"it is {state}, its update {update}", "look again in a minute")
+            status, update = function.get("State", "Active"), function.get("LastUpdateStatus", "Successful")
+            # An inactive function becomes active when it is invoked.
+            if status in {"Active", "Inactive"} and update == "Successful":
+                yield ok(name, f"{status}, {function['MemorySize']} MB")
+            elif "Pending" in status or update == "InProgress":
+                yield unknown(name, f"it is {status}, its update {update}", "check again in a minute")
             else:
-                why = function.get("StateReason") or function.get("LastUpdateStatusReason") or f"{state}, {update}"
-                yield wrong(name, why, _DEPLOY)
+                reason = function.get("StateReason") or function.get("LastUpdateStatusReason")
+                yield wrong(name, reason or f"{status}, {update}", _DEPLOY)
 
 
-def check_settings(facts: Facts) -> Iterator[Finding]:
-    """The functions can read their settings."""
+def check_settings(state: DeploymentState) -> Iterator[Finding]:
+    """The settings in the environment of the functions are complete and valid."""
     try:
-        settings = facts.settings
+        settings = state.settings
     except CliError as error:
         yield wrong("settings", error.message.removeprefix("--stack: "), _DEPLOY)
         return
     yield ok("settings", f"{len(settings.endpoint_names)} endpoints: {', '.join(settings.endpoint_names)}")
 
 
-def check_mappings(facts: Facts) -> Iterator[Finding]:
-    """Each queue feeds a function, reports failures one by one, and is bounded."""
+def check_mappings(state: DeploymentState) -> Iterator[Finding]:
+    """Each queue has an enabled mapping that reports batch item failures and limits the concurrency."""
     for queue in QUEUES:
         name = f"event source mapping of the {queue}"
-        mappings = facts.mappings(queue)
+        mappings = state.mappings(queue)
         if not mappings:
-            yield wrong(name, "there is none: nothing takes its messages", _DEPLOY)
+            yield wrong(name, "there is none: the messages of the queue are not processed", _DEPLOY)
         for mapping in mappings:
             maximum = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
             if mapping["State"] not in {"Enabled", "Enabling", "Updating", "Creating"}:
-                why = mapping.get("StateTransitionReason", "")
+                reason = mapping.get("StateTransitionReason", "")
                 enable = f"aws lambda update-event-source-mapping --uuid {mapping['UUID']} --enabled"
-                yield wrong(name, f"it is {mapping['State']} ({why})", enable)
+                yield wrong(name, f"it is {mapping['State']} ({reason})", enable)
             elif "ReportBatchItemFailures" not in mapping.get("FunctionResponseTypes", []):
-                yield wrong(name, "ReportBatchItemFailures is off: SQS deletes what is to be retried", _DEPLOY)
+                yield wrong(
+                    name, "ReportBatchItemFailures is off: SQS deletes messages that should be retried", _DEPLOY
+                )
             elif maximum is None:
-                yield wrong(name, "MaximumConcurrency is not set: the endpoints may see any number at once", _DEPLOY)
+                yield wrong(name, "MaximumConcurrency is not set: requests to the endpoints are not limited", _DEPLOY)
             else:
                 yield ok(name, f"{mapping['State']}, MaximumConcurrency {maximum}")

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from cli.progress import bytes_done
+from cli.lookup.progress import bytes_done
 from local.engine import Engine
 from local.models.wine import Wine, held_out
 

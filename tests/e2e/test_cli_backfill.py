@@ -1,4 +1,4 @@
-"""`sluice backfill` on the local run: what lies there is answered, once, with the identity of its own event."""
+"""`sluice backfill` on the local run: existing objects are answered once, as the request of their own event."""
 
 import re
 import signal
@@ -21,7 +21,7 @@ def name() -> str:
 
 @pytest.fixture
 def quiet(pipeline: Pipeline) -> Any:
-    """The input bucket tells nobody of new objects meanwhile, as one that was filled before the deployment."""
+    """Turn the notifications of the input bucket off, as before the deployment."""
     bucket = pipeline.engine.input_bucket
     configured: Any = pipeline.s3.get_bucket_notification_configuration(Bucket=bucket)
     configured.pop("ResponseMetadata")
@@ -44,7 +44,9 @@ def counts(output: str) -> dict[str, int]:
     return {name: int(value) for name, value in re.findall(r"(\w+): +(\d+)", output)}
 
 
-def test_a_folder_is_enqueued_and_again_only_what_has_no_answer(pipeline: Pipeline, name: str, quiet: None) -> None:
+def test_a_folder_is_enqueued_and_then_only_objects_without_an_answer(
+    pipeline: Pipeline, name: str, quiet: None
+) -> None:
     prefix = f"invoke/digits/{name}"
     keys = [f"{prefix}/a.png", f"{prefix}/a.png.bak", f"{prefix}/a b+é.png", f"{prefix}/c.png"]
     for key in keys:
@@ -63,7 +65,7 @@ def test_a_folder_is_enqueued_and_again_only_what_has_no_answer(pipeline: Pipeli
     assert counts(sluice(pipeline, "backfill", uri, "--start-after", keys[3]).stdout) == {"Sent": 0}
 
 
-def test_the_request_is_the_one_of_the_objects_own_event(pipeline: Pipeline, name: str) -> None:
+def test_the_request_is_that_of_the_objects_own_event(pipeline: Pipeline, name: str) -> None:
     key = f"invoke/digits/{name}.png"
     pipeline.drop(key, IMAGE)
     first = pipeline.wait(f"{key}.out").metadata
@@ -74,7 +76,7 @@ def test_the_request_is_the_one_of_the_objects_own_event(pipeline: Pipeline, nam
     assert again["source-version"] == first["source-version"]
 
 
-def test_what_failed_is_left_to_redrive_unless_it_is_asked_for_and_force_answers_anew(
+def test_failed_objects_are_skipped_without_failed_and_force_sends_answered_objects(
     pipeline: Pipeline, name: str
 ) -> None:
     good, bad = f"invoke/wine/{name}/good.csv", f"invoke/wine/{name}/bad.csv"
@@ -102,7 +104,7 @@ def test_a_file_under_transform_goes_to_be_split(pipeline: Pipeline, name: str, 
         assert len(pipeline.wait(f"{key}.out").body.splitlines()) == len(rows.splitlines())
 
 
-def test_interrupted_it_says_how_to_go_on(pipeline: Pipeline, name: str, quiet: None) -> None:
+def test_an_interrupted_run_prints_the_command_that_resumes_it(pipeline: Pipeline, name: str, quiet: None) -> None:
     keys = [f"invoke/digits/{name}/{number:03}.png" for number in range(40)]
     for key in keys:
         pipeline.drop(key, IMAGE)
@@ -117,8 +119,8 @@ def test_interrupted_it_says_how_to_go_on(pipeline: Pipeline, name: str, quiet: 
     assert slow.returncode == 130, output
     found = re.search(r"^  sluice (backfill .*)$", output, re.MULTILINE)
     assert found, output
-    going_on = [*found[1].replace("--max-per-second 10", "").split()]
-    sluice(pipeline, *going_on)
+    resume = [*found[1].replace("--max-per-second 10", "").split()]
+    sluice(pipeline, *resume)
     answers(pipeline, name, 40)
 
 
@@ -132,6 +134,6 @@ def test_interrupted_it_says_how_to_go_on(pipeline: Pipeline, name: str, quiet: 
         ("/tmp/x", 2, "is not s3://bucket/prefix"),
     ],
 )
-def test_what_can_not_be_enqueued(pipeline: Pipeline, uri: str, code: int, says: str) -> None:
+def test_sources_that_are_rejected(pipeline: Pipeline, uri: str, code: int, says: str) -> None:
     uri = uri.replace("INPUT", f"s3://{pipeline.engine.input_bucket}")
     assert says in sluice(pipeline, "backfill", uri, code=code).stderr

@@ -1,4 +1,4 @@
-"""`sluice dlq` on the local run: from poison to result, and a redrive that is killed."""
+"""`sluice dlq` on the local run: from a failure to a result, and a redrive that is killed."""
 
 import json
 import signal
@@ -23,22 +23,22 @@ def name() -> str:
     return uuid.uuid4().hex
 
 
-def wait_for_letters(pipeline: Pipeline, count: int, *filters: str) -> list[dict[str, Any]]:
+def wait_for_dead_letters(pipeline: Pipeline, count: int, *filters: str) -> list[dict[str, Any]]:
     deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline:
         found = rows(sluice(pipeline, "dlq", "ls", "--each", "--json", *filters))
         if len(found) == count:
             return found
-    raise AssertionError(f"{count} letters did not come; there are {found}")
+    raise AssertionError(f"{count} dead letters did not come; there are {found}")
 
 
-def test_from_poison_to_result(pipeline: Pipeline, name: str) -> None:
+def test_from_a_failure_to_a_result(pipeline: Pipeline, name: str) -> None:
     message = json.dumps({**WINE, "EndpointName": "wime", "InferenceId": name})
     team: Any = {"Team": {"DataType": "String", "StringValue": "blue"}}
     pipeline.send(message, MessageAttributes=team)
-    (letter,) = wait_for_letters(pipeline, 1, "--inference-id", name)
-    assert letter.items() >= {"ErrorCode": "InvalidMessage", "EndpointName": "wime", "TraceId": name}.items()
-    groups = rows(sluice(pipeline, "dlq", "ls", "--json", "--reason", "InvalidMessage", "--endpoint", "wime"))
+    (dead_letter,) = wait_for_dead_letters(pipeline, 1, "--inference-id", name)
+    assert dead_letter.items() >= {"ErrorCode": "InvalidMessage", "EndpointName": "wime", "TraceId": name}.items()
+    groups = rows(sluice(pipeline, "dlq", "ls", "--json", "--reason", "InvalidMessage", "--endpoint-name", "wime"))
     assert groups[0]["Count"] == 1
     assert groups[0]["Example"] == "EndpointName: is not one of this deployment's: wine, digits"
     assert sluice(pipeline, "dlq", "show", "--inference-id", name, "--body-only").stdout == message + "\n"
@@ -49,7 +49,7 @@ def test_from_poison_to_result(pipeline: Pipeline, name: str) -> None:
     dry = sluice(pipeline, "dlq", "redrive", "--inference-id", name, "--set", "EndpointName=wine", "--dry-run")
     assert "1 would be sent." in dry.stderr
     sluice(pipeline, "dlq", "redrive", "--inference-id", name)
-    wait_for_letters(pipeline, 1, "--inference-id", name)
+    wait_for_dead_letters(pipeline, 1, "--inference-id", name)
     document = json.loads(pipeline.wait(f"messages/{name}.err").body)
     assert document["MessageAttributes"] == {"InferenceId": name, "TraceId": name, "Team": "blue"}
 
@@ -59,16 +59,16 @@ def test_from_poison_to_result(pipeline: Pipeline, name: str) -> None:
     sluice(pipeline, "dlq", "show", "--trace-id", name, code=4)
 
 
-def test_purge_deletes_what_it_listed_and_only_when_it_may(pipeline: Pipeline, name: str) -> None:
+def test_purge_deletes_only_what_it_listed_and_only_with_consent(pipeline: Pipeline, name: str) -> None:
     for number in range(3):
         pipeline.send({"Body": "x", "TraceId": name, "InferenceId": f"{name}-{number}", "Unknown": 1})
-    wait_for_letters(pipeline, 3, "--trace-id", name)
+    wait_for_dead_letters(pipeline, 3, "--trace-id", name)
     refused = sluice(pipeline, "dlq", "purge", "--trace-id", name, code=2)
     assert "give --yes" in refused.stderr
     assert "3 would be deleted" in sluice(pipeline, "dlq", "purge", "--trace-id", name, "--dry-run").stderr
     purged = sluice(pipeline, "dlq", "purge", "--inference-id", f"{name}-1", "--yes")
     assert "Deleted 1 of 1." in purged.stderr
-    left = wait_for_letters(pipeline, 2, "--trace-id", name)
+    left = wait_for_dead_letters(pipeline, 2, "--trace-id", name)
     assert {one["InferenceId"] for one in left} == {f"{name}-0", f"{name}-2"}
     assert "Deleted 2 of 2." in sluice(pipeline, "dlq", "purge", "--trace-id", name, "--yes").stderr
 
@@ -79,7 +79,7 @@ def test_a_redrive_of_2000_killed_three_times_ends_with_each_answered_exactly_on
     count = 2000
     ids = [f"{name}-{number}" for number in range(count)]
     fill(pipeline, name, ids)
-    command = ("dlq", "redrive", "--trace-id", name, "--visibility-timeout", "3")
+    command = ("dlq", "redrive", "--trace-id", name, "--visibility-timeout", "3s")
     kills = 0
     deadline = time.monotonic() + _SECONDS
     while (left := in_queue(pipeline)) and time.monotonic() < deadline:
@@ -106,7 +106,7 @@ def test_a_redrive_of_2000_killed_three_times_ends_with_each_answered_exactly_on
 
 
 def fill(pipeline: Pipeline, trace_id: str, ids: list[str]) -> None:
-    """Put messages on the dead-letter queue, otherwise empty, as the functions do."""
+    """Empty the dead-letter queue, and send messages to it as the functions do."""
     pipeline.sqs.purge_queue(QueueUrl=pipeline.engine.dead_letter_queue_url)
     body = json.dumps({"EndpointName": "wine", "Body": {"instances": [ROW]}})
 

@@ -1,4 +1,4 @@
-"""`sluice doctor` on the local run: sound as it is deployed, and what is broken by hand is found."""
+"""`sluice doctor` on the local run: a new deployment is healthy, and changes by hand are found."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from tests.e2e.conftest import Pipeline
 
 
 def states(findings: list[dict[str, Any]]) -> dict[str, str]:
-    # What earlier tests have left to wait, or to be looked at, says nothing of the deployment.
+    # Messages of earlier tests may still be on these queues.
     return {
         one["Check"]: one["State"]
         for one in findings
@@ -16,11 +16,11 @@ def states(findings: list[dict[str, Any]]) -> dict[str, str]:
     }
 
 
-def test_a_fresh_deployment_is_sound_and_what_is_broken_by_hand_is_found(pipeline: Pipeline) -> None:
+def test_a_new_deployment_is_healthy_and_changes_by_hand_are_found(pipeline: Pipeline) -> None:
     pipeline.sqs.purge_queue(QueueUrl=pipeline.engine.dead_letter_queue_url)
-    sound = states(rows(sluice(pipeline, "doctor", "--json")))
-    assert set(sound.values()) == {"ok"}, sound
-    assert {"endpoint wine", "permission on the endpoint digits", "notification of transform/"} <= set(sound)
+    healthy = states(rows(sluice(pipeline, "doctor", "--json")))
+    assert set(healthy.values()) == {"ok"}, healthy
+    assert {"endpoint wine", "permission on the endpoint digits", "notification of transform/"} <= set(healthy)
 
     url = pipeline.engine.request_queue_url
     names: Any = ["VisibilityTimeout", "RedrivePolicy"]
@@ -37,5 +37,5 @@ def test_a_fresh_deployment_is_sound_and_what_is_broken_by_hand_is_found(pipelin
     assert all(one["WhatToDo"] for one in findings if one["State"] == "wrong")
 
 
-def test_without_a_stack_there_is_nothing_to_examine(pipeline: Pipeline) -> None:
+def test_without_a_stack_nothing_is_checked(pipeline: Pipeline) -> None:
     assert "there is no stack Nosuch" in sluice(pipeline, "doctor", "--stack", "Nosuch", code=4).stderr

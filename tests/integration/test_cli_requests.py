@@ -1,4 +1,4 @@
-"""What became of a request: from the results bucket, the logs, the input bucket and the queue, in this order."""
+"""The status of a request, from the results bucket, the logs, the input bucket and the queue, in this order."""
 
 import json
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cli.requests import Requests
-from cli.standing import Standing, State
+from cli.lookup.requests import RequestLookup
+from cli.lookup.status import RequestState, RequestStatus
 from sluice.failures import Failure
 from sluice.inputs.identity import key_of_version
 from sluice.keys import parts_folder
@@ -23,13 +23,13 @@ def deployment() -> Iterator[FakeDeployment]:
         yield made
 
 
-def find(deployment: FakeDeployment, text: str) -> Standing:
-    (standing,) = Requests(deployment).find(text)
-    return standing
+def find(deployment: FakeDeployment, text: str) -> RequestStatus:
+    (status,) = RequestLookup(deployment).find(text)
+    return status
 
 
 def drop(deployment: FakeDeployment, key: str, bucket: str = "input") -> tuple[str, datetime]:
-    """Upload something; the identity of its request, and when it was."""
+    """Upload an object, and return the identity of its request and the time of the upload."""
     version = deployment.s3.put_object(Bucket=bucket, Key=key, Body=b"1,2")["VersionId"]
     uploaded = deployment.s3.head_object(Bucket=bucket, Key=key)["LastModified"]
     return key_of_version(bucket, key, version), uploaded
@@ -54,10 +54,10 @@ def fail(deployment: FakeDeployment, name: str, inference_id: str, **fields: Any
 
 def test_by_inference_id(deployment: FakeDeployment) -> None:
     answer(deployment, "messages/a%20b", "a b", **{"model-latency-ms": "51", "custom-attributes": "%C3%BC"})
-    standing = find(deployment, "a b")
-    assert (standing.state, standing.name) == (State.DONE, "messages/a%20b")
-    assert standing.facts["Result"] == "s3://results/messages/a%20b.out"
-    assert standing.facts["ModelLatencyMs"] == 51
+    status = find(deployment, "a b")
+    assert (status.state, status.name) == (RequestState.DONE, "messages/a%20b")
+    assert status.details["Result"] == "s3://results/messages/a%20b.out"
+    assert status.details["ModelLatencyMs"] == 51
     assert deployment.fake_logs.asked == [], "the results bucket was enough"
 
 
@@ -65,14 +65,14 @@ def test_by_inference_id(deployment: FakeDeployment) -> None:
 def test_by_key(deployment: FakeDeployment, text: str) -> None:
     identity, _ = drop(deployment, "invoke/a/ü.csv")
     answer(deployment, "invoke/a/ü.csv", identity)
-    assert find(deployment, text).state is State.DONE
+    assert find(deployment, text).state is RequestState.DONE
 
 
 def test_an_object_of_another_bucket(deployment: FakeDeployment) -> None:
     identity, _ = drop(deployment, "a.csv", "lake")
     answer(deployment, "buckets/lake/a.csv", identity)
-    assert find(deployment, "s3://lake/a.csv").state is State.DONE
-    assert find(deployment, "buckets/lake/a.csv").state is State.DONE
+    assert find(deployment, "s3://lake/a.csv").state is RequestState.DONE
+    assert find(deployment, "buckets/lake/a.csv").state is RequestState.DONE
 
 
 @pytest.mark.parametrize(
@@ -83,26 +83,30 @@ def test_a_key_that_can_have_no_result_is_refused(deployment: FakeDeployment, te
         find(deployment, text)
 
 
-@pytest.mark.parametrize(("failure_class", "state"), [("model", State.FAILED), ("expired", State.EXPIRED)])
-def test_a_failure_has_its_reason(deployment: FakeDeployment, failure_class: str, state: State) -> None:
+@pytest.mark.parametrize(
+    ("failure_class", "state"), [("model", RequestState.FAILED), ("expired", RequestState.EXPIRED)]
+)
+def test_a_failure_has_its_reason(deployment: FakeDeployment, failure_class: str, state: RequestState) -> None:
     fail(deployment, "messages/a", "a", FailureClass=failure_class, MessageAttributes={})
-    standing = find(deployment, "a")
-    assert standing.state is state
-    assert standing.reason == "ModelError: it failed"
-    assert "MessageAttributes" not in standing.document()
+    status = find(deployment, "a")
+    assert status.state is state
+    assert status.reason == "ModelError: it failed"
+    assert "MessageAttributes" not in status.document()
 
 
-def test_a_newer_upload_is_not_answered_by_the_olders_result(deployment: FakeDeployment) -> None:
+def test_the_result_of_an_older_upload_is_not_that_of_a_newer_one(deployment: FakeDeployment) -> None:
     old, _ = drop(deployment, "invoke/a")
     answer(deployment, "invoke/a", old)
     new, uploaded = drop(deployment, "invoke/a")
     deployment.fake_logs.line("retry", uploaded - LATER, result="invoke/a", trace_id=old, error_code="Old")
-    assert find(deployment, "invoke/a").state is State.PENDING
+    assert find(deployment, "invoke/a").state is RequestState.PENDING
     deployment.fake_logs.line("retry", uploaded + LATER, result="invoke/a", trace_id=new, error_code="New")
-    standing = find(deployment, "invoke/a")
-    assert (standing.state, standing.facts["Attempts"], standing.facts["ErrorCode"]) == (State.RETRYING, 1, "New")
+    status = find(deployment, "invoke/a")
+    assert (status.state, status.details["Attempts"], status.details["ErrorCode"]) == (RequestState.RETRYING, 1, "New")
     fail(deployment, "invoke/a", new)
-    assert find(deployment, "invoke/a").state is State.FAILED, "the older's answer is still there"
+    assert find(deployment, "invoke/a").state is RequestState.FAILED, (
+        "although the answer to the older upload is still stored"
+    )
 
 
 def test_by_trace_id_through_the_logs(deployment: FakeDeployment) -> None:
@@ -110,8 +114,8 @@ def test_by_trace_id_through_the_logs(deployment: FakeDeployment) -> None:
     answer(deployment, "invoke/a", identity)
     deployment.fake_logs.line("succeeded", uploaded + LATER, result="invoke/a", trace_id=identity)
     deployment.fake_logs.line("succeeded", uploaded + LATER, result="invoke/b", trace_id="another")
-    standing = find(deployment, identity)
-    assert (standing.state, standing.name) == (State.DONE, "invoke/a")
+    status = find(deployment, identity)
+    assert (status.state, status.name) == (RequestState.DONE, "invoke/a")
     assert f'($.trace_id = "{identity}")' in deployment.fake_logs.asked[0]["filterPattern"]
 
 
@@ -127,22 +131,22 @@ def test_a_trace_id_of_several_requests_finds_each(deployment: FakeDeployment) -
     for name in ("a", "b"):
         deployment.fake_logs.line("retry", datetime.now(UTC), result=f"messages/{name}", trace_id="shared")
     fail(deployment, "messages/b", "b", TraceId="shared")
-    found = {one.name: one.state for one in Requests(deployment).find("shared")}
-    assert found == {"messages/a": State.RETRYING, "messages/b": State.FAILED}
+    found = {one.name: one.state for one in RequestLookup(deployment).find("shared")}
+    assert found == {"messages/a": RequestState.RETRYING, "messages/b": RequestState.FAILED}
 
 
-def test_a_trace_id_whose_place_a_newer_upload_has_taken(deployment: FakeDeployment) -> None:
+def test_a_trace_id_of_a_request_that_a_newer_upload_has_replaced(deployment: FakeDeployment) -> None:
     old, uploaded = drop(deployment, "invoke/a")
     new, _ = drop(deployment, "invoke/a")
     deployment.fake_logs.line("succeeded", uploaded, result="invoke/a", trace_id=old)
     answer(deployment, "invoke/a", new)
-    assert find(deployment, old).state is State.SUPERSEDED
+    assert find(deployment, old).state is RequestState.SUPERSEDED
     deployment.fake_logs.line("superseded", uploaded + LATER, result="invoke/a", trace_id=old, detail="replaced")
-    standing = find(deployment, old)
-    assert (standing.state, standing.reason) == (State.SUPERSEDED, "replaced")
+    status = find(deployment, old)
+    assert (status.state, status.reason) == (RequestState.SUPERSEDED, "replaced")
 
 
-def test_retrying_says_how_often_why_and_when_next(deployment: FakeDeployment) -> None:
+def test_a_retried_request_has_attempts_reason_and_next_try(deployment: FakeDeployment) -> None:
     at = datetime.now(UTC).replace(microsecond=0)
     for number in range(3):
         deployment.fake_logs.line(
@@ -157,22 +161,22 @@ def test_retrying_says_how_often_why_and_when_next(deployment: FakeDeployment) -
     document = find(deployment, "a").document()
     assert (document["State"], document["Attempts"]) == ("retrying", 3)
     assert document["ErrorCode"] == "ThrottlingException"
-    assert datetime.fromisoformat(document["NextTry"]) == at + 2 * LATER + timedelta(seconds=40)
+    assert document["NextTry"] == at + 2 * LATER + timedelta(seconds=40)
 
 
 def test_dead_lettered_although_its_err_could_not_be_stored(deployment: FakeDeployment) -> None:
     deployment.fake_logs.line(
         "dead-lettered", datetime.now(UTC), result="messages/a", inference_id="a", error_code="SlowDown"
     )
-    assert find(deployment, "a").state is State.FAILED
+    assert find(deployment, "a").state is RequestState.FAILED
 
 
 def test_an_answer_that_was_deleted_is_gone(deployment: FakeDeployment) -> None:
     deployment.fake_logs.line("succeeded", datetime.now(UTC), result="messages/a", inference_id="a")
-    assert find(deployment, "a").state is State.GONE
+    assert find(deployment, "a").state is RequestState.GONE
 
 
-def test_a_file_is_pending_until_it_is_assembled_and_tells_how_far_it_is(deployment: FakeDeployment) -> None:
+def test_a_file_is_pending_with_its_progress_until_it_is_assembled(deployment: FakeDeployment) -> None:
     key = "transform/a.csv"
     deployment.s3.put_object(Bucket="input", Key=key, Body=b"x" * 100)
     found = deployment.s3.head_object(Bucket="input", Key=key)
@@ -185,36 +189,36 @@ def test_a_file_is_pending_until_it_is_assembled_and_tells_how_far_it_is(deploym
     deployment.s3.put_object(Bucket="results", Key=f"{part}.out", Body=b"")
     deployment.fake_logs.line("succeeded", at + LATER, result=part, trace_id=identity)
     for text in (key, identity):
-        standing = find(deployment, text)
-        assert (standing.state, standing.name) == (State.PENDING, key)
-        assert (standing.facts["PartsDone"], standing.facts["BytesDone"], standing.facts["BytesTotal"]) == (1, 60, 100)
+        status = find(deployment, text)
+        assert (status.state, status.name) == (RequestState.PENDING, key)
+        assert (status.details["PartsDone"], status.details["BytesDone"], status.details["BytesTotal"]) == (1, 60, 100)
     other = f"{folder}{60:015d}-{100:015d}"
     deployment.fake_logs.line("retry", at + 2 * LATER, result=other, trace_id=identity, error_code="Throttled")
-    assert find(deployment, key).state is State.RETRYING
+    assert find(deployment, key).state is RequestState.RETRYING
     answer(deployment, key, identity, records="10", failed="1")
-    assert find(deployment, key).facts["RecordsFailed"] == 1
+    assert find(deployment, key).details["RecordsFailed"] == 1
 
 
-def test_the_progress_of_a_gzip_is_of_what_is_in_it(deployment: FakeDeployment) -> None:
+def test_the_progress_of_a_gzip_file_is_that_of_its_content(deployment: FakeDeployment) -> None:
     key = "transform/a.csv.gz"
     identity, _ = drop(deployment, key)
-    assert find(deployment, key).facts["BytesTotal"] is None
+    assert find(deployment, key).details["BytesTotal"] is None
     folder = parts_folder(key, identity)
     deployment.s3.put_object(Bucket="results", Key=f"{folder}unpacked", Body=b"x" * 1000)
-    assert find(deployment, key).facts["BytesTotal"] == 1000
+    assert find(deployment, key).details["BytesTotal"] == 1000
 
 
-def test_what_left_no_trace_is_pending_while_the_queue_may_hold_it(deployment: FakeDeployment) -> None:
-    assert find(deployment, "never-sent").state is State.UNKNOWN
-    assert find(deployment, "invoke/never-dropped").state is State.UNKNOWN
+def test_a_request_without_a_trace_is_pending_while_the_queue_has_messages(deployment: FakeDeployment) -> None:
+    assert find(deployment, "never-sent").state is RequestState.UNKNOWN
+    assert find(deployment, "invoke/never-dropped").state is RequestState.UNKNOWN
     deployment.sqs.send_message(QueueUrl=deployment.request_queue_url, MessageBody="{}")
-    standing = find(deployment, "sent")
-    assert standing.state is State.PENDING
-    assert "among the 1 messages" in str(standing.reason)
+    status = find(deployment, "sent")
+    assert status.state is RequestState.PENDING
+    assert "among the 1 messages" in str(status.reason)
 
 
-def test_logs_that_may_not_be_read_are_said_to_be_missing(deployment: FakeDeployment) -> None:
+def test_the_status_says_that_the_logs_could_not_be_read(deployment: FakeDeployment) -> None:
     deployment.fake_logs.is_denied = True
     assert "logs:FilterLogEvents is not allowed" in str(find(deployment, "a").reason)
     drop(deployment, "invoke/a")
-    assert find(deployment, "invoke/a").state is State.PENDING
+    assert find(deployment, "invoke/a").state is RequestState.PENDING

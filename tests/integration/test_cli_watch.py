@@ -1,4 +1,4 @@
-"""What `sluice watch` sees: counts at any log level, reasons, queues; late and repeated log lines count once."""
+"""What `sluice watch` shows: counts at any log level, reasons, queues. Late and repeated log lines count once."""
 
 import json
 from collections.abc import Iterator
@@ -8,16 +8,15 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from cli.watch import picture
-from cli.watch_view import view
-from cli.watched import Watcher
+from cli.watch.view import render, render_svg
+from cli.watch.watcher import Watcher
 from tests.support.cli import SPLIT_LOGS, FakeDeployment, denied, fake_deployment
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
 class Ages:
-    """CloudWatch, which is asked rarely."""
+    """CloudWatch, which counts its requests."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -49,29 +48,29 @@ def ago(**how: float) -> datetime:
     return NOW - timedelta(**how)
 
 
-def test_counts_are_right_although_the_log_level_hides_successes(deployment: FakeDeployment) -> None:
+def test_counts_do_not_depend_on_the_log_level(deployment: FakeDeployment) -> None:
     logs = deployment.fake_logs
     logs.counts(ago(seconds=10), Succeeded=7, Retried=2)
     logs.counts(ago(seconds=70), Succeeded=3, DeadLettered=1)
     logs.counts(ago(minutes=20), Succeeded=100)
     logs.counts(ago(seconds=10), group=SPLIT_LOGS, Succeeded=1, DeadLettered=2)
-    frame = Watcher(deployment, timedelta(minutes=3), now=Clock()).look()
-    assert frame.per_minute == {"Done": [0, 3, 7], "Failed": [0, 1, 2], "Retried": [0, 0, 2]}
-    assert frame.latest == []
+    snapshot = Watcher(deployment, timedelta(minutes=3), now=Clock()).snapshot()
+    assert snapshot.per_minute == {"Done": [0, 3, 7], "Failed": [0, 1, 2], "Retried": [0, 0, 2]}
+    assert snapshot.latest == []
 
 
-def test_a_late_line_is_counted_and_none_twice(deployment: FakeDeployment) -> None:
+def test_late_lines_are_counted_and_no_line_twice(deployment: FakeDeployment) -> None:
     clock = Clock()
     watcher = Watcher(deployment, timedelta(minutes=3), now=clock)
     deployment.fake_logs.counts(ago(seconds=5), Succeeded=1)
-    watcher.look()
+    watcher.snapshot()
     deployment.fake_logs.counts(ago(seconds=8), Succeeded=1)
     clock.now += timedelta(seconds=5)
-    assert watcher.look().per_minute["Done"] == [0, 0, 2]
+    assert watcher.snapshot().per_minute["Done"] == [0, 0, 2]
     clock.now += timedelta(minutes=2)
-    assert watcher.look().per_minute["Done"] == [2, 0, 0]
+    assert watcher.snapshot().per_minute["Done"] == [2, 0, 0]
     clock.now += timedelta(minutes=2)
-    assert watcher.look().per_minute["Done"] == [0, 0, 0]
+    assert watcher.snapshot().per_minute["Done"] == [0, 0, 0]
 
 
 def test_reasons_are_counted_and_the_latest_come_first(deployment: FakeDeployment) -> None:
@@ -82,12 +81,12 @@ def test_reasons_are_counted_and_the_latest_come_first(deployment: FakeDeploymen
     logs.line("retry", ago(seconds=5), error_code="ThrottlingException", endpoint_name="wine")
     logs.line("succeeded", ago(seconds=4), result="messages/x")
     logs.line("ignored", ago(seconds=3), detail="s3:TestEvent")
-    frame = Watcher(deployment, timedelta(minutes=3), now=Clock()).look()
-    assert [(one.error_code, one.count, one.last_message) for one in frame.reasons] == [
+    snapshot = Watcher(deployment, timedelta(minutes=3), now=Clock()).snapshot()
+    assert [(one.error_code, one.count, one.last_message) for one in snapshot.reasons] == [
         ("ModelError", 3, "row 2"),
         ("ThrottlingException", 1, ""),
     ]
-    assert [line.status for line in frame.latest] == ["succeeded", "retry", *["dead-lettered"] * 3]
+    assert [line.status for line in snapshot.latest] == ["succeeded", "retry", *["dead-lettered"] * 3]
 
 
 def test_queues_and_ages(deployment: FakeDeployment) -> None:
@@ -95,42 +94,42 @@ def test_queues_and_ages(deployment: FakeDeployment) -> None:
         deployment.sqs.send_message(QueueUrl=deployment.dead_letter_queue_url, MessageBody="x")
     clock = Clock()
     watcher = Watcher(deployment, timedelta(minutes=3), now=clock)
-    frame = watcher.look()
-    assert frame.depths["dead letters"].visible == 3
-    assert frame.oldest_seconds == {"requests": 130.0}
-    watcher.look()
+    snapshot = watcher.snapshot()
+    assert snapshot.depths["dead letters"].visible == 3
+    assert snapshot.oldest_seconds == {"requests": 130.0}
+    watcher.snapshot()
     assert deployment.cloudwatch.asked == 1  # type: ignore[attr-defined]
     clock.now += timedelta(minutes=1)
     deployment.cloudwatch.is_denied = True  # type: ignore[attr-defined]
-    assert watcher.look().oldest_seconds == {}
+    assert watcher.snapshot().oldest_seconds == {}
 
 
-def test_without_a_right_to_the_logs_it_says_so(deployment: FakeDeployment) -> None:
+def test_without_permission_to_read_the_logs_there_is_a_note(deployment: FakeDeployment) -> None:
     deployment.fake_logs.is_denied = True
-    frame = Watcher(deployment, timedelta(minutes=3), now=Clock()).look()
-    assert frame.note is not None
-    assert "logs:FilterLogEvents is not allowed" in frame.document()["Note"]
+    snapshot = Watcher(deployment, timedelta(minutes=3), now=Clock()).snapshot()
+    assert snapshot.note is not None
+    assert "logs:FilterLogEvents is not allowed" in snapshot.document()["Note"]
 
 
-def test_a_frame_as_text_as_json_and_as_a_picture(deployment: FakeDeployment) -> None:
+def test_a_snapshot_as_text_as_json_and_as_a_picture(deployment: FakeDeployment) -> None:
     why = {"error_code": "ModelError", "error_message": "[bold]\x1b[31m\nrow", "result": "messages/[red]"}
     deployment.fake_logs.line("dead-lettered", ago(seconds=5), **why)
-    frame = Watcher(deployment, timedelta(minutes=3), now=Clock()).look()
+    snapshot = Watcher(deployment, timedelta(minutes=3), now=Clock()).snapshot()
     console = Console(record=True, width=120, force_terminal=True)
-    console.print(view(frame, "Mine"))
+    console.print(render(snapshot, "Mine"))
     text = console.export_text(styles=True)
     assert "Mine" in text
-    assert "[bold] [31m row" in text, "what a model said is shown, and commands nothing"
+    assert "[bold] [31m row" in text, "the text of a model is printed without control sequences"
     assert "messages/[red]" in text
-    assert json.loads(json.dumps(frame.document()))["Reasons"][0]["ErrorCode"] == "ModelError"
-    svg = picture(frame, "Mine")
+    assert json.loads(json.dumps(snapshot.document()))["Reasons"][0]["ErrorCode"] == "ModelError"
+    svg = render_svg(snapshot, "Mine")
     assert svg.startswith("<svg")
-    assert "url(" not in svg.replace("url(#", ""), "it fetches nothing"
+    assert "url(" not in svg.replace("url(#", ""), "it refers to no other site"
 
 
-def test_spans_are_checked() -> None:
+def test_durations_are_checked() -> None:
     from cli.main import main
 
     run = CliRunner().invoke(main, ["watch", "--interval", "5"])
     assert run.exit_code == 2
-    assert "write it as 30s" in run.stderr
+    assert "such as 30s" in run.stderr

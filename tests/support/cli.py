@@ -1,4 +1,4 @@
-"""A deployment for the command line's tests: moto's S3 and SQS, and logs that a test writes."""
+"""A deployment for the tests of the command line: S3 and SQS by moto, and logs that a test writes."""
 
 import functools
 import json
@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from cli.deployment import Deployment, Where
+from cli.deployment import Deployment, DeploymentRef
 from sluice.settings import PREFIX, Settings
 from tests.support.fakes import SETTINGS
 
@@ -25,7 +25,7 @@ def denied(operation: str) -> ClientError:
 
 
 class Logs:
-    """FilterLogEvents that lets everything through, as its pattern may, an event a page, with empty pages between."""
+    """FilterLogEvents without a filter: one event per page, with empty pages between them."""
 
     def __init__(self) -> None:
         self.written: list[tuple[str, datetime, str]] = []
@@ -59,30 +59,30 @@ class Logs:
 
 @functools.cache
 def _client(service: str) -> Any:
-    """A client for all tests: making one takes longer than most of them."""
+    """A client for all tests: creating one takes longer than most tests."""
     return boto3.client(  # type: ignore[call-overload]
         service,
         region_name="us-east-1",
         aws_access_key_id="id",
         aws_secret_access_key="secret",
-        # A local run's may be in the environment.
+        # The environment may have the endpoint URL of a local run.
         config=Config(ignore_configured_endpoint_urls=True),  # type: ignore[call-arg]  # the stubs lack it
     )
 
 
 class FakeDeployment(Deployment):
-    """Its buckets and queues are made in moto when it is; `may_see_settings` is whether Lambda tells them."""
+    """Creates its buckets and queues in moto. `can_read_settings` is whether Lambda returns the settings."""
 
     def __init__(self) -> None:
-        super().__init__(Where("Sluice"))
+        super().__init__(DeploymentRef("Sluice"))
         self.fake_logs = Logs()
-        self.may_see_settings = True
+        self.can_read_settings = True
         for bucket in ("input", "results", "lake"):
             self.s3.create_bucket(Bucket=bucket)
         for bucket in ("input", "lake"):
             self.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
         queues = ("Request", "DeadLetter", "Split", "Assembly", "Crashed")
-        self._urls = {f"{one}QueueUrl": self.sqs.create_queue(QueueName=one)["QueueUrl"] for one in queues}
+        self._urls = {f"{name}QueueUrl": self.sqs.create_queue(QueueName=name)["QueueUrl"] for name in queues}
 
     def _client(self, service: str, **config: Any) -> Any:
         return _client(service)
@@ -103,7 +103,7 @@ class FakeDeployment(Deployment):
 
     @cached_property
     def environment(self) -> Mapping[str, str]:
-        if not self.may_see_settings:
+        if not self.can_read_settings:
             raise denied("GetFunctionConfiguration")
         values = SETTINGS.model_dump()
         return {
@@ -115,6 +115,6 @@ class FakeDeployment(Deployment):
 
 @contextmanager
 def fake_deployment() -> Iterator[FakeDeployment]:
-    """One that is empty."""
+    """A deployment with empty buckets and queues."""
     with mock_aws():
         yield FakeDeployment()

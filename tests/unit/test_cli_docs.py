@@ -1,4 +1,4 @@
-"""docs/cli.md and --help say what is so: commands, options, exit codes, examples."""
+"""docs/cli.md and --help agree with the commands: options, exit codes, examples."""
 
 import re
 import shlex
@@ -15,7 +15,7 @@ DOCS = (Path(__file__).parents[2] / "docs/cli.md").read_text()
 
 
 def leaves(group: click.Group, *path: str) -> dict[str, click.Command]:
-    """The commands below a group by what is typed for them."""
+    """The commands of a group and its subgroups, by what is typed for them."""
     found: dict[str, click.Command] = {}
     for name, command in group.commands.items():
         here = (*path, name)
@@ -36,7 +36,7 @@ def examples_of(command: str) -> list[str]:
     return [line.strip() for line in text.partition("Examples:")[2].splitlines() if "sluice " in line]
 
 
-def used_rightly(example: str) -> None:
+def check_example(example: str) -> None:
     words = shlex.split(example[example.index("sluice ") :].split("|", maxsplit=1)[0].split("&&", maxsplit=1)[0])
     command: click.Command = main
     while isinstance(command, click.Group):
@@ -54,16 +54,16 @@ def test_every_command_is_documented_and_has_examples_and_exit_codes(command: st
     assert "Exit code:" in shown.stdout
     assert examples_of(command)
     for example in examples_of(command):
-        assert example in shown.stdout, "each example is a line of its own"
-        used_rightly(example)
+        assert example in shown.stdout, "each example is on one line"
+        check_example(example)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_an_example_of_the_docs_uses_what_there_is(example: str) -> None:
-    used_rightly(example)
+def test_the_examples_of_the_docs_use_existing_options(example: str) -> None:
+    check_example(example)
 
 
-def test_the_exit_codes_are_all_there() -> None:
+def test_all_exit_codes_are_documented() -> None:
     section = DOCS.partition("## Exit codes")[2].partition("\n## ")[0]
     documented = {int(code) for code in re.findall(r"^\| (\d+) \|", section, re.MULTILINE)}
     assert documented == {code.value for code in ExitCode}

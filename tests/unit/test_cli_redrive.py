@@ -1,4 +1,4 @@
-"""Reading and redriving the dead-letter queue: whatever interrupts it, nothing is lost and nothing is left hidden."""
+"""Reading and redriving the dead-letter queue: an interruption loses no message and leaves none hidden."""
 
 import json
 from collections.abc import Callable
@@ -10,20 +10,20 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.dlq.letter import Letter
-from cli.dlq.reading import Reader
-from cli.dlq.redrive import Errors, Redrive, Redriven
-from cli.dlq.routing import Redriver
-from cli.pace import Pace
+from cli.dlq.dead_letter import DeadLetter
+from cli.dlq.reader import Reader
+from cli.dlq.redrive import ErrorDocuments, Redrive, RedriveReport
+from cli.dlq.routing import MessageBuilder
+from cli.sqs import RateLimit
 from tests.support.fakes import SETTINGS
 from tests.support.queues import BEGAN, FakeSqs, Killed, Stored
 
 DLQ, REQUESTS = "dead", "requests"
-REDRIVER = Redriver(SETTINGS, lambda kind: REQUESTS, {}, 1_040_384)
+BUILDER = MessageBuilder(SETTINGS, lambda kind: REQUESTS, {}, 1_040_384)
 
 
 class S3:
-    """Has no `.err`, or may not tell."""
+    """GetObject fails: there is no `.err`, or access is denied."""
 
     def __init__(self, code: str = "NoSuchKey") -> None:
         self._code = code
@@ -48,15 +48,15 @@ def reader(sqs: FakeSqs, seconds: int | None = 30) -> Reader:
 
 def run(
     sqs: FakeSqs,
-    chosen: Callable[[Letter], bool] = lambda _: True,
+    is_selected: Callable[[DeadLetter], bool] = lambda _: True,
     *,
     limit: int | None = None,
     s3: S3 | None = None,
     on_sent: Callable[[int], None] = lambda _: None,
-) -> tuple[Redriven, Reader]:
-    errors = Errors(cast("Any", s3 or S3()), "results", REDRIVER)
+) -> tuple[RedriveReport, Reader]:
+    errors = ErrorDocuments(cast("Any", s3 or S3()), "results", BUILDER)
     with reader(sqs) as reading:
-        work = Redrive(cast("Any", sqs), reading, chosen, REDRIVER, errors, Pace(None), limit)
+        work = Redrive(cast("Any", sqs), reading, is_selected, BUILDER, errors, RateLimit(None), limit)
         return work.run(on_sent), reading
 
 
@@ -64,26 +64,26 @@ def ids(sqs: FakeSqs, queue: str) -> list[str]:
     return sorted(one.attributes["InferenceId"] for one in sqs.queues.get(queue, []))
 
 
-def test_every_letter_goes_with_its_body_and_identity_and_nothing_stays() -> None:
+def test_every_dead_letter_is_sent_with_its_body_and_identity_and_deleted() -> None:
     sqs = filled(25)
-    done, _ = run(sqs)
-    assert done == Redriven(sent=25)
+    report, _ = run(sqs)
+    assert report == RedriveReport(sent=25)
     assert sqs.queues[DLQ] == []
     assert {(one.body, one.attributes["InferenceId"]) for one in sqs.queues[REQUESTS]} == {
         (json.dumps({"Body": number}), f"i{number}") for number in range(25)
     }
 
 
-def test_what_is_not_chosen_and_what_is_over_the_limit_is_visible_again_at_once() -> None:
+def test_messages_that_are_not_selected_or_over_the_limit_are_made_visible_at_once() -> None:
     sqs = filled(40)
-    done, _ = run(sqs, lambda letter: letter.reason == "Expired", limit=5)
-    assert done.sent == 5
+    report, _ = run(sqs, lambda dead_letter: dead_letter.reason == "Expired", limit=5)
+    assert report.sent == 5
     assert len(sqs.visible(DLQ)) == 35
     assert all(one.body for one in sqs.queues[REQUESTS] if json.loads(one.body)["Body"] % 3 == 0)
 
 
 @given(st.lists(st.integers(1, 40), max_size=4), st.integers(1, 45))
-def test_killed_anywhere_and_run_again_nothing_is_lost_and_the_queue_ends_empty(kills: list[int], count: int) -> None:
+def test_after_kills_and_another_run_no_message_is_lost_and_the_queue_is_empty(kills: list[int], count: int) -> None:
     sqs = filled(count)
     for call in kills:
         sqs.dies_at = call
@@ -96,31 +96,31 @@ def test_killed_anywhere_and_run_again_nothing_is_lost_and_the_queue_ends_empty(
     assert sqs.queues[DLQ] == []
     sent = ids(sqs, REQUESTS)
     assert set(sent) == {f"i{number}" for number in range(count)}
-    # A kill can repeat no more than the one batch that was sent and not yet deleted.
+    # A kill repeats at most one batch: the one that was sent and not deleted.
     assert len(sent) <= count + 10 * len(kills)
 
 
-def test_until_a_killed_readers_time_is_over_its_messages_are_told_of() -> None:
+def test_messages_of_a_killed_reader_are_reported_until_they_are_visible() -> None:
     sqs = filled(30)
     sqs.dies_at = 5
     with pytest.raises(Killed):
         run(sqs)
     sqs.revive()
-    done, reading = run(sqs)
-    assert done.sent + reading.elsewhere == 30 - 10
-    assert reading.elsewhere == 10
+    report, reading = run(sqs)
+    assert report.sent + reading.in_flight_elsewhere == 30 - 10
+    assert reading.in_flight_elsewhere == 10
     sqs.pass_(31)
     assert run(sqs)[0].sent == 10
 
 
-def test_an_interruption_gives_everything_back() -> None:
+def test_an_interruption_makes_all_messages_visible() -> None:
     sqs = filled(30)
 
     def interrupt(_sent: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(sqs, lambda letter: letter.reason == "Expired", on_sent=interrupt)
+        run(sqs, lambda dead_letter: dead_letter.reason == "Expired", on_sent=interrupt)
     assert len(sqs.visible(DLQ)) == len(sqs.queues[DLQ]) == 30 - len(sqs.queues[REQUESTS])
 
 
@@ -128,27 +128,27 @@ def refusing(action: str, inference_id: str) -> Callable[[str, Stored], bool]:
     return lambda asked, one: asked == action and one.attributes.get("InferenceId") == inference_id
 
 
-def test_what_sqs_does_not_take_stays_and_is_told() -> None:
+def test_a_rejected_message_stays_and_is_reported() -> None:
     sqs = filled(12)
     sqs.refuse = refusing("send", "i3")
-    done, _ = run(sqs)
-    assert done.sent == 11
-    assert list(done.refused.values()) == ["InternalError: no"]
+    report, _ = run(sqs)
+    assert report.sent == 11
+    assert list(report.rejected.values()) == ["InternalError: no"]
     assert [one.attributes["InferenceId"] for one in sqs.visible(DLQ)] == ["i3"]
 
 
-def test_what_sqs_does_not_delete_is_told_and_sent_no_more_than_once_a_run() -> None:
+def test_a_message_that_is_not_deleted_is_reported_and_sent_once_per_run() -> None:
     sqs = filled(12)
     sqs.refuse = refusing("delete", "i3")
-    done, _ = run(sqs)
-    assert done.sent == 12
-    assert list(done.undeleted.values()) == ["InternalError: no"]
+    report, _ = run(sqs)
+    assert report.sent == 12
+    assert list(report.undeleted.values()) == ["InternalError: no"]
     assert ids(sqs, REQUESTS).count("i3") == 1
     assert ids(sqs, DLQ) == ["i3"]
 
 
 @pytest.mark.parametrize("later", [0.0, 0.9, 5.0])
-def test_what_fails_again_meanwhile_is_left_alone(later: float) -> None:
+def test_a_request_that_fails_again_during_the_run_is_not_redriven_again(later: float) -> None:
     sqs = filled(25)
 
     def fail_again(_sent: int) -> None:
@@ -157,43 +157,43 @@ def test_what_fails_again_meanwhile_is_left_alone(later: float) -> None:
             failed = {"ErrorCode": "ModelError", **one.attributes}
             sqs.put(DLQ, one.body, failed, sent_at=BEGAN + timedelta(seconds=later))
 
-    done, _ = run(sqs, on_sent=fail_again)
-    assert done.sent == 25
+    report, _ = run(sqs, on_sent=fail_again)
+    assert report.sent == 25
     assert len(sqs.visible(DLQ)) == 25
 
 
-def test_a_forbidden_err_is_asked_for_no_more() -> None:
+def test_after_access_is_denied_no_more_err_is_requested() -> None:
     s3 = S3("AccessDenied")
     sqs = filled(40)
     assert run(sqs, s3=s3)[0].sent == 40
     assert s3.asked <= 10
 
 
-def test_reading_sees_each_message_once_and_hides_them_only_meanwhile() -> None:
+def test_each_message_is_read_once_and_hidden_only_during_reading() -> None:
     sqs = filled(95)
     with reader(sqs, None) as reading:
-        seen = [letter.message_id for batch in reading.batches() for letter in batch]
+        received = [dead_letter.message_id for batch in reading.batches() for dead_letter in batch]
         assert sqs.visible(DLQ) == []
-        assert (reading.depth, reading.elsewhere, reading.unread) == (95, 0, 0)
-    assert len(seen) == len(set(seen)) == 95
+        assert (reading.depth, reading.in_flight_elsewhere, reading.unread) == (95, 0, 0)
+    assert len(received) == len(set(received)) == 95
     assert len(sqs.visible(DLQ)) == 95
 
 
-def test_a_time_that_is_too_short_ends_the_reading_and_is_told() -> None:
+def test_a_visibility_timeout_that_is_too_short_ends_the_reading_and_is_reported() -> None:
     sqs = filled(300)
     sqs.call_seconds = 1
-    seen: set[str] = set()
+    received: set[str] = set()
     with reader(sqs, 5) as reading:
         for batch in reading.batches():
-            assert not seen & {letter.message_id for letter in batch}
-            seen |= {letter.message_id for letter in batch}
-    assert len(seen) < 300
-    assert reading.unread >= 300 - len(seen) - 50
+            assert not received & {dead_letter.message_id for dead_letter in batch}
+            received |= {dead_letter.message_id for dead_letter in batch}
+    assert len(received) < 300
+    assert reading.unread >= 300 - len(received) - 50
 
 
-def test_what_others_hold_is_told() -> None:
+def test_messages_of_other_consumers_are_reported() -> None:
     sqs = filled(20)
     sqs.receive_message(DLQ, 10, 600)
     with reader(sqs) as reading:
         assert sum(len(batch) for batch in reading.batches()) == 10
-    assert reading.elsewhere == 10
+    assert reading.in_flight_elsewhere == 10

@@ -1,4 +1,4 @@
-"""What `sluice send` makes of files, text and options: the body arrives as it was, and mistakes are named."""
+"""`sluice send` composes messages: the body arrives unchanged, and errors name the parameter."""
 
 import io
 import json
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.compose import body_of, check, compose, identity_of, text_of
 from cli.errors import CliError, ExitCode
+from cli.sending.message import body_parameter, check_message, compose, result_name, serialize
 from sluice.failures import Failure
 from sluice.inputs.envelopes import parse
 from sluice.inputs.message import validate
@@ -20,16 +20,16 @@ TEXTS = st.text() | st.from_regex(r"\s*[\[{].{0,40}", fullmatch=True)
 
 
 @given(st.binary() | TEXTS.map(str.encode), st.sampled_from(["text/csv", "application/jsonlines", "image/png"]))
-def test_any_bytes_arrive_as_they_are(data: bytes, content_type: str) -> None:
-    raw = {**body_of(data, content_type), "ContentType": content_type}
-    (arrival,) = parse(text_of(raw, None))
+def test_any_bytes_arrive_unchanged(data: bytes, content_type: str) -> None:
+    raw = {**body_parameter(data, content_type), "ContentType": content_type}
+    (arrival,) = parse(serialize(raw, None))
     assert validate(arrival.raw).inline_body() == data  # type: ignore[union-attr]
 
 
 @given(TEXTS.map(str.encode))
-def test_text_without_a_type_arrives_or_is_json_that_means_the_same(data: bytes) -> None:
+def test_text_without_a_content_type_arrives_unchanged_or_as_equal_json(data: bytes) -> None:
     try:
-        raw = body_of(data, None)
+        raw = body_parameter(data, None)
     except Failure:
         assert json.loads(data) is not None, "only JSON that would be altered is refused"
         return
@@ -38,8 +38,8 @@ def test_text_without_a_type_arrives_or_is_json_that_means_the_same(data: bytes)
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
-def test_sqs_takes_every_character_of_a_message(text: str) -> None:
-    sent = text_of({"Body": text}, None)
+def test_sqs_accepts_every_character_of_a_message(text: str) -> None:
+    sent = serialize({"Body": text}, None)
     assert all(char in "\t\n\r" or 0x20 <= ord(char) <= 0xFFFD or ord(char) >= 0x10000 for char in sent)
     assert json.loads(sent) == {"Body": text}
 
@@ -60,7 +60,9 @@ def test_sqs_takes_every_character_of_a_message(text: str) -> None:
         ("a", b"a\0b", None, {"BodyBase64": "YQBi"}),
     ],
 )
-def test_a_file_becomes_what_its_type_says(name: str, data: bytes, content_type: str | None, parameters: Any) -> None:
+def test_the_content_type_decides_the_parameter(
+    name: str, data: bytes, content_type: str | None, parameters: Any
+) -> None:
     source = io.BytesIO(data)
     source.name = name
     raw = compose(None, source, None, {} if content_type is None else {"ContentType": content_type})
@@ -83,7 +85,7 @@ def test_json_that_would_be_altered_is_refused(body: str, says: str) -> None:
         compose(None, None, body, {})
 
 
-def test_what_is_given_is_put_over_a_whole_message(tmp_path: Path) -> None:
+def test_options_replace_parameters_of_a_whole_message(tmp_path: Path) -> None:
     file = tmp_path / "message.json"
     file.write_text('{"Body": "x", "InferenceId": "kept", "Accept": "text/csv"}')
     raw = compose(f"@{file}", None, None, {"Accept": "application/json"})
@@ -94,7 +96,7 @@ def test_what_is_given_is_put_over_a_whole_message(tmp_path: Path) -> None:
     ("message", "says"),
     [("{", "--message: is not JSON"), ("[]", "--message: must be a JSON object"), ("@/no/such", "--message: /no/such")],
 )
-def test_a_message_that_cannot_be_read_is_named(message: str, says: str) -> None:
+def test_the_error_names_a_message_that_cannot_be_read(message: str, says: str) -> None:
     with pytest.raises((CliError, Failure), match=says):
         compose(message, None, None, {})
 
@@ -110,26 +112,26 @@ def test_a_message_that_cannot_be_read_is_named(message: str, says: str) -> None
         ({"BodyBase64": "@"}, "BodyBase64: is not valid base64"),
     ],
 )
-def test_what_the_functions_would_refuse_is_not_sent(raw: dict[str, Any], says: str) -> None:
+def test_a_message_that_the_functions_would_reject_is_not_sent(raw: dict[str, Any], says: str) -> None:
     with pytest.raises(Failure, match=says):
-        check(raw, SETTINGS)
+        check_message(raw, SETTINGS)
 
 
-def test_without_the_settings_the_rules_of_the_message_still_hold() -> None:
-    check({"Body": "x" * 1001, "EndpointName": "wein"}, None)
+def test_without_settings_the_rules_of_the_message_are_checked() -> None:
+    check_message({"Body": "x" * 1001, "EndpointName": "wein"}, None)
     with pytest.raises(Failure):
-        check({"Body": "x", "Bod": 1}, None)
+        check_message({"Body": "x", "Bod": 1}, None)
 
 
-def test_a_message_over_the_queues_limit_says_what_to_do() -> None:
+def test_the_error_for_a_message_over_the_limit_names_an_alternative() -> None:
     raw = {"Body": "ü" * 600}
-    assert text_of(raw, len('{"Body":""}') + 1200)
+    assert serialize(raw, len('{"Body":""}') + 1200)
     with pytest.raises(CliError, match="send it through S3") as raised:
-        text_of(raw, len('{"Body":""}') + 1199)
+        serialize(raw, len('{"Body":""}') + 1199)
     assert raised.value.exit_code == ExitCode.USAGE
 
 
 def test_the_results_name_is_known_before_it_is_sent() -> None:
     raw = {"Body": "x", "InferenceId": "a b", "S3OutputPathExtension": "f", "Filename": "g.csv"}
-    assert identity_of(raw, "").name == "messages/f/g.csv"
-    assert identity_of({"Body": "x", "InferenceId": "a b"}, "").name == "messages/a%20b"
+    assert result_name(raw) == "messages/f/g.csv"
+    assert result_name({"Body": "x", "InferenceId": "a b"}) == "messages/a%20b"

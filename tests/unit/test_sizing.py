@@ -1,4 +1,4 @@
-"""The sizing helper: its settings are deployable, its predictions come true in a simulation, its errors say where."""
+"""Sizing: the settings are deployable, a simulation confirms the predictions, and errors name the field."""
 
 import json
 import math
@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.simulate import simulate
-from cli.cost import cost_per_million
 from cli.main import main
-from cli.sizing import Workload, explain, size
+from cli.sizing.calculator import Workload, calculate, explain
+from cli.sizing.cost import cost_per_million
 from infrastructure.settings import Settings
 
 workloads = st.builds(
@@ -26,8 +26,8 @@ workloads = st.builds(
 
 
 @given(workloads)
-def test_its_settings_are_deployable_and_never_ask_more_of_the_endpoint_than_it_takes(workload: Workload) -> None:
-    sizing = size(workload)
+def test_the_settings_are_deployable_and_never_exceed_what_the_endpoint_takes(workload: Workload) -> None:
+    sizing = calculate(workload)
     settings = Settings.from_context(
         {
             "endpoint_names": ["wine"],
@@ -53,8 +53,8 @@ def test_its_settings_are_deployable_and_never_ask_more_of_the_endpoint_than_it_
         Workload(0.05, 1000, 1000, backlog=300_000, p99_seconds=0.0595),
     ],
 )
-def test_a_backlog_drains_when_it_says(workload: Workload) -> None:
-    sizing = size(workload)
+def test_a_backlog_drains_in_the_predicted_time(workload: Workload) -> None:
+    sizing = calculate(workload)
     messages = workload.backlog + int(workload.arrivals_per_second * sizing.drain_seconds * 1.3)
     run = simulate(workload, sizing, lambda t: workload.backlog + workload.arrivals_per_second * t, messages)
     drained = next(t for t, depth in run.depths if t > 0 and depth <= 2 * sizing.batch_size)
@@ -62,16 +62,16 @@ def test_a_backlog_drains_when_it_says(workload: Workload) -> None:
     assert run.most_at_once <= workload.concurrent_requests
 
 
-def test_more_than_can_be_answered_never_drains() -> None:
+def test_a_queue_that_grows_never_drains() -> None:
     workload = Workload(0.2, 20, 200, backlog=10)
-    sizing = size(workload)
+    sizing = calculate(workload)
     assert sizing.busy > 1
     assert math.isinf(sizing.drain_seconds)
     assert "the endpoint needs to take about 50 requests at once" in explain(workload, sizing)
 
 
-def test_sparse_messages_wait_for_no_window() -> None:
-    assert size(Workload(0.2, 1000, 1)).batching_window_seconds == 0
+def test_sparse_messages_have_no_batching_window() -> None:
+    assert calculate(Workload(0.2, 1000, 1)).batching_window_seconds == 0
 
 
 def test_the_cost_of_a_million() -> None:
@@ -80,7 +80,7 @@ def test_the_cost_of_a_million() -> None:
     assert cost.sqs == pytest.approx(1.2 * 0.4)
     assert cost.s3 == pytest.approx(5.4)
     assert cost.total == pytest.approx(cost.lambda_ + cost.sqs + cost.s3)
-    assert cost_per_million(0.2, 10, 512, looks=0).s3 == pytest.approx(5)
+    assert cost_per_million(0.2, 10, 512, head_requests=0).s3 == pytest.approx(5)
 
 
 USUAL: dict[str, Any] = {"latency_seconds": 0.2, "concurrent_requests": 20, "arrivals_per_second": 10}
@@ -97,16 +97,16 @@ USUAL: dict[str, Any] = {"latency_seconds": 0.2, "concurrent_requests": 20, "arr
         ({"p99_seconds": 0.1}, "p99_seconds"),
     ],
 )
-def test_a_number_that_makes_no_sense_is_named(changed: dict[str, Any], names: str) -> None:
+def test_the_error_names_a_field_that_is_out_of_range(changed: dict[str, Any], names: str) -> None:
     with pytest.raises(ValueError, match=names):
-        size(Workload(**{**USUAL, **changed}))
+        calculate(Workload(**{**USUAL, **changed}))
 
 
 def test_on_the_command_line() -> None:
     arguments = ["size", "--latency-ms", "200", "--concurrency", "100", "--per-second", "150", "--backlog", "10000"]
     run = CliRunner().invoke(main, arguments)
     assert run.exit_code == 0
-    settings = json.loads("{" + run.stdout.partition("Settings:")[2].partition("What follows:")[0] + "}")
+    settings = json.loads("{" + run.stdout.partition("Settings:")[2].partition("Expected:")[0] + "}")
     assert Settings(endpoint_names=["wine"], **settings).threads == 50
     assert "a backlog of 10,000 is gone after" in run.stdout
     as_json = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
@@ -123,7 +123,7 @@ def test_on_the_command_line() -> None:
         ({"--p99-ms": "100"}, "p99_seconds must not be below latency_seconds"),
     ],
 )
-def test_on_the_command_line_a_number_that_makes_no_sense_is_named(changed: dict[str, str], says: str) -> None:
+def test_the_command_names_an_option_that_is_out_of_range(changed: dict[str, str], says: str) -> None:
     given = {"--latency-ms": "200", "--concurrency": "100", "--per-second": "150", **changed}
     run = CliRunner().invoke(main, ["size", *(word for pair in given.items() for word in pair)])
     assert run.exit_code == 2
@@ -131,6 +131,6 @@ def test_on_the_command_line_a_number_that_makes_no_sense_is_named(changed: dict
     assert run.stdout == ""
 
 
-def test_what_never_drains_is_json_all_the_same() -> None:
+def test_a_queue_that_never_drains_has_valid_json() -> None:
     arguments = ["size", "--latency-ms", "200", "--concurrency", "20", "--per-second", "200", "--json"]
     assert json.loads(CliRunner().invoke(main, arguments).stdout)["drain_seconds"] is None

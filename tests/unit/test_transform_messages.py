@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.progress import bytes_done
+from cli.lookup.progress import bytes_done
 from sluice.failures import Failure
 from sluice.inputs.envelopes import parse
 from sluice.inputs.identity import of

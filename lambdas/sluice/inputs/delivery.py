@@ -3,7 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Protocol, Self
+
+
+class IdentifiedMessage(Protocol):
+    """What identifies the requests of an SQS message besides its body."""
+
+    @property
+    def message_id(self) -> str:
+        """The SQS message ID."""
+
+    @property
+    def string_attributes(self) -> Mapping[str, str]:
+        """The message attributes that are text, by name."""
+
+    @property
+    def trace_header(self) -> str | None:
+        """The system attribute AWSTraceHeader, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)

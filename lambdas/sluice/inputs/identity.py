@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sluice import keys
 from sluice.failures import invalid
-from sluice.inputs.delivery import Delivery
+from sluice.inputs.delivery import IdentifiedMessage
 from sluice.inputs.message import Message
 from sluice.inputs.requests import Assembly, DroppedObject, Request, SentMessage, TransformPart
 from sluice.settings import Settings
@@ -51,12 +51,12 @@ class Identity:
         return self.dataset or self.name
 
 
-def of_delivery(delivery: Delivery) -> Identity:
+def of_delivery(delivery: IdentifiedMessage) -> Identity:
     """The identity of a message that cannot be parsed: from its attributes, else from what SQS states of it."""
     return of_message(SentMessage({}), delivery)
 
 
-def of(request: Request, settings: Settings, delivery: Delivery) -> Identity:
+def of(request: Request, settings: Settings, delivery: IdentifiedMessage) -> Identity:
     """The identity of any request. Raises `Failure` (invalid) as `of_object` does."""
     match request:
         case SentMessage():
@@ -69,7 +69,7 @@ def of(request: Request, settings: Settings, delivery: Delivery) -> Identity:
             return of_object(request.file, settings, delivery)
 
 
-def of_message(message: SentMessage, delivery: Delivery) -> Identity:
+def of_message(message: SentMessage, delivery: IdentifiedMessage) -> Identity:
     """The identity of a sent message: InferenceId in the body, else in the attributes, else the SQS message ID.
 
     A redrive gets a new message ID; the dead-letter queue's attributes carry the IDs over.
@@ -93,7 +93,7 @@ def of_message(message: SentMessage, delivery: Delivery) -> Identity:
     )
 
 
-def of_object(dropped: DroppedObject, settings: Settings, delivery: Delivery) -> Identity:
+def of_object(dropped: DroppedObject, settings: Settings, delivery: IdentifiedMessage) -> Identity:
     """The identity of a dropped object: one for each version of it, whatever its event came by.
 
     Raises `Failure` (invalid) when results cannot be named after the object.
@@ -111,7 +111,7 @@ def of_object(dropped: DroppedObject, settings: Settings, delivery: Delivery) ->
     )
 
 
-def of_part(part: TransformPart, settings: Settings, delivery: Delivery) -> Identity:
+def of_part(part: TransformPart, settings: Settings, delivery: IdentifiedMessage) -> Identity:
     """The identity of a part of a dataset: the dataset's version, and the bytes where the part begins and ends.
 
     Raises `Failure` (invalid) as `of_object` does.
@@ -148,7 +148,7 @@ def is_newer(stored: str | None, arrived: str | None) -> bool:
     return stored.upper().ljust(width, "0") > arrived.upper().ljust(width, "0")
 
 
-def _trace_id(given: object, inference_id: str | None, delivery: Delivery) -> str | None:
+def _trace_id(given: object, inference_id: str | None, delivery: IdentifiedMessage) -> str | None:
     root = _X_RAY_ROOT.search(delivery.trace_header or "")
     return (
         _valid("trace_id", given)

@@ -1,0 +1,136 @@
+"""The state of a deployment, as AWS describes it."""
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from cli.deployment import Deployment
+from sluice.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_sagemaker.type_defs import DescribeEndpointOutputTypeDef
+
+QUEUES = {
+    "request queue": "RequestQueueUrl",
+    "split queue": "SplitQueueUrl",
+    "assembly queue": "AssemblyQueueUrl",
+    "crashed queue": "CrashedQueueUrl",
+}
+"""The queues with an event source mapping, and the stack outputs with their URLs."""
+
+DEAD_LETTER_QUEUE = "dead-letter queue"
+_AGE_MINUTES = 15  # SQS metrics reach CloudWatch with a delay of some minutes
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue and its attributes (GetQueueAttributes)."""
+
+    url: str
+    attributes: Mapping[str, str]
+
+    @property
+    def arn(self) -> str:
+        """The ARN of the queue."""
+        return self.attributes["QueueArn"]
+
+    def number(self, name: str) -> int:
+        """The value of a numeric attribute."""
+        return int(self.attributes[name])
+
+    def document(self, name: str) -> Any:
+        """The value of a JSON attribute; an empty object when it is not set."""
+        return json.loads(self.attributes.get(name) or "{}")
+
+
+class DeploymentState:
+    """The state of a deployment. Each part is requested when it is first used.
+
+    Properties and methods raise botocore's errors, and `CliError` when the stack lacks an output.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        # A cache per instance: a decorator on the methods would keep the instances alive.
+        self.queue = functools.cache(self._queue)
+        self.mappings = functools.cache(self._mappings)
+        self.function = functools.cache(self._function)
+
+    @cached_property
+    def stack_status(self) -> str:
+        """The StackStatus."""
+        stack = self.deployment.stack_name
+        return self.deployment.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings of the functions."""
+        return self.deployment.settings
+
+    @property
+    def invoke_function(self) -> Mapping[str, Any]:
+        """GetFunctionConfiguration of the invoke function."""
+        return self.function(self.deployment.output("InvokeFunctionName"))
+
+    @cached_property
+    def account(self) -> str:
+        """The account ID, from the ARN of the request queue."""
+        return self.queue("request queue").arn.split(":")[4]
+
+    def endpoint(self, name: str) -> "DescribeEndpointOutputTypeDef":
+        """DescribeEndpoint of an endpoint."""
+        return self.deployment.sagemaker.describe_endpoint(EndpointName=name)
+
+    def endpoint_arn(self, name: str) -> str:
+        """The ARN of an endpoint. SageMaker writes the name in lower case there."""
+        _, partition, _, region, account, _ = self.queue("request queue").arn.split(":")
+        return f"arn:{partition}:sagemaker:{region}:{account}:endpoint/{name.lower()}"
+
+    def concurrency(self) -> int:
+        """The most concurrent requests to the endpoints: the number of functions times their threads."""
+        functions: int = sum(
+            mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0) for mapping in self.mappings("request queue")
+        )
+        return functions * self.settings.threads
+
+    def notifications(self) -> Mapping[str, Any]:
+        """GetBucketNotificationConfiguration of the input bucket."""
+        return self.deployment.s3.get_bucket_notification_configuration(Bucket=self.deployment.input_bucket)
+
+    def policy_decisions(self, role: str, actions: list[str], resource: str) -> dict[str, str]:
+        """The decision of IAM for each of `actions` on `resource` (SimulatePrincipalPolicy)."""
+        response = self.deployment.iam.simulate_principal_policy(
+            PolicySourceArn=role, ActionNames=actions, ResourceArns=[resource]
+        )
+        return {result["EvalActionName"]: result["EvalDecision"] for result in response["EvaluationResults"]}
+
+    def oldest_seconds(self, queue: str) -> float | None:
+        """The latest ApproximateAgeOfOldestMessage of a queue in CloudWatch; None when there is no recent one."""
+        now = datetime.now(UTC)
+        points = self.deployment.cloudwatch.get_metric_statistics(
+            Namespace="AWS/SQS",
+            MetricName="ApproximateAgeOfOldestMessage",
+            Dimensions=[{"Name": "QueueName", "Value": self.queue(queue).arn.rpartition(":")[2]}],
+            StartTime=now - timedelta(minutes=_AGE_MINUTES),
+            EndTime=now,
+            Period=60,
+            Statistics=["Maximum"],
+        )["Datapoints"]
+        return max(points, key=lambda point: point["Timestamp"])["Maximum"] if points else None
+
+    def _queue(self, name: str) -> Queue:
+        url = self.deployment.output(QUEUES.get(name, "DeadLetterQueueUrl"))
+        response = self.deployment.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])
+        return Queue(url, {str(name): value for name, value in response["Attributes"].items()})
+
+    def _mappings(self, queue: str) -> list[Any]:
+        arn = self.queue(queue).arn
+        pages = self.deployment.lambda_.get_paginator("list_event_source_mappings").paginate(EventSourceArn=arn)
+        return [mapping for page in pages for mapping in page["EventSourceMappings"]]
+
+    def _function(self, name: str) -> Mapping[str, Any]:
+        return self.deployment.lambda_.get_function_configuration(FunctionName=name)

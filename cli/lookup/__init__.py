@@ -1,0 +1,1 @@
+"""Finds requests and their outcomes."""

@@ -1,0 +1,87 @@
+"""Prints answers, and the outcomes of several requests."""
+
+import base64
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cli.deployment import Deployment
+from cli.errors import CliError, ExitCode
+from cli.lookup.status import RequestState, RequestStatus
+from cli.output import Output
+from sluice.keys import OUT
+
+_CHUNK_BYTES = 1024 * 1024
+
+
+def write_answer(
+    deployment: Deployment, output: Output, request: str, status: RequestStatus, target: Path | None = None
+) -> None:
+    """Write the answer to standard output, or to the file `target`.
+
+    Raises `CliError` with the reason when there is no answer, and botocore's errors.
+    """
+    if status.state is not RequestState.DONE:
+        if output.as_json:
+            output.document(status.document())
+        raise CliError(_no_answer(request, status), status.state.exit_code or ExitCode.NOT_FOUND)
+    if target is not None:
+        try:
+            with target.open("wb") as file:
+                file.writelines(_chunks(deployment, status))
+        except OSError as error:
+            raise CliError(f"--output: {error}") from None
+        if output.as_json:
+            output.document(status.document())
+    elif output.as_json:
+        body = b"".join(_chunks(deployment, status))
+        output.document({**status.document(), **_body_fields(body, status.details["ContentType"])})
+    else:
+        last = b""
+        for last in _chunks(deployment, status):
+            sys.stdout.buffer.write(last)
+        if output.is_terminal and not last.endswith(b"\n"):
+            sys.stdout.buffer.write(b"\n")
+        sys.stdout.buffer.flush()
+
+
+def print_outcomes(output: Output, found: Mapping[str, Sequence[RequestStatus]]) -> None:
+    """Print one row per request: what identifies it, its state, and the reason for a failure."""
+    output.table(
+        ("Request", "State", "Reason"),
+        (
+            {"Request": text, **status.document(), "Reason": status.reason}
+            for text, statuses in found.items()
+            for status in statuses
+        ),
+    )
+
+
+def _chunks(deployment: Deployment, status: RequestStatus) -> Iterator[bytes]:
+    response = deployment.s3.get_object(Bucket=deployment.results_bucket, Key=status.name + OUT)
+    yield from response["Body"].iter_chunks(_CHUNK_BYTES)
+
+
+def _no_answer(request: str, status: RequestStatus) -> str:
+    """Why there is no answer, in one line."""
+    reason = f": {status.reason}" if status.reason else ""
+    text = {
+        RequestState.FAILED: f"{request} failed{reason}",
+        RequestState.EXPIRED: f"{request} expired{reason}",
+        RequestState.UNKNOWN: f"nothing is known of {request}{reason}; `sluice status --help` lists what can be given",
+        RequestState.GONE: f"{request} was answered, but its result has been deleted",
+    }.get(status.state, f"{request} is {status.state}{reason}")
+    return " ".join(text.split())
+
+
+def _body_fields(body: bytes, content_type: str) -> dict[str, Any]:
+    """The body as a field of a JSON document: JSON as it is, text as a string, anything else in base64."""
+    try:
+        text = body.decode()
+        return {"Body": json.loads(text) if content_type.partition(";")[0].endswith("json") else text}
+    except UnicodeDecodeError:
+        return {"BodyBase64": base64.b64encode(body).decode()}
+    except ValueError:
+        return {"Body": text}

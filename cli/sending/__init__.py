@@ -1,0 +1,1 @@
+"""Composes messages and uploads files."""

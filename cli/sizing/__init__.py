@@ -1,0 +1,1 @@
+"""Calculates settings and costs for a workload."""

@@ -1,0 +1,1 @@
+"""Collects and renders the state that `sluice watch` shows."""
