@@ -57,7 +57,7 @@ def test_a_backlog_drains_when_it_says(workload: Workload) -> None:
     run = simulate(workload, sizing, lambda t: workload.backlog + workload.arrivals_per_second * t, messages)
     drained = next(t for t, depth in run.depths if t > 0 and depth <= 2 * sizing.batch_size)
     assert drained == pytest.approx(sizing.drain_seconds, rel=0.1)
-    assert run.most_at_once <= workload.concurrent_requests
+    assert run.most_concurrent <= workload.concurrent_requests
 
 
 def test_more_than_can_be_answered_never_drains() -> None:
