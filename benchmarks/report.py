@@ -127,8 +127,7 @@ def cost_table(results: Results) -> str:
 def concurrency_table(_results: Results) -> str:
     """Dollars per million inferences for endpoints of different concurrency, with the settings of `make size`."""
     lines = [
-        "| concurrent requests | batch × functions | messages a second "
-        "| Lambda: 50 ms | 200 ms | 1,000 ms | SQS | S3 | total |",
+        "| concurrency | batch × functions | messages per s | Lambda: 50 ms | 200 ms | 1,000 ms | SQS | S3 | total |",
         "| ---: |" + " ---: |" * 8,
     ]
     for concurrent in CONCURRENT_REQUESTS:

@@ -5,7 +5,7 @@ from aws_cdk import aws_iam as iam
 
 
 def allow_sending(role: iam.IRole, outputs: dict[str, str], kms_key_arn: str | None = None) -> None:
-    """Extend the role's policy. `outputs` are those of Sluice's stack; `kms_key_arn` is its customer managed key, if any."""
+    """Extend the role's policy. `outputs` are those of Sluice's stack; `kms_key_arn` is its own key, if any."""
     stack = Stack.of(role)
     queue_name = Fn.select(4, Fn.split("/", outputs["RequestQueueUrl"]))
     inputs = f"arn:{stack.partition}:s3:::{outputs['InputBucketName']}"
