@@ -155,18 +155,18 @@ def _file(bench: Bench, body: bytes, suffix: str = "") -> tuple[str, dict[str, A
     return name, bench.dropped(bench.settings.input_bucket, f"transform/wine/{name}.csv{suffix}", body)
 
 
-def _assembly(bench: Bench, *parts: bytes, **how: Any) -> tuple[DroppedObject, str, str]:
-    """Return the file, its message and its result's name. Store its parts, the last one with the arguments `how`."""
+def _assembly(bench: Bench, *parts: bytes, **options: Any) -> tuple[DroppedObject, str, str]:
+    """Return the file, its message and its result's name. Store its parts, the last one with `options`."""
     _, event = _file(bench, b"".join(parts))
     file: Any = next(iter(read(json.dumps(event))))
     identity = bench.identity(event)
     at = 0
     for number, part in enumerate(parts, 1):
         key = f"{parts_folder(identity)}{at:015d}-{at + len(part):015d}.out"
-        facts = {"records": "1", "failed": "0", "calls": "1"}
-        facts |= {"started": "2026-01-01T00:00:00.000+00:00", "finished": "2026-01-01T00:00:01.000+00:00"}
-        last: dict[str, Any] = how if number == len(parts) else {}
-        bench.store(key, part, Metadata=facts, ContentType="text/csv", **last)
+        metadata = {"records": "1", "failed": "0", "calls": "1"}
+        metadata |= {"started": "2026-01-01T00:00:00.000+00:00", "finished": "2026-01-01T00:00:01.000+00:00"}
+        last: dict[str, Any] = options if number == len(parts) else {}
+        bench.store(key, part, Metadata=metadata, ContentType="text/csv", **last)
         at += len(part)
     return file, body_of(Assembly(file)), identity.name
 

@@ -1,4 +1,4 @@
-"""A deployment for the command line's tests: moto's S3 and SQS, and logs that a test writes."""
+"""A deployment for the command line's tests: S3 and SQS in moto, and logs that a test writes."""
 
 import functools
 import json
@@ -25,7 +25,7 @@ def denied(operation: str) -> ClientError:
 
 
 class Logs:
-    """FilterLogEvents that lets everything through, as its pattern may, an event a page, with empty pages between."""
+    """FilterLogEvents without filtering: returns one event per page, with empty pages between them."""
 
     def __init__(self) -> None:
         self.written: list[tuple[str, datetime, str]] = []
@@ -44,34 +44,34 @@ class Logs:
         assert operation == "filter_log_events"
         return self
 
-    def paginate(self, **asked: Any) -> Iterator[dict[str, Any]]:
-        self.asked.append(asked)
+    def paginate(self, **parameters: Any) -> Iterator[dict[str, Any]]:
+        self.asked.append(parameters)
         if self.is_denied:
             raise denied("FilterLogEvents")
-        if asked["logGroupName"] == "missing-logs":
+        if parameters["logGroupName"] == "missing-logs":
             raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": ""}}, "FilterLogEvents")
         for number, (group, at, message) in enumerate(self.written):
             milliseconds = round(at.timestamp() * 1000)
             yield {"events": []}
-            if group == asked["logGroupName"] and milliseconds >= asked["startTime"]:
+            if group == parameters["logGroupName"] and milliseconds >= parameters["startTime"]:
                 yield {"events": [{"eventId": str(number), "timestamp": milliseconds, "message": message}]}
 
 
 @functools.cache
 def _client(service: str) -> Any:
-    """A client for all tests: making one takes longer than most of them."""
+    """A client that all tests share, because creating one takes longer than most tests."""
     return boto3.client(  # type: ignore[call-overload]
         service,
         region_name="us-east-1",
         aws_access_key_id="id",
         aws_secret_access_key="secret",
-        # A local run's may be in the environment.
+        # The environment may have endpoint URLs of a local run.
         config=Config(ignore_configured_endpoint_urls=True),  # type: ignore[call-arg]  # the stubs lack it
     )
 
 
 class FakeDeployment(Deployment):
-    """Its buckets and queues are made in moto when it is; `may_see_settings` is whether Lambda tells them."""
+    """Creates its buckets and queues in moto. If `may_see_settings` is false, Lambda denies access to the settings."""
 
     def __init__(self) -> None:
         super().__init__(Where("Sluice"))
@@ -115,6 +115,6 @@ class FakeDeployment(Deployment):
 
 @contextmanager
 def fake_deployment() -> Iterator[FakeDeployment]:
-    """One that is empty."""
+    """An empty deployment."""
     with mock_aws():
         yield FakeDeployment()

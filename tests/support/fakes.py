@@ -1,4 +1,4 @@
-"""In-memory stand-ins for the core's ports, with the semantics of S3 and SQS that the core relies on."""
+"""In-memory fakes of the core's ports, with the semantics of S3 and SQS that the core relies on."""
 
 import functools
 import hashlib
@@ -62,7 +62,7 @@ class Call:
 
 @dataclass
 class FakeEndpoint:
-    """RequestHandler with `answer(call)`; raises when that returns an exception."""
+    """An endpoint that returns `answer(call)`, or raises it if it is an exception."""
 
     answer: Callable[[Call], Inference | Exception] = lambda call: Inference(b"42 for " + call.body, "text/plain")
     calls: list[Call] = field(default_factory=list)
@@ -87,7 +87,7 @@ class Stored:
 
 @dataclass
 class FakeBucket:
-    """A bucket as `Results`, with conditional writes; `fail` may raise before any operation, by its name and key."""
+    """`Results` with conditional writes. `fail` gets the name and key of each operation, and may raise before it."""
 
     objects: dict[str, Stored] = field(default_factory=dict)
     fail: Callable[[str, str], None] = lambda operation, key: None
@@ -107,8 +107,8 @@ class FakeBucket:
         replaces: StoredObject | None,
     ) -> None:
         self.fail("put", key)
-        there = self.objects.get(key)
-        if (there.etag if there else None) != (replaces.etag if replaces else None):
+        existing = self.objects.get(key)
+        if (existing.etag if existing else None) != (replaces.etag if replaces else None):
             raise PreconditionFailed
         self._write(key, body, content_type, metadata)
 
@@ -126,7 +126,7 @@ class FakeBucket:
 
 @dataclass
 class FakeInputs:
-    """The input buckets, as `Inputs`: versioned, with sequencers that rise."""
+    """`Inputs` with versioned buckets and increasing sequencers."""
 
     objects: dict[tuple[str, str], Stored] = field(default_factory=dict)
     fail: Callable[[str, str], None] = lambda bucket, key: None
@@ -141,7 +141,7 @@ class FakeInputs:
         content_type: str = "binary/octet-stream",
         metadata: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Put an object, and return the S3 event notification of it."""
+        """Put an object, and return its S3 event notification."""
         number = next(self._sequence)
         etag = hashlib.md5(body).hexdigest()
         self.objects[bucket, key] = Stored(body, content_type, metadata or {}, etag, f"v{number}")
@@ -186,11 +186,11 @@ class FakeQueue:
 
 
 class Killed(BaseException):
-    """The end of a worker's process, as far as one thread can play it: no `except Exception` holds it."""
+    """Simulates the end of a worker's process; not caught by `except Exception`."""
 
 
 class Fuse:
-    """Kills its worker at the port operation number `blows_at`, before or after that operation's effect."""
+    """Kills its worker at the port operation number `blows_at`, before or after that operation takes effect."""
 
     def __init__(self, blows_at: int | None = None, *, after: bool = False) -> None:
         self.blows_at = blows_at
@@ -198,11 +198,11 @@ class Fuse:
         self.passed: list[str] = []
 
     def protect(self, port: Any) -> Any:
-        """`port`, each of whose operations may be the last."""
+        """Wrap `port`, so that each of its operations may kill the worker."""
         return _Fused(port, self)
 
     def around(self, name: str, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Do `operation`, or die before or after it."""
+        """Run `operation`; raise `Killed` before or after it, if it is the operation number `blows_at`."""
         self.passed.append(name)
         blows = len(self.passed) == self.blows_at
         if blows and not self.after:
@@ -224,7 +224,7 @@ class _Fused:
 
 
 class World:
-    """A processor among fakes. `another_worker` has a processor of its own among the same."""
+    """A processor with fakes. `another_worker` creates a separate processor with the same fakes."""
 
     def __init__(self, settings: Settings = SETTINGS, shared: "World | None" = None, fuse: Fuse | None = None) -> None:
         self.settings = settings
@@ -251,9 +251,9 @@ class World:
     def another_worker(self, fuse: Fuse | None = None) -> "World":
         return World(self.settings, self, fuse)
 
-    def deliver(self, body: object, **how: Any) -> Outcome:
-        """Deliver a message that holds one request, and return its outcome."""
-        (outcome,) = self.process(delivery(body, **how))
+    def deliver(self, body: object, **options: Any) -> Outcome:
+        """Deliver a message with one request, and return its outcome."""
+        (outcome,) = self.process(delivery(body, **options))
         return outcome
 
     def process(self, one: Delivery) -> list[Outcome]:
@@ -280,7 +280,7 @@ def delivery(
     trace_header: str | None = None,
     age: timedelta = timedelta(0),
 ) -> Delivery:
-    """A delivery of `body`, which is sent as it stands if it is text and as JSON if not."""
+    """A delivery of `body`: verbatim if it is text, otherwise as JSON."""
     return Delivery(
         message_id=message_id,
         receipt_handle=f"receipt of {message_id}",
@@ -293,5 +293,5 @@ def delivery(
 
 
 def with_settings(**changes: Any) -> Settings:
-    """`SETTINGS` with some changed."""
+    """`SETTINGS` with changes."""
     return SETTINGS.model_copy(update=changes)
