@@ -1,6 +1,6 @@
-"""The stub with files of any size in it: their rows repeat, and so do their answered parts. Nothing is stored.
+"""A stub with files of any size, which are generated from repeated rows; so are their parts. Nothing is stored.
 
-A file's key says what it is: `transform/lines-0/<rows>-<bytes>.csv`, and whether its parts are there: `…/done/…`.
+The key describes the file: `transform/lines-0/<rows>-<bytes>.csv`. The parts of a file exist if its key has `/done/`.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _ANSWERS = b"class_1,0.93\n" * (PART // 13)
 
 
 def content(rows: bytes, start: int, end: int) -> bytes:
-    """Bytes of a file of those rows."""
+    """The bytes from `start` to `end` of a file that repeats `rows`."""
     offset = start % len(rows)
     return (rows * ((end - start) // len(rows) + 2))[offset : offset + end - start]
 
@@ -42,7 +42,7 @@ def _listing(target: str) -> bytes:
     query = parse_qs(urlsplit(target).query)
     prefix = query["prefix"][0]
     found = _KEY.search(prefix)
-    assert found is not None  # noqa: S101 - we ask for nothing else
+    assert found is not None  # noqa: S101 - no other listing is requested
     size = int(found[2]) if "/done/" in prefix and "start-after" not in query else 0
     first = int(query.get("continuation-token", ["0"])[0])
     starts = range(first, min(size, first + _PAGE * PART), PART)
@@ -57,12 +57,12 @@ def _listing(target: str) -> bytes:
 
 
 class BigFiles(Stub):
-    """Files, their parts, and the multipart upload of what they become."""
+    """Files, their parts, and the multipart upload of their results."""
 
     _kind = ""
 
     def respond(self, target: bytes, method: bytes, fields: bytes) -> bytes:
-        """As `Stub`, for files of any size."""
+        """Like `Stub.respond`, for files of any size."""
         path = unquote(target.decode())
         if path.startswith("/endpoints/"):
             return b""
@@ -80,24 +80,24 @@ class BigFiles(Stub):
         return _part(method) if path.startswith("/results/") else _file(found, method, fields)
 
     def answer_lines(self, count: int) -> bytes:
-        """Lines."""
+        """A response with `count` lines of CSV."""
         return response(HTTPStatus.OK, "Content-Type: text/csv\r\n", b"class_1,0.93\n" * count)
 
 
 class JsonBigFiles(BigFiles):
-    """The same, with answers as SageMaker's containers write them."""
+    """Responses in the JSON format of SageMaker's containers."""
 
     def answer_lines(self, count: int) -> bytes:
-        """An array of objects."""
+        """A response with an array of `count` objects."""
         body = b'{"predictions":[' + b",".join([b'{"score":0.73,"label":"second"}'] * count) + b"]}"
         return response(HTTPStatus.OK, "Content-Type: application/json\r\n", body)
 
 
 class WordyBigFiles(BigFiles):
-    """The same, with answers of 2 KB."""
+    """Responses of 2 KB per line."""
 
     def answer_lines(self, count: int) -> bytes:
-        """Long lines."""
+        """A response with `count` long lines."""
         return response(HTTPStatus.OK, "Content-Type: text/csv\r\n", (b"0.123456," * 227 + b"1\n") * count)
 
 

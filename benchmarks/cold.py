@@ -1,8 +1,9 @@
-"""A cold start in a process of its own. Run by `run.py`; prints one line of JSON.
+"""Measures a cold start in a separate process. Run by `run.py`; prints one line of JSON.
 
     python cold.py CONTESTANT STARTED_NS
 
-STARTED_NS is the monotonic clock when the process was asked for. Times are wall, as a cold start has the CPU to itself.
+STARTED_NS is the monotonic clock at the time the process was started. Times are wall times, because a cold start does
+not share its CPU.
 """
 
 import json
@@ -17,7 +18,7 @@ with Path(os.devnull).open("w", encoding="utf-8") as log, redirect_stdout(log):
     if contestant == "sluice":
         from contestants.sluice import handler
     else:
-        # What a function with the same features imports and makes when it is written the usual way.
+        # The imports and clients of a function with the same features that is written the usual way.
         import boto3
         from aws_lambda_powertools import Logger, Metrics
         from contestants.powertools import handler

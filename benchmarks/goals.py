@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-# Of a 512 MB function: memory ÷ 1,769 MB is its share of a vCPU (Lambda, "Memory and computing power").
+# vCPU of a 512 MB function: memory ÷ 1,769 MB (Lambda documentation, "Memory and computing power").
 SMALL_CPU = 0.29
 LATENCIES_MS = (50, 200, 1000)
 Results = dict[str, Any]
@@ -12,7 +12,7 @@ Results = dict[str, Any]
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure, and its limit; `at_least` says which side of it is good."""
+    """A figure and its limit: a minimum if `at_least`, otherwise a maximum."""
 
     name: str
     must: float
@@ -22,12 +22,12 @@ class Goal:
 
     @property
     def held(self) -> bool:
-        """Whether it is within the limit."""
+        """Whether the figure is within the limit."""
         return self.figure >= self.must if self.at_least else self.figure <= self.must
 
 
 def find(results: Results, contestant: str, latency_ms: int, batch: int, cpu: float) -> dict[str, float] | None:
-    """One row of the batches."""
+    """The row of a batch measurement, or None if it was not measured."""
     for row in results["batches"]:
         if (row["contestant"], row["latency_ms"], row["batch"], row["cpu"]) == (contestant, latency_ms, batch, cpu):
             return dict(row)
@@ -35,14 +35,14 @@ def find(results: Results, contestant: str, latency_ms: int, batch: int, cpu: fl
 
 
 def limit_seconds(results: Results, latency_ms: int) -> float:
-    """The least time that anything can take: the latency and one PutObject."""
+    """The minimum time of any batch: the latency and one PutObject."""
     row = find(results, "limit", latency_ms, 1, 1.0)
     assert row is not None  # noqa: S101 - it is always measured
     return row["warm_batch_seconds"]
 
 
 def goals(results: Results) -> list[Goal]:
-    """All of them that could be measured."""
+    """All goals that could be measured."""
 
     def ratio(field: str, latency_ms: int, batch: int, cpu: float) -> float | None:
         row = find(results, "sluice", latency_ms, batch, cpu)

@@ -1,4 +1,4 @@
-"""Where contestants run: the stub before them, one core to themselves, and a share of its CPU time if asked for."""
+"""Runs contestants against the stub: on a core of their own, optionally with a limited share of its CPU time."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from goals import LATENCIES_MS
 
 _HERE = Path(__file__).parent
-_PERIOD_US = 20_000  # Lambda's own; the usual 100 ms would be the grain of what is measured
+_PERIOD_US = 20_000  # as in Lambda; the default of 100 ms would limit the resolution of the measurement
 _CGROUPS = (Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup"))  # version 1, version 2
 
 
@@ -33,7 +33,7 @@ class Machine:
         lambdas: Path | None = None,
         extra: Mapping[str, str] | None = None,
     ) -> dict[str, float]:
-        """The JSON that a script prints. Raises `RuntimeError` with its last words when it fails."""
+        """Run a script, and return the JSON that it prints. Raises `RuntimeError` with its last line if it fails."""
         done = subprocess.run(
             [*_first_core(), sys.executable, *python, str(_HERE / script), *arguments],
             env={**self.environment(threads, lambdas or self._lambdas), **(extra or {})},
@@ -48,7 +48,7 @@ class Machine:
         return result
 
     def environment(self, threads: int, lambdas: Path) -> dict[str, str]:
-        """A Lambda function's, as the stack sets it."""
+        """The environment of a Lambda function, as the stack sets it."""
         return {
             "HOME": str(self._folder),
             "PATH": os.environ["PATH"],
@@ -83,7 +83,7 @@ class Machine:
         }
 
     def stub_cpu_seconds(self) -> float:
-        """What the stub has spent so far."""
+        """The CPU time that the stub has used so far."""
         fields = Path(f"/proc/{self._stub_pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -98,7 +98,7 @@ def _last_core() -> list[str]:
 
 @contextmanager
 def machine(folder: Path, lambdas: Path, *stub: str) -> Iterator[Machine]:
-    """A machine with a running stub, on the last core while contestants have the first."""
+    """A machine with a running stub. The stub runs on the last core, contestants on the first."""
     script, *arguments = stub or ("stub.py",)
     command = [*_last_core(), sys.executable, str(_HERE / script), str(folder), *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
@@ -111,12 +111,12 @@ def machine(folder: Path, lambdas: Path, *stub: str) -> Iterator[Machine]:
 
 @contextmanager
 def cpu_shares(share: float, count: int) -> Iterator[list[str]]:
-    """Files to enter `count` cgroups by, each of which has `share` of one CPU; none where cgroups can't be made."""
+    """The `cgroup.procs` files of `count` cgroups with `share` of one CPU each; empty if cgroups can't be created."""
     groups: list[Path] = []
     try:
         with suppress(OSError):
             for number in range(count):
-                groups.append(_cgroup(f"sluice-bench-{os.getpid()}-{number}", share))  # noqa: PERF401 - those made are kept
+                groups.append(_cgroup(f"sluice-bench-{os.getpid()}-{number}", share))  # noqa: PERF401 - the finally clause needs the groups created before an error
         yield [str(group / "cgroup.procs") for group in groups] if len(groups) == count else []
     finally:
         for group in groups:
@@ -124,10 +124,10 @@ def cpu_shares(share: float, count: int) -> Iterator[list[str]]:
 
 
 def _cgroup(name: str, share: float) -> Path:
-    """A new one. Raises `OSError` where none can be made."""
+    """Create a cgroup. Raises `OSError` if that is not possible."""
     root = next((root for root in _CGROUPS if os.access(root, os.W_OK)), None)
     if root is None:
-        raise PermissionError("no cgroup can be made here")
+        raise PermissionError("can't create a cgroup")
     group = root / name
     group.mkdir()
     quota = str(round(_PERIOD_US * share))

@@ -1,4 +1,4 @@
-"""One contestant in one process: its first batch and its warm ones. Run by `run.py`; prints one line of JSON.
+"""Measures the first batch and the warm batches of one contestant. Run by `run.py`; prints one line of JSON.
 
 python measure.py CONTESTANT LATENCY_MS BATCH WARM_BATCHES PAUSE_SECONDS [CGROUP_PROCS]
 """
@@ -53,8 +53,8 @@ def event(latency_ms: int, batch: int) -> dict[str, Any]:
 
 
 def run(contestant: str, latency_ms: int, batch: int, warm: int, pause_seconds: float) -> dict[str, float]:
-    """The figures of one contestant. The warm batch is the median of `warm` batches."""
-    # A file, as Lambda's log is one: what is logged costs the writing.
+    """Measure one contestant. The warm batch is the median of `warm` batches."""
+    # A file, so that logging has the cost of writing, as in Lambda.
     with Path(os.devnull).open("w", encoding="utf-8") as log, redirect_stdout(log):
         handler = importlib.import_module(f"contestants.{contestant}").handler
         walls, cpus = [], []
@@ -66,7 +66,7 @@ def run(contestant: str, latency_ms: int, batch: int, warm: int, pause_seconds: 
             cpus.append(time.process_time() - cpu)
             if response["batchItemFailures"]:
                 raise RuntimeError(f"{contestant} failed: {response['batchItemFailures'][:1]}")
-            time.sleep(pause_seconds)  # so that one batch doesn't spend the CPU quota of the next
+            time.sleep(pause_seconds)  # so that one batch doesn't use the CPU quota of the next
     return {
         "first_batch_seconds": walls[0],
         "warm_batch_seconds": statistics.median(walls[1:]),
@@ -76,14 +76,14 @@ def run(contestant: str, latency_ms: int, batch: int, warm: int, pause_seconds: 
 
 
 def peak_memory_mb() -> float:
-    """The most memory that this process has had."""
-    # Not ru_maxrss, which begins with the memory of the process that this one was forked from.
+    """The peak memory of this process."""
+    # Not ru_maxrss, which includes the memory of the process that this one was forked from.
     (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
     return int(line.split()[1]) / 1024
 
 
 def main() -> None:
-    """Enter the cgroup, if one is given, and measure."""
+    """Enter the cgroup, if one is given, and run the measurement."""
     contestant, latency_ms, batch, warm, pause, *procs = sys.argv[1:]
     if procs:
         Path(procs[0]).write_text(str(os.getpid()))

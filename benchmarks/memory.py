@@ -1,6 +1,6 @@
-"""`make memory`: the most memory that each function of transform/ takes, with large files, and how long it takes.
+"""`make memory`: the peak memory and the CPU time of each transform/ function, with large files.
 
-One measurement, in a process of its own: python memory.py split|invoke|assemble ROWS BYTES PARTS
+For a single measurement in a separate process: python memory.py split|invoke|assemble ROWS BYTES PARTS
 """
 
 import importlib
@@ -40,7 +40,7 @@ _CASES = (
 
 
 def event(function: str, rows: str, size: int, parts: int) -> dict[str, Any]:
-    """An SQS event of a file that was dropped, of parts of one, or of one to assemble."""
+    """An SQS event of a dropped file, of parts of a file, or of a file to assemble."""
     done = "done/" if function == "assemble" else ""
     key = f"transform/lines-0/{done}{rows}-{size}.csv"
     file = {"Bucket": "input", "Key": key, "Size": size, "Sequencer": "1", "Etag": "0"}
@@ -56,7 +56,7 @@ def event(function: str, rows: str, size: int, parts: int) -> dict[str, Any]:
 
 
 def measure(function: str, rows: str, size: int, parts: int) -> dict[str, float]:
-    """What one batch takes in this process."""
+    """Run one batch in this process, and return its time and peak memory."""
     with Path(os.devnull).open("w", encoding="utf-8") as log, redirect_stdout(log):
         wall, cpu = time.perf_counter(), time.process_time()
         response = importlib.import_module(function).handler(event(function, rows, size, parts), CONTEXT)
@@ -73,7 +73,7 @@ def main() -> None:
         sys.stdout.write(json.dumps(measure(function, rows, int(size), int(parts))) + "\n")
         return
     lines = [
-        "| function | rows | file | at once | its memory | peak MB | seconds of CPU |",
+        "| function | rows | file | concurrent | function memory | peak MB | CPU seconds |",
         "| --- | --- | ---: |" + " ---: |" * 4,
     ]
     only = sys.argv[1:]

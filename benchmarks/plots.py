@@ -1,4 +1,4 @@
-"""The plots of docs/performance.md, as SVG that is the same whenever the figures are."""
+"""The plots of docs/performance.md, as reproducible SVG: equal figures give equal files."""
 
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,11 @@ NAMES = {
 }
 _OURS, _THEIRS = "#0b7a75", "#b8b8b8"
 MILLION = 1_000_000
-_BURST = 90_000  # messages, within a minute, each quarter of an hour
+_BURST = 90_000  # messages within one minute, every 15 minutes
 
 
 def draw(results: Results, folder: Path) -> None:
-    """Draw all of them into `folder`."""
+    """Draw all plots into `folder`."""
     mpl.rcParams.update(
         {"svg.hashsalt": "sluice", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
     )
@@ -50,7 +50,7 @@ def _batches(results: Results) -> Any:
         axis.bar_label(bars, [f"{ratio:.3g}" for ratio in ratios], padding=2)
         axis.set(xscale="log", xlim=(0.9, 300), title=f"batch of {batch}, {cpu:g} CPU")
         axis.title.set_fontsize(9)
-    axes[0].invert_yaxis()  # and with it the others, which share it: Sluice last, as in the table
+    axes[0].invert_yaxis()  # shared by all axes; Sluice is last, as in the table
     figure.supxlabel("time for a warm batch ÷ limit, 200 ms model")
     return figure
 
@@ -72,7 +72,7 @@ def _cost(results: Results) -> Any:
 
 
 def bursts(base: float) -> Any:
-    """How many messages have arrived by second t: `base` a second, and a burst each quarter of an hour."""
+    """The number of messages that have arrived by second t: `base` a second, and a burst every 15 minutes."""
 
     def arrived(t: float) -> float:
         whole, part = divmod(t, 900)

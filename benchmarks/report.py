@@ -1,4 +1,4 @@
-"""From results.json: the tables and plots of the docs, between their markers."""
+"""Writes the tables and plots of the docs from results.json, between their markers."""
 
 import re
 import sys
@@ -12,7 +12,7 @@ from cli.sizing.cost import PRICES_AS_OF, cost_per_million
 
 _ROOT = Path(__file__).parents[1]
 CONCURRENT_REQUESTS = (2, 10, 20, 50, 100, 200, 1000)
-USED = 0.7  # of what the endpoint takes, so that batches fill and nothing piles up
+USED = 0.7  # share of the endpoint's concurrency in use, so that batches fill and no backlog grows
 NAMES = {
     "naive": "the samples' loop (boto3)",
     "powertools": "Powertools BatchProcessor",
@@ -23,7 +23,7 @@ NAMES = {
 
 
 def batches_table(results: Results) -> str:
-    """Multiples of the limit, warm and first, at 200 ms."""
+    """Time of warm and first batches ÷ limit, at 200 ms."""
     columns = [(batch, cpu) for cpu in (1.0, SMALL_CPU) for batch in (10, 100)]
     columns = [one for one in columns if find(results, "sluice", 200, *one)]
     head = " | ".join(f"batch {batch}, {cpu:g} CPU" for batch, cpu in columns)
@@ -52,7 +52,7 @@ def latencies_table(results: Results) -> str:
 
 
 def goals_table(results: Results) -> str:
-    """What must hold, and what does."""
+    """The required and the measured figures."""
     lines = ["| figure | must | aim | measured |", "| --- | ---: | ---: | ---: |"]
     for goal in goals(results):
         sign = "≥" if goal.at_least else "≤"
@@ -62,7 +62,7 @@ def goals_table(results: Results) -> str:
 
 
 def cold_table(results: Results) -> str:
-    """Cold starts as ratios, and what is imported."""
+    """Cold starts as ratios, and the share of each imported package."""
     cold = results["cold_starts"]
     usual = cold["usual"]
     lines = ["| | process start → ready | → first answer |", "| --- | ---: | ---: |"]
@@ -79,7 +79,7 @@ def cold_table(results: Results) -> str:
 
 
 def transform_table(results: Results) -> str:
-    """Rows of a file, as ratios to the boto3 loop."""
+    """The records of a file, as ratios to the boto3 loop."""
     names = {
         "loop": "one process, a boto3 call for each row",
         "single": "Sluice `transform/`, SingleRecord, one function",
@@ -119,15 +119,15 @@ def cost_table(results: Results) -> str:
                 f"{small.total:.2f} | {large.lambda_:.2f} | {large.total:.2f} |"
             )
     lines.append(
-        f"\nUS dollars, list prices of {PRICES_AS_OF}; 512 MB on arm64; without the endpoint and the free tiers."
+        f"\nUS dollars, list prices of {PRICES_AS_OF}; 512 MB on arm64; excluding the endpoint and free tiers."
     )
     return "\n".join(lines)
 
 
 def concurrency_table(_results: Results) -> str:
-    """Dollars for a million inferences as the endpoint takes more at once, with the settings of `make size`."""
+    """Dollars per million inferences for endpoints of different concurrency, with the settings of `make size`."""
     lines = [
-        "| at once | batch × functions | messages a second | Lambda: 50 ms | 200 ms | 1,000 ms | SQS | S3 | all |",
+        "| concurrency | batch × functions | messages per s | Lambda: 50 ms | 200 ms | 1,000 ms | SQS | S3 | total |",
         "| ---: |" + " ---: |" * 8,
     ]
     for concurrent in CONCURRENT_REQUESTS:
@@ -146,7 +146,7 @@ def concurrency_table(_results: Results) -> str:
 
 
 def conditions(results: Results) -> str:
-    """What the figures were taken on."""
+    """The conditions of the measurement."""
     stub, growth = results["stub"], results["cpu_ms_per_message_by_batch"]
     waiting = ", ".join(
         f"{row['cpu_ms_per_message']:.2f} ms in batches of {batch}"
@@ -155,12 +155,13 @@ def conditions(results: Results) -> str:
     )
     flat = ", ".join(f"{ms:.2f} ms in batches of {int(batch):,}" for batch, ms in growth.items())
     return (
-        f"Python {results['python']}; the run took {results['minutes']:.0f} minutes. At the "
-        f"{stub['requests_per_second']:,.0f} requests a second that Sluice asks at most here, the stub's core is "
+        f"Python {results['python']}; the run took {results['minutes']:.0f} minutes. At Sluice's highest load here, "
+        f"{stub['requests_per_second']:,.0f} requests a second, the stub's core is "
         f"{stub['share_of_its_core']:.0%} busy.\n"
-        f"Sluice's CPU time per message with ten threads and a model that answers at once (0 ms): {flat}.\n"
-        f"With a model that takes 200 ms and as many threads as messages: {waiting}. A core that waits in\n"
-        "between is slower afterwards; so that it is flat is shown with 0 ms, where nothing but the batch grows."
+        f"Sluice's CPU time per message with ten threads and a model that responds immediately (0 ms): {flat}.\n"
+        f"With a model that takes 200 ms and as many threads as messages: {waiting}. A core is\n"
+        "slower after it has waited; therefore the growth with the batch is measured at 0 ms, where only the batch "
+        "size changes."
     )
 
 
@@ -181,7 +182,7 @@ def headline(results: Results) -> str:
 
 
 def write(results: Results) -> None:
-    """Put everything between its markers."""
+    """Replace the text between the markers, and draw the plots."""
     parts = {
         "goals": goals_table,
         "batches": batches_table,
@@ -203,7 +204,7 @@ def write(results: Results) -> None:
 
 
 def report(results: Results) -> int:
-    """Write the docs, print what was found; 1 when a figure is missed."""
+    """Write the docs and print the tables. Return 1 if a required figure is missed, otherwise 0."""
     write(results)
     sys.stdout.write(f"\n{batches_table(results)}\n\n{goals_table(results)}\n\n{conditions(results)}\n")
     missed = [goal for goal in goals(results) if not goal.held]

@@ -1,6 +1,6 @@
-"""`make bench`: every contestant on the same batches, in one run; writes results.json, the docs' tables and plots.
+"""`make bench`: runs every contestant on the same batches; writes results.json, and the docs' tables and plots.
 
-Exits with 1 when Sluice misses a figure that it must hold.
+Exits with 1 if Sluice misses a required figure.
 """
 
 import itertools
@@ -26,18 +26,19 @@ from machine import Machine, cpu_shares, machine
 
 _ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("results.json")
-# One message after another, or a few: they wait, mostly, and can wait side by side.
-PATIENT = ("naive", "powertools", "powertools_async")
-CONCURRENT = ("shared_aiobotocore", "sluice")
+# These make one or a few calls at a time and mostly wait, so several of them can be measured in parallel.
+PARALLEL = ("naive", "powertools", "powertools_async")
+# These use their core fully, so they are measured one after another.
+SEQUENTIAL = ("shared_aiobotocore", "sluice")
 BATCHES = (10, 100)
-_AT_ONCE = 6
+_PARALLELISM = 6
 _PROCESSES = 3
 _COLD_STARTS = 9
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured."""
+    """One measurement: a contestant, the model's latency, the batch size and the CPU share."""
 
     contestant: str
     latency_ms: int
@@ -48,9 +49,9 @@ class Case:
 def measure(
     host: Machine, case: Case, group: str | None, *, warm: int, pause: float = 0.1, threads: int | None = None
 ) -> dict[str, float]:
-    """One process of one case, with as many threads as the batch is large unless it says otherwise."""
-    into = [] if group is None else [group]
-    arguments = [case.contestant, str(case.latency_ms), str(case.batch), str(warm), str(pause), *into]
+    """Run one case in one process, with `threads` threads (default: the batch size) in the cgroup `group`."""
+    cgroup = [] if group is None else [group]
+    arguments = [case.contestant, str(case.latency_ms), str(case.batch), str(warm), str(pause), *cgroup]
     return host.run("measure.py", *arguments, threads=threads or case.batch)
 
 
@@ -59,13 +60,13 @@ def _median(results: list[dict[str, float]]) -> dict[str, float]:
 
 
 def batches(host: Machine, groups: list[str]) -> list[dict[str, object]]:
-    """All contestants on all batches. Each of those that run side by side has a cgroup of its own."""
+    """Run all contestants on all batches. Each parallel process has its own cgroup."""
     cpus = (1.0, SMALL_CPU) if groups else (1.0,)
     free: SimpleQueue[str] = SimpleQueue()
     for group in groups:
         free.put(group)
 
-    def patiently(case: Case) -> dict[str, float]:
+    def measure_in_free_group(case: Case) -> dict[str, float]:
         group = free.get() if case.cpu < 1 else None
         try:
             return measure(host, case, group, warm=1)
@@ -74,28 +75,28 @@ def batches(host: Machine, groups: list[str]) -> list[dict[str, object]]:
                 free.put(group)
 
     found: dict[Case, dict[str, float]] = {}
-    patient = [Case(*one) for one in itertools.product(PATIENT, LATENCIES_MS, BATCHES, cpus)]
-    patient.sort(key=lambda case: -case.batch * case.latency_ms)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        taken = pool.map(patiently, patient)
-        for case, result in zip(patient, taken, strict=True):
-            _say(case, result)
+    parallel = [Case(*one) for one in itertools.product(PARALLEL, LATENCIES_MS, BATCHES, cpus)]
+    parallel.sort(key=lambda case: -case.batch * case.latency_ms)
+    with ThreadPoolExecutor(_PARALLELISM) as pool:
+        results = pool.map(measure_in_free_group, parallel)
+        for case, result in zip(parallel, results, strict=True):
+            _print(case, result)
             found[case] = result
     for latency in LATENCIES_MS:
         found[Case("limit", latency, 1, 1.0)] = measure(host, Case("limit", latency, 1, 1.0), None, warm=9)
-    for one in itertools.product(CONCURRENT, LATENCIES_MS, BATCHES, cpus):
+    for one in itertools.product(SEQUENTIAL, LATENCIES_MS, BATCHES, cpus):
         case = Case(*one)
         warm = 3 if case.latency_ms == 1000 else 9
         group = groups[0] if case.cpu < 1 else None
         found[case] = _median([measure(host, case, group, warm=warm) for _ in range(_PROCESSES)])
-        _say(case, found[case])
+        _print(case, found[case])
     return [{**asdict(case), **result} for case, result in found.items()]
 
 
 def growth(host: Machine) -> dict[int, float]:
-    """Sluice's CPU milliseconds per message as the batch grows and nothing else: ten threads, one right after another.
+    """Sluice's CPU milliseconds per message by batch size, with ten threads and no pause between batches.
 
-    The model answers at once, as a core that waits in between is slower afterwards, by more than what is looked for.
+    The model responds immediately: a core is slower after it has waited, by more than the effect to be measured.
     """
     return {
         batch: statistics.median(
@@ -109,7 +110,7 @@ def growth(host: Machine) -> dict[int, float]:
 
 
 def cold_starts(host: Machine, uncompiled: Path) -> dict[str, dict[str, float]]:
-    """From the start of the process to a ready handler and to its first answer, in turn."""
+    """Times from the start of the process to the initialized handler, and to its first result; alternately measured."""
     taken: dict[str, list[dict[str, float]]] = defaultdict(list)
     for _ in range(_COLD_STARTS):
         for name in ("usual", "sluice"):
@@ -120,7 +121,7 @@ def cold_starts(host: Machine, uncompiled: Path) -> dict[str, dict[str, float]]:
 
 
 def without_bytecode(folder: Path, lambdas: Path) -> Path:
-    """What a function without bytecode has: its code and its dependencies as they were downloaded."""
+    """The code and dependencies of a function without bytecode."""
     bare = folder / "bare"
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(lambdas, bare, ignore=ignore)
@@ -133,7 +134,7 @@ def without_bytecode(folder: Path, lambdas: Path) -> Path:
 
 
 def import_shares(host: Machine, lambdas: Path) -> dict[str, dict[str, float]]:
-    """Milliseconds that each package takes to import, itself and alone."""
+    """Milliseconds that the import of each package takes, without the packages that it imports."""
     shares = {}
     for name in ("usual", "sluice"):
         done = subprocess.run(
@@ -154,7 +155,7 @@ def import_shares(host: Machine, lambdas: Path) -> dict[str, dict[str, float]]:
 
 
 def ceiling(host: Machine) -> dict[str, float]:
-    """How busy the stub's core is while Sluice asks the most of it."""
+    """The utilization of the stub's core at Sluice's highest load."""
     before, started = host.stub_cpu_seconds(), time.monotonic()
     result = measure(host, Case("sluice", 50, 100, 1.0), None, warm=40, pause=0)
     busy = (host.stub_cpu_seconds() - before) / (time.monotonic() - started)
@@ -162,7 +163,7 @@ def ceiling(host: Machine) -> dict[str, float]:
 
 
 def transforms(host: Machine) -> dict[str, dict[str, float]]:
-    """A file's rows: many a call, one a call, and one a call in a boto3 loop; a model that takes 50 ms for any call."""
+    """The rows of a file: many per call, one per call, and a boto3 loop; with a model that takes 50 ms per call."""
     found = {}
     for kind, rows in (("multi", 10_000), ("single", 500), ("loop", 500)):
         runs = [host.run("transform.py", kind, "50", str(rows)) for _ in range(_PROCESSES)]
@@ -171,18 +172,18 @@ def transforms(host: Machine) -> dict[str, dict[str, float]]:
 
 
 def layer_bytes() -> int:
-    """The unpacked size of what is uploaded for one function: code and layer."""
+    """The unpacked size of one function's code and layer."""
     program = "from infrastructure.code import code; from infrastructure.dependencies import layer;"
     program += (
         "print(sum(p.stat().st_size for f in (code('lambda'), layer('lambda')) for p in f.rglob('*') if p.is_file()))"
     )
     command = [str(_ROOT / ".venv" / "bin" / "python"), "-c", program]
-    # With the bytecode that this Python can make, if it is Lambda's.
+    # Includes bytecode if this Python has the version of the Lambda runtime.
     environment = {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
     return int(subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True, check=True).stdout)
 
 
-def _say(case: Case, result: dict[str, float]) -> None:
+def _print(case: Case, result: dict[str, float]) -> None:
     line = f"{case.contestant:20s} {case.latency_ms:5d} ms × {case.batch:4d}, {case.cpu:4.2f} CPU: "
     line += f"{result['warm_batch_seconds']:8.3f} s warm, {result['first_batch_seconds']:8.3f} s first, "
     sys.stdout.write(line + f"{result['cpu_ms_per_message']:6.2f} ms CPU per message\n")
@@ -190,18 +191,18 @@ def _say(case: Case, result: dict[str, float]) -> None:
 
 
 def main() -> int:
-    """Measure all, and write it down."""
-    from report import report  # noqa: PLC0415 - it takes a second to import, and only at the end
+    """Measure everything, and write the results. Return the exit code."""
+    from report import report  # noqa: PLC0415 - the import takes a second, and is only needed at the end
 
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         lambdas = Path(folder, "lambdas")
         shutil.copytree(_ROOT / "lambdas", lambdas, ignore=shutil.ignore_patterns("__pycache__"))
         subprocess.run([sys.executable, "-m", "compileall", "-q", str(lambdas), str(Path(__file__).parent)], check=True)
-        with machine(Path(folder), lambdas) as host, cpu_shares(SMALL_CPU, _AT_ONCE) as groups:
+        with machine(Path(folder), lambdas) as host, cpu_shares(SMALL_CPU, _PARALLELISM) as groups:
             if not groups:
                 sys.stdout.write(
-                    "No cgroup can be made here: the columns of 0.29 CPU are left out (root can make one).\n"
+                    "No permission to create a cgroup (requires root): the columns for 0.29 CPU are omitted.\n"
                 )
             results = {
                 "python": platform.python_version(),

@@ -1,7 +1,7 @@
-"""A stub of SageMaker, S3 and SQS over TLS: answers at once, or after a set latency, and stores nothing.
+"""A stub of SageMaker, S3 and SQS over TLS: responds immediately or after a fixed latency, and stores nothing.
 
-HTTP/1.1 with keep-alive, on one event loop and without a framework, so that it is never the bottleneck.
-`python stub.py FOLDER` makes its certificate in FOLDER, with the CA bundle to trust it by, and prints its port.
+It serves HTTP/1.1 with keep-alive on one event loop and without a framework, so that it is not the bottleneck.
+`python stub.py FOLDER` writes a CA bundle to FOLDER that includes the stub's authority, and prints the port.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def response(status: HTTPStatus, headers: str = "", body: bytes = b"") -> bytes:
-    """HTTP/1.1's."""
+    """The bytes of an HTTP/1.1 response."""
     return (
         f"HTTP/1.1 {status.value} {status.phrase}\r\nx-amzn-RequestId: 0\r\nx-amz-request-id: 0\r\n"
         f"{headers}Content-Length: {len(body)}\r\n\r\n"
@@ -34,7 +34,7 @@ _BY_METHOD = {
     b"DELETE": response(HTTPStatus.NO_CONTENT),
     b"POST": response(HTTPStatus.OK, "Content-Type: application/x-amz-json-1.0\r\n", b"{}"),
 }
-# A file of rows, of which parts are read; and no parts yet.
+# A file of rows, which is read in parts. No part is stored yet.
 ROW = b"0.25,1.50,2.75,3.00,4.25,5.50,6.75\n"
 ROWS = 100_000
 _FILE = ROW * ROWS
@@ -45,7 +45,7 @@ _NO_PARTS = response(
 
 
 def _read(target: bytes, method: bytes, fields: bytes) -> bytes:
-    """An answer to HEAD and GET: the file under transform/, a list of parts, or nothing."""
+    """The response to HEAD and GET: the file under transform/, an empty listing, or 404."""
     if b"list-type=2" in target:
         return _NO_PARTS
     if b"/transform/" not in target or not target.startswith(b"/input/"):
@@ -59,25 +59,25 @@ def _read(target: bytes, method: bytes, fields: bytes) -> bytes:
 
 
 class Stub(asyncio.Protocol):
-    """One connection. The model's latency is in the endpoint's name: `latency-200` answers after 200 ms.
+    """One connection. The endpoint's name has the model's latency: `latency-200` responds after 200 ms.
 
-    `lines-200` answers each line of the body by one.
+    `lines-200` returns one line for each line of the body.
     """
 
     def __init__(self) -> None:
         self._received = bytearray()
-        self._head = 0  # bytes; 0 before the head of the request that is coming in is here
-        self._body: int | None = 0  # bytes; None for one in chunks
+        self._head = 0  # length of the current request's head in bytes; 0 until it is complete
+        self._body: int | None = 0  # length of its body in bytes; None if it is chunked
         self._answer = b""
         self._answers_lines = False
         self._latency = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way to answer."""
+        """Keep the transport for responses."""
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take in bytes, and answer each request that is whole."""
+        """Receive bytes, and respond to each complete request."""
         self._received += data
         while self._head or self._begin():
             end = self._chunked_end() if self._body is None else self._head + self._body
@@ -93,7 +93,7 @@ class Stub(asyncio.Protocol):
                 self._transport.write(self._answer)
 
     def _begin(self) -> bool:
-        """Read the head, if it is here."""
+        """Read the head of the next request. Return False if it is incomplete."""
         end = self._received.find(b"\r\n\r\n")
         if end < 0:
             return False
@@ -116,15 +116,15 @@ class Stub(asyncio.Protocol):
         return True
 
     def answer_lines(self, count: int) -> bytes:
-        """The model's response to so many lines."""
+        """The model's response to `count` lines."""
         return response(HTTPStatus.OK, "Content-Type: text/csv\r\n", b"0.5\n" * count)
 
     def respond(self, target: bytes, method: bytes, fields: bytes) -> bytes:
-        """The response to a request of S3 or SQS; `fields` are its headers in lower case."""
+        """The response to a request to S3 or SQS; `fields` are its headers in lower case."""
         return _read(target, method, fields) if method in {b"HEAD", b"GET"} else _BY_METHOD[method]
 
     def _chunked_end(self) -> int | None:
-        """Where the body in chunks ends, or None while it has not come to its end."""
+        """The end of the chunked body, or None if it is incomplete."""
         at = self._head
         while (end := self._received.find(b"\r\n", at)) >= 0:
             size = int(self._received[at:end], 16)
@@ -135,7 +135,7 @@ class Stub(asyncio.Protocol):
 
 
 async def serve(folder: Path, protocol: type[Stub] = Stub) -> None:
-    """Serve on a free port of 127.0.0.1 until killed. Writes `ca.pem` to `folder`: all public roots and the stub's."""
+    """Serve on a free port of 127.0.0.1 until killed. `folder`/ca.pem gets all public root certificates and ours."""
     authority = trustme.CA(key_type=trustme.KeyType.ECDSA)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1", "localhost", key_type=trustme.KeyType.ECDSA).configure_cert(context)

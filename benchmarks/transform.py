@@ -1,4 +1,4 @@
-"""Rows of a file, a row a call or many, by Sluice's handler; and by a boto3 loop. Prints one line of JSON.
+"""Measures the rows of a file: with one or many rows per call by Sluice, and by a boto3 loop. Prints one line of JSON.
 
 python transform.py multi|single|loop LATENCY_MS ROWS
 """
@@ -17,7 +17,7 @@ from stub import ROW, ROWS
 
 
 def parts(kind: str, latency_ms: int, rows: int) -> dict[str, Any]:
-    """An SQS event of one part of a file, of that many rows."""
+    """An SQS event of one part of a file, with `rows` rows."""
     part = {
         "Bucket": "input",
         "Key": f"transform/lines-{latency_ms}/{kind}.csv",
@@ -31,8 +31,8 @@ def parts(kind: str, latency_ms: int, rows: int) -> dict[str, Any]:
 
 
 def loop(latency_ms: int, rows: int) -> None:
-    """What one process does that was written in an afternoon: a call for each row, with boto3, and one PutObject."""
-    from contestants.naive import s3, sagemaker  # noqa: PLC0415 - only this one uses them
+    """The simplest script: one boto3 call per row, and one PutObject."""
+    from contestants.naive import s3, sagemaker  # noqa: PLC0415 - only needed here
 
     answers = [
         sagemaker.invoke_endpoint(EndpointName=f"lines-{latency_ms}", Body=ROW, ContentType="text/csv")["Body"].read()
@@ -42,7 +42,7 @@ def loop(latency_ms: int, rows: int) -> None:
 
 
 def main() -> None:
-    """Do it once to warm up, and once to measure."""
+    """Run once to warm up, and once to measure."""
     kind, latency_ms, rows = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     with Path(os.devnull).open("w", encoding="utf-8") as log, redirect_stdout(log):
         for warm_up in (True, False):

@@ -1,4 +1,4 @@
-"""Makes the example inputs: rows and pictures of scikit-learn's data that the sample models have not seen."""
+"""Creates the example inputs: rows and images from scikit-learn's data that the sample models were not trained on."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from PIL import Image
 
 from local.models import digits, wine
 
-_SCALE = 8  # from 8 to 64 pixels, so that a person can see them
+_SCALE = 8  # from 8 to 64 pixels, so that the digits are visible
 
 
 def make(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""`python -m local demo|up|serve|down`: what `make demo`, `make up` and `make down` call."""
+"""`python -m local demo|up|serve|down`: the commands behind `make demo`, `make up` and `make down`."""
 
 import argparse
 import os
@@ -10,7 +10,7 @@ from local import service
 from local.demo import run as demo
 from local.process import LocalRunError, container
 
-# Where logs, state and results lie. A second local run of one checkout needs another place.
+# The directory for logs, state and results. A second local run of the same checkout needs a different one.
 DIRECTORY = Path(os.environ.get("SLUICE_LOCAL_DIRECTORY", Path(__file__).parent.parent / ".local"))
 
 
@@ -18,19 +18,22 @@ def main() -> int:
     """Run the command, and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m local", description="The local run of Sluice.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("demo", help="real inputs and every kind of mistake, each outcome checked and shown")
-    for name, what in (("up", "start it in the background, and print the exports"), ("serve", "run it here")):
-        command = commands.add_parser(name, help=what)
+    commands.add_parser("demo", help="send real inputs and every kind of mistake, and check and show each outcome")
+    for name, description in (
+        ("up", "start the local run in the background, and print the exports"),
+        ("serve", "run it in the foreground"),
+    ):
+        command = commands.add_parser(name, help=description)
         command.add_argument(
             "containers",
             nargs="*",
             type=container,
             metavar="NAME=URL",
-            help="an endpoint's name and the container behind it; the sample models where none is given",
+            help="an endpoint's name and its container; default: the sample models",
         )
-    commands.add_parser("down", help="stop what `up` started")
+    commands.add_parser("down", help="stop the local run that `up` started")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # exit normally, so that child processes are stopped
     try:
         if given.command == "demo":
             return demo.run(DIRECTORY / "demo")

@@ -1,4 +1,4 @@
-"""A local AWS: ministack, as a child process, and the clients to use it."""
+"""A local AWS: ministack as a child process, and clients for it."""
 
 import os
 from pathlib import Path
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm.client import SSMClient
 
 ACCOUNT = "000000000000"
-# One of those for which AWS CLI v1 has no endpoint of its own for SQS, which would win over AWS_ENDPOINT_URL.
+# For some regions, AWS CLI v1 has a built-in SQS endpoint that overrides AWS_ENDPOINT_URL. For this one it has none.
 REGION: Literal["eu-central-2"] = "eu-central-2"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without anything of a real AWS account, and without a proxy between local servers."""
+    """This process's environment without settings for a real AWS account, and without a proxy for local servers."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHONPATH"))}
     return {
         **kept,
@@ -42,10 +42,9 @@ def environment() -> dict[str, str]:
 
 
 def start(port: int, sagemaker_runtime_url: str, directory: Path, tls: Tls | None = None) -> Child:
-    """Start ministack on 127.0.0.1. Handlers will call `sagemaker_runtime_url` for InvokeEndpoint.
+    """Start ministack on 127.0.0.1. Handlers call `sagemaker_runtime_url` for InvokeEndpoint.
 
-    With `tls` it is reached over TLS alone, and enforces IAM: who signs, and what policies allow. Without, it lets
-    everybody do everything.
+    With `tls`, it accepts only TLS and enforces signatures and IAM policies. Without `tls`, it allows everything.
     """
     temporary = directory / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
@@ -53,7 +52,7 @@ def start(port: int, sagemaker_runtime_url: str, directory: Path, tls: Tls | Non
         "local.enforcing" if tls else "ministack",
         [],
         health=f"{url(port, tls)}/_ministack/health",
-        trusts=tls.context() if tls else True,
+        verify=tls.context() if tls else True,
         log=directory / "aws.log",
         environment={
             **environment(),
@@ -66,14 +65,14 @@ def start(port: int, sagemaker_runtime_url: str, directory: Path, tls: Tls | Non
             "MINISTACK_REGION": REGION,
             "LAMBDA_EXECUTOR": "local",
             "TMPDIR": str(temporary),
-            # ministack gives handlers its own environment, so that is how they come by this.
+            # ministack passes its own environment on to handlers.
             "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": sagemaker_runtime_url,
         },
     )
 
 
 def url(port: int, tls: Tls | None) -> str:
-    """Where a local AWS on `port` is."""
+    """The URL of a local AWS on `port`."""
     return f"{'https' if tls else 'http'}://127.0.0.1:{port}"
 
 
@@ -83,12 +82,12 @@ def _enforcing(tls: Tls) -> dict[str, str]:
         "USE_SSL": "1",
         "MINISTACK_SSL_CERT": str(tls.certificate),
         "MINISTACK_SSL_KEY": str(tls.key),
-        "AWS_CA_BUNDLE": str(tls.authority),  # for the handlers, to which its environment is handed on
+        "AWS_CA_BUNDLE": str(tls.authority),  # for the handlers, which inherit the environment
     }
 
 
 class Clients:
-    """boto3 clients of a local AWS. They can't reach a real one: endpoint and credentials are set, not looked up."""
+    """boto3 clients for a local AWS. They can't reach a real one, because endpoint and credentials are fixed."""
 
     def __init__(
         self,
@@ -99,7 +98,7 @@ class Clients:
         access_key_id: str = CREDENTIALS["AWS_ACCESS_KEY_ID"],
         secret_access_key: str = CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
     ) -> None:
-        """Of the account's root user, unless another's keys are given."""
+        """Create clients with the keys given, by default those of the account's root user."""
         self._url = url
         self._verify = str(tls.authority) if tls else None
         self._session = boto3.Session(
@@ -117,5 +116,5 @@ class Clients:
 
     def _client(self, service: str, url: str | None = None, **config: Any) -> Any:
         settings = Config(proxies={}, connect_timeout=5, read_timeout=75, max_pool_connections=50, **config)
-        where = {"endpoint_url": url or self._url, "verify": self._verify}
-        return self._session.client(service, **where, config=settings)  # type: ignore[call-overload]
+        connection = {"endpoint_url": url or self._url, "verify": self._verify}
+        return self._session.client(service, **connection, config=settings)  # type: ignore[call-overload]

@@ -1,6 +1,6 @@
-"""`make dataset`: as many rows as you like over the local run, compared line for line with what one process answers.
+"""`make dataset`: transforms any number of rows on the local run, and compares each line with a single process.
 
-Prints how long it took, in how many calls, and the most memory that any process of the local run's functions had.
+Prints the duration, the number of calls, and the peak memory of the functions' processes.
 """
 
 import argparse
@@ -17,7 +17,7 @@ _ROOT = Path(__file__).parents[1]
 
 
 def main() -> int:
-    """Transform a dataset, and say what is not as expected."""
+    """Transform a dataset, and print differences from the expected result."""
     parser = argparse.ArgumentParser(prog="make dataset", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--poisoned", type=int, default=50)
@@ -30,14 +30,14 @@ def main() -> int:
         dataset = Dataset.make(given.rows, given.poisoned)
         wrong = transform(console, engine, directory, dataset, limit_seconds=1800)
         for name, megabytes in sorted(_functions_memory_mb()):
-            console.print(f"Most memory of {name}: {megabytes:.0f} MB.")
+            console.print(f"Peak memory of {name}: {megabytes:.0f} MB.")
     for line in wrong:
         console.print(f"[red]Not expected:[/red] {line}")
     return 1 if wrong else 0
 
 
 def _functions_memory_mb() -> list[tuple[str, float]]:
-    """The peak memory of each process that runs a handler of ours, with the function's name."""
+    """The function's name and peak memory of each process that runs one of Sluice's handlers."""
     found = []
     for status in Path("/proc").glob("[0-9]*/status"):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Deploys a synthesized stack to the local AWS, from its cloud assembly, as the CDK CLI would to a real one."""
+"""Deploys a synthesized stack to the local AWS from its cloud assembly, as the CDK CLI does to a real one."""
 
 import contextlib
 import io
@@ -17,14 +17,14 @@ from local.process import LocalRunError
 
 _ROOT = Path(__file__).parent.parent
 _DEPLOY_SECONDS = 60.0
-_BOOTSTRAP_VERSION = "/cdk-bootstrap/hnb659fds/version"  # what `cdk bootstrap` leaves for stacks to check
+_BOOTSTRAP_VERSION = "/cdk-bootstrap/hnb659fds/version"  # created by `cdk bootstrap`, and checked by stacks
 
 
 def synthesize(settings: Mapping[str, Any], directory: Path) -> Path:
-    """Synthesize the app into `directory`, with `settings` over those of cdk.json, and return it.
+    """Synthesize the app into `directory`, with `settings` overriding those of cdk.json, and return `directory`.
 
-    It is the template of a real deployment; only the dependency layer has this machine's wheels, not Lambda's.
-    Raises `LocalRunError` when synth fails.
+    The template is that of a real deployment; only the dependency layer has this machine's wheels instead of Lambda's.
+    Raises `LocalRunError` if synthesis fails.
     """
     context = {"sluice": json.dumps(settings), "sluice:built-for": "host"}
     process = subprocess.run(
@@ -43,9 +43,9 @@ def synthesize(settings: Mapping[str, Any], directory: Path) -> Path:
 
 
 def deploy(clients: Clients, assembly: Path) -> dict[str, str]:
-    """Deploy the pipeline's stack of `assembly` and return its outputs.
+    """Deploy the pipeline's stack of `assembly`, and return its outputs.
 
-    Raises `LocalRunError` when CloudFormation refuses it or isn't done within a minute.
+    Raises `LocalRunError` if CloudFormation rejects it or does not finish within a minute.
     """
     stack, artifact = pipeline_stack(json.loads((assembly / "manifest.json").read_text()))
     clients.ssm.put_parameter(Name=_BOOTSTRAP_VERSION, Value="30", Type="String", Overwrite=True)
@@ -54,7 +54,7 @@ def deploy(clients: Clients, assembly: Path) -> dict[str, str]:
     template = artifact["properties"]["stackTemplateAssetObjectUrl"]
     clients.cloudformation.create_stack(
         StackName=name,
-        # By where it was uploaded to, as the CDK CLI does it: a request takes 51,200 bytes of template at most.
+        # By URL, like the CDK CLI: a template in the request itself is limited to 51,200 bytes.
         TemplateURL=f"{clients.s3.meta.endpoint_url}/{_local(template).removeprefix('s3://')}",
         Capabilities=["CAPABILITY_IAM"],
     )
@@ -62,7 +62,7 @@ def deploy(clients: Clients, assembly: Path) -> dict[str, str]:
 
 
 def pipeline_stack(manifest: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The pipeline's stack in an assembly's manifest, by ID: the one that depends on no other."""
+    """The ID and artifact of the pipeline's stack in an assembly's manifest: the one that depends on no other stack."""
     stacks = {
         name: artifact
         for name, artifact in manifest["artifacts"].items()
@@ -73,7 +73,7 @@ def pipeline_stack(manifest: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _publish(clients: Clients, assembly: Path, manifest: str) -> None:
-    """Upload the stack's file assets to where its template looks for them."""
+    """Upload the stack's file assets to their destinations in the manifest."""
     created = set()
     for asset in json.loads((assembly / manifest).read_text())["files"].values():
         source = assembly / asset["source"]["path"]
@@ -88,12 +88,12 @@ def _publish(clients: Clients, assembly: Path, manifest: str) -> None:
 
 
 def _local(text: str) -> str:
-    """`text` with the account and region that CDK left open."""
+    """`text` with CDK's placeholders for account and region replaced."""
     return text.replace("${AWS::AccountId}", ACCOUNT).replace("${AWS::Region}", REGION)
 
 
 def _zip(source: Path) -> bytes:
-    """A folder as a zip, or the zip that is there."""
+    """A folder as a zip file, or the content of an existing zip file."""
     if source.is_file():
         return source.read_bytes()
     buffer = io.BytesIO()

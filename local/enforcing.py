@@ -1,7 +1,7 @@
-"""ministack, corrected where its enforcement of IAM differs from AWS's; `python -m local.enforcing` takes its place.
+"""`python -m local.enforcing`: ministack with corrections where its enforcement of IAM differs from AWS.
 
-Each correction has AWS's own documentation behind it. Who signs, and what the policies of roles, queues, topics and
-buckets allow, is ministack's to decide.
+Each correction follows AWS's documentation. ministack itself checks signatures, and evaluates the policies of roles,
+queues, topics and buckets.
 """
 
 import re
@@ -14,7 +14,8 @@ from ministack.core import iam_actions, iam_evaluator, router
 
 Response = tuple[int, dict[str, str], bytes]
 
-# AddPermission (SQS API page): who may SendMessage, DeleteMessage or ChangeMessageVisibility may do so in batches.
+# SQS API reference, AddPermission: permission for SendMessage, DeleteMessage or ChangeMessageVisibility includes the
+# batch action.
 _BATCH = re.compile(r"(sqs:(?:SendMessage|DeleteMessage|ChangeMessageVisibility))Batch")
 _INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations")
 
@@ -32,16 +33,16 @@ def _action(service: str, method: str, path: str, *request: Any) -> str | None:
 def _resource(service: str, method: str, path: str, *request: Any) -> str:
     if service == "sagemaker" and (found := _INVOCATIONS.fullmatch(path)):
         *_, region, account = request
-        # SageMaker's ARNs have the name in lower case.
+        # SageMaker's ARNs have the endpoint name in lower case.
         return f"arn:aws:sagemaker:{region}:{account}:endpoint/{unquote(found[1]).lower()}"
     resource: str = _resource_of(service, method, path, *request)
     return resource
 
 
-def _telling_missing_from_forbidden(handler: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
-    """S3's `handler`, which says 404 of an object to those alone who may list its bucket, and 403 to others.
+def _hiding_missing_objects(handler: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
+    """Wrap S3's `handler`: for a missing object, return 404 only to callers with s3:ListBucket, and 403 to others.
 
-    As the API pages of GetObject and HeadObject have it.
+    Source: the API pages of GetObject and HeadObject.
     """
 
     async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> Response:
@@ -69,9 +70,9 @@ def main() -> None:
     iam_actions.extract_iam_action = _action
     iam_actions.extract_resource_arn = _resource
     iam_actions.SERVICE_TO_IAM_NAMESPACE["sagemaker"] = "sagemaker"
-    # Else it reads botocore's models of all services at the first call, and answers nothing for many seconds.
+    # Otherwise it loads botocore's models of all services at the first call, which blocks it for many seconds.
     router._KNOWN_AWS_SERVICE_NAMES = frozenset({"sagemaker"})
-    app.SERVICE_HANDLERS["s3"] = _telling_missing_from_forbidden(app.SERVICE_HANDLERS["s3"])
+    app.SERVICE_HANDLERS["s3"] = _hiding_missing_objects(app.SERVICE_HANDLERS["s3"])
     app.main()
 
 

@@ -1,4 +1,4 @@
-"""The local run: a local AWS with the synthesized stack, and a SageMaker-compatible endpoint before real models."""
+"""The local run: a local AWS with the synthesized stack, and a SageMaker-compatible endpoint with real models."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,16 +11,16 @@ from local import aws
 from local.aws import Clients
 from local.deploy import deploy, synthesize
 from local.process import Child, free_port
-from local.tls import Tls, certified
+from local.tls import Tls, create_tls
 
 SAMPLE_MODELS = ("wine", "digits")
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A running local run: its URLs, the stack's outputs by name, and clients. `children` are its processes.
+    """A local run: its URLs, the stack's outputs by name, clients, and its processes (`children`).
 
-    `tls` are its certificates, where policies are enforced.
+    `tls` has its certificates; None unless policies are enforced.
     """
 
     url: str
@@ -59,14 +59,14 @@ def running(
     *,
     enforce: bool = False,
 ) -> Iterator[Engine]:
-    """A local run, stopped at the end. Logs, cloud assembly and temporary files go into `directory`.
+    """Start a local run, and stop it at the end. Logs, cloud assembly and temporary files go into `directory`.
 
-    `settings` are deployment settings over those of cdk.json. `containers` maps endpoint names to the URLs of
-    containers that are running already; without it, the sample models are started. With `enforce`, IAM's policies and
-    those of buckets and queues hold as in AWS, TLS included. Raises `LocalRunError`.
+    `settings` override those of cdk.json. `containers` maps endpoint names to the URLs of running containers; without
+    it, the sample models are started. With `enforce`, the policies of IAM, buckets and queues, including TLS, are
+    enforced as in AWS. Raises `LocalRunError`.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    tls = certified(directory) if enforce else None
+    tls = create_tls(directory) if enforce else None
     environment = aws.environment()
     with contextlib.ExitStack() as stack:
 
@@ -87,7 +87,7 @@ def running(
             )
         port, aws_port = free_port(), free_port()
         endpoint_url, url = f"http://127.0.0.1:{port}", aws.url(aws_port, tls)
-        mapping = [word for name, its in urls.items() for word in ("--endpoint", f"{name}={its}")]
+        mapping = [word for name, target in urls.items() for word in ("--endpoint", f"{name}={target}")]
         children.append(
             child(
                 "local.endpoint",

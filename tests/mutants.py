@@ -1,8 +1,8 @@
-"""`make mutants`: breaks the failure table and the guards one at a time, and shows which breaks no unit test notices.
+"""`make mutants`: mutation tests of the failure table and of conditions; prints the mutants that no unit test detects.
 
-In the table each row is removed, and each is given another class; in the modules that decide over identity, duplicates,
-failures, dispatch, and the parts of files, each condition of an `if` is made true, then false. Exits with 1 when a
-break goes unnoticed that isn't known to change nothing that a test could see.
+In the table, each row is removed, and each row gets another class. In the modules for identity, duplicates, failures,
+dispatch and the parts of files, each condition of an `if` is replaced with true, then with false. Exits with 1 if a
+mutant survives that is not listed as equivalent.
 """
 
 import argparse
@@ -33,12 +33,12 @@ _GUARDED = (
 _TRANSFORM = tuple(
     f"transform/{name}" for name in ("part", "work", "progress", "assembler", "lines", "bisect", "memory")
 )
-# Breaks that change no behaviour, or only what no unit test can see; by module and what is broken, without its line.
-_KNOWN: dict[tuple[str, str], str] = {
-    ("transform/part", "`not isinstance(part, TransformPart)` is False"): "the router sends nothing else",
-    ("transform/assembler", "`not isinstance(assembly, Assembly)` is False"): "the router sends nothing else",
-    ("transform/work", "`part.unpacked` is True"): "of a file that isn't packed, both sizes are the same",
-    ("transform/part", "`not part.file.is_version(facts.version)` is False"): "the read refuses another version, too",
+# Mutants that don't change the behavior, or only in ways that a unit test can't detect, by module and description.
+_EQUIVALENT: dict[tuple[str, str], str] = {
+    ("transform/part", "`not isinstance(part, TransformPart)` is False"): "the router passes nothing else",
+    ("transform/assembler", "`not isinstance(assembly, Assembly)` is False"): "the router passes nothing else",
+    ("transform/work", "`part.unpacked` is True"): "both sizes are equal for a file that isn't packed",
+    ("transform/part", "`not part.file.is_version(head.version)` is False"): "the read rejects another version, too",
 }
 _LIMIT_SECONDS = 180
 _LIMIT_KB = 2 * 1024 * 1024
@@ -59,35 +59,35 @@ _TESTS = (
 )
 
 
-class Fate(Enum):
-    """What became of a mutant."""
+class Result(Enum):
+    """The result of the tests with a mutant."""
 
-    NOTICED = "is noticed"
-    SURVIVES = "survives"
-    TIMED_OUT = "runs out of time"  # which is most often an endless loop, but nothing that a test says
+    DETECTED = "detected"
+    SURVIVED = "survived"
+    TIMED_OUT = "timed out"  # most often an endless loop, but no test has failed
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A module's source with one thing changed."""
+    """A module's source with one change."""
 
     module: str
-    what: str
+    change: str
     source: str
     line: int = 0
 
     @property
-    def known(self) -> str | None:
-        """Why no test can notice it, where that is known."""
-        return _KNOWN.get((self.module, self.what))
+    def equivalent(self) -> str | None:
+        """The reason why no test can detect the mutant, if it is listed as equivalent."""
+        return _EQUIVALENT.get((self.module, self.change))
 
     def __str__(self) -> str:
-        """Where it is, and what."""
-        return f"{self.module}{f':{self.line}' if self.line else ''}: {self.what}"
+        """The location and the change."""
+        return f"{self.module}{f':{self.line}' if self.line else ''}: {self.change}"
 
 
 def mutants() -> Iterator[Mutant]:
-    """All of them."""
+    """All mutants."""
     yield from _rows()
     for module in _GUARDED + _TRANSFORM:
         yield from _guards(module)
@@ -103,7 +103,7 @@ def _rows() -> Iterator[Mutant]:
     for index, row in enumerate(rows):
         assert isinstance(row, ast.Call)
         described = f"row {index + 1}, {ast.unparse(row)[:90]}"
-        if index + 1 < len(rows):  # the last one takes whatever is left
+        if index + 1 < len(rows):  # the last row matches everything else
             table.value.elts = rows[:index] + rows[index + 1 :]
             yield Mutant(_TABLE, f"without {described}", ast.unparse(tree))
         now = row.args[0]
@@ -120,11 +120,11 @@ def _guards(module: str) -> Iterator[Mutant]:
     for node in [node for node in ast.walk(tree) if isinstance(node, ast.If | ast.IfExp)]:
         condition = node.test
         for value in (True, False):
-            # Names bound by := in the condition are used below it, so it is still evaluated.
+            # The condition is still evaluated, because names that it binds with := are used below.
             operator = ast.Or() if value else ast.And()
             node.test = ast.BoolOp(operator, [condition, ast.Constant(value)])
-            what = f"`{ast.unparse(condition)}` is {value}"
-            yield Mutant(module, what, ast.unparse(ast.fix_missing_locations(tree)), node.lineno)
+            change = f"`{ast.unparse(condition)}` is {value}"
+            yield Mutant(module, change, ast.unparse(ast.fix_missing_locations(tree)), node.lineno)
         node.test = condition
 
 
@@ -136,7 +136,7 @@ def _path(root: Path, module: str) -> Path:
     return root / "lambdas" / "sluice" / f"{module}.py"
 
 
-def _fate(mutant: Mutant, checkouts: "Queue[Path]") -> Fate:
+def _run_tests(mutant: Mutant, checkouts: "Queue[Path]") -> Result:
     checkout = checkouts.get()
     path = _path(checkout, mutant.module)
     original = path.read_text()
@@ -145,11 +145,11 @@ def _fate(mutant: Mutant, checkouts: "Queue[Path]") -> Fate:
         path.write_text(mutant.source)
         done = subprocess.run(
             [
-                # A loop without end may eat memory, too, and with it what else runs on the machine.
+                # An endless loop may also exhaust the machine's memory.
                 *("sh", "-c", f'ulimit -v {_LIMIT_KB} && exec "$@"', "sh"),
                 *(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"),
                 *(f"tests/unit/test_{name}.py" for name in names),
-                *("-k", "not full_part"),  # which take seconds, and look at memory
+                *("-k", "not full_part"),  # these take seconds, and measure memory
             ],
             cwd=checkout,
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
@@ -159,17 +159,17 @@ def _fate(mutant: Mutant, checkouts: "Queue[Path]") -> Fate:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Fate.TIMED_OUT
+        return Result.TIMED_OUT
     finally:
         path.write_text(original)
         checkouts.put(checkout)
-    return Fate.NOTICED if done.returncode else Fate.SURVIVES
+    return Result.DETECTED if done.returncode else Result.SURVIVED
 
 
 def main() -> int:
-    """Try all, or those of the modules that are named; print the score and the survivors. 1 when one isn't known."""
+    """Test all mutants, or those of the given modules; print the survivors and the score. Return the exit code."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("modules", nargs="*", help="as `process` or `transform/part`")
+    parser.add_argument("modules", nargs="*", help="such as `processing/processor` or `transform/part`")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
     every = [mutant for mutant in mutants() if not given.modules or mutant.module in given.modules]
@@ -181,16 +181,18 @@ def main() -> int:
                 shutil.copytree(_ROOT / part, checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
             shutil.copy(_ROOT / "pyproject.toml", checkout)
             checkouts.put(checkout)
-        fates: list[Fate] = []
-        for mutant, fate in zip(every, executor.map(lambda one: _fate(one, checkouts), every), strict=True):
-            fates.append(fate)
-            if fate is not Fate.NOTICED:
-                known = f" (known: {mutant.known})" if mutant.known else ""
-                print(f"{fate.value}: {mutant}{known}", flush=True)
-    counts = Counter(fates)
-    print(f"{counts[Fate.NOTICED]} of {len(every)} mutants are noticed, {counts[Fate.TIMED_OUT]} run out of time")
-    unknown = [one for one, fate in zip(every, fates, strict=True) if fate is Fate.SURVIVES and not one.known]
-    return 1 if unknown else 0
+        results: list[Result] = []
+        for mutant, result in zip(every, executor.map(lambda one: _run_tests(one, checkouts), every), strict=True):
+            results.append(result)
+            if result is not Result.DETECTED:
+                reason = f" (equivalent: {mutant.equivalent})" if mutant.equivalent else ""
+                print(f"{result.value}: {mutant}{reason}", flush=True)
+    counts = Counter(results)
+    print(f"{counts[Result.DETECTED]} of {len(every)} mutants detected, {counts[Result.TIMED_OUT]} timed out")
+    survivors = [
+        one for one, result in zip(every, results, strict=True) if result is Result.SURVIVED and not one.equivalent
+    ]
+    return 1 if survivors else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The loop of the samples: boto3, one message after another."""
+"""The loop of AWS's samples: boto3, one message after another."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ s3 = boto3.client("s3")
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ARG001
-    """Answer each record."""
+    """Invoke the endpoint for each record, and store the result."""
     for record in event["Records"]:
         message = json.loads(record["body"])
         response = sagemaker.invoke_endpoint(

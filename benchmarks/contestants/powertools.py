@@ -1,4 +1,4 @@
-"""Powertools' BatchProcessor, with its Logger: what its documentation shows."""
+"""Powertools' BatchProcessor and Logger, as in its documentation."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ sagemaker = boto3.client("sagemaker-runtime")
 s3 = boto3.client("s3")
 
 
-def answer(record: SQSRecord) -> None:
-    """Answer one record."""
+def process(record: SQSRecord) -> None:
+    """Invoke the endpoint for one record, and store the result."""
     message = record.json_body
     response = sagemaker.invoke_endpoint(
         EndpointName=message["EndpointName"], Body=message["Body"], ContentType=message["ContentType"]
@@ -24,5 +24,5 @@ def answer(record: SQSRecord) -> None:
 
 
 def handler(event: dict[str, Any], context: Any) -> Any:
-    """Answer each record, and return those that failed."""
-    return process_partial_response(event=event, record_handler=answer, processor=processor, context=context)
+    """Process each record, and return those that failed."""
+    return process_partial_response(event=event, record_handler=process, processor=processor, context=context)

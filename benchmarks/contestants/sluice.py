@@ -1,4 +1,4 @@
-"""Sluice's own handler, with all that it does: validation, the look, conditional writes, logging, metrics."""
+"""Sluice's own handler, with validation, the check for a result, conditional writes, logging and metrics."""
 
 from invoke import application, handler
 

@@ -1,11 +1,11 @@
-"""Lets a role send requests to Sluice, drop files, and read the answers. For a CDK app of your own."""
+"""Allows a role to send requests to Sluice, drop files, and read results. For use in your own CDK app."""
 
 from aws_cdk import Fn, Stack
 from aws_cdk import aws_iam as iam
 
 
 def allow_sending(role: iam.IRole, outputs: dict[str, str], kms_key_arn: str | None = None) -> None:
-    """Add to the role's policy. `outputs` are those of Sluice's stack; `kms_key_arn` is your key, where it has one."""
+    """Extend the role's policy. `outputs` are those of Sluice's stack; `kms_key_arn` is its own key, if any."""
     stack = Stack.of(role)
     queue_name = Fn.select(4, Fn.split("/", outputs["RequestQueueUrl"]))
     inputs = f"arn:{stack.partition}:s3:::{outputs['InputBucketName']}"
@@ -14,7 +14,7 @@ def allow_sending(role: iam.IRole, outputs: dict[str, str], kms_key_arn: str | N
         "sqs:SendMessage": [stack.format_arn(service="sqs", resource=queue_name)],
         "s3:PutObject": [f"{inputs}/invoke/*", f"{inputs}/transform/*"],
         "s3:GetObject": [f"{results}/*"],
-        # Without it S3 says 403, not 404, of an answer that is not there yet.
+        # Without it, S3 returns 403 instead of 404 for a result that does not exist yet.
         "s3:ListBucket": [results],
     }
     if kms_key_arn:

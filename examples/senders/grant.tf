@@ -1,11 +1,11 @@
-# Lets a role send requests to Sluice, drop files, and read the answers.
+# Allows a role to send requests to Sluice, drop files, and read results.
 
 variable "sender_role_name" {
   type = string
 }
 
 variable "kms_key_arn" {
-  description = "The key of the queue and the buckets, where they have one of yours; null for AWS's own."
+  description = "The customer managed key of the queue and the buckets; null for AWS managed keys."
   type        = string
   default     = null
 }
@@ -37,14 +37,14 @@ data "aws_iam_policy_document" "sender" {
   }
 
   statement {
-    sid       = "ReadAnswers"
+    sid       = "ReadResults"
     actions   = ["s3:GetObject"]
     resources = ["${local.results_bucket}/*"]
   }
 
-  # Without it S3 says 403, not 404, of an answer that is not there yet.
+  # Without it, S3 returns 403 instead of 404 for a result that does not exist yet.
   statement {
-    sid       = "SeeWhetherThereIsAnAnswer"
+    sid       = "CheckForResults"
     actions   = ["s3:ListBucket"]
     resources = [local.results_bucket]
   }

@@ -1,4 +1,4 @@
-"""Sends one request to Sluice, and waits for its answer. Needs boto3."""
+"""Sends one request to Sluice, and waits for its result. Requires boto3."""
 
 import json
 import os
@@ -12,7 +12,7 @@ s3 = boto3.client("s3")
 
 
 def send(body, inference_id):
-    """Put one request on the queue: InvokeEndpoint's parameters, as JSON."""
+    """Send one request to the queue: InvokeEndpoint's parameters as JSON."""
     request = {
         "EndpointName": "wine",
         "Body": body,
@@ -22,8 +22,8 @@ def send(body, inference_id):
     sqs.send_message(QueueUrl=os.environ["REQUEST_QUEUE_URL"], MessageBody=json.dumps(request))
 
 
-def answer(inference_id, timeout_seconds=300):
-    """What the model returned. Raises RuntimeError when the request failed, TimeoutError when it still runs."""
+def wait_for_result(inference_id, timeout_seconds=300):
+    """Return the model's response. Raise RuntimeError if the request failed, TimeoutError if it has no outcome yet."""
     deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:
         for suffix in (".out", ".err"):
@@ -36,11 +36,11 @@ def answer(inference_id, timeout_seconds=300):
             failure = json.load(stored["Body"])
             raise RuntimeError(f"{failure['ErrorCode']}: {failure['ErrorMessage']}")
         time.sleep(1)
-    raise TimeoutError(f"no answer to {inference_id} after {timeout_seconds} s")
+    raise TimeoutError(f"no result for {inference_id} after {timeout_seconds} s")
 
 
 if __name__ == "__main__":
-    # Your own ID of the piece of work: sent twice, it is answered once.
+    # A unique ID for this request: if it is sent twice, it is processed once.
     order = f"order-{uuid.uuid4()}"
     send({"instances": [[13.28, 1.64, 2.84, 15.5, 110.0, 2.6, 2.68, 0.34, 1.36, 4.6, 1.09, 2.78, 880.0]]}, order)
-    print(answer(order).decode())
+    print(wait_for_result(order).decode())

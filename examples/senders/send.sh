@@ -1,8 +1,8 @@
 #!/bin/sh
-# Sends one request to Sluice, and waits for its answer. Needs the AWS CLI.
+# Sends one request to Sluice, and waits for its result. Requires the AWS CLI.
 set -eu
 
-# Your own ID of the piece of work: sent twice, it is answered once.
+# A unique ID for this request: if it is sent twice, it is processed once.
 inference_id="order-$(date +%s)-$$"
 
 aws sqs send-message --queue-url "$REQUEST_QUEUE_URL" --output text --query MessageId --message-body '{
@@ -18,5 +18,5 @@ for _ in $(seq 150); do
   if aws s3 cp "$stored.err" - 2>/dev/null; then exit 1; fi
   sleep 1
 done
-echo "no answer to $inference_id yet" >&2
+echo "no result for $inference_id yet" >&2
 exit 1

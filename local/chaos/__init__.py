@@ -1,1 +1,1 @@
-"""`make chaos`: thousands of requests through everything that can go wrong, and an audit of every one of them."""
+"""`make chaos`: runs thousands of requests through injected failures, and audits every one of them."""

@@ -1,4 +1,4 @@
-"""`python -m local.chaos --requests 5000 --seeds 1 2 3`: what `make chaos` calls."""
+"""`python -m local.chaos --requests 5000 --seeds 1 2 3`: the command behind `make chaos`."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ _DIRECTORY = Path(__file__).parents[2] / ".local" / "chaos"
 
 
 def main() -> int:
-    """Run each seed, and return the exit code: 0 when nothing is violated in any."""
+    """Run each seed, and return the exit code: 0 if no run has violations."""
     parser = argparse.ArgumentParser(prog="python -m local.chaos", description=__doc__)
     parser.add_argument("--requests", type=int, default=5000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])

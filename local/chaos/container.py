@@ -1,4 +1,4 @@
-"""`python -m local.chaos.container`: a model whose answer proves which bytes it was asked, and that refuses some."""
+"""`python -m local.chaos.container`: a model that returns a digest of its input, and rejects some inputs."""
 
 import argparse
 import hashlib
@@ -9,33 +9,33 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-LINE = b"line "  # what the records of a dataset begin with
-_REFUSED = {b"model-400": 400, b"model-500": 500}
+LINE = b"line "  # the prefix of a dataset's records
+_REJECTED = {b"model-400": 400, b"model-500": 500}
 
 
-def answer_to(body: bytes) -> bytes:
-    """What the model answers to `body`: the digest of it as 32 bytes, any of which may be any byte."""
+def predict(body: bytes) -> bytes:
+    """The model's result for `body`: its digest, as 32 arbitrary bytes."""
     return hashlib.sha256(body).digest()
 
 
-def answer_to_line(line: str) -> str:
-    """What the model answers to a line of a dataset."""
+def predict_line(line: str) -> str:
+    """The model's result for a line of a dataset."""
     return hashlib.sha256(line.encode()).hexdigest()[:12]
 
 
 async def _invocations(request: Request) -> Response:
     body = await request.body()
-    for marker, status in _REFUSED.items():
+    for marker, status in _REJECTED.items():
         if body.startswith(marker):
-            return PlainTextResponse(f"refused as {marker.decode()}", status)
+            return PlainTextResponse(f"rejected as {marker.decode()}", status)
     if body.startswith(LINE):
         lines = body.decode().splitlines()
         if any(line.endswith("poison") for line in lines):
             return PlainTextResponse("a line is poisoned", 400)
-        return PlainTextResponse("".join(f"{answer_to_line(line)}\n" for line in lines))
+        return PlainTextResponse("".join(f"{predict_line(line)}\n" for line in lines))
     given = request.headers.get("x-amzn-sagemaker-custom-attributes", "")
     headers = {"X-Amzn-SageMaker-Custom-Attributes": f"Trace ID: {given}"}
-    return Response(answer_to(body), headers=headers, media_type="application/octet-stream")
+    return Response(predict(body), headers=headers, media_type="application/octet-stream")
 
 
 async def _ping(_request: Request) -> Response:

@@ -1,11 +1,11 @@
-"""The datasets of a chaos run, and the audit of what became of them: answered line for line, or explained."""
+"""The datasets of a chaos run, and the audit of their outcomes: a result line for line, or a failure with a reason."""
 
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from local.chaos.container import answer_to_line
+from local.chaos.container import predict_line
 
 _LINES = 6000  # a few parts of 64 KB
 _POISONED = 3
@@ -13,7 +13,7 @@ _POISONED = 3
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A file under transform/. One with `replaces` is dropped over another of the same key."""
+    """A file under transform/. A later dataset with the same key replaces it."""
 
     key: str
     lines: list[str]
@@ -25,18 +25,18 @@ class Dataset:
 
     @property
     def poisoned(self) -> list[int]:
-        """The numbers of the lines that the model refuses, from 1."""
+        """The numbers, from 1, of the lines that the model rejects."""
         return [number for number, line in enumerate(self.lines, 1) if line.endswith("poison")]
 
     @property
-    def answers(self) -> list[str]:
-        """What must stand in the answers' lines."""
-        return ["" if line.endswith("poison") else answer_to_line(line) for line in self.lines]
+    def expected(self) -> list[str]:
+        """The expected lines of the result."""
+        return ["" if line.endswith("poison") else predict_line(line) for line in self.lines]
 
 
 def datasets(count: int, seed: int) -> Iterator[Dataset]:
-    """`count` datasets, each third of which is dropped over by another version of itself."""
-    dice = random.Random(seed)  # noqa: S311 - chaos that can be repeated, not secrets
+    """`count` datasets, every third of which is followed by a second version."""
+    dice = random.Random(seed)  # noqa: S311 - reproducible chaos, not secrets
     for number in range(count):
         for version in range(2 if number % 3 == 2 else 1):
             lines = [f"line {number} {version} {dice.random()}" for _ in range(_LINES)]
@@ -46,19 +46,19 @@ def datasets(count: int, seed: int) -> Iterator[Dataset]:
 
 
 def audit_datasets(
-    given: Sequence[Dataset],
+    dropped: Sequence[Dataset],
     results: Mapping[str, tuple[bytes, Mapping[str, str]]],
     letters: Sequence[tuple[bytes, Mapping[str, str]]],
 ) -> tuple[dict[str, int], list[str]]:
-    """Counts for the table, and violations. Of a key that was dropped twice, the last version counts."""
-    counts = {"datasets": 0, "  answered line for line": 0, "  failed, explained": 0, "  lines": 0, "  calls": 0}
+    """Counts for the table, and violations. For a key that was dropped twice, only the last version is audited."""
+    counts = {"datasets": 0, "  answered line for line": 0, "  failed, with a reason": 0, "  lines": 0, "  calls": 0}
     wrong: list[str] = []
-    for dataset in {one.key: one for one in given}.values():
+    for dataset in {one.key: one for one in dropped}.values():
         counts["datasets"] += 1
         counts["  lines"] += len(dataset.lines)
         answer, failure = (results.get(dataset.key + suffix) for suffix in (".out", ".err"))
         if failure:
-            counts["  failed, explained"] += 1
+            counts["  failed, with a reason"] += 1
             if not any(dataset.key in body.decode() for body, _ in letters):
                 wrong.append(f"{dataset.key}: .err without a dead letter")
             if answer:
@@ -80,8 +80,8 @@ def _compare(dataset: Dataset, answer: bytes, results: Mapping[str, tuple[bytes,
         yield f"{dataset.key}: {len(lines)} lines for {len(dataset.lines)}"
     if not set(dataset.poisoned) <= set(refused):
         yield f"{dataset.key}: poisoned lines that are not in the errors"
-    for number, (found, expected) in enumerate(zip(lines, dataset.answers, strict=False), 1):
-        # A time-out that the run asks for may refuse any line; it is in the errors then.
+    for number, (found, expected) in enumerate(zip(lines, dataset.expected, strict=False), 1):
+        # An injected timeout may reject any line; the line is in the errors then.
         if found != expected and not (found == "" and number in refused):
-            yield f"{dataset.key}: line {number} is not its answer"
+            yield f"{dataset.key}: line {number} is not its result"
             return

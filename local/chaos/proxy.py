@@ -1,7 +1,7 @@
-"""`python -m local.chaos.proxy`: a proxy before the local AWS, through which S3 and SQS fail as they do at times.
+"""`python -m local.chaos.proxy`: a proxy in front of the local AWS that makes S3 and SQS calls fail.
 
-A share of the calls is refused with 500, 503 or SlowDown; a share is dropped before it arrives; and of a share the
-answer is lost after the call has done its work, which is the worst of the three.
+Some calls are rejected with 500, 503 or SlowDown, some are dropped before they reach AWS, and for some the response is
+lost after the call has taken effect.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from local.endpoint.broken import Cut
 
 _METHODS = ["GET", "HEAD", "PUT", "POST", "DELETE"]
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "date", "server"}
-_REFUSALS = (
+_ERRORS = (
     (500, "InternalError", "We encountered an internal error. Please try again."),
     (503, "ServiceUnavailable", "Please reduce your request rate."),
     (503, "SlowDown", "Please reduce your request rate."),
@@ -28,9 +28,12 @@ _REFUSALS = (
 
 
 def create_app(upstream: str, share: float, seed: int, lost: Path) -> Starlette:
-    """The proxy before `upstream`, which fails `share` of them. `lost` gets what was sent unknown to its sender."""
+    """A proxy for `upstream` that makes `share` of the calls fail.
+
+    The bodies of messages that were sent although the sender got an error are written to the file `lost`.
+    """
     client = httpx2.AsyncClient(trust_env=False, timeout=30)
-    dice = random.Random(seed)  # noqa: S311 - faults that can be repeated, not secrets
+    dice = random.Random(seed)  # noqa: S311 - reproducible faults, not secrets
 
     async def forward(request: Request) -> Response:
         if request.url.path == "/_health":
@@ -38,10 +41,10 @@ def create_app(upstream: str, share: float, seed: int, lost: Path) -> Starlette:
         fate = dice.random() / share if share else 1.0
         body = await request.body()
         if fate < 0.5:
-            status, code, message = dice.choice(_REFUSALS)
+            status, code, message = dice.choice(_ERRORS)
             document = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
             return Response(document, status, media_type="application/xml")
-        cut = Response(status_code=500) if request.method == "HEAD" else Cut()  # HEAD has no middle to cut
+        cut = Response(status_code=500) if request.method == "HEAD" else Cut()  # a response to HEAD has no body to cut
         if fate < 0.75:
             return cut
         url = f"{upstream}{request.scope['raw_path'].decode()}"

@@ -1,4 +1,4 @@
-"""`python -m local.chaos`: asks, makes trouble, waits for the end, audits."""
+"""Runs the chaos test: sends requests, injects failures, waits until the queues are empty, and audits the outcomes."""
 
 import contextlib
 import json
@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from local import aws
-from local.chaos.audit import Found, Report, audit
+from local.chaos.audit import Observed, Report, audit
 from local.chaos.datasets import audit_datasets, datasets
-from local.chaos.requests import ENDPOINT, Asked, requests
+from local.chaos.requests import ENDPOINT, ChaosRequest, requests
 from local.engine import Engine, running
 from local.process import Child, free_port
 
@@ -31,10 +31,10 @@ _WORKERS = 3
 _STORAGE_FAULTS = 0.03
 _LIMIT_SECONDS = 900.0
 _ROUNDS_PER_KILL = 4
-_IN_PEACE = 60  # messages
+_NO_KILLS_BELOW = 60  # waiting messages
 _REQUESTS_PER_DATASET = 400
 
-# Shares of the calls; the first rule that strikes decides. Two receives in three still reach the model.
+# Shares of the calls; the first rule that applies determines the fault. Two of three receives still reach the model.
 _FAULTS: list[dict[str, Any]] = [
     {"fault": "delay", "delay_seconds": 1.5, "body_contains": "slow"},
     {"fault": "timeout", "share": 0.002},
@@ -62,13 +62,13 @@ _FAULTS: list[dict[str, Any]] = [
 _STORM = [{"fault": "ThrottlingException"}]
 
 
-class Trouble:
-    """The workers, and what befalls them and the endpoint."""
+class Failures:
+    """Runs the workers, and injects failures into them and the endpoint."""
 
     def __init__(self, engine: Engine, proxy_url: str, directory: Path, seed: int) -> None:
         self._engine = engine
         self._directory = directory
-        self._dice = random.Random(seed)  # noqa: S311 - chaos that can be repeated, not secrets
+        self._dice = random.Random(seed)  # noqa: S311 - reproducible chaos, not secrets
         self._started = 0
         self.kills = 0
         self.storms = 0
@@ -95,25 +95,25 @@ class Trouble:
 
     @property
     def journals(self) -> list[Path]:
-        """What the workers wrote of their deliveries."""
+        """The workers' journals of their deliveries."""
         return sorted(self._directory.glob("journal-*"))
 
     def kill_one(self) -> None:
-        """Kill a worker, as a crash would, and start another."""
+        """Kill a worker, and start a new one."""
         number = self._dice.randrange(_WORKERS)
         self._workers[number].kill()
         self._workers[number] = self._worker()
         self.kills += 1
 
     def storm(self, *, on: bool) -> None:
-        """Let the endpoint throttle every call, or fall back to its share of faults."""
+        """Have the endpoint throttle every call, or return to its usual faults."""
         self.storms += on
         rules = _STORM if on else [{**rule, "seed": index} for index, rule in enumerate(_FAULTS)]
         url = f"{self._engine.sagemaker_runtime_url}/_faults"
         httpx2.put(url, json={"rules": rules}, trust_env=False).raise_for_status()
 
     def stop(self) -> None:
-        """End the workers."""
+        """Stop the workers."""
         for worker in self._workers:
             worker.kill()
 
@@ -131,7 +131,7 @@ class Trouble:
 
 
 def run(directory: Path, count: int, seed: int) -> int:
-    """Run `count` requests with `seed`, print the audit, and return the exit code: 0 when nothing is violated."""
+    """Run `count` requests with `seed`, print the audit, and return the exit code: 0 if there are no violations."""
     console = Console(highlight=False, width=None if Console().is_terminal else 120)
     directory = directory / f"seed-{seed}"
     directory.mkdir(parents=True, exist_ok=True)
@@ -151,27 +151,27 @@ def run(directory: Path, count: int, seed: int) -> int:
         lost.write_text("")
         faults = ["--upstream", engine.url, "--share", str(_STORAGE_FAULTS), "--seed", str(seed), "--lost", str(lost)]
         _child(stack, "proxy", ["--port", str(proxy_port), *faults], f"{proxy_url}/_health", directory)
-        trouble = Trouble(engine, proxy_url, directory, seed)
-        stack.callback(trouble.stop)
-        trouble.storm(on=False)
+        failures = Failures(engine, proxy_url, directory, seed)
+        stack.callback(failures.stop)
+        failures.storm(on=False)
         files = list(datasets(max(1, count // _REQUESTS_PER_DATASET), seed))
         for one in files:
             engine.clients.s3.put_object(Bucket=engine.input_bucket, Key=one.key, Body=one.body)
         with ThreadPoolExecutor(1) as executor:
-            asking = executor.submit(_ask, engine, list(requests(count, seed, engine.input_bucket)))
-            ended = _wait(engine, trouble, console, count, asking)
-            asked = asking.result()
-        trouble.stop()
-        found = _found(engine, trouble.journals, lost)
-        of_files = [letter for letter in found.letters if b"transform/" in letter[0]]
-        report = audit(asked, replace(found, letters=[one for one in found.letters if one not in of_files]))
-        counts, violations = audit_datasets(files, found.results, of_files)
+            sending = executor.submit(_send_all, engine, list(requests(count, seed, engine.input_bucket)))
+            ended = _wait(engine, failures, console, count, sending)
+            sent = sending.result()
+        failures.stop()
+        observed = _observe(engine, failures.journals, lost)
+        file_letters = [letter for letter in observed.letters if b"transform/" in letter[0]]
+        report = audit(sent, replace(observed, letters=[one for one in observed.letters if one not in file_letters]))
+        counts, violations = audit_datasets(files, observed.results, file_letters)
         report.counts.update(counts)
         report.violations += violations
     if not ended:
         report.violations.append(f"requests were still on the queues after {_LIMIT_SECONDS:.0f} s")
-    report.counts["workers killed"] = trouble.kills
-    report.counts["storms, in which the endpoint throttled all"] = trouble.storms
+    report.counts["workers killed"] = failures.kills
+    report.counts["storms, in which the endpoint throttled all calls"] = failures.storms
     return _print(console, report, seed, time.monotonic() - began)
 
 
@@ -187,41 +187,39 @@ def _queues(engine: Engine) -> list[str]:
 
 
 def _unmap(engine: Engine) -> None:
-    """Take the queues from the functions: the workers are Lambda here, as Lambda itself can't be killed at will."""
+    """Delete the event source mappings: the workers replace Lambda, because they can be killed at any time."""
     for mapping in engine.clients.lambda_.list_event_source_mappings()["EventSourceMappings"]:
         engine.clients.lambda_.delete_event_source_mapping(UUID=mapping["UUID"])
 
 
-def _ask(engine: Engine, asked: Sequence[Asked]) -> list[Asked]:
-    """Drop and send everything, several at a time; the order within a key is kept."""
-    by_key: dict[str, list[Asked]] = {}
-    for number, one in enumerate(asked):
+def _send_all(engine: Engine, chaos_requests: Sequence[ChaosRequest]) -> list[ChaosRequest]:
+    """Send all requests, several concurrently; the order of each key is kept. Return them with their names."""
+    by_key: dict[str, list[ChaosRequest]] = {}
+    for number, one in enumerate(chaos_requests):
         by_key.setdefault(one.key or str(number), []).append(one)
 
-    def give(group: list[Asked]) -> list[Asked]:
-        return [_give(engine, one) for one in group]
+    def send_group(group: list[ChaosRequest]) -> list[ChaosRequest]:
+        return [_send(engine, one) for one in group]
 
     with ThreadPoolExecutor(4) as executor:
-        return [one for group in executor.map(give, by_key.values()) for one in group]
+        return [one for group in executor.map(send_group, by_key.values()) for one in group]
 
 
-def _give(engine: Engine, one: Asked) -> Asked:
+def _send(engine: Engine, one: ChaosRequest) -> ChaosRequest:
     if one.key is not None:
         engine.clients.s3.put_object(
-            Bucket=engine.input_bucket, Key=one.key, Body=one.given, Metadata={"trace-id": one.inference_id or ""}
+            Bucket=engine.input_bucket, Key=one.key, Body=one.body, Metadata={"trace-id": one.inference_id or ""}
         )
         return one
     for _ in range(one.times):
-        sent = engine.clients.sqs.send_message(QueueUrl=engine.request_queue_url, MessageBody=one.given.decode())
-    return one if one.name else Asked(**{**_fields(one), "name": f"messages/{sent['MessageId']}"})
+        sent = engine.clients.sqs.send_message(QueueUrl=engine.request_queue_url, MessageBody=one.body.decode())
+    return one if one.name else replace(one, name=f"messages/{sent['MessageId']}")
 
 
-def _fields(one: Asked) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in Asked.__slots__}
-
-
-def _wait(engine: Engine, trouble: Trouble, console: Console, count: int, asking: "Future[list[Asked]]") -> bool:
-    """Make trouble until all is asked for and the queues are empty. False when that takes too long."""
+def _wait(
+    engine: Engine, failures: Failures, console: Console, count: int, sending: "Future[list[ChaosRequest]]"
+) -> bool:
+    """Inject failures until all requests are sent and the queues are empty. Return False if that takes too long."""
     deadline = time.monotonic() + _LIMIT_SECONDS
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("Requests ended", total=count)
@@ -229,16 +227,16 @@ def _wait(engine: Engine, trouble: Trouble, console: Console, count: int, asking
         while time.monotonic() < deadline:
             time.sleep(0.7)
             rounds += 1
-            asked = asking.done()
-            left = sum(_left(engine, url) for url in trouble.queue_urls)
-            progress.update(task, completed=max(0, count - left) if asked else 0)
-            if asked and not left:
+            all_sent = sending.done()
+            left = sum(_left(engine, url) for url in failures.queue_urls)
+            progress.update(task, completed=max(0, count - left) if all_sent else 0)
+            if all_sent and not left:
                 return True
-            # A worker lives long enough to start; and towards the end, those cut off are waited for in peace.
-            if (not asked or left > max(_IN_PEACE, count // 50)) and rounds % _ROUNDS_PER_KILL == 0:
-                trouble.kill_one()
+            # Kills are far enough apart for a worker to start. There are none at the end, so that the queues empty.
+            if (not all_sent or left > max(_NO_KILLS_BELOW, count // 50)) and rounds % _ROUNDS_PER_KILL == 0:
+                failures.kill_one()
             if rounds % 16 in {0, 2}:
-                trouble.storm(on=rounds % 16 == 0)
+                failures.storm(on=rounds % 16 == 0)
     return False
 
 
@@ -247,14 +245,14 @@ def _left(engine: Engine, url: str) -> int:
     return sum(int(number) for name, number in attributes.items() if name.startswith("ApproximateNumberOfMessages"))
 
 
-def _found(engine: Engine, journals: list[Path], lost: Path) -> Found:
+def _observe(engine: Engine, journals: list[Path], lost: Path) -> Observed:
     s3, bucket = engine.clients.s3, engine.results_bucket
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
     keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
 
     def read(key: str) -> tuple[bytes, Mapping[str, str]]:
-        got = s3.get_object(Bucket=bucket, Key=key)
-        return got["Body"].read(), got["Metadata"]
+        stored = s3.get_object(Bucket=bucket, Key=key)
+        return stored["Body"].read(), stored["Metadata"]
 
     with ThreadPoolExecutor(8) as executor:
         results = dict(zip(keys, executor.map(read, keys), strict=True))
@@ -270,19 +268,19 @@ def _found(engine: Engine, journals: list[Path], lost: Path) -> Found:
         if call["Billed"]:
             billed[call["InferenceId"]] = billed.get(call["InferenceId"], 0) + 1
     lost_sends = Counter(json.loads(line).encode() for line in lost.read_text().splitlines())
-    return Found(results, letters, billed, journals, lost_sends)
+    return Observed(results, letters, billed, journals, lost_sends)
 
 
 def _print(console: Console, report: Report, seed: int, seconds: float) -> int:
     console.print(f"Seed {seed}, {seconds:.0f} s:")
     for name, number in report.counts.items():
         console.print(f"{number:7,}  {name}")
-    console.print(f"{len(report.violations):7,}  violations of the promise")
+    console.print(f"{len(report.violations):7,}  violations of the guarantee")
     for line in report.violations[:20]:
         console.print(f"         {line}", style="red")
     return 1 if report.violations else 0
 
 
 def interrupt_on_sigterm() -> None:
-    """Let SIGTERM end the run as Ctrl-C does, so that what was started is stopped."""
+    """Handle SIGTERM like Ctrl-C, so that child processes are stopped."""
     signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))

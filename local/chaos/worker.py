@@ -1,8 +1,8 @@
 """`python -m local.chaos.worker`: a Lambda worker and its pollers in one process, which may be killed at any time.
 
-It receives from the functions' queues as event source mappings do, runs the real handlers, and
-deletes what they don't return. Some visibility timeouts are short enough to expire under a running call; some records
-come in another order, and some once more after they were deleted. A journal says which deliveries were under way.
+It receives from the functions' queues like an event source mapping, runs the real handlers, and deletes the messages
+that they do not return as failed. Some visibility timeouts expire during a call. Records are delivered in random order,
+and some are delivered once more after they were deleted. A journal records the begin and end of each delivery.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from botocore.config import Config
 
 _VISIBILITY_SECONDS = (2, 30, 30, 30)
 _FUNCTION_SECONDS = 90
-_AGAIN = 0.03  # of the records are delivered once more
+_REDELIVERED = 0.03  # share of the records that are delivered once more
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,12 @@ class Queue:
 
 
 class Worker:
-    """Polls, handles, deletes; writes each begin and end of a delivery to `journal`."""
+    """Receives, handles and deletes messages; writes the begin and end of each delivery to `journal`."""
 
     def __init__(self, sqs: Any, journal: Path, seed: int) -> None:
         self._sqs = sqs
         self._journal = journal.open("a", buffering=1)
-        self._dice = random.Random(seed)  # noqa: S311 - chaos that can be repeated, not secrets
+        self._dice = random.Random(seed)  # noqa: S311 - reproducible chaos, not secrets
         self._kept: dict[str, list[dict[str, Any]]] = defaultdict(list)  # by queue
 
     def poll(self, queue: Queue) -> None:
@@ -66,7 +66,7 @@ class Worker:
             self._sqs.delete_message_batch(
                 QueueUrl=queue.url, Entries=[{"Id": "0", "ReceiptHandle": record["receiptHandle"]}]
             )
-        kept += [record for record in deleted if self._dice.random() < _AGAIN]
+        kept += [record for record in deleted if self._dice.random() < _REDELIVERED]
 
     def _handle(self, queue: Queue, records: list[dict[str, Any]]) -> set[str]:
         deadline = time.monotonic() + _FUNCTION_SECONDS
@@ -80,9 +80,9 @@ class Worker:
         self._write("end", bodies)
         return {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
 
-    def _write(self, what: str, bodies: list[str]) -> None:
-        # time.time, for the journals of several processes are laid side by side.
-        self._journal.write(json.dumps({"what": what, "at": time.time(), "bodies": bodies}) + "\n")
+    def _write(self, event: str, bodies: list[str]) -> None:
+        # time.time, because the journals of several processes are merged.
+        self._journal.write(json.dumps({"event": event, "at": time.time(), "bodies": bodies}) + "\n")
 
 
 def _record(message: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _record(message: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Work until killed."""
     parser = argparse.ArgumentParser(prog="python -m local.chaos.worker", description=__doc__)
-    parser.add_argument("--aws", required=True, help="URL of the local AWS, without the proxy: SQS calls Lambda")
+    parser.add_argument("--aws", required=True, help="URL of the local AWS without the proxy, used for polling")
     parser.add_argument("--request-queue", required=True)
     parser.add_argument("--crashed-queue", required=True)
     parser.add_argument("--split-queue", required=True)
@@ -118,7 +118,7 @@ def main() -> None:
         ("split", given.split_queue),
         ("assemble", given.assembly_queue),
     ):
-        function = importlib.import_module(name)  # lambdas/ is on this process's path alone
+        function = importlib.import_module(name)  # lambdas/ is only on this process's path
         os.environ["SLUICE_SOURCE_QUEUE_URL"] = url
         function.application()
         queues.append(Queue(url, function.handler))

@@ -1,1 +1,1 @@
-"""`make demo`: real inputs and every kind of mistake through the local run, each outcome checked and shown."""
+"""`make demo`: sends real inputs and every kind of mistake through the local run, and checks each outcome."""

@@ -1,4 +1,4 @@
-"""What the demo drops and sends, and what must become of each."""
+"""The demo's inputs, and their expected outcomes."""
 
 import base64
 import json
@@ -12,8 +12,8 @@ _ROW = [13.28, 1.64, 2.84, 15.5, 110.0, 2.6, 2.68, 0.34, 1.36, 4.6, 1.09, 2.78, 
 
 
 @dataclass(frozen=True, slots=True)
-class Dropped:
-    """An object put into the input bucket under `key`."""
+class ObjectInput:
+    """An object that is put into the input bucket under `key`."""
 
     key: str
     body: bytes
@@ -21,8 +21,8 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """A message sent to the request queue, `times` times. `inference_id` is the one in it, where it can be read."""
+class MessageInput:
+    """A message that is sent to the request queue `times` times. `inference_id` is its InferenceId, if readable."""
 
     body: str
     inference_id: str | None = None
@@ -31,23 +31,23 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One input. It must end as an answer with `labels`, or as a failure with `error_code` that says `says`."""
+    """One input. It must end with a result with `labels`, or with `error_code` and a message that has `error_text`."""
 
     title: str
-    given: Dropped | Sent
+    input: ObjectInput | MessageInput
     labels: tuple[str, ...] = ()
     error_code: str | None = None
-    says: str = ""
+    error_text: str = ""
     trace_id: str | None = None
     fault: Mapping[str, Any] | None = None
 
 
-def _example(name: str, *, metadata: Mapping[str, str] | None = None) -> Dropped:
-    return Dropped(f"invoke/{name}", (EXAMPLES / name).read_bytes(), metadata or {})
+def _example(name: str, *, metadata: Mapping[str, str] | None = None) -> ObjectInput:
+    return ObjectInput(f"invoke/{name}", (EXAMPLES / name).read_bytes(), metadata or {})
 
 
-def _message(inference_id: str, *, times: int = 1, **parameters: Any) -> Sent:
-    return Sent(json.dumps({"InferenceId": inference_id, **parameters}), inference_id, times)
+def _message(inference_id: str, *, times: int = 1, **parameters: Any) -> MessageInput:
+    return MessageInput(json.dumps({"InferenceId": inference_id, **parameters}), inference_id, times)
 
 
 def _wine(file: str, labels: str) -> Case:
@@ -58,13 +58,13 @@ def _digit(digit: int) -> Case:
     return Case(f"drop   digits/{digit}.png", _example(f"digits/{digit}.png"), (str(digit),))
 
 
-def _refused(title: str, inference_id: str, says: str, **parameters: Any) -> Case:
-    sent = _message(inference_id, **parameters)
-    return Case(f"send   {title}", sent, error_code="InvalidMessage", says=says, trace_id=inference_id)
+def _invalid(title: str, inference_id: str, error_text: str, **parameters: Any) -> Case:
+    message = _message(inference_id, **parameters)
+    return Case(f"send   {title}", message, error_code="InvalidMessage", error_text=error_text, trace_id=inference_id)
 
 
 def cases(input_bucket: str) -> list[Case]:
-    """The demo's inputs: first those that succeed, then one of each kind that can't."""
+    """The demo's inputs: first those that succeed, then one of each kind that fails."""
     seven = base64.b64encode((EXAMPLES / "digits" / "7.png").read_bytes()).decode()
     return [
         _wine("three.csv", "202"),
@@ -106,54 +106,54 @@ def cases(input_bucket: str) -> list[Case]:
         ),
         Case(
             "send   text that is not JSON",
-            Sent('{"EndpointName": "wine", "Body": '),
+            MessageInput('{"EndpointName": "wine", "Body": '),
             error_code="InvalidMessage",
-            says="is not JSON",
+            error_text="is not JSON",
         ),
-        _refused("an unknown key", "unknown-key", "did you mean ContentType?", Body="x", ContentTyp="text/csv"),
-        _refused("two bodies", "two-bodies", "exactly one of the three", Body="x", BodyBase64="eA=="),
-        _refused(
+        _invalid("an unknown key", "unknown-key", "did you mean ContentType?", Body="x", ContentTyp="text/csv"),
+        _invalid("two bodies", "two-bodies", "exactly one of the three", Body="x", BodyBase64="eA=="),
+        _invalid(
             "an unknown endpoint", "unknown-endpoint", "EndpointName: is not one of", EndpointName="wein", Body="x"
         ),
-        _refused("a bucket not on the list", "other-bucket", "bucket is not on", InputLocation="s3://other-bucket/x"),
-        _refused("non-ASCII CustomAttributes", "not-ascii", "visible ASCII", Body="x", CustomAttributes="naïve"),
-        _refused("broken base64", "bad-base64", "not valid base64", BodyBase64="@@@"),
+        _invalid("a bucket not on the list", "other-bucket", "bucket is not on", InputLocation="s3://other-bucket/x"),
+        _invalid("non-ASCII CustomAttributes", "not-ascii", "visible ASCII", Body="x", CustomAttributes="naïve"),
+        _invalid("broken base64", "bad-base64", "not valid base64", BodyBase64="@@@"),
         Case(
             "drop   a body over the limit",
-            Dropped("invoke/wine/huge.csv", b"0," * 3_200_000),
+            ObjectInput("invoke/wine/huge.csv", b"0," * 3_200_000),
             error_code="InvalidMessage",
-            says="are over the deployment's max_body_bytes",
+            error_text="are over the deployment's max_body_bytes",
         ),
         Case(
             "send   an object that is not there",
             _message("missing", InputLocation=f"s3://{input_bucket}/invoke/nothing.csv"),
             error_code="NoSuchKey",
-            says="does not exist",
+            error_text="does not exist",
         ),
         Case(
             "send   a row too short (400)",
             _message("model-400", EndpointName="wine", Body={"instances": [_ROW[:12]]}),
             error_code="ModelError",
-            says="row 1 has 12 values; send 13",
+            error_text="row 1 has 12 values; send 13",
         ),
         Case(
             "send   a row that breaks the model",
             _message("model-500", EndpointName="wine", Body="nan," * 12 + "nan", ContentType="text/csv"),
             error_code="ModelError",
-            says="Input X contains NaN",
+            error_text="Input X contains NaN",
         ),
         Case(
             "send   to a model that hangs for 60 s",
             _message("model-time-out", EndpointName="wine", Body="x"),
             error_code="ModelTimeout",
-            says="timed out",
+            error_text="timed out",
             fault={"fault": "timeout"},
         ),
         Case(
             "send   while access is denied",
             _message("denied", EndpointName="wine", Body="x"),
             error_code="AccessDeniedException",
-            says="not authorized",
+            error_text="not authorized",
             fault={"fault": "AccessDeniedException", "message": "not authorized to perform sagemaker:InvokeEndpoint"},
         ),
     ]

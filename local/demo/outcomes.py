@@ -1,4 +1,4 @@
-"""Drops and sends the cases, follows them to their outcomes, and says which are not the expected ones."""
+"""Sends the cases, waits for their outcomes, and compares them with the expected ones."""
 
 import json
 import time
@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from local.demo.cases import Case, Dropped
+from local.demo.cases import Case, ObjectInput
 from local.engine import Engine
 
 _SECONDS = 60.0
@@ -18,13 +18,13 @@ _POLL_SECONDS = 0.05
 
 
 @dataclass(slots=True)
-class Ended:
-    """How a case ended. `wrong` says what is not as it should be; empty when all is."""
+class Outcome:
+    """The outcome of a case. `wrong` describes a difference from the expected outcome; it is empty if there is none."""
 
     case: Case
     name: str
     seconds: float
-    answer: str = ""
+    prediction: str = ""
     reason: str = ""
     trace_id: str = ""
     wrong: str = ""
@@ -38,31 +38,31 @@ class _Pending:
 
 
 def start(engine: Engine, cases: Sequence[Case]) -> list[_Pending]:
-    """Ask the endpoint for the faults, then drop and send everything."""
+    """Configure the endpoint's faults, then send all inputs."""
     rules = [
-        {"inference_id": case.given.inference_id, **case.fault}
+        {"inference_id": case.input.inference_id, **case.fault}
         for case in cases
-        if case.fault is not None and not isinstance(case.given, Dropped)
+        if case.fault is not None and not isinstance(case.input, ObjectInput)
     ]
     httpx2.put(f"{engine.sagemaker_runtime_url}/_faults", json={"rules": rules}, trust_env=False).raise_for_status()
-    return [_Pending(case, _give(engine, case), time.monotonic()) for case in cases]
+    return [_Pending(case, _send(engine, case), time.monotonic()) for case in cases]
 
 
-def _give(engine: Engine, case: Case) -> str:
-    """Give the case to the pipeline, and return the name its result will have."""
-    given = case.given
-    if isinstance(given, Dropped):
+def _send(engine: Engine, case: Case) -> str:
+    """Send the case to the pipeline, and return the name of its result."""
+    source = case.input
+    if isinstance(source, ObjectInput):
         engine.clients.s3.put_object(
-            Bucket=engine.input_bucket, Key=given.key, Body=given.body, Metadata=dict(given.metadata)
+            Bucket=engine.input_bucket, Key=source.key, Body=source.body, Metadata=dict(source.metadata)
         )
-        return given.key
-    for _ in range(given.times):
-        sent = engine.clients.sqs.send_message(QueueUrl=engine.request_queue_url, MessageBody=given.body)
-    return f"messages/{quote(given.inference_id or sent['MessageId'])}"
+        return source.key
+    for _ in range(source.times):
+        response = engine.clients.sqs.send_message(QueueUrl=engine.request_queue_url, MessageBody=source.body)
+    return f"messages/{quote(source.inference_id or response['MessageId'])}"
 
 
-def follow(engine: Engine, pending: Sequence[_Pending], directory: Path) -> Iterator[Ended]:
-    """Each case as it ends; its result is copied into `directory`. What hasn't ended after a minute is wrong."""
+def follow(engine: Engine, pending: Sequence[_Pending], directory: Path) -> Iterator[Outcome]:
+    """Yield each outcome when it is stored, and copy it into `directory`. No outcome after a minute is an error."""
     deadline = time.monotonic() + _SECONDS
     waiting = {one.name: one for one in pending}
     while waiting and time.monotonic() < deadline:
@@ -70,33 +70,33 @@ def follow(engine: Engine, pending: Sequence[_Pending], directory: Path) -> Iter
         for key in (item["Key"] for item in listed):
             name, _, kind = key.rpartition(".")
             if name in waiting:
-                yield _ended(engine, waiting.pop(name), key, kind, directory)
+                yield _outcome(engine, waiting.pop(name), key, kind, directory)
         time.sleep(_POLL_SECONDS)
     for one in waiting.values():
-        yield Ended(one.case, one.name, time.monotonic() - one.started, wrong="no outcome after a minute")
+        yield Outcome(one.case, one.name, time.monotonic() - one.started, wrong="no outcome after a minute")
 
 
-def _ended(engine: Engine, one: _Pending, key: str, kind: str, directory: Path) -> Ended:
+def _outcome(engine: Engine, one: _Pending, key: str, kind: str, directory: Path) -> Outcome:
     stored = engine.clients.s3.get_object(Bucket=engine.results_bucket, Key=key)
     body = stored["Body"].read()
     copy = directory / key
     copy.parent.mkdir(parents=True, exist_ok=True)
     copy.write_bytes(body)
-    ended = Ended(one.case, one.name, time.monotonic() - one.started)
+    ended = Outcome(one.case, one.name, time.monotonic() - one.started)
     if kind == "out":
         labels = _labels(body)
-        ended.answer = ", ".join(labels)
+        ended.prediction = ", ".join(labels)
         ended.trace_id = stored["Metadata"].get("custom-attributes", "")
         sent = stored["Metadata"]["trace-id"]
         if one.case.error_code or labels != one.case.labels:
             ended.wrong = f"expected {one.case.error_code or ', '.join(one.case.labels)}"
         elif ended.trace_id != f"Trace ID: {sent}" or sent != (one.case.trace_id or sent):
-            ended.wrong = f"the model answered {ended.trace_id!r}, to the trace ID {sent!r}"
+            ended.wrong = f"the model returned {ended.trace_id!r} for the trace ID {sent!r}"
     else:
         document = json.loads(body)
         ended.reason = f"{document['ErrorCode']}: {_short(document)}"
         ended.trace_id = document["TraceId"]
-        if document["ErrorCode"] != one.case.error_code or one.case.says not in document["ErrorMessage"]:
+        if document["ErrorCode"] != one.case.error_code or one.case.error_text not in document["ErrorMessage"]:
             ended.wrong = f"expected {one.case.error_code or ', '.join(one.case.labels)}"
     return ended
 
@@ -116,10 +116,10 @@ def _short(document: dict[str, Any]) -> str:
     return message.split(". See ", maxsplit=1)[0]
 
 
-def check_dead_letters(engine: Engine, ended: Sequence[Ended], directory: Path) -> str:
-    """Compare the dead-letter queue with the failures: one message each, body verbatim, the same reason.
+def check_dead_letters(engine: Engine, ended: Sequence[Outcome], directory: Path) -> str:
+    """Compare the dead-letter queue with the failures: one message each, with the original body and the same reason.
 
-    Returns what is wrong; empty when nothing is.
+    Returns a description of the first difference, or an empty string.
     """
     letters: list[dict[str, Any]] = []
     while messages := engine.clients.sqs.receive_message(
@@ -140,7 +140,7 @@ def check_dead_letters(engine: Engine, ended: Sequence[Ended], directory: Path) 
     for one in failed:
         letter = reasons.get(one.trace_id)
         if letter is None or letter["Attributes"]["ErrorCode"] != one.case.error_code:
-            return f"{one.case.title}: no such reason on the dead-letter queue"
-        if not isinstance(one.case.given, Dropped) and letter["Body"] != one.case.given.body:
-            return f"{one.case.title}: its body on the dead-letter queue is not the one that was sent"
+            return f"{one.case.title}: its reason is not on the dead-letter queue"
+        if not isinstance(one.case.input, ObjectInput) and letter["Body"] != one.case.input.body:
+            return f"{one.case.title}: the body on the dead-letter queue differs from the one that was sent"
     return ""

@@ -1,4 +1,4 @@
-"""The demo from start to end, as a person sees it."""
+"""Runs the demo and prints its outcomes."""
 
 import contextlib
 import textwrap
@@ -13,24 +13,24 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from local.demo.cases import cases
-from local.demo.outcomes import Ended, check_dead_letters, follow, start
+from local.demo.outcomes import Outcome, check_dead_letters, follow, start
 from local.demo.transform import Dataset, transform
 from local.engine import running
 
 SETTINGS: dict[str, Any] = {
-    # A failure that a retry can help comes back within seconds, and is given up at the third receive.
+    # Retryable failures are retried within seconds, and dead-lettered on the third receive.
     "retry": {"max_receive_count": 3, "base_seconds": 1, "cap_seconds": 1},
-    # What the cases count on, whatever cdk.json says by now.
+    # The cases depend on these settings, regardless of cdk.json.
     "max_body_bytes": 6_291_456,
     "custom_attributes_template": None,
     "input_location_buckets": [],
 }
-_REASON = 110  # characters of a reason that the table shows; the .err has it all
-_WIDTH = 160  # where the output is not a terminal
+_REASON = 110  # characters of a reason that the table shows; the .err has the full text
+_WIDTH = 160  # columns, if the output is not a terminal
 
 
 def run(directory: Path) -> int:
-    """Run the demo with its files in `directory`, and return the exit code: 0 when every outcome is as expected."""
+    """Run the demo with its files in `directory`, and return the exit code: 0 if every outcome is as expected."""
     console = Console(highlight=False, width=None if Console().is_terminal else _WIDTH)
     results = directory / "results"
     began = time.monotonic()
@@ -45,7 +45,7 @@ def run(directory: Path) -> int:
             f"Dropped {sum(case.title.startswith('drop') for case in given)} files under "
             f"s3://{engine.input_bucket}/invoke/ and sent the rest to the request queue."
         )
-        ended: list[Ended] = []
+        ended: list[Outcome] = []
         columns = (SpinnerColumn(), TextColumn("Outcomes"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console, transient=True) as progress:
             task = progress.add_task("", total=len(given))
@@ -59,7 +59,7 @@ def run(directory: Path) -> int:
     return _sum_up(console, ended, [one for one in wrong if one], directory)
 
 
-def _table(ended: list[Ended]) -> Table:
+def _table(ended: list[Outcome]) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD,
         header_style="bold",
@@ -72,18 +72,18 @@ def _table(ended: list[Ended]) -> Table:
     table.add_column("Trace ID, back from the model", overflow="fold")
     table.add_column("Time", justify="right")
     for one in ended:
-        outcome = "[green]answered[/green]" if one.answer else "[yellow]dead-lettered[/yellow]"
+        outcome = "[green]answered[/green]" if one.prediction else "[yellow]dead-lettered[/yellow]"
         if one.wrong:
             outcome = "[red]NOT EXPECTED[/red]"
-        trace = one.trace_id if one.answer else f"[dim]({one.trace_id})[/dim]"
-        said = escape(textwrap.shorten(one.answer or one.reason, _REASON, placeholder=" …"))
-        table.add_row(one.case.title, outcome, said, trace, f"{one.seconds:.1f} s")
+        trace = one.trace_id if one.prediction else f"[dim]({one.trace_id})[/dim]"
+        text = escape(textwrap.shorten(one.prediction or one.reason, _REASON, placeholder=" …"))
+        table.add_row(one.case.title, outcome, text, trace, f"{one.seconds:.1f} s")
     return table
 
 
-def _sum_up(console: Console, ended: list[Ended], wrong: list[str], directory: Path) -> int:
+def _sum_up(console: Console, ended: list[Outcome], wrong: list[str], directory: Path) -> int:
     unexpected = [f"{one.case.title.strip()}: {one.wrong}" for one in ended if one.wrong] + wrong
-    answered = sum(bool(one.answer) for one in ended)
+    answered = sum(bool(one.prediction) for one in ended)
     where = directory.relative_to(Path.cwd()) if directory.is_relative_to(Path.cwd()) else directory
     console.print(
         f"Of the others, {answered} answered, {len(ended) - answered} dead-lettered with their reason. The results, "

@@ -1,4 +1,4 @@
-"""The demo's dataset: thousands of rows, a few of them poisoned, over the same endpoint, with its progress."""
+"""The demo's dataset: transforms thousands of rows, a few of them poisoned, and shows the progress."""
 
 import json
 import random
@@ -23,15 +23,15 @@ _SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Rows as CSV, and the numbers of those that the model will refuse, from 1."""
+    """Rows as CSV, and the numbers (from 1) of those that the model rejects."""
 
     rows: list[str]
     poisoned: list[int]
 
     @classmethod
     def make(cls, count: int = _ROWS, poisoned: int = _POISONED) -> "Dataset":
-        """scikit-learn's wines that the model has not seen, over and over."""
-        rng = random.Random(7)  # noqa: S311 - the same rows at each run
+        """Repeated rows of scikit-learn's wine data that the model was not trained on."""
+        rng = random.Random(7)  # noqa: S311 - the same rows in each run
         wines = [",".join(str(value) for value in row) for row in held_out()[0]]
         rows = [rng.choice(wines) for _ in range(count)]
         refused = sorted(rng.sample(range(1, count + 1), poisoned))
@@ -40,7 +40,7 @@ class Dataset:
         return cls(rows, refused)
 
     def expected(self) -> list[str]:
-        """What one process makes of it: an answer for each row, nothing for the poisoned ones."""
+        """The result of a single process: a prediction for each row, and an empty line for each poisoned row."""
         refused = set(self.poisoned)
         good = [row for number, row in enumerate(self.rows, 1) if number not in refused]
         answers = iter(Wine().predict("\n".join(good).encode(), "text/csv", "text/csv").body.decode().splitlines())
@@ -50,7 +50,7 @@ class Dataset:
 def transform(
     console: Console, engine: Engine, directory: Path, dataset: Dataset, *, limit_seconds: float = _SECONDS
 ) -> list[str]:
-    """Drop a dataset, show how far it is until it is done, and return what is not as expected."""
+    """Drop a dataset, show its progress until it is done, and return the differences from the expected result."""
     body = ("\n".join(dataset.rows) + "\n").encode()
     started = time.monotonic()
     engine.clients.s3.put_object(Bucket=engine.input_bucket, Key=_KEY, Body=body, Metadata={"accept": "text/csv"})
@@ -93,7 +93,7 @@ def _judge(console: Console, engine: Engine, dataset: Dataset, directory: Path, 
     )
     wrong = []
     if stored[".out"].split("\n")[:-1] != dataset.expected():
-        wrong.append(f"{_KEY}: not what one process answers, line by line")
+        wrong.append(f"{_KEY}: differs from the result of a single process")
     if [error["Line"] for error in errors] != dataset.poisoned:
-        wrong.append(f"{_KEY}: expected lines {dataset.poisoned} to be refused")
+        wrong.append(f"{_KEY}: expected lines {dataset.poisoned} to be rejected")
     return wrong

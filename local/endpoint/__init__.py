@@ -1,1 +1,1 @@
-"""A SageMaker-compatible endpoint: the runtime's wire protocol before any container of SageMaker's contract."""
+"""A SageMaker-compatible endpoint: the runtime's wire protocol in front of any SageMaker-compatible container."""

@@ -13,7 +13,7 @@ from local.endpoint.authorization import Authorizer
 from local.endpoint.faults import Plan
 from local.process import container
 
-_GRACE_SECONDS = 3  # for the calls in flight at SIGTERM; one that hangs would hold it for ever
+_GRACE_SECONDS = 3  # for calls in flight at SIGTERM; a hanging call would block the shutdown forever
 
 
 def main() -> None:
@@ -25,9 +25,11 @@ def main() -> None:
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--max-body-bytes", type=int, default=MAX_BODY_BYTES)
     parser.add_argument("--container-timeout", type=float, default=60, metavar="SECONDS")
-    parser.add_argument("--faults", type=Path, metavar="FILE", help="a fault plan, as JSON")
-    parser.add_argument("--authorizer", metavar="URL", help="a local AWS that knows who may call")
-    parser.add_argument("--authority", type=Path, metavar="FILE", help="the PEM of who certified it")
+    parser.add_argument("--faults", type=Path, metavar="FILE", help="a JSON file with a fault plan")
+    parser.add_argument("--authorizer", metavar="URL", help="a local AWS that authorizes calls")
+    parser.add_argument(
+        "--authority", type=Path, metavar="FILE", help="the PEM file of the authorizer's certificate authority"
+    )
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("httpx2").setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""What InvokeEndpoint's wire protocol is, taken from botocore's service model: headers, limits, errors."""
+"""InvokeEndpoint's wire protocol, taken from botocore's service model: headers, limits, errors."""
 
 import re
 import uuid
@@ -13,7 +13,7 @@ _OPERATION = botocore.session.Session().get_service_model("sagemaker-runtime").o
 _INPUT: dict[str, Shape] = _OPERATION.input_shape.members  # type: ignore[union-attr]
 _OUTPUT: dict[str, Shape] = _OPERATION.output_shape.members  # type: ignore[union-attr]
 
-_COMMON_ERRORS = {  # of all AWS APIs, and so not in the model
+_COMMON_ERRORS = {  # common to all AWS APIs, and therefore not in the model
     "AccessDeniedException": 403,
     "ExpiredTokenException": 403,
     "MissingAuthenticationTokenException": 403,
@@ -42,7 +42,7 @@ RESPONSE_HEADERS = _headers(_OUTPUT)
 
 
 def _compiled(java: str) -> re.Pattern[str]:
-    """A pattern of the model, which is Java's. Raises `re.error` at start for one that Python can't take."""
+    """Compile a pattern of the model, which has Java syntax. Raises `re.error` if Python does not support it."""
     python = java.replace(r"\p{ASCII}", r"[\x00-\x7f]").replace(r"[\p{Print}]", r"[\x20-\x7e]").replace(r"\z", r"\Z")
     return re.compile(python, re.DOTALL)
 
@@ -53,7 +53,7 @@ _PATTERNS = {
 
 
 class ServiceFault(Exception):
-    """An error that the runtime answers with: its code, its message, and the fields that a ModelError has besides."""
+    """An error of the runtime: its code, its message, and the additional fields of a ModelError."""
 
     def __init__(self, code: str, message: str, **fields: Any) -> None:
         super().__init__(message)
@@ -61,21 +61,21 @@ class ServiceFault(Exception):
         self.fields = {"Message": message, **fields}
 
     def response(self) -> Response:
-        """The error on the wire (rest-json: the code in a header)."""
+        """The error as an HTTP response (rest-json: the code is in a header)."""
         headers = {"x-amzn-errortype": self.code, **request_id()}
         return JSONResponse(self.fields, status_code=ERRORS[self.code], headers=headers)
 
 
 def request_id() -> dict[str, str]:
-    """The header that every AWS answer has."""
+    """The request ID header of every AWS response."""
     return {"x-amzn-RequestId": str(uuid.uuid4())}
 
 
 def validated(endpoint_name: str, headers: Mapping[str, str], body: bytes, max_body_bytes: int) -> dict[str, str]:
     """The parameters in `headers`, by name.
 
-    Raises `ServiceFault`: unsigned, or over a limit of the model. Signatures are asked for but not verified, as there
-    are no keys to verify them with.
+    Raises `ServiceFault` if the request is unsigned or violates a limit of the model. A signature is required but not
+    verified, because the keys are unknown here.
     """
     if not headers.get("authorization", "").startswith("AWS4-HMAC-SHA256 "):
         raise ServiceFault("MissingAuthenticationTokenException", "Missing Authentication Token")
@@ -102,7 +102,7 @@ def _problems(name: str, value: str, shape: Shape) -> list[str]:
         f"Member must satisfy regular expression pattern: {pattern}": pattern is not None
         and not _PATTERNS[name].fullmatch(value),
     }
-    where = name[0].lower() + name[1:]
+    member = name[0].lower() + name[1:]
     return [
-        f"Value at '{where}' failed to satisfy constraint: {rule}" for rule, is_broken in broken.items() if is_broken
+        f"Value at '{member}' failed to satisfy constraint: {rule}" for rule, is_broken in broken.items() if is_broken
     ]

@@ -1,4 +1,4 @@
-"""The HTTP face: InvokeEndpoint, and beside it what a test or an operator asks: faults, calls, health."""
+"""The HTTP application: InvokeEndpoint, and routes for tests and operators: faults, calls, health."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from local.endpoint.broken import Cut, Drop, Hang
 from local.endpoint.calls import Call, Calls
 from local.endpoint.container import Container
 from local.endpoint.control import ControlPlane
-from local.endpoint.faults import Asked, Plan
+from local.endpoint.faults import Invocation, Plan
 from local.endpoint.model_error import ModelErrors
 
 _log = logging.getLogger("local.endpoint")
@@ -29,7 +29,7 @@ _log = logging.getLogger("local.endpoint")
 class Config:
     """`endpoints` maps endpoint names to the URLs of their containers; the timeout is SageMaker's, in seconds.
 
-    Without an `authorizer`, whoever signs may call.
+    Without an `authorizer`, all signed calls are allowed.
     """
 
     endpoints: Mapping[str, str]
@@ -63,7 +63,7 @@ class Endpoint:
         call.inference_id = request.headers.get(REQUEST_HEADERS["InferenceId"])
         call.custom_attributes = request.headers.get(REQUEST_HEADERS["CustomAttributes"])
         try:
-            response = await self._answer(body, request, call)
+            response = await self._respond(body, request, call)
         except ServiceFault as fault:
             call.error = fault.code
             response = fault.response()
@@ -73,18 +73,18 @@ class Endpoint:
         _log.info("%s %s %s", name, call.inference_id or "-", call.error or call.status or call.fault)
         return response
 
-    async def _answer(self, body: bytes, request: Request, call: Call) -> Response:
+    async def _respond(self, body: bytes, request: Request, call: Call) -> Response:
         name = call.endpoint_name
         parameters = validated(name, request.headers, body, self._config.max_body_bytes)
         if self._config.authorizer is not None:
             await self._config.authorizer.check(request, body)
-        rule = self._plan.fault_for(Asked(name, body, parameters))
+        rule = self._plan.fault_for(Invocation(name, body, parameters))
         if rule is not None:
             call.fault = rule.fault
             await asyncio.sleep(rule.delay_seconds)
             if (error := rule.error(name, self._model_errors)) is not None:
                 raise error
-            if (broken := rule.answer()) is not None:
+            if (broken := rule.response()) is not None:
                 return broken
         if name not in self._containers:
             raise ServiceFault("ValidationError", f"Endpoint {name} of account {self._config.account} not found.")
@@ -93,7 +93,7 @@ class Endpoint:
         return response
 
     async def faults(self, request: Request) -> Response:
-        """GET, PUT and DELETE of the fault plan."""
+        """GET, PUT or DELETE the fault plan."""
         if request.method == "PUT":
             try:
                 self._plan = Plan.model_validate_json(await request.body())
@@ -105,7 +105,7 @@ class Endpoint:
         return JSONResponse(self._plan.model_dump())
 
     async def calls(self, request: Request) -> Response:
-        """GET of the calls there were, oldest first; DELETE forgets them."""
+        """GET the recorded calls, oldest first; DELETE also clears them."""
         calls = self._calls.to_json()
         if request.method == "DELETE":
             self._calls.clear()
@@ -126,7 +126,7 @@ async def _unforeseen(_request: Request, _error: Exception) -> Response:
 
 def create_app(config: Config) -> Starlette:
     """The ASGI application."""
-    # Straight to the containers, whatever proxy the environment names.
+    # Connect to the containers directly, ignoring proxies in the environment.
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=100)
     client = httpx2.AsyncClient(trust_env=False, limits=limits)
     endpoint = Endpoint(config, client)

@@ -1,4 +1,4 @@
-"""Who may call an endpoint: the local AWS, which knows all keys and policies, is asked as SageMaker asks IAM."""
+"""Authorizes calls: asks the local AWS, which has all keys and policies, as SageMaker asks IAM."""
 
 import ssl
 from pathlib import Path
@@ -12,7 +12,7 @@ _SECONDS = 60
 
 
 class Authorizer:
-    """Asks the local AWS at `url`, whose certificate `authority` (a PEM file) vouches for."""
+    """Asks the local AWS at `url`; `authority` is the PEM file of its certificate authority."""
 
     def __init__(self, url: str, authority: Path) -> None:
         self._url = url
@@ -21,11 +21,11 @@ class Authorizer:
         )
 
     async def check(self, request: Request, body: bytes) -> None:
-        """Raises `ServiceFault` when the request's signature is wrong, or its signer may not make it."""
-        # The local AWS has no SageMaker, but it asks who signs a request and whether they may before it says so.
-        answer = await self._client.post(f"{self._url}{request.url.path}", content=body, headers=request.headers.raw)
-        if answer.status_code == httpx2.codes.FORBIDDEN:
-            refusal = answer.json()
-            denied = "AccessDenied" in refusal["__type"]
+        """Check the request's signature and its signer's permission. Raises `ServiceFault` if either fails."""
+        # The local AWS has no SageMaker, but it checks signature and permission before it returns that error.
+        response = await self._client.post(f"{self._url}{request.url.path}", content=body, headers=request.headers.raw)
+        if response.status_code == httpx2.codes.FORBIDDEN:
+            error = response.json()
+            denied = "AccessDenied" in error["__type"]
             code = "AccessDeniedException" if denied else "UnrecognizedClientException"
-            raise ServiceFault(code, refusal.get("message") or refusal["Message"])
+            raise ServiceFault(code, error.get("message") or error["Message"])

@@ -1,4 +1,4 @@
-"""RequestHandler that are none, for the faults that are not errors of the API."""
+"""Broken responses, for the faults that are not errors of the API."""
 
 import contextlib
 
@@ -9,32 +9,32 @@ from local.endpoint.api import request_id
 
 
 class Hang(Response):
-    """Never answers, until the client goes."""
+    """Sends nothing until the client disconnects."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Wait for the client to go."""
+        """Wait until the client disconnects."""
         while (await receive())["type"] != "http.disconnect":
             pass
 
 
 class Drop(Response):
-    """Closes the connection without a byte of an answer.
+    """Closes the connection without sending a byte.
 
-    ASGI has no word for that, but uvicorn closes a connection on which an answer was begun and not ended, and it
-    takes one as begun even when its head can't be written.
+    ASGI has no message for this. But uvicorn closes a connection if a response was started and not finished, and it
+    considers a response started even if its head can't be written.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Begin an answer that can't be."""
+        """Start a response with an invalid header name."""
         with contextlib.suppress(Exception):
             await send({"type": "http.response.start", "status": 200, "headers": [(b"not a header's name", b"")]})
 
 
 class Cut(Response):
-    """Promises a long answer and closes the connection in its middle."""
+    """Closes the connection before the announced end of the response."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Send the beginning of an answer."""
+        """Send the beginning of a response."""
         headers = [(b"content-length", b"1000000"), (b"content-type", b"application/json")]
         headers += [(name.encode(), value.encode()) for name, value in request_id().items()]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -42,7 +42,7 @@ class Cut(Response):
 
 
 class Garbage(Response):
-    """What a proxy on the way says, and not the API, under any status."""
+    """The response of a proxy instead of the API, with the given status."""
 
     media_type = "text/html"
 

@@ -1,4 +1,4 @@
-"""What was called: the counts since the last time it was cleared, and the last calls one by one."""
+"""Records calls: the counts since the record was last cleared, and the most recent calls."""
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ _KEPT = 20_000
 
 @dataclass(slots=True)
 class Call:
-    """One call. `status` is None as long as there is no answer, and for good when there never is one.
+    """One call. `status` is None until there is a response, and remains None if there is none.
 
-    `billed` says that the container was invoked and answered 2xx.
+    `billed` is true if the container was invoked and returned 2xx.
     """
 
     endpoint_name: str
@@ -23,7 +23,7 @@ class Call:
     billed: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """As `GET /_calls` lists it; what the caller didn't give, and an error that wasn't, are left out."""
+        """The JSON of `GET /_calls`. Parameters that the caller did not set, and an absent error, are omitted."""
         optional = {
             "InferenceId": self.inference_id,
             "CustomAttributes": self.custom_attributes,
@@ -40,20 +40,20 @@ class Call:
 
 @dataclass(slots=True)
 class Calls:
-    """The audit of an endpoint."""
+    """The calls of an endpoint."""
 
     _recent: deque[Call] = field(default_factory=lambda: deque(maxlen=_KEPT))
     _counts: Counter[str] = field(default_factory=Counter)
 
     def begin(self, endpoint_name: str) -> Call:
-        """Keep a call that has come."""
+        """Record a new call."""
         call = Call(endpoint_name)
         self._recent.append(call)
         self._counts["Calls"] += 1
         return call
 
     def end(self, call: Call) -> None:
-        """Count what became of it."""
+        """Count the outcome of a call."""
         self._counts["Billed"] += call.billed
         self._counts["Faults"] += call.fault is not None
         self._counts["Errors"] += call.error is not None
@@ -64,6 +64,6 @@ class Calls:
         return {"Counts": counts, "Calls": [call.to_json() for call in self._recent]}
 
     def clear(self) -> None:
-        """Forget them all."""
+        """Clear all calls and counts."""
         self._recent.clear()
         self._counts.clear()

@@ -1,4 +1,4 @@
-"""Forwards a call to a container that speaks SageMaker's contract, and says of its answer what SageMaker says."""
+"""Forwards a call to a SageMaker-compatible container, and converts its response as SageMaker does."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from local.endpoint.api import REQUEST_HEADERS, RESPONSE_HEADERS, ServiceFault, 
 from local.endpoint.model_error import ModelErrors
 
 _CONNECT_SECONDS = 5.0
-_ITS_OWN = "InvokedProductionVariant"  # the one response header that is SageMaker's and not the container's
+_VARIANT = "InvokedProductionVariant"  # the only response header that SageMaker sets itself
 
 
 class Container:
-    """A container at `url`, behind the endpoint `endpoint_name`. `timeout` is all the time it has, in seconds."""
+    """The container at `url` of the endpoint `endpoint_name`. `timeout` is the total time of a call, in seconds."""
 
     def __init__(
         self, client: httpx2.AsyncClient, endpoint_name: str, url: str, *, model_errors: ModelErrors, timeout: float
@@ -26,9 +26,9 @@ class Container:
         self._timeout = timeout
 
     async def invoke(self, body: bytes, parameters: Mapping[str, str]) -> Response:
-        """The container's answer, as the runtime's.
+        """Call the container, and return the runtime's response.
 
-        Raises `ServiceFault`: ModelError for its 4xx, 5xx and time-out, ServiceUnavailable when it can't be reached.
+        Raises `ServiceFault`: ModelError for a 4xx, 5xx or timeout, ServiceUnavailable if the container is unreachable.
         """
         try:
             async with asyncio.timeout(self._timeout):
@@ -41,20 +41,20 @@ class Container:
             ) from None
         if not answer.is_success:
             text = content.decode(errors="replace")
-            raise self._model_errors.refused(self._endpoint_name, answer.status_code, text)
-        answer.headers.encoding = "latin-1"  # Starlette's, so that each byte of a value passes
+            raise self._model_errors.rejected(self._endpoint_name, answer.status_code, text)
+        answer.headers.encoding = "latin-1"  # as in Starlette, so that every byte of a value is kept
         response = Response(content, headers=request_id())
-        # What SageMaker adds or passes on; it strips all other headers.
-        response.headers[RESPONSE_HEADERS[_ITS_OWN]] = parameters.get("TargetVariant", "AllTraffic")
+        # SageMaker adds the variant, passes on these headers, and removes all others.
+        response.headers[RESPONSE_HEADERS[_VARIANT]] = parameters.get("TargetVariant", "AllTraffic")
         for name, header in RESPONSE_HEADERS.items():
-            if name != _ITS_OWN and header in answer.headers:
+            if name != _VARIANT and header in answer.headers:
                 response.headers[header] = answer.headers[header]
         return response
 
     async def _post(self, body: bytes, parameters: Mapping[str, str]) -> tuple[httpx2.Response, bytes]:
-        """The container's answer, and its body as it is on the wire."""
+        """The container's response and its raw body."""
         headers = [(b"Accept-Encoding", b"identity")]
         headers += [(REQUEST_HEADERS[name].encode(), value.encode("latin-1")) for name, value in parameters.items()]
-        timeout = httpx2.Timeout(None, connect=_CONNECT_SECONDS)  # `invoke` has the time of the whole
+        timeout = httpx2.Timeout(None, connect=_CONNECT_SECONDS)  # `invoke` limits the total time
         async with self._client.stream("POST", self._url, content=body, headers=headers, timeout=timeout) as answer:
             return answer, b"".join([chunk async for chunk in answer.aiter_raw()])

@@ -1,4 +1,4 @@
-"""SageMaker's control plane, as far as an operator's tool asks for it: DescribeEndpoint (JSON 1.1, `POST /`)."""
+"""The only operation of SageMaker's control plane that is implemented: DescribeEndpoint (JSON 1.1, `POST /`)."""
 
 import json
 import time
@@ -31,9 +31,9 @@ class ControlPlane:
         except (ValueError, KeyError, TypeError):
             return _error("SerializationException", "The body must be a JSON object with EndpointName.", 400)
         if name not in self._endpoints:
-            # SageMaker's ARNs have the name in lower case.
+            # SageMaker's ARNs have the endpoint name in lower case.
             return _error("ValidationException", f'Could not find endpoint "{self._arn}{str(name).lower()}".', 400)
-        return _answer(
+        return _response(
             {
                 "EndpointName": name,
                 "EndpointArn": self._arn + name.lower(),
@@ -54,9 +54,9 @@ class ControlPlane:
         )
 
 
-def _answer(fields: dict[str, object], status: int = 200) -> Response:
+def _response(fields: dict[str, object], status: int = 200) -> Response:
     return JSONResponse(fields, status_code=status, media_type=_TYPE, headers=request_id())
 
 
 def _error(code: str, message: str, status: int) -> Response:
-    return _answer({"__type": code, "message": message}, status)
+    return _response({"__type": code, "message": message}, status)

@@ -1,4 +1,4 @@
-"""Faults on request: which calls go wrong, and how."""
+"""Fault injection: which calls fail, and how."""
 
 import random
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ _NO_CAPACITY = (
     "Inference Component has no capacity to process this request. ApplicationAutoScaling may be in-progress (if "
     "configured) or try to increase the capacity by invoking UpdateInferenceComponentRuntimeConfig API."
 )
-_ASKED_FOR = "A fault that was asked for."
+_INJECTED = "An injected fault."
 _BROKEN: dict[str, type[Response]] = {"hang": Hang, "drop": Drop, "cut": Cut}
 
-# Beside the API's errors: scaled to zero; the container's time is over; no answer ever; the connection closed without
-# an answer; closed in the middle of one; an answer that is none; an answer that comes, but late.
+# In addition to the API's errors: scaled to zero; the container timed out; no response; the connection closed without a
+# response; closed during the response; a response that is not the API's; a delayed response.
 Special = Literal["capacity", "timeout", "hang", "drop", "cut", "garbage", "delay"]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a rule looks at: a call as it came."""
+class Invocation:
+    """A call as it was received, which rules are matched against."""
 
     endpoint_name: str
     body: bytes
@@ -33,7 +33,7 @@ class Asked:
 
 
 class Rule(BaseModel):
-    """One kind of fault for some calls: all the criteria that are given must hold. Without any, it is every call."""
+    """One fault for the calls that meet all given criteria. Without criteria, it is injected into every call."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -42,22 +42,22 @@ class Rule(BaseModel):
     original_status_code: int = 500
     garbage_status_code: Literal[200, 500] = 500
     delay_seconds: Annotated[float, Field(ge=0, le=3600)] = 0
-    nth: list[int] | None = Field(None, description="Which of the calls that this rule looks at; the first is 1.")
+    nth: list[int] | None = Field(None, description="The numbers, from 1, of the matching calls to fail.")
     share: Annotated[float, Field(ge=0, le=1)] | None = None
     seed: int = 0
-    times: int | None = Field(None, description="Stop after so many.")
+    times: int | None = Field(None, description="Stop after this number of faults.")
     endpoint_name: str | None = None
     body_contains: str | None = None
     custom_attributes_contains: str | None = None
     inference_id: str | None = None
 
-    _seen: int = PrivateAttr(0)
-    _done: int = PrivateAttr(0)
+    _matched: int = PrivateAttr(0)
+    _injected: int = PrivateAttr(0)
     _random: random.Random = PrivateAttr()
 
     def model_post_init(self, _context: Any) -> None:
-        """Seed the dice."""
-        self._random = random.Random(self.seed)  # noqa: S311 - faults that can be repeated, not secrets
+        """Seed the random numbers."""
+        self._random = random.Random(self.seed)  # noqa: S311 - reproducible faults, not secrets
 
     @model_validator(mode="after")
     def _check_fault(self) -> Self:
@@ -67,57 +67,57 @@ class Rule(BaseModel):
             raise ValueError(msg)
         return self
 
-    def strikes(self, asked: Asked) -> bool:
-        """Whether this call goes wrong. Counts it."""
-        about = (
-            (self.endpoint_name is None or self.endpoint_name == asked.endpoint_name)
-            and (self.body_contains is None or self.body_contains.encode() in asked.body)
+    def applies(self, call: Invocation) -> bool:
+        """Whether the fault is injected into this call. Counts the call."""
+        matches = (
+            (self.endpoint_name is None or self.endpoint_name == call.endpoint_name)
+            and (self.body_contains is None or self.body_contains.encode() in call.body)
             and (
                 self.custom_attributes_contains is None
-                or self.custom_attributes_contains in asked.parameters.get("CustomAttributes", "")
+                or self.custom_attributes_contains in call.parameters.get("CustomAttributes", "")
             )
-            and (self.inference_id is None or self.inference_id == asked.parameters.get("InferenceId"))
+            and (self.inference_id is None or self.inference_id == call.parameters.get("InferenceId"))
         )
-        if not about or (self.times is not None and self._done >= self.times):
+        if not matches or (self.times is not None and self._injected >= self.times):
             return False
-        self._seen += 1
-        if (self.nth is not None and self._seen not in self.nth) or (
+        self._matched += 1
+        if (self.nth is not None and self._matched not in self.nth) or (
             self.share is not None and self._random.random() >= self.share
         ):
             return False
-        self._done += 1
+        self._injected += 1
         return True
 
     def error(self, endpoint_name: str, model_errors: ModelErrors) -> ServiceFault | None:
-        """The API's error that this fault is, if it is one."""
+        """The API error of this fault, or None if it is not an API error."""
         if self.fault == "capacity":
             return ServiceFault("ValidationError", self.message or _NO_CAPACITY)
         if self.fault == "timeout":
             if self.message is not None:
-                return model_errors.worded(endpoint_name, 0, self.message)
+                return model_errors.with_message(endpoint_name, 0, self.message)
             return model_errors.timed_out(endpoint_name)
         if self.fault == "ModelError":
             if self.message is not None:
-                return model_errors.worded(endpoint_name, self.original_status_code, self.message)
-            return model_errors.refused(endpoint_name, self.original_status_code, _ASKED_FOR)
+                return model_errors.with_message(endpoint_name, self.original_status_code, self.message)
+            return model_errors.rejected(endpoint_name, self.original_status_code, _INJECTED)
         if self.fault in ERRORS:
-            return ServiceFault(self.fault, self.message or _ASKED_FOR)
+            return ServiceFault(self.fault, self.message or _INJECTED)
         return None
 
-    def answer(self) -> Response | None:
-        """What the caller gets in place of an answer; None when it gets the container's after all."""
+    def response(self) -> Response | None:
+        """The broken response that replaces the container's, or None if the container is called."""
         if self.fault == "garbage":
             return Garbage(self.garbage_status_code)
         return _BROKEN[self.fault]() if self.fault in _BROKEN else None
 
 
 class Plan(BaseModel):
-    """The rules; the first that strikes decides."""
+    """The rules. The first rule that applies determines the fault."""
 
     model_config = ConfigDict(extra="forbid")
 
     rules: list[Rule] = []
 
-    def fault_for(self, asked: Asked) -> Rule | None:
-        """The rule that this call falls under, if any."""
-        return next((rule for rule in self.rules if rule.strikes(asked)), None)
+    def fault_for(self, call: Invocation) -> Rule | None:
+        """The rule that applies to this call, if any."""
+        return next((rule for rule in self.rules if rule.applies(call)), None)

@@ -1,10 +1,10 @@
-"""ModelError in SageMaker's words: the container refused, broke, or took too long."""
+"""ModelError with SageMaker's messages: the container returned an error, or timed out."""
 
 from dataclasses import dataclass
 
 from local.endpoint.api import ServiceFault
 
-_CUT = 1024  # characters of a container's own message that SageMaker repeats in its own
+_QUOTED = 1024  # characters of the container's message that SageMaker quotes in its own
 _TIMED_OUT = (
     "Your invocation timed out while waiting for a response from container primary. Review the latency metrics for "
     "each container in Amazon CloudWatch, resolve the issue, and try again."
@@ -13,21 +13,21 @@ _TIMED_OUT = (
 
 @dataclass(frozen=True, slots=True)
 class ModelErrors:
-    """ModelErrors of the endpoints of one account and region."""
+    """Creates ModelErrors for the endpoints of one account and region."""
 
     account: str
     region: str
 
-    def refused(self, endpoint_name: str, status: int, text: str) -> ServiceFault:
-        """The container answered with `status`, which is not 2xx, and `text`."""
-        return self._fault(endpoint_name, status, text, text[:_CUT])
+    def rejected(self, endpoint_name: str, status: int, text: str) -> ServiceFault:
+        """The container returned `status`, which is not 2xx, and `text`."""
+        return self._fault(endpoint_name, status, text, text[:_QUOTED])
 
     def timed_out(self, endpoint_name: str) -> ServiceFault:
-        """The container didn't answer in its time: status 0, and no message of its own."""
+        """The container exceeded its time: status 0, and no original message."""
         return self._fault(endpoint_name, 0, "", _TIMED_OUT)
 
-    def worded(self, endpoint_name: str, status: int, message: str) -> ServiceFault:
-        """One whose Message is `message` as it stands."""
+    def with_message(self, endpoint_name: str, status: int, message: str) -> ServiceFault:
+        """A ModelError with `message` as its Message, verbatim."""
         return self._with_fields(endpoint_name, status, message, message)
 
     def _fault(self, endpoint_name: str, status: int, original: str, quoted: str) -> ServiceFault:

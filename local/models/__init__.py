@@ -1,1 +1,1 @@
-"""Sample models behind SageMaker's container contract, trained at start on data that ships with scikit-learn."""
+"""Sample models with SageMaker's container contract, trained at startup on datasets that are part of scikit-learn."""

@@ -12,7 +12,7 @@ MODELS: dict[str, type[Model]] = {"wine": Wine, "digits": Digits}
 
 
 def main() -> None:
-    """Train, then serve until SIGTERM or SIGINT."""
+    """Train the model, then serve until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="python -m local.models", description=__doc__)
     parser.add_argument("model", choices=MODELS)
     parser.add_argument("--port", type=int, required=True)

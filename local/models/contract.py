@@ -1,4 +1,4 @@
-"""SageMaker's container contract: `GET /ping` and `POST /invocations`, in front of any `Model`."""
+"""SageMaker's container contract: `GET /ping` and `POST /invocations` for any `Model`."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,14 +14,14 @@ _CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model answers: the body, and its MIME type."""
+    """A model's response: the body and its MIME type."""
 
     body: bytes
     content_type: str
 
 
 class InputError(Exception):
-    """The input is no good; the text says what is wrong and what to do. `status` is 400, or 415 for a wrong type."""
+    """The input is invalid; the message says what is wrong and what to do. `status` is 400, or 415 for a wrong type."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -32,7 +32,7 @@ class Model(Protocol):
     """A trained model."""
 
     def predict(self, body: bytes, content_type: str, accept: str) -> Prediction:
-        """Answer one request. Raises `InputError`."""
+        """The prediction for one request. Raises `InputError`."""
 
 
 def create_app(model: Model) -> Starlette:
@@ -45,12 +45,14 @@ def create_app(model: Model) -> Starlette:
         body = await request.body()
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
-            answer = await run_in_threadpool(model.predict, body, content_type, request.headers.get("accept", "*/*"))
+            prediction = await run_in_threadpool(
+                model.predict, body, content_type, request.headers.get("accept", "*/*")
+            )
         except InputError as error:
             return JSONResponse({"error": str(error)}, error.status)
-        except Exception as error:  # noqa: BLE001 - a container answers 500 to whatever its model raises
+        except Exception as error:  # noqa: BLE001 - a container returns 500 for any exception of its model
             return JSONResponse({"error": f"{type(error).__name__}: {error}"}, 500)
-        response = Response(answer.body, media_type=answer.content_type)
+        response = Response(prediction.body, media_type=prediction.content_type)
         given = request.headers.get(_CUSTOM_ATTRIBUTES)
         if given is not None:
             response.headers[_CUSTOM_ATTRIBUTES] = f"Trace ID: {given}"  # as in the InvokeEndpoint page's example

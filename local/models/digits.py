@@ -1,4 +1,4 @@
-"""Which digit a picture shows (scikit-learn's handwritten digits, 8 by 8 in 17 shades)."""
+"""Classifies the digit in an image (scikit-learn's handwritten digits, 8 × 8 pixels in 17 shades)."""
 
 import io
 import json
@@ -18,14 +18,14 @@ _SPLIT = {"test_size": 0.3, "random_state": 7}
 
 
 def held_out() -> tuple[Any, Any]:
-    """Pictures as rows of 64 shades, and their digits, that the model has not seen."""
+    """Test data: images as rows of 64 shades, and their digits."""
     data = load_digits()
     _, rows, _, labels = train_test_split(data.data, data.target, **_SPLIT)
     return rows, labels
 
 
 class Digits:
-    """Takes image/png of any size, light on dark."""
+    """Accepts image/png of any size, light on dark."""
 
     def __init__(self) -> None:
         data = load_digits()
@@ -33,7 +33,7 @@ class Digits:
         self._model = SVC(gamma=0.001)
         self._model.fit(rows, labels)
 
-    def predict(self, body: bytes, content_type: str, accept: str) -> Prediction:  # noqa: ARG002 - JSON is all it has
+    def predict(self, body: bytes, content_type: str, accept: str) -> Prediction:  # noqa: ARG002 - JSON only
         """The digit, as JSON."""
         if content_type != "image/png":
             raise InputError(f"send image/png, not {content_type or 'nothing'}", 415)

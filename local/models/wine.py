@@ -1,4 +1,4 @@
-"""Which of three cultivars a wine is, from 13 measurements (scikit-learn's wine data)."""
+"""Classifies wines into three cultivars by 13 measurements (scikit-learn's wine data)."""
 
 import csv
 import io
@@ -19,14 +19,14 @@ _SPLIT = {"test_size": 0.3, "random_state": 7}
 
 
 def held_out() -> tuple[Any, Any]:
-    """Rows, and their cultivars from 0 to 2, that the model has not seen."""
+    """Test data: rows, and their cultivars from 0 to 2."""
     data = load_wine()
     _, rows, _, labels = train_test_split(data.data, data.target, **_SPLIT)
     return rows, labels
 
 
 class Wine:
-    """Takes text/csv, application/json ({"instances": [[…], …]}) and application/jsonlines ([…] on each line)."""
+    """Accepts text/csv, application/json ({"instances": [[…], …]}) and application/jsonlines ([…] on each line)."""
 
     def __init__(self) -> None:
         data = load_wine()
@@ -35,7 +35,10 @@ class Wine:
         self._pipeline.fit(rows, labels)
 
     def predict(self, body: bytes, content_type: str, accept: str) -> Prediction:
-        """One prediction for each row. The answer is JSON; JSON lines or CSV where that came in and `accept` agrees."""
+        """One prediction per row, as CSV or JSON Lines if `accept` asks for it, otherwise as JSON.
+
+        JSON Lines input gets JSON Lines if `accept` is `*/*`.
+        """
         probabilities = self._pipeline.predict_proba(_matrix(_rows(body, content_type)))
         predictions = [
             {"label": f"class_{row.argmax()}", "probability": round(float(row.max()), 4)} for row in probabilities
@@ -69,7 +72,7 @@ def _rows(body: bytes, content_type: str) -> list[Any]:
 def _csv(text: str) -> list[list[str]]:
     reader = csv.reader(io.StringIO(text))
     try:
-        return [row for row in reader if row]  # an empty line is no row
+        return [row for row in reader if row]  # ignores empty lines
     except csv.Error as error:
         raise InputError(f"line {reader.line_num} is not CSV: {error}") from None
 
@@ -96,7 +99,7 @@ def _matrix(rows: list[Any]) -> Any:
 
 
 def _is_number(value: object) -> bool:
-    """Whether it is one in JSON, or the text of one in CSV. Whether the model can take it is for the model to say."""
+    """Whether `value` is a JSON number, or the text of a number from CSV. The model itself rejects NaN."""
     if isinstance(value, str):
         try:
             float(value)

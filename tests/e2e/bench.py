@@ -1,4 +1,4 @@
-"""The deployed functions, one by one: given real messages by hand, with one permission less each time."""
+"""Calls the deployed functions with real messages, while permissions of their roles are removed."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ _STACK = "Sluice"
 
 
 class Broke(AssertionError):
-    """A function did not do what it is for."""
+    """A scenario failed."""
 
 
 @dataclass(frozen=True, order=True)
@@ -37,7 +37,7 @@ class Permission:
 
 @dataclass(frozen=True)
 class Unit:
-    """A function on a queue, called by its handler's module, and the one policy of its role."""
+    """A function with its queue and the policy of its role; named by its handler's module."""
 
     name: str
     function_name: str
@@ -55,7 +55,7 @@ class Unit:
                     yield Permission(self.name, statement["Sid"], action, resource)
 
     def without(self, permission: Permission) -> dict[str, Any]:
-        """The policy, less one permission."""
+        """The policy without one permission."""
         statements: list[dict[str, Any]] = []
         for statement in self.policy["Statement"]:
             if statement["Sid"] != permission.sid:
@@ -72,7 +72,7 @@ class Unit:
 
 
 class Bench:
-    """All functions of the stack, with their event source mappings off."""
+    """All functions of the stack."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.pipeline = pipeline
@@ -102,12 +102,12 @@ class Bench:
 
     @cached_property
     def settings(self) -> Settings:
-        """As the functions read them."""
+        """The functions' settings."""
         return Settings.from_environment(self.units["invoke"].environment)
 
     @contextlib.contextmanager
     def idle(self) -> Iterator[None]:
-        """No queue feeds its function meanwhile; and nothing of what was sent in it is left."""
+        """Disable the event source mappings in this context. Purge the queues at its end."""
         self._switch(on=False)
         try:
             yield
@@ -122,7 +122,7 @@ class Bench:
 
     @contextlib.contextmanager
     def lacking(self, permission: Permission) -> Iterator[None]:
-        """A function's role lacks one permission meanwhile."""
+        """Remove one permission from a function's role in this context."""
         unit = self.units[permission.unit]
         self._put(unit, unit.policy_name, unit.without(permission))
         try:
@@ -132,7 +132,7 @@ class Bench:
 
     @contextlib.contextmanager
     def forbidden(self, unit: Unit, action: str) -> Iterator[None]:
-        """An action is denied to a function's role meanwhile, whatever allows it."""
+        """Deny an action to a function's role in this context."""
         denial = {"Effect": "Deny", "Action": action, "Resource": "*"}
         self._put(unit, "Forbidden", {"Version": "2012-10-17", "Statement": [denial]})
         try:
@@ -144,9 +144,9 @@ class Bench:
         self.clients.iam.put_role_policy(RoleName=unit.role_name, PolicyName=name, PolicyDocument=json.dumps(document))
 
     def deliver(self, unit: Unit, body: object) -> bool:
-        """Send a message, receive it, and call the function with it, as its event source mapping does.
+        """Send a message, receive it, and call the function with it, like the event source mapping.
 
-        Whether it may be deleted; then it is. Raises `Broke` when the function failed as a whole.
+        Returns whether the message was acknowledged; if so, it is deleted. Raises `Broke` if the invocation failed.
         """
         text = body if isinstance(body, str) else json.dumps(body)
         sent = self.clients.sqs.send_message(QueueUrl=unit.queue_url, MessageBody=text)["MessageId"]
@@ -171,7 +171,7 @@ class Bench:
         return True
 
     def receive(self, queue_url: str, wanted: Any, seconds: float) -> list[Any]:
-        """The first message that is wanted, or none within the time; all others are taken off the queue."""
+        """Receive until a message is `wanted`, and return it; all others are deleted. Empty after `seconds`."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             received = self.clients.sqs.receive_message(
@@ -190,30 +190,30 @@ class Bench:
         return []
 
     def holds(self, queue_url: str, part: str, seconds: float = 1) -> bool:
-        """Whether a queue holds a message with `part` in its body, now or soon; it is taken off it."""
+        """Whether a queue gets a message with `part` in its body within `seconds`. The message is deleted."""
         found = self.receive(queue_url, lambda one: part in one["Body"], seconds)
         for message in found:
             self.clients.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
         return bool(found)
 
     def stored(self, key: str) -> bytes | None:
-        """An object of the results bucket."""
+        """The content of an object in the results bucket, or None."""
         try:
             return self.clients.s3.get_object(Bucket=self.results, Key=key)["Body"].read()
         except self.clients.s3.exceptions.NoSuchKey:
             return None
 
-    def store(self, key: str, body: bytes, **how: Any) -> None:
-        self.clients.s3.put_object(Bucket=self.results, Key=key, Body=body, **how)
+    def store(self, key: str, body: bytes, **options: Any) -> None:
+        self.clients.s3.put_object(Bucket=self.results, Key=key, Body=body, **options)
 
     def uploads(self, prefix: str) -> Sequence[Any]:
-        """The multipart uploads that nobody ended."""
+        """The multipart uploads that were neither completed nor aborted."""
         listed = self.clients.s3.list_multipart_uploads(Bucket=self.results, Prefix=prefix)
         return listed.get("Uploads", [])
 
-    def dropped(self, bucket: str, key: str, body: bytes = b"1\n", **how: Any) -> dict[str, Any]:
-        """EventBridge's event of an object, which is stored."""
-        put = self.clients.s3.put_object(Bucket=bucket, Key=key, Body=body, **how)
+    def dropped(self, bucket: str, key: str, body: bytes = b"1\n", **options: Any) -> dict[str, Any]:
+        """Store an object, and return its EventBridge event."""
+        put = self.clients.s3.put_object(Bucket=bucket, Key=key, Body=body, **options)
         details = {"key": key, "size": len(body), "etag": put["ETag"].strip('"')}
         if "VersionId" in put:
             details["version-id"] = put["VersionId"]
@@ -225,9 +225,9 @@ class Bench:
         }
 
     def identity(self, event: dict[str, Any]) -> Identity:
-        """What the functions call the object of an event."""
+        """The identity of an event's object."""
         arrival: Any = next(iter(parse(json.dumps(event))))
-        nobody: Any = Delivery.from_record(
+        no_delivery: Any = Delivery.from_record(
             {
                 "messageId": "-",
                 "receiptHandle": "-",
@@ -235,10 +235,10 @@ class Bench:
                 "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "0"},
             }
         )
-        return of(arrival, self.settings, nobody)
+        return of(arrival, self.settings, no_delivery)
 
     def label(self, arn: str) -> str:
-        """What a resource is called in the stack: an ARN without what is of this deployment alone."""
+        """A resource's name in the stack, without the parts of the ARN that vary by deployment."""
         name, _, objects = arn.rpartition(":")[2].partition("/")
         if ":endpoint/" in arn:
             return f"endpoint {objects}"
@@ -255,7 +255,7 @@ class Bench:
 
 
 def fresh() -> str:
-    """A name that nothing else has."""
+    """A unique name."""
     return uuid.uuid4().hex
 
 

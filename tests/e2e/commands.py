@@ -1,4 +1,4 @@
-"""The command line, as `make up`'s exports let it find the local run."""
+"""Runs the command line with the environment of `make up`."""
 
 import json
 import os
@@ -25,19 +25,19 @@ def environment(pipeline: Pipeline) -> dict[str, str]:
 
 
 def sluice(pipeline: Pipeline, *arguments: str, code: int = 0) -> Result:
-    """The command in this process; what it says on standard error is `stderr`."""
+    """Run the command in this process; the result's `stderr` has its standard error."""
     result = CliRunner().invoke(main, arguments, env=environment(pipeline), catch_exceptions=False)
     assert result.exit_code == code, result.output
     return result
 
 
 def rows(result: Result) -> list[dict[str, Any]]:
-    """What `--json` printed."""
+    """The objects that `--json` printed."""
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def start(pipeline: Pipeline, *arguments: str) -> subprocess.Popen[str]:
-    """The command in a process of its own."""
+    """Start the command in a separate process."""
     return subprocess.Popen(
         [str(Path(sys.executable).parent / "sluice"), *arguments],
         env={**os.environ, **environment(pipeline)},

@@ -1,7 +1,7 @@
-"""The local run, started once for all tests: the synthesized stack on a local AWS, the models behind the endpoint.
+"""Starts the local run once for all tests: the synthesized stack on a local AWS, and the models behind the endpoint.
 
-The local AWS enforces IAM, the queues' policies and the buckets', and TLS: what passes here passes with exactly the
-roles of the template.
+The local AWS enforces IAM, the policies of queues and buckets, and TLS, so the tests run with exactly the roles of the
+template.
 """
 
 import json
@@ -35,7 +35,7 @@ class Result:
 
 
 class Pipeline:
-    """The deployed pipeline, as its users see it."""
+    """The deployed pipeline, from the perspective of a user."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -43,43 +43,43 @@ class Pipeline:
         self.sqs = engine.clients.sqs
 
     def trust(self) -> dict[str, str]:
-        """The environment in which SDKs trust the local AWS's certificate."""
+        """The environment variables that make SDKs trust the local AWS's certificate."""
         authority = str(self.engine.tls.authority) if self.engine.tls else ""
         return {"AWS_CA_BUNDLE": authority, "NODE_EXTRA_CA_CERTS": authority}
 
-    def drop(self, key: str, body: bytes, **how: Any) -> None:
-        self.s3.put_object(Bucket=self.engine.input_bucket, Key=key, Body=body, **how)
+    def drop(self, key: str, body: bytes, **options: Any) -> None:
+        self.s3.put_object(Bucket=self.engine.input_bucket, Key=key, Body=body, **options)
 
-    def send(self, body: object, **how: Any) -> str:
+    def send(self, body: object, **options: Any) -> str:
         """Send a message and return its ID."""
         text = body if isinstance(body, str) else json.dumps(body)
-        return self.sqs.send_message(QueueUrl=self.engine.request_queue_url, MessageBody=text, **how)["MessageId"]
+        return self.sqs.send_message(QueueUrl=self.engine.request_queue_url, MessageBody=text, **options)["MessageId"]
 
     def stored(self) -> set[str]:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.engine.results_bucket)
         return {item["Key"] for page in pages for item in page.get("Contents", [])}
 
     def wait(self, key: str, until: Callable[[Result], bool] = lambda result: True) -> Result:
-        """The object at `key` of the results bucket, as soon as it is there and `until` holds of it."""
+        """Wait for the object at `key` in the results bucket until `until` is true for it, and return it."""
         deadline = time.monotonic() + _SECONDS
         while time.monotonic() < deadline:
             if key in self.stored():
-                got = self.s3.get_object(Bucket=self.engine.results_bucket, Key=key)
-                result = Result(got["Body"].read(), got["Metadata"], got["ContentType"])
+                stored = self.s3.get_object(Bucket=self.engine.results_bucket, Key=key)
+                result = Result(stored["Body"].read(), stored["Metadata"], stored["ContentType"])
                 if until(result):
                     return result
             time.sleep(0.05)
-        raise AssertionError(f"{key} did not come; there are {sorted(self.stored())}")
+        raise AssertionError(f"{key} was not stored; the bucket has {sorted(self.stored())}")
 
     def dead_letter(self, body: str) -> dict[str, str]:
-        """The attributes of the dead-letter message with `body`, which is taken off the queue."""
+        """The attributes of the dead-letter message with `body`. The message is deleted."""
         return self._dead_letter(lambda found: found == body, f"the body {body[:100]}")
 
     def dead_letter_about(self, text: str) -> dict[str, str]:
-        """The same for one with `text` in its body, as the events of dropped objects are not ours to write."""
+        """The same for a message with `text` in its body, such as the event of a dropped object."""
         return self._dead_letter(lambda found: text in found, text)
 
-    def _dead_letter(self, is_it: Callable[[str], bool], what: str) -> dict[str, str]:
+    def _dead_letter(self, matches: Callable[[str], bool], description: str) -> dict[str, str]:
         deadline = time.monotonic() + _SECONDS
         while time.monotonic() < deadline:
             for message in self.sqs.receive_message(
@@ -88,13 +88,13 @@ class Pipeline:
                 MessageAttributeNames=["All"],
                 VisibilityTimeout=0,
             ).get("Messages", []):
-                if is_it(message["Body"]):
+                if matches(message["Body"]):
                     self.sqs.delete_message(
                         QueueUrl=self.engine.dead_letter_queue_url, ReceiptHandle=message["ReceiptHandle"]
                     )
                     return {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
             time.sleep(0.05)
-        raise AssertionError(f"no dead letter with {what}")
+        raise AssertionError(f"no dead letter with {description}")
 
     def faults(self, *rules: dict[str, Any]) -> None:
         url = f"{self.engine.sagemaker_runtime_url}/_faults"

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.e2e.conftest import ROOT
 
 
-def test_the_promise_holds_through_a_short_chaos_run(tmp_path: Path) -> None:
+def test_the_guarantee_holds_in_a_short_chaos_run(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "local.chaos", "--requests", "120", "--seeds", "7", "--directory", str(tmp_path)],
         cwd=ROOT,
@@ -17,4 +17,4 @@ def test_the_promise_holds_through_a_short_chaos_run(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "0  violations of the promise" in done.stdout
+    assert "0  violations of the guarantee" in done.stdout

@@ -1,6 +1,6 @@
-"""No permission is spare: each is taken from its role, and something that the function is for fails.
+"""Every permission is needed: when one is removed from its role, one of the function's scenarios fails.
 
-The table in docs/security.md is what was found. `make permissions` writes it anew; the test fails where it differs.
+The table in docs/security.md has the results. `make permissions` rewrites it; the test fails if it is out of date.
 """
 
 import contextlib
@@ -28,10 +28,10 @@ _LOGS = (
     "([AWS](https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html))"
 )
 _TRACES = (
-    "Lambda sends its traces with the function's role; the actions know no resources "
+    "Lambda sends its traces with the function's role; the actions do not support resource-level permissions "
     "([AWS](https://docs.aws.amazon.com/lambda/latest/dg/services-xray.html))"
 )
-# What Lambda itself does with a function's role, and the local AWS does without asking. Nothing else is taken on trust.
+# Permissions that the Lambda service itself uses, which the local AWS does not check. All others are tested.
 DOCUMENTED = {
     "sqs:ReceiveMessage": _MAPPING,
     "sqs:DeleteMessage": _MAPPING,
@@ -77,7 +77,7 @@ def table(rows: list[list[str]]) -> str:
 
 
 def section() -> str:
-    """What docs/security.md has under the heading."""
+    """The text under the heading in docs/security.md."""
     text = DOCUMENT.read_text() if DOCUMENT.exists() else ""
     return text.partition(HEADING)[2].partition("\n## ")[0]
 
@@ -89,24 +89,24 @@ def expected() -> dict[tuple[str, ...], str]:
     return {tuple(row[:4]): row[4] for row in cells}
 
 
-def test_no_permission_is_spare(bench: Bench) -> None:
-    assert set(SCENARIOS) == set(bench.units), "each function needs sentences of what it is for"
+def test_every_permission_is_needed(bench: Bench) -> None:
+    assert set(SCENARIOS) == set(bench.units), "each function needs scenarios"
     for name, scenarios in SCENARIOS.items():
         for scenario in scenarios:
             scenario.run(bench, bench.units[name])
-    known, rows, spare = expected(), [], []
+    known, rows, unneeded = expected(), [], []
     for unit in bench.units.values():
         for permission in unit.permissions():
             row = [unit.name, permission.sid, f"`{permission.action}`", bench.label(permission.resource)]
             why = DOCUMENTED.get(permission.action) or first_failing(bench, permission, known.get(tuple(row)))
             rows.append([*row, why or "nothing"])
             if why is None:
-                spare.append(row)
-    assert spare == [], "these permissions are of no use: take them out of infrastructure/permissions.py"
+                unneeded.append(row)
+    assert unneeded == [], "these permissions are not needed: remove them from infrastructure/permissions.py"
     for unit in bench.units.values():
         (policy,) = bench.clients.iam.list_role_policies(RoleName=unit.role_name)["PolicyNames"]
         found = bench.clients.iam.get_role_policy(RoleName=unit.role_name, PolicyName=policy)
-        assert found["PolicyDocument"] == unit.policy, "all is put back"
+        assert found["PolicyDocument"] == unit.policy, "the policies are restored"
     found_table = table(sorted(rows))
     if os.environ.get(WRITE):
         _write(DOCUMENT, found_table)

@@ -45,7 +45,7 @@ def test_python(environment: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_python_tells_a_failure(environment: dict[str, str], pipeline: Pipeline, tmp_path: Path) -> None:
-    code = "import send; send.send({'instances': [[1]]}, 'sender-fails'); send.answer('sender-fails')"
+    code = "import send; send.send({'instances': [[1]]}, 'sender-fails'); send.wait_for_result('sender-fails')"
     with pytest.raises(AssertionError, match=r"RuntimeError: ModelError: .*row 1 has 1 value"):
         run([sys.executable, "-c", code], {**environment, "PYTHONPATH": str(SENDERS)}, tmp_path)
     sent = {"EndpointName": "wine", "Body": {"instances": [[1]]}, "InferenceId": "sender-fails"}

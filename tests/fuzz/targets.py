@@ -1,6 +1,6 @@
-"""What is fuzzed. Each target takes any bytes, says how they ended, and raises when a promise is broken.
+"""The fuzz targets. Each accepts any bytes, returns a description of the outcome, and raises if a rule is broken.
 
-An input ends as parsed or as a rejection that has a name; anything else that is raised is a finding.
+An input must be parsed, or rejected with a named error; any other exception is a finding.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from sluice.processing.outcome import Outcome, Status
 from sluice.processing.processor import Processor
 from sluice.processing.router import Router
 from sluice.transform.lines import lines_of, ranges
-from tests.fuzz.face import Face
+from tests.fuzz.local_endpoint import LocalEndpoint
 from tests.support.events import event_bridge_event, s3_event, sns_envelope
 from tests.support.fakes import SETTINGS, World, delivery
 
@@ -26,25 +26,25 @@ _HEADER = re.compile(r"[\x20-\x7e]*")
 
 
 def message(data: bytes) -> str:
-    """The body of an SQS message, in whatever form."""
+    """The body of an SQS message."""
     return _delivered(_text(data))
 
 
 def s3_events(data: bytes) -> str:
-    """S3's events, in both forms: key, bucket, version and sequencer, then the object's metadata and content."""
+    """S3's events in both forms. Fields: key, bucket, version, sequencer, the object's content, then its metadata."""
     world = World()
     key, bucket, version, sequencer, content, *metadata = [*_fields(data), *["x"] * 5]
     pairs = dict(zip(metadata[:-5:2], metadata[1:-5:2], strict=False))
     world.inputs.drop(key, content.encode()[:2000], bucket=bucket, metadata=pairs)
-    tells: dict[str, Any] = {"version_id": version, "sequencer": sequencer, "etag": "e"}
-    notified = _delivered(json.dumps(s3_event(key, bucket=bucket, **tells)), world)
-    raw = _delivered(json.dumps(s3_event("", url_encoded=key or "x", bucket=bucket, **tells)), world)
-    bridged = _delivered(json.dumps(event_bridge_event(key, bucket=bucket, **tells)), world)
+    details: dict[str, Any] = {"version_id": version, "sequencer": sequencer, "etag": "e"}
+    notified = _delivered(json.dumps(s3_event(key, bucket=bucket, **details)), world)
+    raw = _delivered(json.dumps(s3_event("", url_encoded=key or "x", bucket=bucket, **details)), world)
+    bridged = _delivered(json.dumps(event_bridge_event(key, bucket=bucket, **details)), world)
     return f"{notified}, {raw}, {bridged}"
 
 
 def envelopes(data: bytes) -> str:
-    """SNS and EventBridge envelopes, as deep as the first byte says, around what follows."""
+    """SNS and EventBridge envelopes around the data; the first byte determines their depth and kinds."""
     depth, inner = (data[0] if data else 0), _text(data[1:])
     body: Any = inner
     with contextlib.suppress(ValueError, RecursionError):
@@ -58,7 +58,7 @@ def envelopes(data: bytes) -> str:
 
 
 def lines(data: bytes) -> str:
-    """A file, cut into ranges of some size: each of its lines belongs to one range, and none is lost."""
+    """A file, split into ranges of some size: each line belongs to exactly one range, and no line is lost."""
     chunk, content = (data[0] if data else 0) + 1, data[1:]
     found: list[bytes] = []
     for start, end in ranges(len(content), chunk):
@@ -68,7 +68,7 @@ def lines(data: bytes) -> str:
             if not got.needs_more:
                 break
         assert not got.needs_more
-        # A byte order mark belongs to the first line's place, which may so be in another range.
+        # A byte order mark shifts the first line, possibly into another range.
         assert all(start <= got.place(index) < max(end, 4) for index in range(len(got)))
         found += got
     text = content.removeprefix(b"\xef\xbb\xbf")
@@ -79,7 +79,7 @@ def lines(data: bytes) -> str:
 
 
 def response(data: bytes) -> str:
-    """What comes back on a connection, where an HTTP response should."""
+    """Bytes that a server sends instead of an HTTP response."""
     chunk, sent = (data[0] if data else 0) + 1, data[1:]
     exchange = Exchange(cast("Any", _Socket(sent, chunk)))
     try:
@@ -91,20 +91,20 @@ def response(data: bytes) -> str:
     return f"response {got.status // 100}xx"
 
 
-def face(data: bytes) -> str:
+def endpoint(data: bytes) -> str:
     """A request to the local endpoint: its method, path, headers and body."""
-    status, document = asyncio.run(Face().request(data))
+    status, document = asyncio.run(LocalEndpoint().request(data))
     assert status in {200, 400, 403, 404, 413, 424}, (status, document)
     return f"status {status}"
 
 
 TARGETS: dict[str, Callable[[bytes], str]] = {
-    one.__name__: one for one in (message, s3_events, envelopes, lines, response, face)
+    one.__name__: one for one in (message, s3_events, envelopes, lines, response, endpoint)
 }
 
 
 class _Socket:
-    """A socket on which `data` comes in pieces of `chunk` bytes."""
+    """A socket that receives `data` in pieces of `chunk` bytes."""
 
     def __init__(self, data: bytes, chunk: int) -> None:
         self._data = data
@@ -114,8 +114,8 @@ class _Socket:
         pass
 
     def recv(self, size: int) -> bytes:
-        took, self._data = self._data[: min(size, self._chunk)], self._data[min(size, self._chunk) :]
-        return took
+        received, self._data = self._data[: min(size, self._chunk)], self._data[min(size, self._chunk) :]
+        return received
 
 
 def _text(data: bytes) -> str:
@@ -127,7 +127,7 @@ def _fields(data: bytes) -> list[str]:
 
 
 def _delivered(body: str, world: World | None = None) -> str:
-    """Deliver a message to the function's own processor, and hold what came of it to the promise."""
+    """Deliver a message to the function's own processor, and check all effects."""
     world = world or World()
     already = len(world.queue.sent)
     router = Router(SETTINGS, {"call": world.invoker})

@@ -1,4 +1,4 @@
-"""The kept inputs, and a few thousand new ones: `make fuzz` tries half a million, led by coverage."""
+"""Runs the kept inputs, and a few thousand new ones. `make fuzz` tries half a million, guided by coverage."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ SEEDS = {target: [path.read_bytes() for path in sorted((CORPUS / target).iterdir
 
 
 def mutated(seeds: list[bytes]) -> st.SearchStrategy[bytes]:
-    """A seed with a piece of it replaced, by bytes or by a piece of another."""
+    """A seed with a part of it replaced by bytes, or by a part of another seed."""
 
     @st.composite
     def mutant(draw: st.DrawFn) -> bytes:
@@ -37,10 +37,10 @@ def test_the_kept_inputs(target: str) -> None:
 def test_new_inputs(target: str) -> None:
     @settings(max_examples=500)
     @given(mutated(SEEDS[target]))
-    def ends(data: bytes) -> None:
+    def check(data: bytes) -> None:
         assert TARGETS[target](data)
 
-    ends()
+    check()
 
 
 def test_a_broken_promise_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,5 +50,5 @@ def test_a_broken_promise_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
         TARGETS["message"](b'{"Body": 1}')
 
 
-def test_the_corpus_is_of_the_targets() -> None:
+def test_the_corpus_has_a_folder_for_each_target() -> None:
     assert {path.name for path in Path(CORPUS).iterdir()} == set(TARGETS)

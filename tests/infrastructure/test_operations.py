@@ -13,7 +13,7 @@ from tests.infrastructure.conftest import Written
 from tests.infrastructure.test_template import Resources
 
 DOC = (Path(__file__).parents[2] / "docs/operations.md").read_text()
-QUERIES = re.findall(r"```\n(.*?)\n```", DOC.partition("## Questions to the logs")[2], re.DOTALL)
+QUERIES = re.findall(r"```\n(.*?)\n```", DOC.partition("## Log queries")[2], re.DOTALL)
 COMMANDS = {"fields", "filter", "stats", "sort", "limit"}
 FUNCTIONS = {"avg", "bin", "count", "count_distinct", "ispresent", "latest", "max", "pct", "sum"}
 WORDS = {"as", "asc", "by", "desc", "like"}
@@ -52,7 +52,7 @@ def test_every_graph_is_explained(resources: Resources) -> None:
 
 
 def test_the_functions_metrics_are_as_many_as_it_says(written: Written) -> None:
-    (most,) = re.findall(r"at most (\d+), for they have one dimension", DOC)
+    (most,) = re.findall(r"at most (\d+), because each has one dimension", DOC)
     assert int(most) == len(written.metrics)
 
 

@@ -199,7 +199,7 @@ def test_every_error_is_raised_as_what_boto3_calls_it(url: str, code: str) -> No
 def test_faults_of_the_model_have_the_fields_of_real_ones(url: str) -> None:
     plan(url, {"fault": "ModelError", "original_status_code": 400, "nth": [1]}, {"fault": "timeout"})
     refused, timed_out = post(url).json(), post(url).json()
-    assert refused["Message"].startswith('Received client error (400) from primary with message "A fault')
+    assert refused["Message"].startswith('Received client error (400) from primary with message "An injected fault')
     assert refused["OriginalStatusCode"] == 400
     assert timed_out["Message"].startswith('Received server error (0) from primary with message "Your invocation timed')
     assert timed_out["OriginalStatusCode"] == 0

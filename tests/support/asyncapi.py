@@ -1,4 +1,4 @@
-"""docs/asyncapi.yaml, with what its references mean in their place."""
+"""docs/asyncapi.yaml, with references resolved."""
 
 import functools
 import json
@@ -18,7 +18,7 @@ def _file(name: str) -> Any:
 
 
 def _resolved(value: Any, name: str) -> Any:
-    """`value`, which stands in the file `name`, without references. A dangling one is a KeyError."""
+    """`value`, from the file `name`, with references resolved. Raises `KeyError` for a dangling reference."""
     if isinstance(value, list):
         return [_resolved(one, name) for one in value]
     if not isinstance(value, dict):
@@ -40,5 +40,5 @@ MESSAGES: dict[str, Any] = DOCUMENT["components"]["messages"]
 
 
 def check(schema: dict[str, Any], value: object) -> None:
-    """Raises `jsonschema.ValidationError` when `value` is not as `schema` has it."""
+    """Raises `jsonschema.ValidationError` if `value` violates `schema`."""
     jsonschema.Draft202012Validator(schema, format_checker=jsonschema.FormatChecker()).validate(value)

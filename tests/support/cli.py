@@ -44,16 +44,16 @@ class Logs:
         assert operation == "filter_log_events"
         return self
 
-    def paginate(self, **asked: Any) -> Iterator[dict[str, Any]]:
-        self.asked.append(asked)
+    def paginate(self, **parameters: Any) -> Iterator[dict[str, Any]]:
+        self.asked.append(parameters)
         if self.is_denied:
             raise denied("FilterLogEvents")
-        if asked["logGroupName"] == "missing-logs":
+        if parameters["logGroupName"] == "missing-logs":
             raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": ""}}, "FilterLogEvents")
         for number, (group, at, message) in enumerate(self.written):
             milliseconds = round(at.timestamp() * 1000)
             yield {"events": []}
-            if group == asked["logGroupName"] and milliseconds >= asked["startTime"]:
+            if group == parameters["logGroupName"] and milliseconds >= parameters["startTime"]:
                 yield {"events": [{"eventId": str(number), "timestamp": milliseconds, "message": message}]}
 
 

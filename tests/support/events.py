@@ -1,4 +1,4 @@
-"""Events as S3, EventBridge and SNS send them."""
+"""Events in the formats of S3, EventBridge and SNS."""
 
 import json
 from typing import Any
@@ -6,7 +6,7 @@ from urllib.parse import quote_plus
 
 
 def s3_event(
-    key: str, *, bucket: str = "input", size: int = 5, url_encoded: str | None = None, **tells: str
+    key: str, *, bucket: str = "input", size: int = 5, url_encoded: str | None = None, **details: str
 ) -> dict[str, Any]:
     """An S3 event notification, as S3 sends it to SQS."""
     names = {"etag": "eTag", "version_id": "versionId", "sequencer": "sequencer"}
@@ -24,7 +24,7 @@ def s3_event(
                     "object": {
                         "key": url_encoded or quote_plus(key, safe="/"),
                         "size": size,
-                        **{names[name]: value for name, value in tells.items()},
+                        **{names[name]: value for name, value in details.items()},
                     },
                 },
             }
@@ -32,8 +32,8 @@ def s3_event(
     }
 
 
-def event_bridge_event(key: str, *, bucket: str = "input", size: int = 5, **tells: str) -> dict[str, Any]:
-    """The same as an EventBridge event."""
+def event_bridge_event(key: str, *, bucket: str = "input", size: int = 5, **details: str) -> dict[str, Any]:
+    """The EventBridge event of an object."""
     names = {"etag": "etag", "version_id": "version-id", "sequencer": "sequencer"}
     return {
         "version": "0",
@@ -47,7 +47,7 @@ def event_bridge_event(key: str, *, bucket: str = "input", size: int = 5, **tell
         "detail": {
             "version": "0",
             "bucket": {"name": bucket},
-            "object": {"key": key, "size": size, **{names[name]: value for name, value in tells.items()}},
+            "object": {"key": key, "size": size, **{names[name]: value for name, value in details.items()}},
             "reason": "PutObject",
         },
     }

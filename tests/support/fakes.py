@@ -1,4 +1,4 @@
-"""In-memory stand-ins for the core's ports, with the semantics of S3 and SQS that the core relies on."""
+"""In-memory fakes of the core's ports, with the semantics of S3 and SQS that the core relies on."""
 
 import functools
 import hashlib
@@ -192,7 +192,7 @@ class FakeInputs:
         content_type: str = "binary/octet-stream",
         metadata: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Put an object, and return the S3 event notification of it."""
+        """Put an object, and return its S3 event notification."""
         number = next(self._sequence)
         etag = hashlib.md5(body).hexdigest()
         self(bucket).objects[key] = Stored(body, content_type, metadata or {}, etag, f"v{number}")
@@ -220,11 +220,11 @@ class FakeQueue:
 
 
 class Killed(BaseException):
-    """The end of a worker's process, as far as one thread can play it: no `except Exception` holds it."""
+    """Simulates the end of a worker's process; not caught by `except Exception`."""
 
 
 class Fuse:
-    """Kills its worker at the port operation number `blows_at`, before or after that operation's effect."""
+    """Kills its worker at the port operation number `blows_at`, before or after that operation takes effect."""
 
     def __init__(self, blows_at: int | None = None, *, after: bool = False) -> None:
         self.blows_at = blows_at
@@ -232,11 +232,11 @@ class Fuse:
         self.passed: list[str] = []
 
     def protect(self, port: Any) -> Any:
-        """`port`, each of whose operations may be the last."""
+        """Wrap `port`, so that each of its operations may kill the worker."""
         return _Fused(port, self)
 
     def around(self, name: str, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Do `operation`, or die before or after it."""
+        """Run `operation`; raise `Killed` before or after it, if it is the operation number `blows_at`."""
         self.passed.append(name)
         blows = len(self.passed) == self.blows_at
         if blows and not self.after:
@@ -262,7 +262,7 @@ class _Fused:
 
 
 class World:
-    """A processor among fakes. `another_worker` has a processor of its own among the same."""
+    """A processor with fakes. `another_worker` creates a separate processor with the same fakes."""
 
     def __init__(self, settings: Settings = SETTINGS, shared: "World | None" = None, fuse: Fuse | None = None) -> None:
         self.settings = settings
@@ -295,9 +295,9 @@ class World:
     def another_worker(self, fuse: Fuse | None = None) -> "World":
         return World(self.settings, self, fuse)
 
-    def deliver(self, body: object, **how: Any) -> Outcome:
-        """Deliver a message that holds one request, and return its outcome."""
-        (outcome,) = self.process(delivery(body, **how))
+    def deliver(self, body: object, **options: Any) -> Outcome:
+        """Deliver a message with one request, and return its outcome."""
+        (outcome,) = self.process(delivery(body, **options))
         return outcome
 
     def process(self, one: Delivery) -> list[Outcome]:
@@ -324,7 +324,7 @@ def delivery(
     trace_header: str | None = None,
     age: timedelta = timedelta(0),
 ) -> Delivery:
-    """A delivery of `body`, which is sent as it stands if it is text and as JSON if not."""
+    """A delivery of `body`: verbatim if it is text, otherwise as JSON."""
     return Delivery(
         message_id=message_id,
         receipt_handle=f"receipt of {message_id}",
@@ -337,5 +337,5 @@ def delivery(
 
 
 def with_settings(**changes: Any) -> Settings:
-    """`SETTINGS` with some changed."""
+    """`SETTINGS` with changes."""
     return SETTINGS.model_copy(update=changes)

@@ -1,4 +1,4 @@
-"""Runs a command in a network of its own, where all that would leave the machine can be seen: see `run`."""
+"""Runs a command in a separate network namespace, and records the packets that would leave the machine: see `run`."""
 
 import ctypes
 import json
@@ -28,7 +28,7 @@ _CLONE_NEWNET = 0x40000000
 
 @dataclass(frozen=True)
 class Done:
-    """How the command ended: its exit code, what it printed, and the destinations of packets that left."""
+    """The command's exit code and output, and the destinations of packets that it sent."""
 
     returncode: int
     output: str
@@ -36,12 +36,12 @@ class Done:
 
 
 def possible() -> bool:
-    """Whether this user may make a network namespace, and has `ip`."""
+    """Whether this user can create a network namespace, and has the `ip` command."""
     return os.geteuid() == 0 and shutil.which("ip") is not None and run(["true"], os.environ).returncode == 0
 
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> Done:
-    """Run `command` where every address but the loopback's lies behind a router that only takes notes."""
+    """Run `command` in a network where a router that only records packets is the route to all other addresses."""
     done = subprocess.run(
         [sys.executable, __file__, *command], env=dict(environment), capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""Lambda's own shapes: the SQS event and the context."""
+"""Lambda's SQS event and context."""
 
 import json
 import uuid
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def sqs_record(body: object, *, receive_count: int = 1, attributes: dict[str, str] | None = None) -> dict[str, Any]:
-    """A record as the event source mapping makes it."""
+    """A record in the format of the event source mapping."""
     return {
         "messageId": str(uuid.uuid4()),
         "receiptHandle": "AQEB",
@@ -30,7 +30,7 @@ def sqs_record(body: object, *, receive_count: int = 1, attributes: dict[str, st
 
 
 def context(remaining_ms: int = 90_000) -> Any:
-    """The part of Lambda's context object that a handler reads."""
+    """The attributes of Lambda's context object that a handler uses."""
     return SimpleNamespace(
         aws_request_id="c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
         function_name="invoke",

@@ -1,4 +1,4 @@
-"""SQS in memory, on a clock of its own: visibility timeouts, batches that fail in part, and a caller that is killed."""
+"""SQS in memory, with its own clock: visibility timeouts, batches that partly fail, and a caller that is killed."""
 
 import itertools
 from collections.abc import Callable
@@ -11,7 +11,7 @@ BEGAN = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
 class Killed(BaseException):
-    """The process was killed: from here on, none of its calls has an effect."""
+    """The process was killed: none of its later calls has an effect."""
 
 
 @dataclass
@@ -26,16 +26,16 @@ class Stored:
 
 @dataclass
 class FakeSqs:
-    """The client. Queues are told apart by their URLs; `refuse` says which entries of a batch fail."""
+    """The SQS client. Queues are identified by their URLs; `refuse` determines which entries of a batch fail."""
 
     now: datetime = BEGAN
     queues: dict[str, list[Stored]] = field(default_factory=dict)
     refuse: Callable[[str, Stored], bool] = lambda _action, _message: False
     dies_at: int | None = None
-    """The call at which the caller is killed. Half of the calls have had their effect by then, half have not."""
+    """The number of the call at which the caller is killed: odd calls still take effect, even calls do not."""
     calls: int = 0
     call_seconds: float = 0
-    """How long each call takes."""
+    """The duration of each call."""
     _ids: Any = field(default_factory=itertools.count)
 
     def put(self, queue_url: str, body: str, attributes: dict[str, str], *, sent_at: datetime | None = None) -> None:

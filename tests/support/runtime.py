@@ -1,4 +1,4 @@
-"""A small HTTP server as the SageMaker runtime or S3, whose answers a test writes itself, down to the bytes."""
+"""A small HTTP server that stands in for the SageMaker runtime or S3. A test defines its responses exactly."""
 
 import json
 import ssl
@@ -19,9 +19,9 @@ class Answer:
 
 
 class Runtime(ThreadingHTTPServer):
-    """RequestHandler with `answers[body]` or `answers[b"METHOD /path"]`, else with 200; keeps the requests.
+    """Responds with `answers[body]` or `answers[b"METHOD /path"]`, otherwise with 200; records the requests.
 
-    With a TLS `context` it speaks HTTPS. `connections` counts those that were opened.
+    With a TLS `context` it uses HTTPS. `connections` counts opened connections.
     """
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
@@ -35,7 +35,7 @@ class Runtime(ThreadingHTTPServer):
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
 
     def server_close(self) -> None:
-        """Let go of those who wait for an answer, then close."""
+        """Release the clients that wait for a response, then close."""
         self.closing.set()
         super().server_close()
 

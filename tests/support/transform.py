@@ -1,4 +1,4 @@
-"""A whole transform among fakes: queues that deliver again, functions that are killed, a model that refuses."""
+"""A complete transform with fakes: redeliveries, killed functions, and a model that rejects records."""
 
 import json
 import random
@@ -42,7 +42,7 @@ class FakeFiles:
 
 @dataclass
 class FakeSender:
-    """A queue that keeps what it was sent until it is acknowledged."""
+    """A queue that keeps messages until they are acknowledged."""
 
     bodies: list[str] = field(default_factory=list)
 
@@ -51,7 +51,7 @@ class FakeSender:
 
 
 class Transforms:
-    """The three functions on their queues."""
+    """The three functions and their queues."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings: Settings = with_settings(max_body_bytes=1 << 20, **settings)
@@ -61,14 +61,14 @@ class Transforms:
         self.memory = Memory(512)
         self.splits, self.requests, self.assemblies = FakeSender(), FakeSender(), FakeSender()
 
-    def drop(self, key: str, body: bytes, **how: Any) -> dict[str, Any]:
-        """Drop a file, and let S3 say so."""
-        event = self.inputs.drop(key, body, **how)
+    def drop(self, key: str, body: bytes, **options: Any) -> dict[str, Any]:
+        """Drop a file, and queue its S3 event."""
+        event = self.inputs.drop(key, body, **options)
         self.splits.bodies.append(json.dumps(event))
         return event
 
     def processor(self, fuse: Fuse | None = None) -> Processor:
-        """A function, with all that any of them answers."""
+        """A function with the handlers of all three functions."""
         protect = (fuse or Fuse()).protect
         files, results = protect(self.files), protect(self.results)
         requests, assemblies, dead = protect(self.requests), protect(self.assemblies), protect(self.dead_letters)
@@ -93,19 +93,19 @@ class Transforms:
         )
         return Processor(self.settings, router, results, dead, dead, now=lambda: NOW, rng=random.Random(0))
 
-    def process(self, body: str, *, fuse: Fuse | None = None, **how: Any) -> list[Outcome]:
-        """One delivery."""
+    def process(self, body: str, *, fuse: Fuse | None = None, **options: Any) -> list[Outcome]:
+        """Process one delivery."""
         one = self.processor(fuse)
-        return one.process(one.parse(delivery(body, **how)), self.remaining_ms)
+        return one.process(one.parse(delivery(body, **options)), self.remaining_ms)
 
     def run(self, choose: Callable[[int], int] = lambda waiting: 0) -> list[Outcome]:
-        """Deliver until the queues are empty, each time the message that `choose` picks of those that wait.
+        """Deliver messages until the queues are empty. `choose` selects one of the waiting messages by index.
 
-        Raises `AssertionError` when that seems to be never.
+        Raises `AssertionError` if the queues do not become empty.
         """
         outcomes: list[Outcome] = []
         while waiting := [(queue, body) for queue in self._queues() for body in queue.bodies]:
-            assert len(outcomes) < _MOST_DELIVERIES, "messages beget messages"
+            assert len(outcomes) < _MOST_DELIVERIES, "the queues do not become empty"
             queue, body = waiting[choose(len(waiting))]
             ended = self.process(body, receive_count=3)
             outcomes += ended

@@ -59,7 +59,7 @@ def test_a_backlog_drains_in_the_predicted_time(workload: Workload) -> None:
     run = simulate(workload, sizing, lambda t: workload.backlog + workload.arrivals_per_second * t, messages)
     drained = next(t for t, depth in run.depths if t > 0 and depth <= 2 * sizing.batch_size)
     assert drained == pytest.approx(sizing.drain_seconds, rel=0.1)
-    assert run.most_at_once <= workload.concurrent_requests
+    assert run.most_concurrent <= workload.concurrent_requests
 
 
 def test_a_queue_that_grows_never_drains() -> None:

@@ -1,4 +1,4 @@
-// Sends one request to Sluice. Needs github.com/aws/aws-sdk-go-v2 with its config and service/sqs.
+// Sends one request to Sluice. Requires github.com/aws/aws-sdk-go-v2 with its config and service/sqs.
 package main
 
 import (
@@ -32,7 +32,7 @@ func main() {
 		Body: map[string]any{"instances": [][]float64{
 			{13.28, 1.64, 2.84, 15.5, 110.0, 2.6, 2.68, 0.34, 1.36, 4.6, 1.09, 2.78, 880.0},
 		}},
-		InferenceId: "order-" + hex.EncodeToString(unique), // your own ID of the work: sent twice, it is answered once
+		InferenceId: "order-" + hex.EncodeToString(unique), // a unique ID: if it is sent twice, it is processed once
 		TraceId:     "checkout-42",
 	}
 	body, err := json.Marshal(message)
@@ -52,5 +52,5 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Printf("messages/%s.out\n", message.InferenceId) // its answer's key in the results bucket
+	fmt.Printf("messages/%s.out\n", message.InferenceId) // the result's key in the results bucket
 }

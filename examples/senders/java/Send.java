@@ -1,10 +1,10 @@
-// Sends one request to Sluice. Needs software.amazon.awssdk:sqs, and Java 17.
+// Sends one request to Sluice. Requires software.amazon.awssdk:sqs, and Java 17.
 import java.util.UUID;
 import software.amazon.awssdk.services.sqs.SqsClient;
 
 public class Send {
     public static void main(String[] args) {
-        // Your own ID of the piece of work: sent twice, it is answered once.
+        // A unique ID for this request: if it is sent twice, it is processed once.
         String inferenceId = "order-" + UUID.randomUUID();
         String request = """
             {
@@ -17,6 +17,6 @@ public class Send {
         try (SqsClient sqs = SqsClient.create()) {
             sqs.sendMessage(message -> message.queueUrl(System.getenv("REQUEST_QUEUE_URL")).messageBody(request));
         }
-        System.out.println("messages/" + inferenceId + ".out"); // its answer's key in the results bucket
+        System.out.println("messages/" + inferenceId + ".out"); // the result's key in the results bucket
     }
 }

@@ -1,4 +1,4 @@
-"""The local endpoint as an ASGI application, asked without a socket; its container answers whatever it is sent."""
+"""The local endpoint as an ASGI application, called without a socket; its container returns the request's body."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,22 +12,23 @@ _METHODS = ("POST", "GET", "PUT", "DELETE", "OPTIONS")
 _PATHS = ("/endpoints/wine/invocations", "/_faults", "/_calls", "/_health")
 
 
-class Face:
-    """One application, which keeps what it learns: faults that were asked for stay."""
+class LocalEndpoint:
+    """One application, which keeps its state, such as the fault plan, between requests."""
 
     def __init__(self) -> None:
-        def answer(request: httpx2.Request) -> httpx2.Response:
+        def echo(request: httpx2.Request) -> httpx2.Response:
             return httpx2.Response(200, content=request.content, headers={"content-type": "text/plain"})
 
-        client = httpx2.AsyncClient(transport=httpx2.MockTransport(answer))
+        client = httpx2.AsyncClient(transport=httpx2.MockTransport(echo))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(httpx2, "AsyncClient", lambda **_: client)
             self._app = create_app(Config({"wine": "http://container"}))
 
     async def request(self, data: bytes) -> tuple[int, bytes]:
-        """The answer's status and body. `data` are method and path in two bytes, then headers and a body, NUL between.
+        """Send a request, and return the response's status and body.
 
-        A path byte of over 3 says that the first field is the path.
+        `data` has two bytes that select method and path, then headers and the body, separated by NUL. If the path byte
+        is over 3, the first field is the path.
         """
         method, path, rest = (*data[:2], *b"\0\0")[0], (*data[:2], *b"\0\0")[1], data[2:]
         *headers, body = rest.split(b"\0")
@@ -62,5 +63,5 @@ class Face:
 def _pairs(headers: list[bytes]) -> Iterable[tuple[bytes, bytes]]:
     for header in headers:
         name, _, value = header.partition(b":")
-        # As a server hands them over: names in lower case, no line ends.
+        # As a server passes them: names in lower case, no line breaks.
         yield name.lower().translate(None, b"\r\n"), value.strip().translate(None, b"\r\n")
