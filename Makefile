@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # jsii, which AWS CDK uses, looks for `node` on the PATH; setup.sh may have installed it in .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format unit test schema errors permissions synth sbom lock deploy demo up down chaos bench memory dataset size mutants fuzz clean
+.PHONY: help setup lint format unit test schema errors permissions synth sbom lock deploy demo up down chaos bench compare memory dataset size mutants fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-11s %s\n' "$$t" "$$d"; done
@@ -76,6 +76,9 @@ $(BENCH)/.installed: benchmarks/requirements.txt lambdas/requirements.txt
 	@mkdir -p .build; python=$$(python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || echo "$(PYTHON)"); \
 	"$$python" -m venv $(BENCH) && $(BENCH)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+compare: $(SETUP) $(BENCH)/.installed ## measure this checkout against another one, side by side: make compare BASE=../other
+	@PYTHONPATH=. $(BENCH)/bin/python benchmarks/compare.py $(BASE)
 
 memory: $(SETUP) ## measure the memory of the transform/ functions, with files of up to 10 GB; some minutes
 	@$(BIN)/python benchmarks/memory.py

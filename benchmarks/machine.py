@@ -21,8 +21,13 @@ class Machine:
     def __init__(self, folder: Path, lambdas: Path, port: int, stub_pid: int) -> None:
         self._folder = folder
         self._lambdas = lambdas
+        self._port = port
         self._url = f"https://127.0.0.1:{port}"
         self._stub_pid = stub_pid
+
+    def with_lambdas(self, lambdas: Path) -> "Machine":
+        """The same machine for other code of the functions."""
+        return Machine(self._folder, lambdas, self._port, self._stub_pid)
 
     def run(
         self,

@@ -133,8 +133,8 @@ def concurrency_table(_results: Results) -> str:
     for concurrent in CONCURRENT_REQUESTS:
         sizings = []
         for latency in (0.05, 0.2, 1.0):
-            arrivals = USED * concurrent / latency
-            sizings.append(calculate(Workload(latency, concurrent, arrivals)))
+            messages_per_second = USED * concurrent / latency
+            sizings.append(calculate(Workload(latency, concurrent, messages_per_second)))
         middle = sizings[1]
         costs = " | ".join(f"{one.cost.lambda_:.2f}" for one in sizings)
         lines.append(

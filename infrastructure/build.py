@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 _CACHE = ROOT / ".build"
 
 Target = Literal["lambda", "host"]
-"""Where the code will run: in Lambda (arm64, Python 3.13), or on this machine with this interpreter."""
+"""The platform that the code is built for: in Lambda (arm64, Python 3.13), or on this machine with this interpreter."""
 
 
 class BuildError(Exception):

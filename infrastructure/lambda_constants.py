@@ -11,7 +11,7 @@ MESSAGES_PREFIX = "messages/"
 OTHER_BUCKETS_PREFIX = "buckets/"
 PARTS_PREFIX = "parts/"
 RESULT_PREFIXES = (INVOKE_PREFIX, TRANSFORM_PREFIX, MESSAGES_PREFIX, OTHER_BUCKETS_PREFIX)
-"""Where results and failures of requests are; the parts of files are neither."""
+"""The prefixes of results and failures. The parts of files are neither."""
 
 RESULT_SUFFIX = ".out"
 FAILURE_SUFFIX = ".err"

@@ -1,6 +1,6 @@
 """The failure table: it classifies every error, and the class decides what happens to the message.
 
-The facts come from the InvokeEndpoint API page, botocore's `sagemaker-runtime` model (bc), the S3 error codes and
+The rows come from the InvokeEndpoint API page, botocore's `sagemaker-runtime` model (bc), the S3 error codes and
 messages of SageMaker that were observed. The first row that matches applies.
 """
 

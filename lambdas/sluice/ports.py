@@ -47,7 +47,7 @@ class Condition:
 
     @classmethod
     def replacing(cls, stored: ObjectHead | None) -> "Condition":
-        """The condition that the key still holds what was seen there: `stored`, or no object."""
+        """The condition that the key still holds `stored`, or no object if that is None."""
         return cls(stored.etag if stored else None)
 
 

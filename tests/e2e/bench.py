@@ -226,7 +226,7 @@ class Bench:
 
     def identity(self, event: dict[str, Any]) -> Identity:
         """The identity of an event's object."""
-        arrival: Any = next(iter(parse(json.dumps(event))))
+        one: Any = next(iter(parse(json.dumps(event))))
         no_delivery: Any = Delivery.from_record(
             {
                 "messageId": "-",
@@ -235,7 +235,7 @@ class Bench:
                 "attributes": {"ApproximateReceiveCount": "1", "SentTimestamp": "0"},
             }
         )
-        return of(arrival, self.settings, no_delivery)
+        return of(one, self.settings, no_delivery)
 
     def label(self, arn: str) -> str:
         """A resource's name in the stack, without the parts of the ARN that vary by deployment."""

@@ -26,7 +26,7 @@ def failures(pipeline: Pipeline) -> Iterator[str]:
         if key.endswith(".err"):
             got = pipeline.s3.get_object(Bucket=pipeline.engine.results_bucket, Key=key)
             yield got["Body"].read().decode()
-    seen: set[str] = set()
+    received: set[str] = set()
     while letters := [
         letter
         for letter in pipeline.sqs.receive_message(
@@ -35,10 +35,10 @@ def failures(pipeline: Pipeline) -> Iterator[str]:
             MessageAttributeNames=["All"],
             VisibilityTimeout=1,
         ).get("Messages", [])
-        if letter["MessageId"] not in seen
+        if letter["MessageId"] not in received
     ]:
         for letter in letters:
-            seen.add(letter["MessageId"])
+            received.add(letter["MessageId"])
             yield json.dumps(letter["MessageAttributes"])
 
 

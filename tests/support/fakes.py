@@ -63,7 +63,7 @@ class Call:
 
 @dataclass
 class FakeEndpoint:
-    """Answers with `answer(call)`; raises when that returns an exception."""
+    """An endpoint that returns `answer(call)`, or raises it if it is an exception."""
 
     answer: Callable[[Call], Inference | Exception] = lambda call: Inference(b"42 for " + call.body, "text/plain")
     calls: list[Call] = field(default_factory=list)

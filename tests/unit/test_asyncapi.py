@@ -57,11 +57,11 @@ def test_examples_are_as_their_schemas_say(name: str, example: dict[str, Any]) -
 @pytest.mark.parametrize("name", CHANNELS["requests"]["messages"])
 def test_the_request_queue_takes_what_it_says(name: str) -> None:
     for example in MESSAGES[name]["examples"]:
-        (arrival,) = parse(json.dumps(example["payload"]))
-        if isinstance(arrival, DroppedObject):
-            assert (arrival.bucket, arrival.key, arrival.size) == ("my-bucket", "invoke/digits/7.png", 512)
+        (request,) = parse(json.dumps(example["payload"]))
+        if isinstance(request, DroppedObject):
+            assert (request.bucket, request.key, request.size) == ("my-bucket", "invoke/digits/7.png", 512)
         else:
-            assert isinstance(validate(arrival.raw), Message)  # type: ignore[union-attr]
+            assert isinstance(validate(request.raw), Message)  # type: ignore[union-attr]
 
 
 def test_the_requests_keys_and_attributes() -> None:

@@ -22,8 +22,8 @@ TEXTS = st.text() | st.from_regex(r"\s*[\[{].{0,40}", fullmatch=True)
 @given(st.binary() | TEXTS.map(str.encode), st.sampled_from(["text/csv", "application/jsonlines", "image/png"]))
 def test_any_bytes_arrive_unchanged(data: bytes, content_type: str) -> None:
     raw = {**body_parameter(data, content_type), "ContentType": content_type}
-    (arrival,) = parse(serialize(raw, None))
-    assert validate(arrival.raw).inline_body() == data  # type: ignore[union-attr]
+    (request,) = parse(serialize(raw, None))
+    assert validate(request.raw).inline_body() == data  # type: ignore[union-attr]
 
 
 @given(TEXTS.map(str.encode))

@@ -73,7 +73,7 @@ def test_every_delivery_has_an_outcome(bench: Bench) -> None:
 
 
 def four_at_once() -> Callable[[Call], Inference]:
-    """Answers that wait for one another in fours, and fail when a fifth is under way or a fourth does not come."""
+    """Calls that wait for each other in fours. They fail when a fifth is under way, or a fourth does not come."""
     all_there, slots = threading.Barrier(4, timeout=10), threading.Semaphore(4)
 
     def answer(call: Call) -> Inference:

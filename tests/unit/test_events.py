@@ -18,8 +18,8 @@ TEST_EVENT = {"Service": "Amazon S3", "Event": "s3:TestEvent", "Time": "2026-11-
 
 
 def read_one(body: object) -> Any:
-    (arrival,) = parse(body if isinstance(body, str) else json.dumps(body))
-    return arrival
+    (request,) = parse(body if isinstance(body, str) else json.dumps(body))
+    return request
 
 
 def refused(body: object) -> str:

@@ -79,14 +79,14 @@ class Promise(RuleBasedStateMachine):
 
     def _enqueue(self, message: Message) -> None:
         self.queue.append(message)
-        (arrival,) = parse(message.body)
+        (request,) = parse(message.body)
         one = delivery(message.body, message_id=message.message_id)
-        if isinstance(arrival, DroppedObject):
-            identity = of_object(arrival, SETTINGS, one)
+        if isinstance(request, DroppedObject):
+            identity = of_object(request, SETTINGS, one)
             self.newest[identity.name] = identity.key
         else:
-            assert isinstance(arrival, SentMessage)
-            identity = of_message(arrival, one)
+            assert isinstance(request, SentMessage)
+            identity = of_message(request, one)
         self.names[identity.key] = identity.name
 
     # --- what happens to them --------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ class Promise(RuleBasedStateMachine):
     def _deliver(self, message: Message, fuse: Fuse) -> None:
         """As SQS does: after the last receive the message goes to the crashed queue, whose function buries it."""
         if message.receive_count >= SETTINGS.max_receive_count:
-            outcomes = self._process(message, Fuse(), bury=True)
+            outcomes = self._process(message, Fuse(), crashed=True)
         else:
             message.receive_count += 1
             outcomes = self._process(message, fuse)
@@ -144,7 +144,7 @@ class Promise(RuleBasedStateMachine):
             self.queue.remove(message)
             self.taken.append(message)
 
-    def _process(self, message: Message, fuse: Fuse, *, bury: bool = False) -> list[Outcome]:
+    def _process(self, message: Message, fuse: Fuse, *, crashed: bool = False) -> list[Outcome]:
         processor = self.world.another_worker(fuse).processor
         one = delivery(
             message.body,
@@ -154,9 +154,7 @@ class Promise(RuleBasedStateMachine):
         )
         calls = len(self.world.endpoint.calls)
         try:
-            return (
-                processor.dead_letter_crashed(processor.parse(one)) if bury else processor.process(processor.parse(one))
-            )
+            return (processor.dead_letter_crashed if crashed else processor.process)(processor.parse(one))
         except Killed:
             if len(self.world.endpoint.calls) > calls:
                 body = self.world.endpoint.calls[-1].body

@@ -23,9 +23,9 @@ FILE = DroppedObject(bucket="input", key="transform/a b/é.csv", size=10, versio
 PART = TransformPart(FILE, 0, 10)
 
 
-@pytest.mark.parametrize("arrival", [PART, TransformPart(FILE, 3, 4, unpacked=True), Assembly(FILE)])
-def test_what_is_sent_is_what_arrives(arrival: TransformPart | Assembly) -> None:
-    assert parse(body_of(arrival)) == [arrival]
+@pytest.mark.parametrize("request", [PART, TransformPart(FILE, 3, 4, unpacked=True), Assembly(FILE)])
+def test_what_is_sent_is_what_arrives(request: TransformPart | Assembly) -> None:
+    assert parse(body_of(request)) == [request]
 
 
 @pytest.mark.parametrize(

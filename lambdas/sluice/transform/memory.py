@@ -86,7 +86,7 @@ class Reservation:
     _size: int = 0
 
     def resize(self, size: int) -> None:
-        """Hold `size` bytes instead of the current number, and wait until they are free.
+        """Reserve `size` bytes instead of the current number, and wait until they are free.
 
         The caller must have dropped what the current bytes were for. Raises `MemoryExhausted` when they do not become
         free in time.
