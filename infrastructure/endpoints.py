@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import Annotated, Self
 
-from pydantic import StringConstraints
-
 from infrastructure.errors import SettingProblem
+from infrastructure.validation import matching
 
 MAX_NAME = 63  # InvokeEndpoint API page, EndpointName
 EndpointReference = Annotated[
     str,
-    StringConstraints(
-        pattern=r"^(arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{12}:endpoint/)?[a-zA-Z0-9](-*[a-zA-Z0-9])*$"
+    matching(
+        r"(arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:[0-9]{12}:endpoint/)?[a-zA-Z0-9](-*[a-zA-Z0-9])*",
+        "the name or the ARN of an endpoint: letters and digits, with hyphens between them, such as my-endpoint",
     ),
 ]
 """The name of an endpoint, or its ARN."""
@@ -38,6 +38,8 @@ class Endpoint:
 
 def check_endpoints(references: list[str]) -> list[str]:
     """Return `references` as they are. Raises `SettingProblem` when they can't belong to one deployment."""
+    if not references:
+        raise SettingProblem("", 'must name at least one endpoint, such as ["my-endpoint"]')
     endpoints = [Endpoint.of(reference) for reference in references]
     if len({endpoint.name.lower() for endpoint in endpoints}) < len(endpoints):
         raise SettingProblem("", "names an endpoint twice; name each once")

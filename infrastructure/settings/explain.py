@@ -19,6 +19,7 @@ def explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
     match detail["type"]:
         case "extra_forbidden":
             problem = _unknown(key, model)
+            key = key.removesuffix(".")
         case "missing":
             problem = f'is missing; set it in cdk.json, such as "{key}": ["my-endpoint"]'
         case "model_type" if key == "alarms" and isinstance(detail["input"], bool):
@@ -35,9 +36,14 @@ def _unknown(key: str, model: type[BaseModel]) -> str:
     if key in MOVED:
         return f"is now sluice.{MOVED[key]}"
     group, _, name = key.rpartition(".")
-    everywhere = {one.rpartition(".")[2]: one for one in fields(model)}
+    if not name:
+        return "holds a setting whose name is empty; remove it"
+    known = fields(model)
+    if key in known:  # one key with a dot in it
+        return f'write it as a nested object: "{group}": {{"{name}": …}}'
+    everywhere = {one.rpartition(".")[2]: one for one in known}
     same_object = {one.removeprefix(f"{group}."): one for one in everywhere.values() if one.startswith(f"{group}.")}
-    if not group:
+    if not same_object:
         same_object = {one: one for one in model.model_fields}
     for candidates in (same_object, everywhere):
         if close := difflib.get_close_matches(name, candidates, n=1):

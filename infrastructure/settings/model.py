@@ -37,7 +37,7 @@ class Settings(Group):
     """The settings. The defaults suit endpoints that respond within a minute."""
 
     deployment_name: DeploymentName = "Sluice"
-    endpoint_names: Annotated[list[EndpointReference], Field(min_length=1), AfterValidator(check_endpoints)]
+    endpoint_names: Annotated[list[EndpointReference], AfterValidator(check_endpoints)]
     default_endpoint_name: str | None = None
     concurrent_requests: Annotated[int, Field(ge=2, le=10_000)] = 20
     batch_size: Annotated[int, Field(ge=1, le=10_000)] = 10

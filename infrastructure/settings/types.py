@@ -4,21 +4,53 @@ import re
 import string
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, PlainValidator, StringConstraints
+from pydantic import AfterValidator, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from infrastructure.errors import SettingProblem
+from infrastructure.validation import matching
 
-AccountId = Annotated[str, StringConstraints(pattern=r"^\d{12}$")]
-BucketName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
-ContentType = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[\x21-\x7e]+$")]
-DeploymentName = Annotated[str, StringConstraints(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9-]*$")]
-EmailAddress = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$")]
-JsonPath = Annotated[str, StringConstraints(pattern=r"^\$", max_length=63)]  # CreateTransformJob, DataProcessing
-KeyArn = Annotated[str, StringConstraints(pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+$")]
-OrganizationId = Annotated[str, StringConstraints(pattern=r"^o-[a-z0-9]{10,32}$")]  # Organizations API, Organization
-SecurityGroupId = Annotated[str, StringConstraints(pattern=r"^sg-[0-9a-f]{8,17}$")]
-SubnetId = Annotated[str, StringConstraints(pattern=r"^subnet-[0-9a-f]{8,17}$")]
+AccountId = Annotated[str, matching(r"\d{12}", "the 12 digits of an AWS account ID, such as 111122223333")]
+BucketName = Annotated[
+    str,
+    matching(
+        r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
+        "the name of a bucket: 3 to 63 lowercase letters, digits, dots and hyphens, such as my-bucket",
+    ),
+]
+ContentType = Annotated[
+    str, matching(r"[\x21-\x7e]{1,1024}", "1 to 1,024 visible ASCII characters without spaces, such as text/csv")
+]
+DeploymentName = Annotated[
+    str,
+    matching(
+        r"[A-Za-z][A-Za-z0-9-]{0,63}",
+        "at most 64 letters, digits and hyphens, of which the first is a letter, such as Sluice-Test",
+    ),
+]
+EmailAddress = Annotated[str, matching(r"[^@\s]+@[^@\s]+", "an email address, such as ops@example.com")]
+JsonPath = Annotated[  # CreateTransformJob, DataProcessing
+    str, matching(r"\$.{0,62}", "a JSONPath of at most 63 characters that begins with $, such as $.features")
+]
+KeyArn = Annotated[
+    str,
+    matching(
+        r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]+",
+        "the ARN of a KMS key, not of an alias, such as "
+        "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+    ),
+]
+OrganizationId = Annotated[  # Organizations API, Organization
+    str,
+    matching(
+        r"o-[a-z0-9]{10,32}",
+        "the ID of an organization: o- and 10 to 32 lowercase letters and digits, such as o-a1b2c3d4e5",
+    ),
+]
+SecurityGroupId = Annotated[
+    str, matching(r"sg-[0-9a-f]{8,17}", "the ID of a security group, such as sg-0a1b2c3d4e5f67890")
+]
+SubnetId = Annotated[str, matching(r"subnet-[0-9a-f]{8,17}", "the ID of a subnet, such as subnet-0a1b2c3d4e5f67890")]
 # The values that CloudWatch Logs accepts (PutRetentionPolicy API page).
 LogDays = Literal[
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653

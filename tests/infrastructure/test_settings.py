@@ -34,6 +34,11 @@ def settings(**given: Any) -> Settings:
     return Settings.from_context(ENDPOINTS, given)
 
 
+def nested(key: str, value: Any) -> dict[str, Any]:
+    group, _, name = key.rpartition(".")
+    return {group: {name: value}} if group else {name: value}
+
+
 def test_cdk_json_is_enough() -> None:
     default = settings()
     assert default.default_endpoint == "wine"
@@ -73,7 +78,7 @@ def test_objects_are_merged_key_by_key_and_other_values_are_replaced() -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"endpoint_names": []}, "sluice.endpoint_names: List should have at least 1 item"),
+        ({"endpoint_names": []}, 'sluice.endpoint_names: must name at least one endpoint, such as ["my-endpoint"]'),
         ({"endpoint_names": ["a b"]}, "sluice.endpoint_names.0: "),
         ({"endpoint_names": ["a", "a"]}, "sluice.endpoint_names: names an endpoint twice"),
         (
@@ -147,6 +152,10 @@ def test_objects_are_merged_key_by_key_and_other_values_are_replaced() -> None:
         ({"zzz": 5}, "sluice.zzz: is not a setting; known are deployment_name, endpoint_names"),
         ({"retry": 5}, 'sluice.retry: must be an object, such as {"max_receive_count": …}, not 5'),
         ({"alarms": None}, 'sluice.alarms: must be an object, such as {"enabled": …}, not null'),
+        ({"": 1}, "sluice: holds a setting whose name is empty; remove it"),
+        ({"retry": {"": 1}}, "sluice.retry: holds a setting whose name is empty; remove it"),
+        ({"alarms.emial": "a@b.c"}, "sluice.alarms.emial: is not a setting; did you mean sluice.alarms.email?"),
+        ({"zzz.yyy": 1}, "sluice.zzz.yyy: is not a setting; known are deployment_name, endpoint_names"),
         ("{", "sluice: is not JSON"),
         ("[]", "sluice: must be an object"),
         ({"transform": {"BatchStrategy": "Some"}}, "sluice.transform.BatchStrategy: Input should be 'MultiRecord'"),
@@ -175,6 +184,51 @@ def test_a_wrong_value_gets_one_line_that_names_its_key(given: Any, says: str) -
         Settings.from_context(ENDPOINTS, given)
     assert says in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("key", [key for key in fields(Settings) if "." in key])
+def test_a_name_with_a_dot_must_be_a_nested_object(key: str) -> None:
+    group, _, name = key.partition(".")
+    with pytest.raises(SettingsError) as raised:
+        settings(**{key: 1})
+    assert str(raised.value) == f'sluice.{key}: write it as a nested object: "{group}": {{"{name}": …}}'
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("kms_key_arn", "alias/mine", "must be the ARN of a KMS key, not of an alias, such as arn:aws:kms:"),
+        ("senders.account_ids", ["12345"], "must be the 12 digits of an AWS account ID, such as 111122223333"),
+        ("senders.organization_id", "a1b2c3d4e5", "10 to 32 lowercase letters and digits, such as o-a1b2c3d4e5"),
+        ("network.subnet_ids", ["0a1b2c3d"], "must be the ID of a subnet, such as subnet-0a1b2c3d4e5f67890"),
+        ("network.security_group_ids", ["x"], "must be the ID of a security group, such as sg-0a1b2c3d4e5f67890"),
+        ("deployment_name", "1st", "of which the first is a letter, such as Sluice-Test"),
+        ("deployment_name", "a" * 65, "must be at most 64 letters, digits and hyphens"),
+        ("transform.InputFilter", "id", "that begins with $, such as $.features"),
+        ("transform.OutputFilter", "$" * 64, "must be a JSONPath of at most 63 characters"),
+        ("input_location_buckets", ["Not_A_Bucket"], "3 to 63 lowercase letters, digits, dots and hyphens"),
+        ("default_content_type", "text csv", "visible ASCII characters without spaces, such as text/csv"),
+        ("endpoint_names", ["a b"], "the name or the ARN of an endpoint: letters and digits, with hyphens between"),
+        ("alarms.email", "ops", "must be an email address, such as ops@example.com"),
+    ],
+)
+def test_a_wrong_text_gets_its_rule_in_words(key: str, value: Any, says: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        settings(**nested(key, value))
+    assert str(raised.value).startswith(f"sluice.{key}")
+    assert says in str(raised.value)
+    assert str(raised.value).endswith(f", not {json.dumps(value[0] if isinstance(value, list) else value)}")
+
+
+@pytest.mark.parametrize("value", ["", "a b\n", ["a b\n"], [], 5.5, [5.5], {}], ids=repr)
+@pytest.mark.parametrize("key", list(fields(Settings)))
+def test_no_error_shows_a_regular_expression(key: str, value: Any) -> None:
+    try:
+        settings(**nested(key, value))
+    except SettingsError as error:
+        assert "pattern" not in str(error)
+        assert not [sign for sign in ("^", r"\d", "[a-z", "(?") if sign in str(error)]
+        assert "after validation" not in str(error)
 
 
 @pytest.mark.parametrize("old", OLD_NAMES)
