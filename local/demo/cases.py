@@ -89,7 +89,7 @@ def cases(input_bucket: str) -> list[Case]:
             ("7",),
         ),
         Case(
-            "send   a row that is stored in S3",
+            "send   a row stored in S3",
             _message("a-location", EndpointName="wine", InputLocation=f"s3://{input_bucket}/invoke/wine/one.json"),
             ("class_2",),
         ),
@@ -143,7 +143,7 @@ def cases(input_bucket: str) -> list[Case]:
             error_text="Input X contains NaN",
         ),
         Case(
-            "send   to a model that hangs for 60 s",
+            "send   to a model that hangs (simulated)",
             _message("model-time-out", EndpointName="wine", Body="x"),
             error_code="ModelTimeout",
             error_text="timed out",

@@ -63,7 +63,7 @@ def _table(ended: list[Outcome]) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD,
         header_style="bold",
-        caption="(in brackets: the request's own, where the model gave no answer)",
+        caption="(In parentheses: the trace ID of the request, because the model returned none.)",
         caption_justify="right",
     )
     table.add_column("Input", no_wrap=True)
