@@ -44,6 +44,15 @@ class ErrorCode(StrEnum):
         self.description = description
         return self
 
+    @property
+    def reason(self) -> str:
+        """The sentence in the style of an ErrorMessage: without a capital at its start and a period at its end.
+
+        A name at its start, such as RequestTTLSeconds, stays as it is.
+        """
+        first, space, rest = self.description.removesuffix(".").partition(" ")
+        return (first.lower() if first.istitle() else first) + space + rest
+
     INVALID_MESSAGE = (
         "InvalidMessage",
         FailureClass.INVALID,
@@ -67,7 +76,7 @@ class ErrorCode(StrEnum):
     NOT_BEGUN = (
         "NotBegun",
         FailureClass.TRANSIENT,
-        "The function had less time left than one call may take; lower batch_size or raise the function's timeout.",
+        "The function had less time left than one call may take; lower batch_size or raise timeouts.function_seconds.",
     )
     HELD_BACK = (
         "HeldBack",

@@ -77,8 +77,8 @@ class Failure(Exception):
 
     @classmethod
     def of(cls, code: ErrorCode, message: str | None = None) -> "Failure":
-        """A failure that Sluice itself finds. The default `message` is the code's own sentence."""
-        return cls(code.failure_class, code, message or code.description)
+        """A failure that Sluice itself finds. The default `message` is the code's own reason."""
+        return cls(code.failure_class, code, message or code.reason)
 
 
 def invalid(field: str, rule: str) -> Failure:

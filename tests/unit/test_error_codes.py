@@ -21,8 +21,16 @@ def test_each_code_is_raised_somewhere_and_has_a_sentence(code: ErrorCode) -> No
     assert any(f"ErrorCode.{code.name}" in path.read_text() for path in CORE if path.stem != "error_codes")
     assert code.description.endswith(".")
     failure = Failure.of(code)
-    assert (failure.code, failure.failure_class, failure.message) == (code, code.failure_class, code.description)
+    assert (failure.code, failure.failure_class, failure.message) == (code, code.failure_class, code.reason)
     assert classify(failure) is failure
+
+
+def test_a_reason_is_the_sentence_without_a_capital_and_a_period() -> None:
+    assert ErrorCode.UNDER_WAY.reason.startswith("another delivery of the same request was")
+    assert ErrorCode.UNDER_WAY.reason.endswith("it ended without a result")
+    assert ErrorCode.EXPIRED.reason.startswith("RequestTTLSeconds had passed"), "a name is not changed"
+    assert "raise timeouts.function_seconds" in ErrorCode.NOT_BEGUN.reason
+    assert not [code for code in ErrorCode if code.reason.endswith(".") or code.reason.partition(" ")[0].istitle()]
 
 
 @pytest.mark.parametrize("path", CORE, ids=lambda path: path.stem)
