@@ -76,7 +76,7 @@ class Message(BaseModel):
     endpoint_name: Name | Absent = Field(None, description="One of the deployment's endpoints. Default: its default.")
     body: JsonValue = Field(
         None,
-        description="A string is sent as UTF-8 as it stands; any other JSON value is sent as compact JSON.",
+        description="A string is sent verbatim as UTF-8; any other JSON value is sent as compact JSON.",
     )
     body_base64: str | Absent = Field(None, description="Binary, in standard base64 with padding.")
     input_location: Annotated[str, StringConstraints(max_length=MAX_LOCATION, pattern=S3_URI)] | Absent = Field(
@@ -111,7 +111,7 @@ class Message(BaseModel):
     ) = Field(None, description="Folder of the result below messages/.")
     filename: Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=_FILENAME)] | Absent = Field(
         None,
-        description="File name of the result; .out is added where it is missing.",
+        description="File name of the result; the suffix of results is added where it is missing.",
     )
     request_ttl_seconds: Annotated[int, Field(ge=60, le=21600)] | Absent = Field(
         None, description="Seconds after which the request is no longer invoked, but fails as Expired."
