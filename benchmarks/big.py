@@ -1,4 +1,4 @@
-"""A stub with files of any size, which are generated from repeated rows; so are their parts. Nothing is stored.
+"""A stub of S3 with files of any size. Files and their parts are generated from repeated rows; nothing is stored.
 
 The key describes the file: `transform/lines-0/<rows>-<bytes>.csv`. The parts of a file exist if its key has `/done/`.
 """

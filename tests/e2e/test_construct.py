@@ -1,4 +1,4 @@
-"""The pipeline in a team's own stack on the local AWS: in addition to the other stack, with existing resources."""
+"""The construct in a stack of its own on the local AWS, beside the other stack, with existing resources."""
 
 import dataclasses
 import json

@@ -19,7 +19,7 @@ MEMBER = "777788889999"
 
 
 def clients_of(pipeline: Pipeline, access_key_id: str, secret_access_key: str = "test") -> Clients:
-    """A client of another account's root user, whose key is the account's ID, or of the user with the given keys."""
+    """Clients with the credentials of another account. The access key ID is the account's ID for its root user."""
     engine = pipeline.engine
     keys = {"access_key_id": access_key_id, "secret_access_key": secret_access_key}
     return Clients(engine.url, engine.sagemaker_runtime_url, tls=engine.tls, **keys)

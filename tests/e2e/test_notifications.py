@@ -58,7 +58,7 @@ class Subscriber:
                 self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
                 attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
                 self.received.append((json.loads(message["Body"]), attributes))
-        raise AssertionError(f"no notification of {location}; received: {self.received}")
+        raise AssertionError(f"no notification for {location} arrived; received: {self.received}")
 
     def close(self) -> None:
         for arn in self.subscriptions:
@@ -73,7 +73,7 @@ def subscriber(pipeline: Pipeline) -> Iterator[Subscriber]:
     made.close()
 
 
-def test_both_topics_get_each_notification_once(pipeline: Pipeline, subscriber: Subscriber) -> None:
+def test_each_notification_is_published_once_to_its_topic(pipeline: Pipeline, subscriber: Subscriber) -> None:
     name = uuid.uuid4().hex
     results, inputs = pipeline.engine.results_bucket, pipeline.engine.input_bucket
     pipeline.drop(f"invoke/digits/{name} ü.png", (EXAMPLES / "digits/7.png").read_bytes(), Metadata={"trace-id": name})

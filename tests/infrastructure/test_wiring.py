@@ -19,7 +19,7 @@ LOOKS_NOT_IN = {"Split": {"StorageResultsBucket"}, "Assemble": {"StorageInputBuc
 
 
 def targets(value: Any) -> set[str]:
-    """The logical IDs that `value` refers to, without CDK's hash; a literal ARN stands as it is."""
+    """The logical IDs that `value` refers to, without CDK's hash; a literal ARN is returned unchanged."""
     if isinstance(value, list):
         return {target for one in value for target in targets(one)}
     if isinstance(value, str):

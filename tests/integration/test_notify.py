@@ -1,4 +1,4 @@
-"""The real notify function with moto's S3, SNS and SQS: notifications of a failing topic are retried."""
+"""The notify function with moto's S3, SNS and SQS: a notification is retried when its topic fails."""
 
 import json
 import uuid

@@ -70,7 +70,7 @@ def test_a_broken_message_goes_to_the_dead_letter_queue_at_once(world: World, bo
     assert world.err(f"messages/{name}")["ErrorMessage"] == reason["ErrorMessage"]
 
 
-def test_the_models_message_is_in_the_reason(world: World) -> None:
+def test_the_reason_has_the_message_of_the_model(world: World) -> None:
     world.endpoint.answer = fails_with(MODEL_400)
     world.deliver({"Body": "x", "TraceId": "t"}, attributes={"tenant": "blue"})
     _, reason = world.dead_letter()

@@ -1,4 +1,4 @@
-"""Guards whose absence would only cost requests, make a reason less precise, or show in a race."""
+"""Guards without which a request costs more, a reason is less precise, or a race has another result."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -134,7 +134,7 @@ class Promise(RuleBasedStateMachine):
             self.queue.append(Message(f"redriven-{next(self.numbers)}", letter[0], attributes))
 
     def _deliver(self, message: Message, fuse: Fuse) -> None:
-        """Like SQS: after the last receive, the message goes to the crashed queue, whose function dead-letters it."""
+        """Delivers as SQS does: a message goes to the crashed queue after the last receive, and its function dead-letters it."""
         if message.receive_count >= SETTINGS.max_receive_count:
             outcomes = self._process(message, Fuse(), crashed=True)
         else:
