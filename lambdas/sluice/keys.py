@@ -33,7 +33,7 @@ def message_name(inference_id: str, *, folder: str = "", filename: str | None = 
     """The name of a message's result.
 
     `inference_id` is the InferenceId or the SQS message ID, `folder` S3OutputPathExtension, and `filename` Filename.
-    A folder with a part `.` or `..` is ignored: the message is invalid, and its `.err` is stored where those without a folder are.
+    A folder with a part `.` or `..` is ignored: the message is invalid, and its `.err` is stored as without a folder.
     """
     parts = folder.split("/")
     if "." in parts or ".." in parts:

@@ -19,7 +19,7 @@ AWS_CALL_SECONDS = ATTEMPTS * (CONNECT_SECONDS + READ_SECONDS) + _BACKOFF_SECOND
 """The longest that a call of S3, SQS or SNS can take. It usually takes tens of milliseconds."""
 
 STORE_PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
-"""The pauses before an outcome is stored again while S3 fails. No pause is started that the function has no time left for."""
+"""The pauses before an outcome is stored again while S3 fails. A pause needs enough time left."""
 
 SETTLE_SECONDS = 5
 """The time that is kept for storing an outcome after a call. An S3 that hangs takes longer: then Lambda ends the

@@ -134,7 +134,7 @@ class Promise(RuleBasedStateMachine):
             self.queue.append(Message(f"redriven-{next(self.numbers)}", letter[0], attributes))
 
     def _deliver(self, message: Message, fuse: Fuse) -> None:
-        """Delivers as SQS does: a message goes to the crashed queue after the last receive, and its function dead-letters it."""
+        """Deliver as SQS does: after the last receive, the crashed queue's function dead-letters the message."""
         if message.receive_count >= SETTINGS.max_receive_count:
             outcomes = self._process(message, Fuse(), crashed=True)
         else:
