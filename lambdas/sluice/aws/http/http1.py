@@ -8,7 +8,10 @@ import select
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from sluice.aws.http.protocol import CutOff, NotHttp, Response, TooLarge
+
+__all__ = ["CutOff", "Exchange", "NotHttp", "Response", "TooLarge"]
 
 _LINE = 65_536  # bytes of one header, at most: http.client's limit
 _RECEIVE = 16_384  # bytes: a TLS record
@@ -16,27 +19,6 @@ _HEADERS = 100
 _NO_BODY = {204, 304}
 _STATUS_LINE = re.compile(r"(HTTP/1\.\d) ([1-9]\d\d)(?: |$)", re.ASCII)
 _CHUNK_SIZE = re.compile(r"([0-9a-fA-F]{1,16})[ \t]*(?:;|$)")
-
-
-class NotHttp(Exception):
-    """What came is no HTTP/1.1 response, or nothing came before the connection ended."""
-
-
-class CutOff(Exception):
-    """The connection ended within the response's body."""
-
-
-class TooLarge(Exception):
-    """The response's body is over what was asked for; it was not read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A response that has been read to its end. Header names are in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class Exchange:

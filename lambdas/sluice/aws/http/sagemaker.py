@@ -1,12 +1,12 @@
 """InvokeEndpoint: sent once, whatever becomes of it."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sluice.aws.http.connections import Connections
 from sluice.aws.http.headers import common
-from sluice.aws.http.http1 import Response
+from sluice.aws.http.protocol import Response
 from sluice.aws.http.signature import Signer
 from sluice.inputs.message import FORWARDED
 
@@ -40,33 +40,46 @@ class LeanSageMakerRuntime:
 
     def invoke_endpoint(self, *, EndpointName: str, Body: bytes, **parameters: str) -> Any:  # noqa: N803 - boto3's names
         """InvokeEndpoint, without retries. Raises `ClientError` or `BotoCoreError`."""
-        path = f"/endpoints/{EndpointName}/invocations"
-        headers = common({PARAMETERS[name]: value for name, value in parameters.items()})
-        signed = self._signer.sign("POST", self._connections.host, path, headers, Body)
-        response = self._connections.request("POST", path, signed, Body)
+        path, headers = invocation(self._signer, self._connections.host, EndpointName, Body, parameters)
+        response = self._connections.request("POST", path, headers, Body)
         if response.status >= 300:
-            raise self._error(response)
-        found: dict[str, Any] = {ELEMENTS[name]: value for name, value in response.headers.items() if name in ELEMENTS}
-        found["Body"] = io.BytesIO(response.body)
-        return found
+            raise service_error(self._boto3(), response)
+        return invoked(response)
 
     def close(self) -> None:
         """Close the idle connections."""
         self._connections.close()
 
-    def _error(self, response: Response) -> Exception:
-        """What botocore makes of an error response, with the members that the service model gives the error."""
-        from botocore.awsrequest import HeadersDict  # noqa: PLC0415 - only what goes wrong needs these
-        from botocore.parsers import create_parser  # noqa: PLC0415
 
-        client: Any = self._boto3()
-        model = client.meta.service_model
-        parser = create_parser(model.protocol)
-        raw = {"status_code": response.status, "headers": HeadersDict(response.headers), "body": response.body}
-        parsed = parser.parse(raw, model.operation_model("InvokeEndpoint").output_shape)
-        code = parsed.get("Error", {}).get("Code")
-        shape = model.shape_for_error_code(code)
-        if shape is not None:
-            parsed.update(parser.parse(raw, shape))
-        error: Exception = client.exceptions.from_code(code)(parsed, "InvokeEndpoint")
-        return error
+def invocation(
+    signer: Signer, host: str, endpoint_name: str, body: bytes, parameters: Mapping[str, str]
+) -> tuple[str, Mapping[str, str]]:
+    """The path and the headers of a signed request."""
+    path = f"/endpoints/{endpoint_name}/invocations"
+    headers = common({PARAMETERS[name]: value for name, value in parameters.items()})
+    return path, signer.sign("POST", host, path, headers, body)
+
+
+def invoked(response: Response) -> dict[str, Any]:
+    """What InvokeEndpoint returns when it has succeeded."""
+    found: dict[str, Any] = {ELEMENTS[name]: value for name, value in response.headers.items() if name in ELEMENTS}
+    found["Body"] = io.BytesIO(response.body)
+    return found
+
+
+def service_error(client: "SageMakerRuntimeClient", response: Response) -> Exception:
+    """What botocore makes of an error response, with the members that the service model gives the error."""
+    from botocore.awsrequest import HeadersDict  # noqa: PLC0415 - only what goes wrong needs these
+    from botocore.parsers import create_parser  # noqa: PLC0415
+
+    boto3: Any = client
+    model = boto3.meta.service_model
+    parser = create_parser(model.protocol)
+    raw = {"status_code": response.status, "headers": HeadersDict(response.headers), "body": response.body}
+    parsed = parser.parse(raw, model.operation_model("InvokeEndpoint").output_shape)
+    code = parsed.get("Error", {}).get("Code")
+    shape = model.shape_for_error_code(code)
+    if shape is not None:
+        parsed.update(parser.parse(raw, shape))
+    error: Exception = boto3.exceptions.from_code(code)(parsed, "InvokeEndpoint")
+    return error

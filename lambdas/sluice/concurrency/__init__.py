@@ -1,0 +1,31 @@
+"""Coroutines on one thread: a deterministic scheduler, and what coroutines wait for.
+
+Nothing here knows of sockets or of the time of day. `sluice.aws.loop` adds I/O, threads and the clock.
+"""
+
+from sluice.concurrency.future import Cancelled, Future
+from sluice.concurrency.groups import TaskGroup, gather
+from sluice.concurrency.scheduler import Choose, Deadlock, Scheduler, current, now, spawn
+from sluice.concurrency.synchronization import Event, Queue, Semaphore
+from sluice.concurrency.task import Task
+from sluice.concurrency.timeouts import deadline, sleep, timeout
+
+__all__ = [
+    "Cancelled",
+    "Choose",
+    "Deadlock",
+    "Event",
+    "Future",
+    "Queue",
+    "Scheduler",
+    "Semaphore",
+    "Task",
+    "TaskGroup",
+    "current",
+    "deadline",
+    "gather",
+    "now",
+    "sleep",
+    "spawn",
+    "timeout",
+]
