@@ -27,11 +27,12 @@ TALKS = {"asyncio", "boto3", "botocore", "http", "requests", "s3transfer", "sele
 TALKS |= {"subprocess", "urllib3", "shutil", "tempfile", "pathlib"}
 # What each package may import of the others; `aws` and `bootstrap` join them.
 ARROWS = {
+    "concurrency": {"concurrency"},
     "inputs": {"inputs"},
-    "processing": {"processing", "inputs"},
-    "transform": {"transform", "processing", "inputs"},
-    "notify": {"notify", "processing", "inputs"},
-    "aws": {"aws", "inputs", "notify"},
+    "processing": {"processing", "inputs", "concurrency"},
+    "transform": {"transform", "processing", "inputs", "concurrency"},
+    "notify": {"notify", "processing", "inputs", "concurrency"},
+    "aws": {"aws", "inputs", "concurrency"},
 }
 
 

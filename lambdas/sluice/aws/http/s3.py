@@ -1,14 +1,17 @@
-"""S3's hot calls. What isn't answered at once, boto3's client is asked again: all three are safe to repeat."""
+"""S3's hot calls, awaited. What isn't answered at once, boto3's client is asked again, in a thread."""
 
+import io
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError
 
-from sluice.aws.http.connections import Connections
+from sluice.aws.http.pool import ConnectionPool
 from sluice.aws.http.protocol import Response, TooLarge
 from sluice.aws.http.s3_calls import S3Request, S3Requests, got, headed, put
-from sluice.aws.http.signature import Signer
+from sluice.aws.loop import Loop
+from sluice.concurrency import now
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -17,34 +20,43 @@ if TYPE_CHECKING:
 class LeanS3:
     """HeadObject, GetObject and PutObject as boto3's S3 client has them; `boto3_client` does what else there is.
 
-    GetObject leaves objects of over `max_bytes` to boto3, which reads them as a stream.
+    `pools` makes the connection pool of a URL. `call_seconds` is what a call may take here, before boto3 is asked.
     """
 
     def __init__(
         self,
-        connections: Callable[[str], Connections],
-        s3_url: Callable[[str], str],
-        signer: Signer,
+        loop: Loop,
+        pools: Callable[[str], ConnectionPool],
+        requests: S3Requests,
         boto3_client: Callable[[], "S3Client"],
         *,
+        call_seconds: float,
         max_bytes: int,
     ) -> None:
-        self._connect = connections
-        self._requests = S3Requests(s3_url, signer, max_bytes)
+        self._loop = loop
+        self._make_pool = pools
+        self._requests = requests
         self._boto3 = boto3_client
-        self._hosts: dict[str, Connections] = {}
+        self._call_seconds = call_seconds
+        self._max_bytes = max_bytes
+        self._pools: dict[str, ConnectionPool] = {}
 
-    def head_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803 - boto3's names, here and below
+    async def head_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803 - boto3's names, here and below
         """HeadObject. Raises `ClientError`, with 404 where nothing stands, or `BotoCoreError`."""
-        found = headed(self._send(self._requests.head(Bucket, Key)))
-        return self._boto3().head_object(Bucket=Bucket, Key=Key) if found is None else found
+        found = headed(await self._send(self._requests.head(Bucket, Key)))
+        if found is not None:
+            return found
+        return await self._loop.in_thread(lambda: self._boto3().head_object(Bucket=Bucket, Key=Key))
 
-    def get_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803
-        """GetObject. Raises `ClientError` or `BotoCoreError`."""
-        found = got(self._send(self._requests.get(Bucket, Key)))
-        return self._boto3().get_object(Bucket=Bucket, Key=Key) if found is None else found
+    async def get_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803
+        """GetObject. Raises `ClientError` or `BotoCoreError`.
 
-    def put_object(
+        The body has been read, unless it is over `max_bytes`: then it is boto3's stream, to be closed.
+        """
+        found = got(await self._send(self._requests.get(Bucket, Key)))
+        return await self._loop.in_thread(self._get_object, Bucket, Key) if found is None else found
+
+    async def put_object(
         self,
         *,
         Bucket: str,  # noqa: N803
@@ -54,29 +66,44 @@ class LeanS3:
         **parameters: str,
     ) -> Any:
         """PutObject. Raises `ClientError` or `BotoCoreError`."""
-        found = put(self._send(self._requests.put(Bucket, Key, Body, Metadata or {}, parameters)))
+        found = put(await self._send(self._requests.put(Bucket, Key, Body, Metadata or {}, parameters)))
         if found is not None:
             return found
         arguments: dict[str, Any] = {**parameters, **({} if Metadata is None else {"Metadata": Metadata})}
-        return self._boto3().put_object(Bucket=Bucket, Key=Key, Body=Body, **arguments)
+        return await self._loop.in_thread(
+            lambda: self._boto3().put_object(Bucket=Bucket, Key=Key, Body=Body, **arguments)
+        )
 
-    def delete_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803
+    async def delete_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803
         """DeleteObject, which is never hot: boto3's."""
-        return self._boto3().delete_object(Bucket=Bucket, Key=Key)
+        return await self._loop.in_thread(lambda: self._boto3().delete_object(Bucket=Bucket, Key=Key))
 
     def close(self) -> None:
         """Close the idle connections."""
-        for connections in self._hosts.values():
-            connections.close()
+        for pool in self._pools.values():
+            pool.close()
 
-    def _send(self, request: S3Request) -> Response | None:
+    async def _send(self, request: S3Request) -> Response | None:
         """The response, or None where there was none and boto3 is to try."""
-        connections = self._hosts.get(request.url)
-        if connections is None:
-            connections = self._hosts[request.url] = self._connect(request.url)
+        pool = self._pools.get(request.url)
+        if pool is None:
+            pool = self._pools[request.url] = self._make_pool(request.url)
         try:
-            return connections.request(
-                request.method, request.path, request.headers, request.body, max_bytes=request.max_bytes
+            return await pool.request(
+                request.method,
+                request.path,
+                request.headers,
+                request.body,
+                until=now() + self._call_seconds,
+                max_bytes=request.max_bytes,
             )
         except (BotoCoreError, TooLarge):
             return None
+
+    def _get_object(self, bucket: str, key: str) -> Any:
+        response: Any = self._boto3().get_object(Bucket=bucket, Key=key)
+        if response["ContentLength"] <= self._max_bytes:
+            # Read here, in the thread. Not `with` the body itself: that gives urllib3's stream, and urllib3's errors.
+            with closing(response["Body"]) as stream:
+                response["Body"] = io.BytesIO(stream.read())
+        return response
