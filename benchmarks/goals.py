@@ -1,4 +1,4 @@
-"""The figures that Sluice must hold, from results.json."""
+"""The figures that Sluice must reach, from results.json."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

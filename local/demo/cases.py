@@ -89,7 +89,7 @@ def cases(input_bucket: str) -> list[Case]:
             ("7",),
         ),
         Case(
-            "send   a row that lies in S3",
+            "send   a row that is stored in S3",
             _message("a-location", EndpointName="wine", InputLocation=f"s3://{input_bucket}/invoke/wine/one.json"),
             ("class_2",),
         ),

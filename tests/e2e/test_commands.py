@@ -1,4 +1,4 @@
-"""What `make demo`, `make up` and `make down` call: they do what they say, and leave no process behind."""
+"""The commands behind `make demo`, `make up` and `make down`: they work, and leave no process running."""
 
 import os
 import signal
@@ -26,7 +26,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 class Marked:
-    """Processes that this test started, however indirectly: their environment has its mark."""
+    """The processes that this test started directly or indirectly, identified by a mark in their environment."""
 
     def __init__(self, directory: Path) -> None:
         self._mark = f"SLUICE_TEST_MARK={uuid.uuid4()}"

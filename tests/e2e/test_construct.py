@@ -1,4 +1,4 @@
-"""The pipeline in a team's own stack, on the local AWS: beside the other one, with what is there already."""
+"""The pipeline in a team's own stack on the local AWS: in addition to the other stack, with existing resources."""
 
 import dataclasses
 import json

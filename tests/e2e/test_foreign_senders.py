@@ -1,4 +1,4 @@
-"""Senders of other accounts: those that the settings name may send, and nothing else; others not even that."""
+"""Senders in other accounts: accounts in the settings may send, and nothing else; others may not send."""
 
 import json
 import uuid
@@ -19,7 +19,7 @@ MEMBER = "777788889999"
 
 
 def clients_of(pipeline: Pipeline, access_key_id: str, secret_access_key: str = "test") -> Clients:
-    """Of another account's root user, whose key is the account's ID; or of whoever has these keys."""
+    """A client of another account's root user, whose key is the account's ID, or of the user with the given keys."""
     engine = pipeline.engine
     keys = {"access_key_id": access_key_id, "secret_access_key": secret_access_key}
     return Clients(engine.url, engine.sagemaker_runtime_url, tls=engine.tls, **keys)
@@ -49,7 +49,7 @@ def test_a_named_account_may_send_and_do_nothing_else(pipeline: Pipeline) -> Non
     refused(theirs.s3.get_object, Bucket=pipeline.engine.results_bucket, Key=f"messages/{name}.out")
 
 
-def test_its_own_account_must_let_a_sender_send_too(pipeline: Pipeline) -> None:
+def test_a_sender_also_needs_the_permission_of_its_own_account(pipeline: Pipeline) -> None:
     name, url = uuid.uuid4().hex, pipeline.engine.request_queue_url
     root = clients_of(pipeline, NAMED)
     root.iam.create_user(UserName=name)
@@ -81,7 +81,7 @@ def test_an_account_of_the_organization_may_send(pipeline: Pipeline) -> None:
     organization = organizations.describe_organization()["Organization"]["Id"]
     theirs = clients_of(pipeline, MEMBER)
     refused(theirs.sqs.send_message, QueueUrl=url, MessageBody=message(name))
-    # The local AWS has an organization for each account, and chooses its ID: the deployed policy, with that one.
+    # The local AWS chooses the organization's ID, so the test uses the deployed policy with that ID.
     deployed = pipeline.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["Policy"])["Attributes"]["Policy"]
     named = deployed.replace(str(SETTINGS["senders"]["organization_id"]), organization)
     assert named != deployed

@@ -1,4 +1,4 @@
-"""The local run stays on this machine: it listens on the loopback alone, and asks nothing of a real account."""
+"""The local run stays on this machine: it listens only on the loopback interface, and calls no real account."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "0000000000000000000
 
 
 def family(pid: int) -> set[int]:
-    """A process with all that it started."""
+    """A process and its descendants."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -40,7 +40,7 @@ def sockets(pids: set[int]) -> set[str]:
     return inodes
 
 
-def test_it_listens_on_the_loopback_alone(pipeline: Pipeline) -> None:
+def test_it_listens_only_on_the_loopback_interface(pipeline: Pipeline) -> None:
     ours = sockets(family(os.getpid()))
     listening = set()
     for table in ("tcp", "tcp6"):
@@ -53,8 +53,8 @@ def test_it_listens_on_the_loopback_alone(pipeline: Pipeline) -> None:
 
 
 @pytest.mark.skipif(not isolated.possible(), reason="needs root and iproute2, to look at a network of its own")
-def test_nothing_leaves_for_a_real_account(pipeline: Pipeline, tmp_path: Path) -> None:
-    """With real credentials at hand, the whole demo sends no packet to another machine, not even to ask for a name."""
+def test_no_packet_is_sent_to_a_real_account(pipeline: Pipeline, tmp_path: Path) -> None:
+    """With real credentials in the environment, the demo sends no packet to another machine, not even a DNS query."""
     aws = tmp_path / "home/.aws"
     aws.mkdir(parents=True)
     keys = (
@@ -81,6 +81,6 @@ def test_nothing_leaves_for_a_real_account(pipeline: Pipeline, tmp_path: Path) -
 
 
 @pytest.mark.skipif(not isolated.possible(), reason="as above")
-def test_what_would_leave_is_seen() -> None:
+def test_packets_that_would_leave_are_recorded() -> None:
     program = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'', ('192.0.2.7', 53))"
     assert isolated.run([sys.executable, "-c", program], os.environ).left_for == ["192.0.2.7"]

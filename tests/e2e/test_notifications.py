@@ -1,4 +1,4 @@
-"""Completion events on the local AWS: what subscribers of the topics, and of EventBridge, get to see."""
+"""Notifications on the local AWS, as subscribers of the topics and EventBridge receive them."""
 
 import json
 import time
@@ -42,13 +42,13 @@ class Subscriber:
             )["SubscriptionArn"]
             for topic in ("SuccessTopicArn", "ErrorTopicArn")
         ]
-        self.told: list[tuple[dict[str, Any], dict[str, str]]] = []
+        self.received: list[tuple[dict[str, Any], dict[str, str]]] = []
 
     def wait(self, location: str) -> tuple[dict[str, Any], dict[str, str]]:
         """The notification of the object at `location`, and its attributes."""
         deadline = time.monotonic() + _SECONDS
         while time.monotonic() < deadline:
-            for notification, attributes in self.told:
+            for notification, attributes in self.received:
                 if location in notification["responseParameters"].values():
                     return notification, attributes
             received = self.sqs.receive_message(
@@ -57,8 +57,8 @@ class Subscriber:
             for message in received.get("Messages", []):
                 self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
                 attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
-                self.told.append((json.loads(message["Body"]), attributes))
-        raise AssertionError(f"nobody was told of {location}; told was {self.told}")
+                self.received.append((json.loads(message["Body"]), attributes))
+        raise AssertionError(f"no notification of {location}; received: {self.received}")
 
     def close(self) -> None:
         for arn in self.subscriptions:
@@ -73,7 +73,7 @@ def subscriber(pipeline: Pipeline) -> Iterator[Subscriber]:
     made.close()
 
 
-def test_both_topics_are_told_and_of_nothing_twice(pipeline: Pipeline, subscriber: Subscriber) -> None:
+def test_both_topics_get_each_notification_once(pipeline: Pipeline, subscriber: Subscriber) -> None:
     name = uuid.uuid4().hex
     results, inputs = pipeline.engine.results_bucket, pipeline.engine.input_bucket
     pipeline.drop(f"invoke/digits/{name} ü.png", (EXAMPLES / "digits/7.png").read_bytes(), Metadata={"trace-id": name})
@@ -125,11 +125,11 @@ def test_both_topics_are_told_and_of_nothing_twice(pipeline: Pipeline, subscribe
     notification, _ = subscriber.wait(f"s3://{results}/transform/wine/{name}.csv.out")
     assert notification["requestParameters"]["endpointName"] == "wine"
     assert notification["requestParameters"]["inputLocation"] == f"s3://{inputs}/transform/wine/{name}.csv"
-    mine = [one for one, _ in subscriber.told if name in json.dumps(one)]
+    mine = [one for one, _ in subscriber.received if name in json.dumps(one)]
     assert len(mine) == 3, "neither the parts of the file nor its summary are results"
 
 
-def test_a_rule_of_event_bridge_sees_results(pipeline: Pipeline) -> None:
+def test_an_event_bridge_rule_matches_results(pipeline: Pipeline) -> None:
     name = uuid.uuid4().hex
     pattern = {
         "source": ["aws.s3"],

@@ -119,14 +119,14 @@ def test_a_body_over_the_limit(pipeline: Pipeline, name: str) -> None:
     assert letter["TraceId"] == document["TraceId"]
 
 
-def test_what_crashed_the_function_gets_its_reason(pipeline: Pipeline, name: str) -> None:
+def test_a_request_that_crashed_the_function_is_dead_lettered_with_its_reason(pipeline: Pipeline, name: str) -> None:
     body = json.dumps({**WINE, "InferenceId": name})
     pipeline.sqs.send_message(QueueUrl=pipeline.engine.outputs["CrashedQueueUrl"], MessageBody=body)
     assert pipeline.dead_letter(body)["ErrorCode"] == "Crashed"
     assert json.loads(pipeline.wait(f"messages/{name}.err").body)["ErrorCode"] == "Crashed"
 
 
-def test_the_last_receive_is_dead_lettered_and_a_redrive_mends_it(pipeline: Pipeline, name: str) -> None:
+def test_the_last_receive_is_dead_lettered_and_a_redrive_succeeds(pipeline: Pipeline, name: str) -> None:
     pipeline.faults({"fault": "AccessDeniedException", "body_contains": name})
     body = json.dumps({"EndpointName": "wine", "Body": {"instances": [ROW], "note": name}})
     message_id = pipeline.send(body)
@@ -147,7 +147,7 @@ def test_the_last_receive_is_dead_lettered_and_a_redrive_mends_it(pipeline: Pipe
 
 
 def aws(pipeline: Pipeline, *arguments: str) -> str:
-    """The plain AWS CLI, with the exports that `make up` prints."""
+    """Runs the AWS CLI with the exports that `make up` prints."""
     return subprocess.run(
         [sys.executable, "-m", "awscli", *arguments],
         env={"PATH": os.environ["PATH"], "AWS_ENDPOINT_URL": pipeline.engine.url, **pipeline.trust(), **CREDENTIALS},

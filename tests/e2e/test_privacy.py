@@ -1,4 +1,4 @@
-"""No payload, custom attribute or credential in what the functions write beside results and dead letters' bodies."""
+"""Functions write no payload, custom attribute or credential, except in results and in the bodies of dead letters."""
 
 import base64
 import json
@@ -14,7 +14,7 @@ CREDENTIAL = re.compile(r"A[KS]IA[A-Z0-9]{16}|aws_secret_access_key|x-amz-securi
 
 
 def logged(pipeline: Pipeline) -> Iterator[str]:
-    """All that the functions printed, metrics included."""
+    """The functions' output, including metrics."""
     for group in pipeline.engine.outputs["LogGroupNames"].split(","):
         pages = pipeline.engine.clients.logs.get_paginator("filter_log_events").paginate(logGroupName=group)
         yield from (event["message"] for page in pages for event in page["events"])
@@ -47,7 +47,7 @@ def canary() -> str:
     return f"canary{uuid.uuid4().hex}"
 
 
-def test_canaries_turn_up_nowhere(pipeline: Pipeline, canary: str) -> None:
+def test_canaries_appear_nowhere(pipeline: Pipeline, canary: str) -> None:
     row = "13.28,1.64,2.84,15.5,110.0,2.6,2.68,0.34,1.36,4.6,1.09,2.78,880.0"
     encoded = base64.b64encode(canary.encode()).decode()
     sent = {

@@ -1,4 +1,4 @@
-"""The senders of docs/senders.md do what they say, with the SDKs that their users have."""
+"""The senders of docs/senders.md work with the SDKs of their languages."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ def test_python(environment: dict[str, str], tmp_path: Path) -> None:
     assert answer["predictions"][0]["label"] == "class_0"
 
 
-def test_python_tells_a_failure(environment: dict[str, str], pipeline: Pipeline, tmp_path: Path) -> None:
+def test_python_reports_a_failure(environment: dict[str, str], pipeline: Pipeline, tmp_path: Path) -> None:
     code = "import send; send.send({'instances': [[1]]}, 'sender-fails'); send.wait_for_result('sender-fails')"
     with pytest.raises(AssertionError, match=r"RuntimeError: ModelError: .*row 1 has 1 value"):
         run([sys.executable, "-c", code], {**environment, "PYTHONPATH": str(SENDERS)}, tmp_path)
@@ -60,7 +60,7 @@ def test_aws_cli(environment: dict[str, str], tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def node_sender() -> Path:
-    """send.mjs beside the packages of its lock file, which are installed once for each lock file."""
+    """send.mjs with the packages of its lock file, which are installed once per lock file."""
     source = SENDERS / "node"
     digest = hashlib.sha256((source / "package-lock.json").read_bytes()).hexdigest()[:16]
     folder = ROOT / ".build" / f"sender-node-{digest}"

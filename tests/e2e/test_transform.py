@@ -1,4 +1,4 @@
-"""Files under transform/, on the local run: real rows, real models, every line answered by its own."""
+"""Files under transform/ on the local run: with real rows and models, each line has its own result."""
 
 import csv
 import gzip
@@ -11,7 +11,7 @@ from tests.e2e.conftest import Pipeline
 
 
 def wine_csv(count: int) -> list[str]:
-    """Rows of wines that the model has not seen."""
+    """Rows of wine data that the model was not trained on."""
     rows, _ = held_out()
     rng = random.Random(1)
     return [",".join(str(value) for value in rows[rng.randrange(len(rows))]) for _ in range(count)]
@@ -49,7 +49,7 @@ def test_json_lines_joined_with_their_ids(pipeline: Pipeline) -> None:
     assert {answer["label"] for _, answer in answers} <= {"class_0", "class_1", "class_2"}
 
 
-def test_a_file_that_is_replaced_is_answered_anew(pipeline: Pipeline) -> None:
+def test_a_file_that_is_replaced_is_transformed_again(pipeline: Pipeline) -> None:
     rows = wine_csv(4)
     pipeline.drop("transform/wine/again.csv", ("\n".join(rows[:3])).encode(), Metadata={"accept": "text/csv"})
     pipeline.wait("transform/wine/again.csv.out", lambda result: result.body.count(b"\n") == 3)

@@ -1,4 +1,4 @@
-"""docs/walkthrough.md is what happens. With SLUICE_WRITE_DOCS=1 in the environment it is written anew instead."""
+"""docs/walkthrough.md shows the actual output. With SLUICE_WRITE_DOCS=1 in the environment, it is rewritten instead."""
 
 import os
 import re
@@ -38,7 +38,7 @@ def environment(pipeline: Pipeline) -> dict[str, str]:
 
 
 def typed(block: str, variables: dict[str, str]) -> str:
-    """A block with what its commands print now."""
+    """A block with the current output of its commands."""
     shown = ""
     for command in _COMMAND.findall(block):
         done = subprocess.run(
@@ -51,20 +51,20 @@ def typed(block: str, variables: dict[str, str]) -> str:
             text=True,
             check=False,
         )
-        ended = "" if done.stdout.endswith("\n") or not done.stdout else "\n"  # an answer ends as the model ended it
+        ended = "" if done.stdout.endswith("\n") or not done.stdout else "\n"  # ends like the response
         shown += f"$ {command}\n{done.stdout}{ended}"
     return shown
 
 
 def usual(text: str) -> str:
-    """`text` without what is another one each time, nor the width of columns that this changes."""
+    """`text` without values that differ in each run, and without the column widths that depend on them."""
     text = re.sub(r"[ \t]+", " ", text)
     for pattern in _OTHER_EACH_TIME:
         text = re.sub(pattern, "…", text)
     return text
 
 
-def test_what_the_walkthrough_shows(pipeline: Pipeline) -> None:
+def test_the_walkthrough_is_up_to_date(pipeline: Pipeline) -> None:
     pipeline.sqs.purge_queue(QueueUrl=pipeline.engine.dead_letter_queue_url)
     variables = environment(pipeline)
     written = _DOC.read_text()

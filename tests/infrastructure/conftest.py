@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -86,7 +87,8 @@ class Written:
 def written() -> Written:
     """Return the fields and metrics that the functions' code writes for one outcome of each kind."""
     lines = io.StringIO()
-    logger = Logger(service="Sluice", stream=lines, location=None, serialize_stacktrace=False)
+    # A name of its own: Powertools keeps one logger for each name, with the stream of the test that made it first.
+    logger = Logger(service=f"written-{uuid.uuid4()}", stream=lines, location=None, serialize_stacktrace=False)
     logger.append_keys(function_request_id="1")
     metrics = io.StringIO()
     with contextlib.redirect_stdout(metrics):

@@ -94,7 +94,7 @@ def test_an_upload_replaces_what_it_has_seen_and_nothing_else(clients: Clients, 
     assert bucket.get("out").body == b"new"
 
 
-def test_an_upload_that_fails_leaves_nothing_behind(clients: Clients, bucket: S3Bucket) -> None:
+def test_a_failed_upload_is_aborted(clients: Clients, bucket: S3Bucket) -> None:
     def breaks() -> Iterator[bytes]:
         yield b"x" * (9 << 20)
         raise ServiceError(Operation.STORE_RESULT, "SlowDown", "later")
@@ -105,7 +105,7 @@ def test_an_upload_that_fails_leaves_nothing_behind(clients: Clients, bucket: S3
     assert bucket.list("out") == []
 
 
-def test_pieces_grow_so_that_any_file_fits_into_ten_thousand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upload_parts_grow_so_that_any_file_fits_into_ten_thousand(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sluice.aws.s3, "_UPLOAD", 2)
     monkeypatch.setattr(sluice.aws.s3, "_LARGE_OUTPUT", 3)
     pieces = list(sluice.aws.s3._pieces([b"x"] * 40))
@@ -122,7 +122,7 @@ def test_messages_are_sent_ten_at_a_time(clients: Clients) -> None:
     assert found == {f"message {number}" for number in range(25)}
 
 
-def test_a_message_of_a_batch_that_is_not_taken_is_an_error(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_entry_of_a_batch_is_an_error(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = {"Failed": [{"Id": "0", "Code": "InternalError", "SenderFault": False, "Message": "no"}]}
     monkeypatch.setattr(clients.sqs, "send_message_batch", lambda **_: failed)
     with pytest.raises(ServiceError, match="InternalError"):

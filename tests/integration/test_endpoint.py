@@ -1,4 +1,4 @@
-"""The SageMaker-compatible endpoint, called by unmodified boto3 and the AWS CLI, before the tests' own containers."""
+"""The SageMaker-compatible endpoint, called by unmodified boto3 and the AWS CLI, with the tests' own containers."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def serve() -> Iterator[Serve]:
 
 
 class Container:
-    """A container of SageMaker's contract that answers what its test wants, and keeps the requests."""
+    """A SageMaker-compatible container that returns what its test configures, and records the requests."""
 
     def __init__(self) -> None:
         self.answer: Callable[[], Response] = lambda: Response(b"ok")
@@ -99,7 +99,7 @@ def failure(url: str, **arguments: Any) -> dict[str, Any]:
     return dict(raised.value.response)
 
 
-def test_every_header_goes_both_ways_and_the_body_byte_for_byte(url: str, container: Container) -> None:
+def test_headers_and_bodies_are_passed_verbatim_in_both_directions(url: str, container: Container) -> None:
     body = bytes(range(256))
     container.answer = lambda: Response(
         body,
@@ -138,7 +138,7 @@ def test_every_header_goes_both_ways_and_the_body_byte_for_byte(url: str, contai
     assert set(given.values()) <= set(headers.values())
 
 
-def test_an_unknown_endpoint_in_awss_words(url: str) -> None:
+def test_an_unknown_endpoint_has_the_message_of_aws(url: str) -> None:
     error = failure(url, EndpointName="nope")
     assert error["Error"]["Code"] == "ValidationError"
     assert error["Error"]["Message"] == "Endpoint nope of account 000000000000 not found."
@@ -170,7 +170,7 @@ def test_a_request_must_be_signed(url: str) -> None:
 
 
 @pytest.mark.parametrize(("status", "kind"), [(400, "client"), (429, "client"), (500, "server"), (503, "server")])
-def test_what_a_container_refuses_is_a_model_error(url: str, container: Container, status: int, kind: str) -> None:
+def test_an_error_of_the_container_is_a_model_error(url: str, container: Container, status: int, kind: str) -> None:
     container.answer = lambda: JSONResponse({"error": "13 features"}, status)
     error = failure(url)
     assert error["ResponseMetadata"]["HTTPStatusCode"] == 424
@@ -203,7 +203,7 @@ def test_a_container_that_cannot_be_reached(url: str) -> None:
 
 
 @pytest.mark.parametrize("code", sorted(ERRORS))
-def test_every_error_can_be_asked_for(url: str, container: Container, code: str) -> None:
+def test_every_error_can_be_injected(url: str, container: Container, code: str) -> None:
     faults(url, {"fault": code, "message": "as you wish"})
     error = failure(url)
     assert error["Error"]["Code"] == code
@@ -219,7 +219,7 @@ def test_every_error_can_be_asked_for(url: str, container: Container, code: str)
         ("timeout", "ModelError", "timed out"),
     ],
 )
-def test_faults_in_awss_words(url: str, fault: str, code: str, says: str) -> None:
+def test_faults_have_the_messages_of_aws(url: str, fault: str, code: str, says: str) -> None:
     faults(url, {"fault": fault})
     error = failure(url)
     assert error["Error"]["Code"] == code
@@ -250,7 +250,7 @@ def test_garbage_hang_drop_and_delay(url: str) -> None:
         ({"share": 1.0}, [0, 1, 2, 3]),
     ],
 )
-def test_which_calls_a_rule_strikes(url: str, rule: dict[str, Any], struck: list[int]) -> None:
+def test_which_calls_a_rule_applies_to(url: str, rule: dict[str, Any], struck: list[int]) -> None:
     faults(url, {"fault": "ThrottlingException", **rule})
     failed = []
     for number in range(4):
@@ -263,7 +263,7 @@ def test_which_calls_a_rule_strikes(url: str, rule: dict[str, Any], struck: list
     assert failed == struck
 
 
-def test_the_same_seed_strikes_the_same_calls(url: str) -> None:
+def test_the_same_seed_selects_the_same_calls(url: str) -> None:
     def strikes() -> list[str | None]:
         faults(url, {"fault": "ThrottlingException", "share": 0.5, "seed": 7})
         httpx2.delete(f"{url}/_calls", trust_env=False)
@@ -288,7 +288,7 @@ def test_an_unknown_fault_is_refused_by_name(url: str) -> None:
     assert "must be one of" in answer.text
 
 
-def test_the_audit_tells_what_was_called_and_billed(url: str, container: Container) -> None:
+def test_the_recorded_calls_show_what_was_billed(url: str, container: Container) -> None:
     client(url).invoke_endpoint(EndpointName="wine", Body=b"x", InferenceId="good", CustomAttributes="t")
     container.answer = lambda: Response(status_code=500)
     failure(url, InferenceId="bad")
@@ -338,7 +338,7 @@ def test_the_control_plane_describes_an_endpoint(url: str) -> None:
     assert described["CreationTime"].year > 2000
 
 
-def test_the_control_plane_knows_no_other_endpoint_and_no_other_operation(url: str) -> None:
+def test_the_control_plane_rejects_other_endpoints_and_operations(url: str) -> None:
     with pytest.raises(ClientError, match=r'ValidationException.*Could not find endpoint "arn:.*/nosuch"'):
         control_plane(url).describe_endpoint(EndpointName="NoSuch")
     with pytest.raises(ClientError, match="UnknownOperationException"):

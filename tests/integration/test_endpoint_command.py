@@ -21,7 +21,7 @@ Start = Callable[..., tuple[subprocess.Popen[str], str]]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts the command and waits until it answers."""
+    """Starts the command and waits until it responds."""
     processes: list[subprocess.Popen[str]] = []
 
     def run(*options: str) -> tuple[subprocess.Popen[str], str]:
@@ -67,7 +67,7 @@ def post(url: str, body: bytes, timeout: float = 30) -> httpx2.Response:
     )
 
 
-def test_the_options_rule_and_the_log_has_no_payload(start: Start, tmp_path: Path) -> None:
+def test_the_options_take_effect_and_the_log_has_no_payload(start: Start, tmp_path: Path) -> None:
     faults = tmp_path / "faults.json"
     faults.write_text(json.dumps({"rules": [{"fault": "capacity", "times": 1}]}))
     container = f"wine=http://127.0.0.1:{free_port()}"
@@ -75,7 +75,7 @@ def test_the_options_rule_and_the_log_has_no_payload(start: Start, tmp_path: Pat
     assert "no capacity" in post(url, b"secret payload").json()["Message"]
     assert post(url, b"secret payload").headers["x-amzn-errortype"] == "ServiceUnavailable"
     assert "less than or equal to 20" in post(url, b"secret payload" * 2).json()["Message"]
-    with pytest.raises(httpx2.TransportError):  # on 127.0.0.1 alone
+    with pytest.raises(httpx2.TransportError):  # only on 127.0.0.1
         httpx2.get(url.replace("127.0.0.1", "127.0.0.2"), timeout=2, trust_env=False)
     process.terminate()
     output, log = process.communicate(timeout=60)
@@ -88,7 +88,7 @@ def test_the_options_rule_and_the_log_has_no_payload(start: Start, tmp_path: Pat
     assert output == ""
 
 
-def test_a_call_that_hangs_does_not_hold_up_the_end(start: Start) -> None:
+def test_a_hanging_call_does_not_delay_the_shutdown(start: Start) -> None:
     process, url = start("--endpoint", "wine=http://127.0.0.1:1")
     rules = {"rules": [{"fault": "hang"}]}
     httpx2.put(f"{url}/_faults", json=rules, trust_env=False).raise_for_status()
@@ -114,7 +114,7 @@ def test_a_call_that_hangs_does_not_hold_up_the_end(start: Start) -> None:
         (["--endpoint", "wine=http://127.0.0.1:1", "--faults", "pyproject.toml"], "--faults: 1 validation error"),
     ],
 )
-def test_a_wrong_option_is_refused_in_words(options: list[str], says: str) -> None:
+def test_an_invalid_option_is_rejected_with_a_message(options: list[str], says: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "local.endpoint", "--port", "1", *options],
         cwd=ROOT,

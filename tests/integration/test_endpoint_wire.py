@@ -1,4 +1,4 @@
-"""What goes over the wire at the edges: bodies as they are, time as a whole, answers that are none, and the audit."""
+"""Edge cases on the wire: verbatim bodies, total timeouts, broken responses, and recorded calls."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ SIGNED = {"Authorization": "AWS4-HMAC-SHA256 x"}
 
 @contextlib.contextmanager
 def serving(app: Any) -> Iterator[str]:
-    """The URL of `app`, on a port that is never anybody else's."""
+    """The URL of `app`, on a port that is reserved for it."""
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -42,7 +42,7 @@ def serving(app: Any) -> Iterator[str]:
 
 
 class Containers:
-    """A container that does as the body says; `requests` are the headers it got, as bytes."""
+    """A container whose behavior the body selects; `requests` has the headers that it received, as bytes."""
 
     def __init__(self) -> None:
         self.requests: list[dict[bytes, bytes]] = []
@@ -66,7 +66,7 @@ class Containers:
         return Response(b"ok")
 
     async def _drip(self) -> AsyncIterator[bytes]:
-        while True:  # never silent for long, and never done
+        while True:  # sends bytes continuously, and never ends
             yield b"x"
             await asyncio.sleep(0.01)
 
@@ -127,18 +127,18 @@ def audit(url: str) -> dict[str, Any]:
     return audited
 
 
-def test_a_compressed_answer_stays_as_the_container_made_it(url: str, containers: Containers) -> None:
+def test_a_compressed_response_is_passed_unchanged(url: str, containers: Containers) -> None:
     assert gzip.decompress(post(url, b"gzip").content) == b"answer"
     assert containers.requests[0][b"accept-encoding"] == b"identity"
 
 
-def test_a_container_has_its_time_for_the_whole_answer(hasty_url: str) -> None:
+def test_the_container_timeout_covers_the_whole_response(hasty_url: str) -> None:
     answer = post(hasty_url, b"drip")
     assert answer.status_code == 424
     assert answer.json()["OriginalStatusCode"] == 0
 
 
-def test_a_connection_that_is_not_made_in_time_is_no_model_error() -> None:
+def test_a_connect_timeout_is_no_model_error() -> None:
     def never(request: httpx2.Request) -> httpx2.Response:
         raise httpx2.ConnectTimeout("", request=request)
 
@@ -152,7 +152,7 @@ def test_a_connection_that_is_not_made_in_time_is_no_model_error() -> None:
     assert raised.value.code == "ServiceUnavailable"
 
 
-def test_the_variant_is_the_runtimes_to_name(url: str) -> None:
+def test_the_runtime_sets_the_variant(url: str) -> None:
     assert post(url, b"forge").headers["x-amzn-invoked-production-variant"] == "AllTraffic"
 
 
@@ -167,7 +167,7 @@ def test_a_redirection_is_not_followed(url: str) -> None:
     assert post(url, b"moved").json()["OriginalStatusCode"] == 302
 
 
-def test_a_model_error_names_the_account_and_cuts_the_message_but_not_the_original(url: str) -> None:
+def test_a_model_error_names_the_account_and_truncates_only_the_quoted_message(url: str) -> None:
     error = post(url, b"long").json()
     assert error["OriginalMessage"] == "é" * 5000
     assert "é" * 1024 + '". See https://eu-west-1.console.aws.amazon.com/cloudwatch' in error["Message"]
@@ -177,7 +177,7 @@ def test_a_model_error_names_the_account_and_cuts_the_message_but_not_the_origin
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/endpoints/wine/invocations"), ("POST", "/endpoints/a/b/c")])
-def test_what_is_no_operation_is_an_error_of_the_api_all_the_same(url: str, method: str, path: str) -> None:
+def test_an_unknown_operation_is_an_error_of_the_api(url: str, method: str, path: str) -> None:
     answer = httpx2.request(method, f"{url}{path}", trust_env=False)
     assert answer.status_code == 404
     assert answer.headers["x-amzn-errortype"] == "UnknownOperationException"
@@ -185,7 +185,7 @@ def test_what_is_no_operation_is_an_error_of_the_api_all_the_same(url: str, meth
 
 
 @pytest.mark.parametrize("code", sorted(ERRORS))
-def test_every_error_is_raised_as_what_boto3_calls_it(url: str, code: str) -> None:
+def test_boto3_raises_the_exception_class_of_every_error(url: str, code: str) -> None:
     plan(url, {"fault": code})
     with pytest.raises(ClientError) as raised:
         invoke(url)
@@ -216,7 +216,7 @@ def test_drop_closes_the_connection_without_a_byte(url: str) -> None:
         assert raw.recv(100) == b""
 
 
-def test_cut_is_a_success_whose_body_ends_too_soon(url: str) -> None:
+def test_cut_is_a_success_with_an_incomplete_body(url: str) -> None:
     plan(url, {"fault": "cut"})
     answer = invoke(url)
     assert answer["ResponseMetadata"]["HTTPStatusCode"] == 200
@@ -224,7 +224,7 @@ def test_cut_is_a_success_whose_body_ends_too_soon(url: str) -> None:
         answer["Body"].read()
 
 
-def test_garbage_can_come_as_a_success(url: str) -> None:
+def test_garbage_can_have_a_success_status(url: str) -> None:
     plan(url, {"fault": "garbage", "garbage_status_code": 200})
     assert invoke(url)["Body"].read().startswith(b"<html>")
 
@@ -240,13 +240,13 @@ def test_the_plan_is_shown_replaced_and_deleted(url: str, containers: Containers
 
 
 @pytest.mark.parametrize("sent", [b"{", b'{"rules": [{"fault": "drop", "share": NaN}]}', b'{"rules": [{"nht": [1]}]}'])
-def test_a_plan_that_is_none_is_refused_and_changes_nothing(url: str, sent: bytes) -> None:
+def test_an_invalid_plan_is_rejected_and_changes_nothing(url: str, sent: bytes) -> None:
     plan(url, {"fault": "ThrottlingException"})
     assert httpx2.put(f"{url}/_faults", content=sent, trust_env=False).status_code == 400
     assert post(url).headers["x-amzn-errortype"] == "ThrottlingException"
 
 
-def test_the_audit_counts_and_has_no_status_where_there_was_no_answer(url: str) -> None:
+def test_recorded_calls_are_counted_and_have_no_status_without_a_response(url: str) -> None:
     plan(url, {"fault": "drop", "nth": [1]}, {"fault": "ThrottlingException", "nth": [1]}, {"fault": "delay"})
     with pytest.raises(httpx2.RemoteProtocolError):
         post(url)

@@ -1,4 +1,4 @@
-"""The real handler, composed as in Lambda, on moto's S3 and SQS, with a small HTTP server as the SageMaker runtime."""
+"""The real handler, composed as in Lambda, with moto's S3 and SQS, and a small HTTP server as the SageMaker runtime."""
 
 import json
 import os
@@ -33,7 +33,7 @@ ENVIRONMENT = {
     "SLUICE_DEFAULT_CONTENT_TYPE": "text/csv",
     "SLUICE_READ_TIMEOUT_SECONDS": "70",
     "SLUICE_THREADS": "4",
-    "SLUICE_TRANSPORT": "boto3",  # moto stands behind botocore, where the lean transport does not pass
+    "SLUICE_TRANSPORT": "boto3",  # moto patches botocore, which the lean transport does not use
     "POWERTOOLS_SERVICE_NAME": "Sluice",
     "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
 }
@@ -48,7 +48,7 @@ class Deployment:
     dead_letter_queue_url: str
 
     def run(self, *records: dict[str, Any], remaining_ms: int = 90_000) -> set[str]:
-        """Give the handler a batch, and return the message IDs that it failed."""
+        """Call the handler with a batch, and return the message IDs that failed."""
         response = invoke.handler({"Records": list(records)}, context(remaining_ms))
         return {failure["itemIdentifier"] for failure in response["batchItemFailures"]}
 
@@ -100,8 +100,8 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
 def output(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[], list[str]]:
-    """The lines that the function printed."""
-    # Powertools keeps one log handler for each service, and with it the stdout of the first test that made it.
+    """The function's output, by lines."""
+    # Powertools keeps one log handler for each service, with the stdout of the first test that created it.
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", str(uuid.uuid4()))
 
     def printed() -> list[str]:
@@ -143,7 +143,7 @@ def test_a_message_becomes_a_result_byte_for_byte(deployment: Deployment) -> Non
 def test_a_dropped_object_becomes_a_result_and_its_new_version_replaces_it(deployment: Deployment) -> None:
     def drop(body: bytes, sequencer: str) -> dict[str, Any]:
         put = deployment.s3.put_object(Bucket="input-bucket", Key="invoke/digits/a b.png", Body=body)
-        told = {"key": "invoke/digits/a+b.png", "size": len(body), "eTag": put["ETag"].strip('"')}
+        details = {"key": "invoke/digits/a+b.png", "size": len(body), "eTag": put["ETag"].strip('"')}
         return sqs_record(
             {
                 "Records": [
@@ -151,7 +151,7 @@ def test_a_dropped_object_becomes_a_result_and_its_new_version_replaces_it(deplo
                         "eventVersion": "2.1",
                         "eventSource": "aws:s3",
                         "eventName": "ObjectCreated:Put",
-                        "s3": {"bucket": {"name": "input-bucket"}, "object": {**told, "sequencer": sequencer}},
+                        "s3": {"bucket": {"name": "input-bucket"}, "object": {**details, "sequencer": sequencer}},
                     }
                 ]
             }
@@ -166,7 +166,7 @@ def test_a_dropped_object_becomes_a_result_and_its_new_version_replaces_it(deplo
     assert [body for _, _, body in deployment.runtime.requests] == [b"one", b"two"]
 
 
-# Each kind of broken message: its body, its code, what its reason says.
+# Each kind of invalid message: its body, its error code, a part of its reason.
 BROKEN = [
     ('{"Body": ', "InvalidMessage", "message body: is not JSON"),
     ('{"Body": "x",  "Unknown": 1}', "InvalidMessage", "Unknown: is not a parameter"),
@@ -196,7 +196,7 @@ BROKEN_BY_THE_MODEL = {
 
 
 def test_good_and_bad_in_one_batch(deployment: Deployment) -> None:
-    """Each kind of broken message ends in the dead-letter queue with its reason; the good one beside them succeeds."""
+    """Each kind of invalid message is dead-lettered with its reason; the valid message in the same batch succeeds."""
     deployment.runtime.answers = dict(BROKEN_BY_THE_MODEL)
     deployment.s3.put_object(Bucket="input-bucket", Key="large", Body=bytes(6_291_457))
     bad = {body: sqs_record(body) for body, _, _ in BROKEN}
@@ -239,7 +239,7 @@ def test_good_and_bad_in_one_batch(deployment: Deployment) -> None:
         Answer(500, {}, b"<html>garbage</html>"),
     ],
 )
-def test_what_a_retry_can_help_is_an_item_failure_and_billed_once(deployment: Deployment, answer: Answer) -> None:
+def test_a_retryable_failure_is_an_item_failure_and_billed_once(deployment: Deployment, answer: Answer) -> None:
     deployment.runtime.answers[b"bad"] = answer
     bad, good = sqs_record({"Body": "bad"}), sqs_record({"Body": "good"})
     assert deployment.run(bad, good) == {bad["messageId"]}
@@ -261,7 +261,7 @@ def test_a_redrive_by_its_attributes_removes_the_err(deployment: Deployment) -> 
     assert deployment.results() == {f"messages/{failed['messageId']}.out"}
 
 
-def test_what_sqs_took_from_the_queue_gets_its_reason(deployment: Deployment, output: Callable[[], list[str]]) -> None:
+def test_a_crashed_message_is_dead_lettered(deployment: Deployment, output: Callable[[], list[str]]) -> None:
     crashed.application.cache_clear()
     answered = sqs_record({"Body": "answered"})
     deployment.run(answered)
@@ -289,13 +289,13 @@ def test_a_body_of_the_largest_message_arrives_whole_in_the_dead_letter_queue(de
     assert set(deployment.dead_letters()) == {record["body"]}
 
 
-def test_without_time_nothing_is_begun(deployment: Deployment) -> None:
+def test_no_call_is_started_without_enough_time(deployment: Deployment) -> None:
     records = [sqs_record({"Body": str(n)}) for n in range(3)]
     assert deployment.run(*records, remaining_ms=79_000) == {record["messageId"] for record in records}
     assert not deployment.runtime.requests
 
 
-def test_a_hung_endpoint_costs_one_read_timeout_and_nobody_else_anything(
+def test_a_hanging_endpoint_costs_one_read_timeout_and_delays_no_other_request(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch, output: Callable[[], list[str]]
 ) -> None:
     monkeypatch.setenv("SLUICE_READ_TIMEOUT_SECONDS", "0.3")
@@ -327,7 +327,7 @@ def test_each_log_line_has_the_trace_id_and_no_payload(deployment: Deployment, o
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_what_the_model_says_is_kept_unless_it_must_not_be(
+def test_the_models_message_is_kept_unless_model_messages_is_false(
     deployment: Deployment, output: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
     monkeypatch.setenv("SLUICE_MODEL_MESSAGES", str(kept).lower())
@@ -347,7 +347,7 @@ def test_what_the_model_says_is_kept_unless_it_must_not_be(
     assert letters[late["body"]]["ErrorCode"] == "ModelTimeout", "the table reads it all the same"
 
 
-def test_the_unforeseen_is_logged_with_its_traceback(
+def test_an_unforeseen_error_is_logged_with_its_traceback(
     deployment: Deployment, output: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def bug(*args: object, **how: object) -> None:

@@ -1,4 +1,4 @@
-"""The lean transport and boto3 beside each other, before the same server: the core can't tell one from the other."""
+"""Compares the lean transport with boto3 on the same server: the core gets the same outcomes from both."""
 
 import base64
 import contextlib
@@ -67,7 +67,7 @@ Pair = tuple[Any, Any]
 def clients(
     runtime: Runtime, transport: Literal["lean", "boto3"], environment: dict[str, str] | None = None
 ) -> Iterator[Pair]:
-    """SageMaker's and S3's, before `runtime`."""
+    """Clients of SageMaker and S3 that call `runtime`."""
     settings = with_settings(max_body_bytes=MAX_BYTES, read_timeout_seconds=0.5, threads=2, transport=transport)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", runtime.url)
@@ -75,7 +75,7 @@ def clients(
             patch.setenv(name, value)
         made = Clients(read_timeout_seconds=0.5, connections=2)
         hot = hot_clients(settings, os.environ, made)
-        every = [*hot, made.s3, made.sagemaker_runtime]  # made here, while the environment says where
+        every = [*hot, made.s3, made.sagemaker_runtime]  # created here, while the environment has the endpoint
     try:
         yield hot
     finally:
@@ -84,14 +84,14 @@ def clients(
 
 
 def outcome(call: Callable[[], Any]) -> Any:
-    """What `call` returns, or what it raises, as far as the core looks at it."""
+    """The return value of `call`, or the parts of its exception that the core uses."""
     try:
         return call()
     except ServiceError as raised:
-        transport = raised.status is None  # then the text is the transport's own, and decides nothing
+        transport = raised.status is None  # the message is the transport's own, and has no effect
         message = "" if transport else raised.message.replace(" (reached max retries: 0)", "")
         return raised.code, message, raised.status, raised.original_status_code, classify(raised).failure_class
-    except Exception as raised:  # noqa: BLE001 - the core takes it as it comes
+    except Exception as raised:  # noqa: BLE001 - the core handles any exception
         return type(raised).__name__
 
 
@@ -143,14 +143,14 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
-def test_invoke_endpoint_ends_alike(runtime: Runtime, answer: Answer) -> None:
+def test_invoke_endpoint_has_the_same_outcome(runtime: Runtime, answer: Answer) -> None:
     runtime.answers[b"body"] = answer
     lean, boto3 = both(runtime, lambda sm, s3: SageMakerEndpoint(sm).invoke("wine", b"body", {"InferenceId": "i"}))
     assert lean == boto3
     assert len(runtime.requests) == 2, "each sends once, whatever comes back"
 
 
-def test_nobody_there_ends_alike() -> None:
+def test_a_refused_connection_has_the_same_outcome() -> None:
     with Runtime() as closed:
         pass
     lean, boto3 = both(closed, lambda sm, s3: SageMakerEndpoint(sm).invoke("wine", b"body", {}))
@@ -184,7 +184,7 @@ def put(s3: Any, condition: Condition = ABSENT) -> Any:
         (Answer(400, {}, XML % b"ExpiredToken"), ABSENT),
     ],
 )
-def test_put_object_ends_alike(runtime: Runtime, answer: Answer, condition: Condition) -> None:
+def test_put_object_has_the_same_outcome(runtime: Runtime, answer: Answer, condition: Condition) -> None:
     runtime.answers[b"x"] = answer
     lean, boto3 = both(runtime, lambda sm, s3: put(s3, condition))
     assert lean == boto3
@@ -199,7 +199,7 @@ def test_put_object_ends_alike(runtime: Runtime, answer: Answer, condition: Cond
         Answer(400, {}, b""),
     ],
 )
-def test_head_object_ends_alike(runtime: Runtime, answer: Answer) -> None:
+def test_head_object_has_the_same_outcome(runtime: Runtime, answer: Answer) -> None:
     runtime.answers[b"HEAD /bucket/k"] = answer
     lean, boto3 = both(
         runtime, lambda sm, s3: (bucket(s3).head("k"), bucket(s3, operation=Operation.READ_INPUT).head("k"))
@@ -231,28 +231,28 @@ def crc32(body: bytes) -> str:
     ],
     ids=lambda answer: f"{answer.status} {answer.body[:30]!r} {list(answer.headers)[-1:]}",
 )
-def test_get_object_ends_alike(runtime: Runtime, answer: Answer) -> None:
+def test_get_object_has_the_same_outcome(runtime: Runtime, answer: Answer) -> None:
     runtime.answers[b"GET /bucket/invoke/a"] = answer
 
     def get(_: Any, s3: Any) -> Any:
         try:
             return bucket(s3, operation=Operation.READ_INPUT).get("invoke/a", max_bytes=MAX_BYTES)
         except ServiceError as raised:
-            # botocore leaves a wrong checksum and half a body to be told apart by their names alone
+            # botocore distinguishes a wrong checksum and an incomplete body only by the exception's name
             return raised.code, classify(raised).failure_class
 
     lean, boto3 = both(runtime, get)
     assert lean == boto3
 
 
-def test_what_s3_refuses_for_a_moment_is_tried_again(runtime: Runtime) -> None:
+def test_a_transient_error_of_s3_is_retried(runtime: Runtime) -> None:
     with clients(runtime, "lean") as (_, s3):
         runtime.answers[b"x"] = Answer(503, {}, XML % b"SlowDown")
         assert outcome(lambda: put(s3))[0] == "SlowDown"
-        assert len(runtime.requests) == 4  # once by itself, and as often as boto3 does
+        assert len(runtime.requests) == 4  # once by the lean transport, then boto3's own attempts
 
 
-def test_connections_are_used_again(runtime: Runtime) -> None:
+def test_connections_are_reused(runtime: Runtime) -> None:
     with clients(runtime, "lean") as (sagemaker, s3):
         assert isinstance(sagemaker, LeanSageMakerRuntime)
         assert isinstance(s3, LeanS3)
@@ -265,7 +265,7 @@ def test_connections_are_used_again(runtime: Runtime) -> None:
 def test_a_connection_that_the_server_has_closed_costs_nothing(tls: bool, tmp_path: Path) -> None:
     context, trust = tls_context(tmp_path)
     with serving(context if tls else None) as runtime, clients(runtime, "lean", trust) as (sagemaker, _):
-        # The server ends the connection after its answer, without having said so.
+        # The server closes the connection after its response, without announcing it.
         runtime.answers[b"1"] = Answer(body=b"x", cut=True)
         for _ in range(3):
             assert SageMakerEndpoint(sagemaker).invoke("wine", b"1", {}).body == b"x"
@@ -274,7 +274,7 @@ def test_a_connection_that_the_server_has_closed_costs_nothing(tls: bool, tmp_pa
 
 
 def wait_for_the_end(sagemaker: Any) -> None:
-    """Until the other side's end of the idle connection is here."""
+    """Wait until the other side has closed the idle connection."""
     (idle,) = sagemaker._connections._idle
     poll = select.poll()
     poll.register(idle._sock, select.POLLIN)
@@ -289,7 +289,7 @@ def tls_context(folder: Path) -> tuple[ssl.SSLContext, dict[str, str]]:
     return context, {"AWS_CA_BUNDLE": str(folder / "ca.pem")}
 
 
-def test_tls_connections_are_used_again_and_trusted_by_the_ca_bundle(tmp_path: Path) -> None:
+def test_tls_connections_are_reused_and_verified_with_the_ca_bundle(tmp_path: Path) -> None:
     context, trust = tls_context(tmp_path)
     with serving(context) as runtime, clients(runtime, "lean", trust) as (sagemaker, _):
         for _ in range(3):
@@ -297,7 +297,7 @@ def test_tls_connections_are_used_again_and_trusted_by_the_ca_bundle(tmp_path: P
         assert runtime.connections == 1
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused_alike(tmp_path: Path) -> None:
+def test_an_untrusted_certificate_is_rejected_with_the_same_outcome(tmp_path: Path) -> None:
     context, _ = tls_context(tmp_path)
     with serving(context) as runtime:
         lean, boto3 = both(runtime, lambda sm, s3: SageMakerEndpoint(sm).invoke("wine", b"1", {}))
@@ -340,7 +340,7 @@ def test_the_error_of_a_garbled_answer_is_explained(runtime: Runtime) -> None:
 
 
 @pytest.mark.parametrize("transport", ["lean", "boto3"])
-def test_a_content_type_that_is_not_ascii_keeps_no_answer_from_being_stored(
+def test_a_result_with_a_content_type_that_is_not_ascii_is_stored(
     runtime: Runtime, transport: Literal["lean", "boto3"]
 ) -> None:
     runtime.answers[b"x"] = Answer(200, ETAG, b"")

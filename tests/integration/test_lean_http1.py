@@ -1,4 +1,4 @@
-"""HTTP/1.1 as the lean transport reads it, beside http.client; and what it does with what is no HTTP/1.1."""
+"""Compares the lean transport's HTTP/1.1 with http.client, and tests its handling of invalid HTTP."""
 
 import contextlib
 import http.client
@@ -17,7 +17,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 
 @contextlib.contextmanager
 def exchange(answer: bytes, *, stays_open: bool = False) -> Iterator[tuple[Exchange, socket.socket]]:
-    """One whose other side has sent `answer` beforehand, and ended if it does not stay open."""
+    """A connection whose other side has already sent `answer`, and closed it unless it stays open."""
     here, there = socket.socketpair()
     here.settimeout(0.05 if stays_open else 5)
     there.sendall(answer)
@@ -58,7 +58,7 @@ def answers(draw: st.DrawFn) -> bytes:
     body = draw(bodies)
     fields = draw(st.dictionaries(names, values, max_size=5))
     lines = [f"{name}:{draw(st.sampled_from(['', ' ', '  ']))}{value}" for name, value in fields.items()]
-    # A 204 and a 304 have no body, whatever they say; http.client would look for one in chunks.
+    # 204 and 304 have no body, regardless of their headers; http.client would look for a chunked one.
     framing = "none" if status in {204, 304} else draw(st.sampled_from(["length", "chunks", "end"]))
     if framing == "length":
         lines.append(f"Content-Length: {len(body)}")
@@ -79,20 +79,20 @@ def test_a_response_is_read_as_http_client_reads_it(answer: bytes, method: str) 
 
 
 @given(answer=answers(), data=st.data())
-def test_a_response_that_ends_early_is_never_taken_for_a_whole_one(answer: bytes, data: st.DataObject) -> None:
+def test_an_incomplete_response_is_an_error(answer: bytes, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(answer) - 1))
     framed = b"Content-Length" in answer or b"chunked" in answer
     try:
         found = read(answer[:cut])
     except (NotHttp, CutOff):
         return
-    # Only the connection's own end tells the end of a body without a length; or its rest was of no consequence.
+    # A body without a length ends with the connection; or the missing rest has no effect.
     whole = read(answer)
     assert not framed or found.body == whole.body
 
 
 @given(st.binary(max_size=300))
-def test_whatever_comes_is_a_response_or_an_error(answer: bytes) -> None:
+def test_any_bytes_are_a_response_or_an_error(answer: bytes) -> None:
     with contextlib.suppress(NotHttp, CutOff):
         read(answer)
 
@@ -117,7 +117,7 @@ def test_whatever_comes_is_a_response_or_an_error(answer: bytes) -> None:
         (OK + b"Transfer-Encoding: chunked\r\n\r\n", CutOff),
     ],
 )
-def test_what_is_no_whole_response(answer: bytes, error: type[Exception]) -> None:
+def test_incomplete_and_invalid_responses(answer: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         read(answer)
 
@@ -142,7 +142,7 @@ def test_a_body_over_the_limit_is_not_read() -> None:
         (b"HTTP/1.1 200 OK\r\n\r\n", False),
     ],
 )
-def test_whether_the_connection_can_be_used_again(fields: bytes, *, goes_on: bool) -> None:
+def test_whether_the_connection_can_be_reused(fields: bytes, *, goes_on: bool) -> None:
     with exchange(fields) as (one, _):
         one.run("POST", "/", {}, b"")
         assert one.may_go_on is goes_on
@@ -164,13 +164,13 @@ def test_a_line_break_in_a_header_is_never_sent(value: str) -> None:
         one.run("POST", "/", {"x": value}, b"")
 
 
-def test_bytes_after_the_response_end_a_connection() -> None:
+def test_bytes_after_the_response_close_a_connection() -> None:
     with exchange(OK + b"Content-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n", stays_open=True) as (one, _):
         assert one.run("POST", "/", {}, b"").body == b"ok"
         assert not one.may_go_on, "else the next request would be answered with them"
 
 
-def test_bytes_that_nobody_asked_for_end_a_connection() -> None:
+def test_unrequested_bytes_close_a_connection() -> None:
     with exchange(b"HTTP/1.1 408 Request Timeout\r\n\r\n", stays_open=True) as (one, _):
         assert not one.is_open(1)
     with exchange(b"", stays_open=True) as (one, _):

@@ -1,4 +1,4 @@
-"""The sample models behind SageMaker's container contract, on inputs they have not seen."""
+"""The sample models with SageMaker's container contract, on their test data."""
 
 import io
 import json
@@ -88,7 +88,7 @@ def test_wine_answers_in_csv_when_asked(wine_container: TestClient) -> None:
         (",".join(["nan"] * 13), "text/csv", 500, "Input X contains NaN"),
     ],
 )
-def test_wine_says_what_is_wrong(
+def test_wine_describes_invalid_input(
     wine_container: TestClient, body: bytes | str, content_type: str, status: int, says: str
 ) -> None:
     answer = invoke(wine_container, body, content_type)
@@ -100,7 +100,9 @@ def test_wine_says_what_is_wrong(
     ("body", "content_type", "status"),
     [(b"not a picture", "image/png", 400), (b"\x89PNG\r\n\x1a\n", "image/png", 400), (b"", "text/csv", 415)],
 )
-def test_digits_says_what_is_wrong(digits_container: TestClient, body: bytes, content_type: str, status: int) -> None:
+def test_digits_describes_invalid_input(
+    digits_container: TestClient, body: bytes, content_type: str, status: int
+) -> None:
     answer = invoke(digits_container, body, content_type)
     assert answer.status_code == status
     assert answer.json()["error"]

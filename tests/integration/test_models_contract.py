@@ -1,4 +1,4 @@
-"""The sample models at their edges: every form of the same rows, input that breaks parsers, the real process."""
+"""Edge cases of the sample models: every form of the same rows, input that breaks parsers, the real process."""
 
 import contextlib
 import json
@@ -44,7 +44,7 @@ def test_the_same_rows_have_the_same_predictions_in_every_form(rows: list[list[f
     assert [json.loads(line) for line in lines] == as_json
 
 
-def test_empty_lines_are_no_rows_and_types_have_no_case() -> None:
+def test_empty_lines_are_ignored_and_content_types_are_case_insensitive() -> None:
     assert len(invoke(WINE, f"{ONES}\n\n{ONES}\n\n", "Text/CSV; charset=utf-8").json()["predictions"]) == 2
 
 
@@ -64,7 +64,7 @@ def test_empty_lines_are_no_rows_and_types_have_no_case() -> None:
         (f'{{"instances": [[{ONES[:-1]}null]]}}', "application/json", "row 1, column 13 is not a number"),
     ],
 )
-def test_input_that_no_model_could_take_is_a_400_that_names_the_place(body: str, content_type: str, says: str) -> None:
+def test_invalid_input_is_a_400_that_names_the_position(body: str, content_type: str, says: str) -> None:
     answer = invoke(WINE, body, content_type)
     assert answer.status_code == 400
     assert says in answer.json()["error"]
@@ -97,7 +97,7 @@ def test_a_container_as_a_process() -> None:
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        # It is trained as soon as it answers.
+        # It responds only after it is trained.
         answer = httpx2.post(
             f"{url}/invocations",
             content=(ROOT / "examples/wine/three.csv").read_bytes(),

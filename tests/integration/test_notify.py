@@ -1,4 +1,4 @@
-"""The real notify function on moto's S3, SNS and SQS: a topic that fails harms nothing, and is told later."""
+"""The real notify function with moto's S3, SNS and SQS: notifications of a failing topic are retried."""
 
 import json
 import uuid
@@ -30,11 +30,11 @@ class Deployment:
             monkeypatch.setenv(f"SLUICE_{kind}_TOPIC_ARN", topic)
 
     def store(self, key: str, body: bytes = b"42") -> dict[str, Any]:
-        """Put an object, and return the SQS record that S3's event of it arrives in."""
+        """Put an object, and return the SQS record with its S3 event."""
         put = self.s3.put_object(Bucket="results", Key=key, Body=body, ContentType="text/plain", Metadata=METADATA)
         return sqs_record(s3_event(key, bucket="results", version_id=put["VersionId"]))
 
-    def told(self) -> list[dict[str, Any]]:
+    def published(self) -> list[dict[str, Any]]:
         messages = self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages", [])
         return [json.loads(json.loads(message["Body"])["Message"]) for message in messages]
 
@@ -47,7 +47,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "SLUICE_INPUT_BUCKET": "input",
         "SLUICE_RESULTS_BUCKET": "results",
-        # Powertools keeps one log handler for each service, and with it the stdout of the first test that made it.
+        # Powertools keeps one log handler for each service, with the stdout of the first test that created it.
         "POWERTOOLS_SERVICE_NAME": str(uuid.uuid4()),
         "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
     }
@@ -61,7 +61,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
 
 
 def run(*records: dict[str, Any], remaining_ms: int = 90_000) -> list[str]:
-    """The message IDs that SQS is to deliver again."""
+    """The message IDs that SQS delivers again."""
     response = notify.handler({"Records": list(records)}, context(remaining_ms))
     return [failure["itemIdentifier"] for failure in response["batchItemFailures"]]
 
@@ -74,10 +74,10 @@ def test_a_batch(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> 
     document = {"ErrorCode": "ModelError", "ErrorMessage": "no", "TraceId": "t2", "InferenceId": "i2"}
     bad = deployment.store("messages/i2.err", json.dumps(document).encode())
     assert run(deployment.store("messages/i.out"), bad) == []
-    told = {one["invocationStatus"]: one for one in deployment.told()}
-    assert told["Completed"]["inferenceId"] == "i"
-    assert told["Completed"]["responseParameters"]["outputLocation"] == "s3://results/messages/i.out"
-    assert told["Failed"]["failureReason"] == "ModelError: no"
+    notifications = {one["invocationStatus"]: one for one in deployment.published()}
+    assert notifications["Completed"]["inferenceId"] == "i"
+    assert notifications["Completed"]["responseParameters"]["outputLocation"] == "s3://results/messages/i.out"
+    assert notifications["Failed"]["failureReason"] == "ModelError: no"
     *outcomes, metrics = lines(capsys)
     assert [(one["message"], one["trace_id"], one["inference_id"], one["result"]) for one in outcomes] == [
         ("notified", "t", "i", "messages/i.out"),
@@ -87,7 +87,7 @@ def test_a_batch(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> 
     assert metrics["Notified"] == [1.0, 1.0]
 
 
-def test_a_failing_topic_fails_its_message_alone_until_it_works(
+def test_a_failing_topic_fails_only_its_message_until_it_works(
     deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sns = notify.application().notifier._topics._clients.sns  # type: ignore[attr-defined]
@@ -99,10 +99,10 @@ def test_a_failing_topic_fails_its_message_alone_until_it_works(
         for code, status in (("InternalError", 500), ("NotFound", 404), ("Throttled", 429)):
             stubber.add_client_error("publish", code, "not now", status)
             assert run(late) == [late["messageId"]]
-    assert deployment.told() == []
+    assert deployment.published() == []
     assert run(late) == []
-    (told,) = deployment.told()
-    assert told["responseParameters"]["outputLocation"] == "s3://results/messages/late.out"
+    (notification,) = deployment.published()
+    assert notification["responseParameters"]["outputLocation"] == "s3://results/messages/late.out"
     stored = deployment.s3.get_object(Bucket="results", Key="messages/late.out")
     assert (stored["Body"].read(), stored["Metadata"]) == (b"42", METADATA), "the result is untouched"
     assert len(deployment.s3.list_object_versions(Bucket="results", Prefix="messages/late")["Versions"]) == 1
@@ -115,35 +115,33 @@ def test_a_failing_topic_fails_its_message_alone_until_it_works(
 def test_each_version_gets_its_own_notification(deployment: Deployment) -> None:
     first = deployment.store("messages/i.err", b'{"ErrorCode": "First", "ErrorMessage": "no"}')
     second = deployment.store("messages/i.err", b'{"ErrorCode": "Second", "ErrorMessage": "no"}')
-    deployment.s3.delete_object(Bucket="results", Key="messages/i.err")  # as a redrive that succeeds does
+    deployment.s3.delete_object(Bucket="results", Key="messages/i.err")  # as after a successful redrive
     assert run(first, second) == []
-    assert {one["failureReason"] for one in deployment.told()} == {"First: no", "Second: no"}
+    assert {one["failureReason"] for one in deployment.published()} == {"First: no", "Second: no"}
 
 
-def test_a_version_that_has_gone_is_acknowledged(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_deleted_version_is_acknowledged(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
     records = [deployment.store("messages/i.out"), deployment.store("messages/i.err", b"{}")]
     for version in deployment.s3.list_object_versions(Bucket="results")["Versions"]:
         deployment.s3.delete_object(Bucket="results", Key=version["Key"], VersionId=version["VersionId"])
     assert run(*records) == []
-    assert deployment.told() == []
+    assert deployment.published() == []
     assert [line["message"] for line in lines(capsys)[:2]] == ["nothing to notify of"] * 2
 
 
-def test_a_bucket_that_is_not_there_is_a_mistake_to_mend(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_bucket_is_a_configuration_failure(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLUICE_RESULTS_BUCKET", "elsewhere")
     record = deployment.store("messages/i.err", b"{}")
     assert run(record) == [record["messageId"]]
 
 
-def test_none_is_begun_without_the_time_that_it_may_take(deployment: Deployment) -> None:
+def test_no_notification_is_started_without_enough_time(deployment: Deployment) -> None:
     record = deployment.store("messages/i.out")
     assert run(record, remaining_ms=60_000) == [record["messageId"]]
-    assert deployment.told() == []
+    assert deployment.published() == []
 
 
-def test_s3s_test_event_and_what_is_no_event(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
+def test_s3s_test_event_and_invalid_events(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
     unreadable = deployment.store("messages/binary.err", b"\xff")
     other = sqs_record("{}")
     assert run(sqs_record({"Event": "s3:TestEvent"}), other, unreadable) == [

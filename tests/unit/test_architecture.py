@@ -1,4 +1,4 @@
-"""Arrows: handlers → processing → inputs; `aws/` implements the ports. Only `aws/` and `bootstrap.py` talk."""
+"""Dependencies: handlers → processing → inputs; `aws/` implements the ports. Only `aws/` and `bootstrap.py` do I/O."""
 
 import ast
 import subprocess
@@ -25,7 +25,7 @@ TOP = {
 FILES = sorted(PACKAGE.glob("**/*.py"))
 TALKS = {"asyncio", "boto3", "botocore", "http", "requests", "s3transfer", "select", "selectors", "socket", "ssl"}
 TALKS |= {"subprocess", "urllib3", "shutil", "tempfile", "pathlib"}
-# What each package may import of the others; `aws` and `bootstrap` join them.
+# The packages that each package may import; `aws` and `bootstrap` may import all.
 ARROWS = {
     "concurrency": {"concurrency"},
     "inputs": {"inputs"},
@@ -58,7 +58,7 @@ def imports(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", CORE, ids=module)
-def test_only_aws_and_bootstrap_talk_or_read_the_environment(path: Path) -> None:
+def test_only_aws_and_bootstrap_do_io_or_read_the_environment(path: Path) -> None:
     for name in imports(path):
         assert name.partition(".")[0] not in TALKS, name
     tree = ast.parse(path.read_text())
@@ -67,14 +67,14 @@ def test_only_aws_and_bootstrap_talk_or_read_the_environment(path: Path) -> None
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.parent != PACKAGE], ids=module)
-def test_a_package_imports_only_what_its_arrows_allow(path: Path) -> None:
+def test_a_package_imports_only_its_allowed_dependencies(path: Path) -> None:
     package = path.relative_to(PACKAGE).parts[0]
     packages = {name.split(".")[1] for name in imports(path) if name.startswith("sluice.")}
     assert packages & ARROWS.keys() <= ARROWS[package]
     assert not packages & {"bootstrap", "functions"}
 
 
-def test_nothing_lies_directly_in_the_package_but_what_is_shared() -> None:
+def test_only_shared_modules_are_directly_in_the_package() -> None:
     assert {path.stem for path in PACKAGE.glob("*.py")} <= TOP
 
 
@@ -94,7 +94,7 @@ def test_the_handlers_can_be_imported_without_an_environment(handler: str) -> No
     subprocess.run([sys.executable, "-c", f"import {handler}"], cwd=LAMBDAS, env={}, check=True)
 
 
-def test_the_invoke_function_carries_nothing_of_the_notifications() -> None:
+def test_the_invoke_function_does_not_import_the_notifications() -> None:
     code = "import sys, invoke; print([name for name in sys.modules if 'notif' in name or 'sns' in name])"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=LAMBDAS, env={}, capture_output=True, check=True)
     assert loaded.stdout == b"[]\n"
@@ -106,6 +106,6 @@ def test_infrastructure_knows_the_functions_only_as_a_path(folder: str) -> None:
         assert not {name for name in imports(path) if name.partition(".")[0] in {"sluice", "invoke", "local"}}
 
 
-def test_lambdas_know_nothing_of_cdk_or_local_runs() -> None:
+def test_lambdas_depend_neither_on_cdk_nor_on_local_runs() -> None:
     for path in LAMBDAS.glob("**/*.py"):
         assert not {name for name in imports(path) if name.partition(".")[0] in {"aws_cdk", "infrastructure", "local"}}

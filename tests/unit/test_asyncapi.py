@@ -1,4 +1,4 @@
-"""docs/asyncapi.yaml is an AsyncAPI document, and says what the code does: no field more, none less."""
+"""docs/asyncapi.yaml is a valid AsyncAPI document, and has exactly the fields of the code."""
 
 import json
 import tomllib
@@ -49,13 +49,13 @@ def test_each_channel_has_an_operation_and_each_message_a_channel() -> None:
 
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
-def test_examples_are_as_their_schemas_say(name: str, example: dict[str, Any]) -> None:
+def test_examples_are_valid(name: str, example: dict[str, Any]) -> None:
     check(MESSAGES[name]["payload"], example["payload"])
     check(MESSAGES[name].get("headers", {}), example.get("headers", {}))
 
 
 @pytest.mark.parametrize("name", CHANNELS["requests"]["messages"])
-def test_the_request_queue_takes_what_it_says(name: str) -> None:
+def test_the_request_queue_accepts_the_documented_messages(name: str) -> None:
     for example in MESSAGES[name]["examples"]:
         (request,) = parse(json.dumps(example["payload"]))
         if isinstance(request, DroppedObject):
@@ -129,7 +129,7 @@ def test_any_err(failed: Failure, endpoint_name: str | None, source: str | None)
     check(MESSAGES["error"]["payload"], document(failed, endpoint_name, source))
 
 
-def test_the_errs_fields_and_which_are_always_there() -> None:
+def test_the_errs_fields_and_which_are_required() -> None:
     schema = json.loads((DOCS / "error.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     assert set(schema["properties"]) == set(document(failure("m", "o", "arn:aws:logs:x")))
@@ -177,7 +177,7 @@ def test_an_answers_metadata_and_their_order() -> None:
     assert list(stored) == list(headers["properties"]), "and what is cut first comes last"
 
 
-def test_what_is_left_of_a_transformed_file() -> None:
+def test_the_objects_of_a_transformed_file() -> None:
     def refuse_two(call: Call) -> Inference | Exception:
         if b"2" in call.body:
             return service_error(

@@ -1,4 +1,4 @@
-"""Every crash point: a worker that dies at any step between receive and acknowledgement, and what comes after."""
+"""Every crash point: a worker is killed at each step between receive and acknowledgement; then SQS delivers again."""
 
 import json
 from typing import Any
@@ -42,7 +42,7 @@ MAKERS = [sent, sent_with_an_id, dropped, dropped_again, redriven]
 
 
 def operations(make: Any, answer: Any, receive_count: int) -> list[str]:
-    """The port operations of a delivery that nothing disturbs."""
+    """The port operations of a delivery without a kill."""
     world, fuse = World(), Fuse()
     body = make(world)
     world.endpoint.answer = answer
@@ -51,7 +51,7 @@ def operations(make: Any, answer: Any, receive_count: int) -> list[str]:
 
 
 def crash(world: World, body: Any, step: int, *, after: bool, receive_count: int) -> None:
-    """Deliver `body` to a worker that dies at its operation number `step`."""
+    """Deliver `body` to a worker that is killed at its operation number `step`."""
     with pytest.raises(Killed):
         world.another_worker(Fuse(step, after=after)).deliver(body, receive_count=receive_count)
 
@@ -77,7 +77,7 @@ def test_a_request_that_succeeds(make: Any, after: bool, step: int) -> None:
     assert key.endswith(".out")
     assert stored.body == b"answer to " + world.endpoint.calls[-1].body
     assert not world.queue.sent
-    # Twice only when it died between the call and the write: no one can know then that the model was called.
+    # Twice only if it was killed between the call and the write, because nothing records the call then.
     between = steps.index("put") + (0 if after else 1) > step - 1 >= steps.index("invoke") + (0 if after else 1)
     assert len(world.endpoint.calls) == (2 if between else 1)
 
@@ -87,7 +87,7 @@ def test_a_request_that_succeeds(make: Any, after: bool, step: int) -> None:
 @pytest.mark.parametrize(("error", "receive_count"), [(MODEL_500, 1), (THROTTLED, 2)])
 @pytest.mark.parametrize("step", range(1, _MOST))
 def test_a_request_that_fails(make: Any, after: bool, error: Exception, receive_count: int, step: int) -> None:
-    """With two receives at the most after the crash, the failure is dead-lettered in the end."""
+    """After the crash, at most two more receives dead-letter the failure."""
 
     def answer(call: Call) -> Exception:
         return error
@@ -106,14 +106,14 @@ def test_a_request_that_fails(make: Any, after: bool, error: Exception, receive_
     assert {k: v for k, v in world.results.objects.items() if k.endswith(".out")} == {
         k: v for k, v in older.items() if k.endswith(".out")
     }
-    # Once more only when it died between sending the dead letter and the acknowledgement: SQS can't take it back.
+    # Once more only if it was killed between sending the dead letter and the acknowledgement.
     sent_before = after and step == len(steps) and steps[-1] == "send"
     assert len(world.queue.sent) == (2 if sent_before else 1)
     assert all(attributes["ErrorCode"].value for _, attributes in world.queue.sent)
 
 
 def dead_letter_crashed(world: World, body: Any, fuse: Fuse) -> Status:
-    """What SQS took from the request queue after its last receive, on a crashed function that the fuse may kill."""
+    """Process a message that SQS moved to the crashed queue, with a crashed function that the fuse may kill."""
     processor = world.another_worker(fuse).processor
     (outcome,) = processor.dead_letter_crashed(processor.parse(delivery(body, receive_count=1, message_id="m1")))
     return outcome.status
@@ -132,8 +132,8 @@ def answered_and_never_acknowledged(world: World) -> Any:
 @pytest.mark.parametrize("make", [*MAKERS, unreadable, answered_and_never_acknowledged])
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("step", range(1, _MOST))
-def test_a_request_that_is_buried(make: Any, after: bool, step: int) -> None:
-    """The crashed function may crash, too: the failure is recorded all the same, and the model never called."""
+def test_a_request_that_the_crashed_function_dead_letters(make: Any, after: bool, step: int) -> None:
+    """Even if the crashed function crashes, the failure is recorded, and the model is never called."""
     world, fuse = World(), Fuse()
     was_answered = make is answered_and_never_acknowledged
     assert dead_letter_crashed(world, make(world), fuse) is (Status.DUPLICATE if was_answered else Status.DEAD_LETTERED)

@@ -1,4 +1,4 @@
-"""A batch: concurrent, complete, fair, gentle with an endpoint in trouble, and nothing begun that can't end in time."""
+"""A batch: concurrency, complete outcomes, fairness, backoff from failing endpoints, and the remaining time."""
 
 import itertools
 import random
@@ -41,7 +41,7 @@ def batch(count: int, endpoint_name: str = "wine", *, receive_count: int = 1) ->
 
 
 class Bench:
-    """A dispatcher of four threads, with a world behind it."""
+    """A dispatcher with four threads and fakes."""
 
     def __init__(self, world: World, executor: ThreadPoolExecutor) -> None:
         self.world = world
@@ -73,7 +73,7 @@ def test_every_delivery_has_an_outcome(bench: Bench) -> None:
 
 
 def four_at_once() -> Callable[[Call], Inference]:
-    """Calls that wait for each other in fours. They fail when a fifth is under way, or a fourth does not come."""
+    """Calls that wait until four are in flight; they fail if there is a fifth, or no fourth."""
     all_there, slots = threading.Barrier(4, timeout=10), threading.Semaphore(4)
 
     def answer(call: Call) -> Inference:
@@ -85,26 +85,26 @@ def four_at_once() -> Callable[[Call], Inference]:
     return answer
 
 
-def test_calls_run_side_by_side_up_to_the_limit(bench: Bench) -> None:
+def test_calls_run_concurrently_up_to_the_limit(bench: Bench) -> None:
     bench.world.endpoint.answer = four_at_once()
     assert statuses(bench.run(batch(12))) == {Status.SUCCEEDED}
 
 
-def test_no_call_begins_that_cannot_end_in_time(bench: Bench) -> None:
+def test_no_call_is_started_that_cannot_finish_in_time(bench: Bench) -> None:
     assert statuses(bench.run(batch(9), NEEDED_MS - 1)) == {Status.RETRY}
     assert bench.calls() == 0
     assert len(bench.world.queue.delays) == 9
     assert statuses(bench.run(batch(9), NEEDED_MS)) == {Status.SUCCEEDED}
 
 
-def test_what_calls_no_endpoint_needs_no_time(bench: Bench) -> None:
-    """It is given back all the same: a test event costs nothing to receive again, but a rule broken is told at once."""
+def test_a_delivery_without_a_call_needs_no_time(bench: Bench) -> None:
+    """A test event is returned, because receiving it again costs nothing, but a broken rule is reported immediately."""
     outcomes = bench.run([delivery("{not json", message_id="broken")], 0)
     assert statuses(outcomes) == {Status.DEAD_LETTERED}
 
 
 @pytest.mark.parametrize("error", [THROTTLED, DENIED])
-def test_an_endpoint_that_only_refuses_is_probed_not_hammered(bench: Bench, error: Exception) -> None:
+def test_an_endpoint_that_rejects_every_call_is_only_probed(bench: Bench, error: Exception) -> None:
     bench.world.endpoint.answer = lambda call: error
     first = bench.run(batch(50))
     assert statuses(first) == {Status.RETRY}
@@ -128,7 +128,7 @@ def test_it_recovers_one_by_one(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("error", [BROKEN, service_error(Operation.INVOKE, "ModelError", original_status_code=500)])
-def test_other_failures_do_not_hold_anything_back(bench: Bench, error: Exception) -> None:
+def test_other_failures_do_not_lower_the_limit(bench: Bench, error: Exception) -> None:
     bench.world.endpoint.answer = lambda call: error
     bench.run(batch(20))
     assert bench.calls() == 20
@@ -141,7 +141,7 @@ def test_one_endpoint_in_trouble_does_not_hold_back_the_others(bench: Bench) -> 
     assert bench.calls("wine") <= 8
 
 
-def test_one_endpoint_that_hangs_does_not_take_the_others_threads(bench: Bench) -> None:
+def test_a_hanging_endpoint_does_not_take_the_threads_of_others(bench: Bench) -> None:
     digits_done = threading.Event()
 
     def answer(call: Call) -> Inference | Exception:
@@ -155,7 +155,7 @@ def test_one_endpoint_that_hangs_does_not_take_the_others_threads(bench: Bench) 
     assert statuses(bench.run(batch(20) + batch(20, "digits"))) == {Status.SUCCEEDED}
 
 
-def test_the_default_endpoint_and_its_name_are_one(bench: Bench) -> None:
+def test_the_default_endpoint_and_its_name_share_a_limit(bench: Bench) -> None:
     bench.world.endpoint.answer = lambda call: THROTTLED
     bench.run([delivery({"Body": str(n)}, message_id=f"m{n}") for n in range(30)])
     bench.world.endpoint.calls.clear()
@@ -163,7 +163,7 @@ def test_the_default_endpoint_and_its_name_are_one(bench: Bench) -> None:
     assert bench.calls("wine") == 1
 
 
-def test_who_is_received_for_the_last_time_still_gets_its_call(bench: Bench) -> None:
+def test_a_delivery_at_its_last_receive_is_still_called(bench: Bench) -> None:
     bench.world.endpoint.answer = lambda call: THROTTLED
     bench.run(batch(30))
     bench.world.endpoint.calls.clear()
@@ -174,7 +174,7 @@ def test_who_is_received_for_the_last_time_still_gets_its_call(bench: Bench) -> 
     assert bench.calls() == 3
 
 
-def test_a_delivery_given_back_at_the_last_receive_is_dead_lettered_under_its_own_name(bench: Bench) -> None:
+def test_a_delivery_returned_at_its_last_receive_is_dead_lettered_under_its_own_name(bench: Bench) -> None:
     event = bench.world.inputs.drop("invoke/a.csv")
     (outcome,) = bench.run([delivery(event, receive_count=3)], 0).values()
     assert outcome.status is Status.DEAD_LETTERED

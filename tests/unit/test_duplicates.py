@@ -1,4 +1,4 @@
-"""A request that is delivered twice, raced or sent again has one result, of the right request."""
+"""A request that is delivered twice, concurrently or again has one result, which belongs to it."""
 
 import threading
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def world() -> World:
 
 
 def first_call(then: Callable[[], Any]) -> Callable[[Call], Inference]:
-    """RequestHandler that run `then` before the first one, as another worker would while the model thinks."""
+    """A response function that runs `then` before the first response, like another worker during the call."""
     waiting = [then]
 
     def answer(call: Call) -> Inference:
@@ -66,11 +66,11 @@ def test_a_message_delivered_again_after_it_was_acknowledged_and_counted_as_new(
 
 def test_the_same_s3_event_twice_in_either_form(world: World) -> None:
     event = world.inputs.drop("invoke/a.csv")
-    tells = event["Records"][0]["s3"]["object"]
+    details = event["Records"][0]["s3"]["object"]
     world.deliver(event, message_id="first")
     assert world.deliver(event, message_id="second").status is Status.DUPLICATE
     other_form = event_bridge_event(
-        "invoke/a.csv", etag=tells["eTag"], version_id=tells["versionId"], sequencer=tells["sequencer"]
+        "invoke/a.csv", etag=details["eTag"], version_id=details["versionId"], sequencer=details["sequencer"]
     )
     assert world.deliver(other_form, message_id="third").status is Status.DUPLICATE
     assert len(world.endpoint.calls) == 1
@@ -82,7 +82,7 @@ def test_a_new_upload_replaces_the_result_even_with_the_same_content(world: Worl
     assert body_of(world, "invoke/a.csv") == b"answer 2"
 
 
-def test_an_older_event_that_comes_late_changes_nothing(world: World) -> None:
+def test_a_late_event_of_an_older_version_changes_nothing(world: World) -> None:
     older, newer = world.inputs.drop("invoke/a.csv", b"old"), world.inputs.drop("invoke/a.csv", b"new")
     assert world.deliver(newer).status is Status.SUCCEEDED
     assert world.deliver(older).status is Status.SUPERSEDED
@@ -109,7 +109,7 @@ def test_replaced_while_the_model_answered_and_overtaken(world: World) -> None:
 
 
 def test_replaced_while_the_model_answered_without_sequencers(world: World) -> None:
-    """Without sequencers it is the object itself that says which of the two is the newest."""
+    """Without sequencers, the object itself determines which of the two is newer."""
     older = world.inputs.drop("invoke/a.csv", b"old")
 
     def overtake() -> None:
@@ -133,7 +133,7 @@ def test_an_older_result_written_while_the_model_answers_the_newer_is_replaced(w
         return Inference(b"answer for " + call.body)
 
     world.endpoint.answer = slow_older
-    assert world.deliver(older).status is Status.SUCCEEDED, "nobody had answered yet"
+    assert world.deliver(older).status is Status.SUCCEEDED, "no result was stored yet"
     assert world.deliver(late[0]).status is Status.SUCCEEDED
     assert body_of(world, "invoke/a.csv") == b"answer for new"
 
@@ -147,7 +147,7 @@ def test_two_workers_on_one_message(world: World) -> None:
     assert len(world.results.objects) == 1
 
 
-def test_a_file_name_that_is_taken_is_refused_before_it_is_billed(world: World) -> None:
+def test_a_file_name_in_use_is_rejected_before_the_call(world: World) -> None:
     world.deliver({"Body": "x", "Filename": "answer.json"}, message_id="first")
     outcome = world.deliver({"Body": "y", "Filename": "answer.json"}, message_id="second")
     assert outcome.status is Status.DEAD_LETTERED
@@ -172,8 +172,8 @@ def test_a_redrive_that_succeeds_removes_the_err(world: World) -> None:
     assert world.results.objects["messages/first.out"].metadata["trace-id"] == "t"
 
 
-def test_a_success_deletes_nothing_where_nothing_failed(world: World) -> None:
-    """In a versioned bucket that would leave a delete marker for each request."""
+def test_a_success_deletes_no_err_if_there_is_none(world: World) -> None:
+    """In a versioned bucket, a delete would leave a delete marker for each request."""
     deleted = []
     world.results.fail = lambda operation, key: deleted.append(key) if operation == "delete" else None
     world.deliver(world.inputs.drop("invoke/a.csv"))
@@ -191,14 +191,14 @@ def test_a_new_upload_that_succeeds_removes_the_err_of_the_old(world: World) -> 
     assert set(world.results.objects) == {"invoke/a.csv.out"}
 
 
-def test_a_redrive_of_what_was_answered_meanwhile_removes_the_err(world: World) -> None:
+def test_a_redrive_of_a_request_with_a_result_removes_the_err(world: World) -> None:
     world.deliver({"Body": "x", "InferenceId": "i"})
     world.results.put("messages/i.err", b"{}", content_type=None)
     assert world.deliver({"Body": "x", "InferenceId": "i"}).status is Status.DUPLICATE
     assert set(world.results.objects) == {"messages/i.out"}
 
 
-def test_a_failure_beside_a_success_of_the_same_request_is_no_failure(world: World) -> None:
+def test_a_failure_after_a_success_of_the_same_request_is_ignored(world: World) -> None:
     fails = service_error(Operation.INVOKE, "ModelError", original_status_code=500)
 
     def answer(call: Call) -> Inference | Exception:
@@ -214,8 +214,8 @@ def test_a_failure_beside_a_success_of_the_same_request_is_no_failure(world: Wor
 
 
 @pytest.mark.parametrize("status", [400, 500])
-def test_a_failure_of_an_object_that_was_replaced_meanwhile_is_none(world: World, status: int) -> None:
-    """Its .err would stand beside, or over, the outcome of the newer one."""
+def test_a_failure_of_a_replaced_object_is_ignored(world: World, status: int) -> None:
+    """Its .err would be next to, or overwrite, the outcome of the newer version."""
     older = world.inputs.drop("invoke/a.csv", b"old")
 
     def answer(call: Call) -> Inference | Exception:
@@ -231,7 +231,7 @@ def test_a_failure_of_an_object_that_was_replaced_meanwhile_is_none(world: World
     assert not world.queue.sent
 
 
-def test_a_result_deleted_between_the_look_and_the_write_is_written_anew(world: World) -> None:
+def test_a_result_deleted_between_the_check_and_the_write_is_written_again(world: World) -> None:
     world.deliver(world.inputs.drop("invoke/a.csv", b"old"))
     newer = world.inputs.drop("invoke/a.csv", b"new")
     world.endpoint.answer = first_call(lambda: world.results.delete("invoke/a.csv.out"))
@@ -239,7 +239,7 @@ def test_a_result_deleted_between_the_look_and_the_write_is_written_anew(world: 
     assert body_of(world, "invoke/a.csv") == b"answer for new"
 
 
-def test_a_writer_that_is_always_overtaken_gives_up_for_now(world: World) -> None:
+def test_a_write_that_always_conflicts_is_retried_later(world: World) -> None:
     world.deliver(world.inputs.drop("invoke/a.csv", b"old"))
     newer = world.inputs.drop("invoke/a.csv", b"new")
 
@@ -260,7 +260,7 @@ def test_duplicates_in_one_batch_are_called_for_once() -> None:
     others_wait = threading.Event()
 
     def answer(call: Call) -> Inference:
-        others_wait.wait(0.2)  # gives the others the time to come, without needing it
+        others_wait.wait(0.2)  # gives the others time to start, without requiring it
         return Inference(b"ok")
 
     world.endpoint.answer = answer
@@ -274,7 +274,7 @@ def test_duplicates_in_one_batch_are_called_for_once() -> None:
     assert len(world.endpoint.calls) == 1
 
 
-def test_when_the_first_of_two_fails_the_second_comes_again() -> None:
+def test_when_the_first_of_two_duplicates_fails_the_second_is_retried() -> None:
     world = World()
     second: list[Outcome] = []
     threads: list[threading.Thread] = []
@@ -293,7 +293,7 @@ def test_when_the_first_of_two_fails_the_second_comes_again() -> None:
     assert second[0].status is Status.RETRY
 
 
-def test_what_was_paid_for_is_stored_with_patience(world: World) -> None:
+def test_the_write_of_a_billed_result_is_retried(world: World) -> None:
     refusals = iter([True] * 6)
 
     def slow_down(operation: str, key: str) -> None:
@@ -306,7 +306,7 @@ def test_what_was_paid_for_is_stored_with_patience(world: World) -> None:
     assert world.slept == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2]
 
 
-def test_patience_is_of_no_use_where_it_is_not_allowed(world: World) -> None:
+def test_a_forbidden_write_is_not_retried(world: World) -> None:
     def forbidden(operation: str, key: str) -> None:
         if operation == "put":
             raise service_error(Operation.STORE_RESULT, "AccessDenied", status=403)

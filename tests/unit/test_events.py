@@ -1,4 +1,4 @@
-"""Every form in which a request may arrive."""
+"""Every form of a request."""
 
 import json
 from typing import Any
@@ -59,7 +59,7 @@ def test_a_dropped_object_in_all_its_forms_is_the_same(body: object) -> None:
 def test_any_key_survives_the_notification(key: str) -> None:
     try:
         event = s3_event(key, etag="e")
-    except UnicodeEncodeError:  # a lone surrogate is no S3 key
+    except UnicodeEncodeError:  # a lone surrogate is not a valid S3 key
         return
     assert read_one(event).key == key
 

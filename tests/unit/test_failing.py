@@ -1,4 +1,4 @@
-"""What becomes of a delivery that fails: where the message goes, and that nothing is lost on the way."""
+"""The outcome of a failing delivery: where the message goes, and that nothing is lost."""
 
 from datetime import timedelta
 from typing import Any
@@ -70,7 +70,7 @@ def test_a_broken_message_goes_to_the_dead_letter_queue_at_once(world: World, bo
     assert world.err(f"messages/{name}")["ErrorMessage"] == reason["ErrorMessage"]
 
 
-def test_what_the_model_said_stands_in_the_reason(world: World) -> None:
+def test_the_models_message_is_in_the_reason(world: World) -> None:
     world.endpoint.answer = fails_with(MODEL_400)
     world.deliver({"Body": "x", "TraceId": "t"}, attributes={"tenant": "blue"})
     _, reason = world.dead_letter()
@@ -92,14 +92,14 @@ def test_what_the_model_said_stands_in_the_reason(world: World) -> None:
 
 
 @pytest.mark.parametrize("failure_class", [FailureClass.MODEL, FailureClass.INVALID])
-def test_what_no_retry_can_help_is_not_retried(world: World, failure_class: FailureClass) -> None:
+def test_permanent_failures_are_not_retried(world: World, failure_class: FailureClass) -> None:
     world.endpoint.answer = fails_with(ERRORS[failure_class])
     assert world.deliver({"Body": "x"}).status is Status.DEAD_LETTERED
     assert not world.queue.delays
 
 
 @pytest.mark.parametrize("failure_class", [FailureClass.CAPACITY, FailureClass.CONFIGURATION, FailureClass.TRANSIENT])
-def test_what_a_retry_can_help_comes_back_later(world: World, failure_class: FailureClass) -> None:
+def test_retryable_failures_are_retried_later(world: World, failure_class: FailureClass) -> None:
     world.endpoint.answer = fails_with(ERRORS[failure_class])
     outcome = world.deliver({"Body": "x"}, receive_count=2)
     assert outcome.status is Status.RETRY
@@ -125,7 +125,7 @@ def test_the_last_receive_goes_to_the_dead_letter_queue_with_its_reason(
     assert world.err(f"messages/{ID}")["FailureClass"] == failure_class
 
 
-def test_the_unforeseen_is_retried_and_kept_for_the_log(world: World) -> None:
+def test_an_unforeseen_error_is_retried_and_kept_for_the_log(world: World) -> None:
     bug = ZeroDivisionError("a bug")
     world.endpoint.answer = fails_with(bug)
     outcome = world.deliver({"Body": "x"})
@@ -200,12 +200,12 @@ def test_at_the_last_receive_the_dead_letter_queue_gets_the_reason_even_without_
 
 
 @pytest.mark.parametrize("receive_count", [1, 3])
-def test_a_dead_letter_that_cannot_be_sent_makes_an_item_failure(world: World, receive_count: int) -> None:
+def test_a_dead_letter_that_cannot_be_sent_is_an_item_failure(world: World, receive_count: int) -> None:
     world.queue.fail_send = service_error(Operation.DEAD_LETTER, "InternalError", status=500)
     assert world.deliver("{not json", receive_count=receive_count).status is Status.RETRY
 
 
-def test_a_visibility_that_cannot_be_changed_is_no_reason_to_lose_the_message(world: World) -> None:
+def test_a_failure_to_change_the_visibility_does_not_lose_the_message(world: World) -> None:
     world.endpoint.answer = fails_with(ERRORS[FailureClass.CAPACITY])
     world.queue.fail_delay = service_error(Operation.DELAY, "InternalError", status=500)
     outcome = world.deliver({"Body": "x"})
@@ -213,7 +213,7 @@ def test_a_visibility_that_cannot_be_changed_is_no_reason_to_lose_the_message(wo
     assert outcome.retry_after_seconds is None
 
 
-def test_a_delivery_given_back_unspent(world: World) -> None:
+def test_a_delivery_returned_without_a_call(world: World) -> None:
     failure = Failure.of(ErrorCode.NOT_BEGUN, "no time")
     body = {"Body": "x", "InferenceId": "i"}
     (outcome,) = world.processor.release(world.processor.parse(delivery(body)), failure)
@@ -244,7 +244,7 @@ def test_a_notification_with_a_good_and_a_bad_record(world: World) -> None:
     world.dead_letter()
 
 
-def test_when_one_record_needs_a_retry_the_message_does(world: World) -> None:
+def test_a_message_is_retried_if_one_of_its_records_is(world: World) -> None:
     throttled = ERRORS[FailureClass.CAPACITY]
     world.endpoint.answer = lambda call: throttled if call.body == b"bad" else Inference(b"ok")
     event = _both(world)

@@ -1,4 +1,4 @@
-"""The failure table: what came back → the class, for each row; and what each class does is in test_process."""
+"""The failure table: the class of each error, for each row. The effect of each class is in test_failing."""
 
 import pytest
 
@@ -89,7 +89,7 @@ def test_class(error: Exception, expected: str) -> None:
 
 
 def test_every_row_is_needed_by_some_case() -> None:
-    """Each row is the first match of a case above: none is dead, none untested."""
+    """Each row is the first match of a case above, so none is unreachable or untested."""
     first = {
         next(index for index, row in enumerate(TABLE) if row.matches(error))
         for error, _ in CASES
@@ -99,7 +99,7 @@ def test_every_row_is_needed_by_some_case() -> None:
 
 
 @pytest.mark.parametrize("failure_class", FailureClass)
-def test_what_a_retry_can_help(failure_class: FailureClass) -> None:
+def test_which_classes_are_retryable(failure_class: FailureClass) -> None:
     assert failure_class.retryable == (failure_class in {"capacity", "configuration", "transient"})
 
 
@@ -110,7 +110,7 @@ def test_a_time_out_of_the_container_is_named_so() -> None:
     assert classify(model_error(400, "timed out")).code == "ModelError"
 
 
-def test_what_the_model_said_is_kept() -> None:
+def test_the_models_message_is_kept() -> None:
     error = ServiceError(
         INVOKE,
         "ModelError",
@@ -127,11 +127,11 @@ def test_what_the_model_said_is_kept() -> None:
     assert failure.log_stream_arn == error.log_stream_arn
 
 
-def test_a_failure_is_itself() -> None:
+def test_a_failure_is_classified_as_itself() -> None:
     failure = Failure(FailureClass.EXPIRED, "Expired", "too late")
     assert classify(failure) is failure
 
 
-def test_the_unforeseen_is_named_after_its_type() -> None:
+def test_an_unforeseen_error_is_named_after_its_type() -> None:
     assert classify(ZeroDivisionError("division by zero")).code == "ZeroDivisionError"
     assert classify(RuntimeError()).message

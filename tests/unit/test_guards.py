@@ -1,4 +1,4 @@
-"""Guards whose lack would only cost requests, blur a reason, or show in a race."""
+"""Guards whose absence would only cost requests, make a reason less precise, or show in a race."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -35,13 +35,13 @@ def dropped(version_id: str | None, etag: str | None) -> DroppedObject:
         ((None, None), ("v1", "one"), True),
     ],
 )
-def test_versions_are_told_apart_by_their_ids_and_without_those_by_their_etags(
+def test_versions_are_distinguished_by_id_or_else_by_etag(
     event: tuple[str | None, str | None], version: tuple[str | None, str], *, same: bool
 ) -> None:
     assert dropped(*event).is_version(ObjectHead(1, etag=version[1], version_id=version[0])) is same
 
 
-def test_an_older_event_of_the_same_content_in_an_unversioned_bucket_is_not_called_for(world: World) -> None:
+def test_an_older_event_with_the_same_content_in_an_unversioned_bucket_is_not_invoked(world: World) -> None:
     older, newer = (world.inputs.drop("invoke/a.csv", b"same") for _ in range(2))
     for event in (older, newer):
         del event["Records"][0]["s3"]["object"]["versionId"]
@@ -52,14 +52,14 @@ def test_an_older_event_of_the_same_content_in_an_unversioned_bucket_is_not_call
     assert len(world.endpoint.calls) == 1
 
 
-def test_what_is_new_and_succeeds_makes_three_requests(world: World) -> None:
+def test_a_new_request_that_succeeds_makes_three_aws_calls(world: World) -> None:
     fuse = Fuse()
     World(shared=world, fuse=fuse).deliver({"Body": "x"})
     assert fuse.passed == ["head", "invoke", "put"]
 
 
 @pytest.mark.parametrize("field", ["InferenceId", "Filename"])
-def test_a_name_that_is_taken_is_called_by_its_field(world: World, field: str) -> None:
+def test_a_name_in_use_is_reported_with_its_field(world: World, field: str) -> None:
     if field == "InferenceId":
         world.deliver({"Body": "x", "Filename": "taken"}, message_id="first")
         world.deliver({"Body": "x", "InferenceId": "taken"}, message_id="second")
@@ -69,7 +69,7 @@ def test_a_name_that_is_taken_is_called_by_its_field(world: World, field: str) -
     assert world.dead_letter()[1]["ErrorMessage"].startswith(f"{field}: another request's result")
 
 
-def test_a_failure_of_what_was_answered_meanwhile_writes_no_reason(world: World) -> None:
+def test_a_failure_writes_no_err_if_a_result_was_stored_meanwhile(world: World) -> None:
     world.deliver({"Body": "x", "InferenceId": "i"}, message_id="first")
     opened = world.processor.parse(delivery({"Body": "x", "InferenceId": "i"}, message_id="second"))
     written: list[str] = []
@@ -80,7 +80,7 @@ def test_a_failure_of_what_was_answered_meanwhile_writes_no_reason(world: World)
 
 
 def once(then: Callable[[], object]) -> Callable[[str, str], None]:
-    """Does `then` just before the first `.err` is written."""
+    """Runs `then` just before the first `.err` is written."""
     waiting = [then]
 
     def fail(operation: str, key: str) -> None:
@@ -90,7 +90,7 @@ def once(then: Callable[[], object]) -> Callable[[str, str], None]:
     return fail
 
 
-def test_an_answer_that_comes_while_the_reason_is_written_takes_the_reason_away(world: World) -> None:
+def test_a_result_stored_while_the_err_is_written_removes_the_err(world: World) -> None:
     opened = world.processor.parse(delivery({"Body": "x", "InferenceId": "i"}, message_id="second"))
     other = world.another_worker()
     world.results.fail = once(lambda: other.deliver({"Body": "x", "InferenceId": "i"}, message_id="first"))
@@ -100,7 +100,7 @@ def test_an_answer_that_comes_while_the_reason_is_written_takes_the_reason_away(
     assert not world.queue.sent
 
 
-def test_only_what_nobody_foresaw_brings_its_traceback(world: World) -> None:
+def test_only_unforeseen_errors_have_a_traceback(world: World) -> None:
     assert world.deliver({"Unknown": 1}, message_id="broken").error is None
     world.endpoint.answer = lambda call: ZeroDivisionError("a bug")
     assert isinstance(world.deliver({"Body": "x"}).error, ZeroDivisionError)

@@ -1,4 +1,4 @@
-"""What a hostile sender or dropper may try: each ends as a named refusal, or harmlessly, and never elsewhere."""
+"""Attacks by a sender or dropper: each is rejected with a named error or has no effect."""
 
 import base64
 import json
@@ -8,7 +8,7 @@ import pytest
 from sluice.processing.outcome import Status
 from tests.support.fakes import World
 
-BINARY = bytes(range(255, 191, -1))  # whose base64 has both signs in which the alphabets differ
+BINARY = bytes(range(255, 191, -1))  # its base64 has both characters in which the alphabets differ
 
 MESSAGES = {
     "deep JSON": ('{"Body": ' + "[" * 100_000 + "]" * 100_000 + "}", "is nested too deeply"),
@@ -61,7 +61,7 @@ def test_a_message_is_refused_by_name_and_calls_nothing(what: str) -> None:
 @pytest.mark.parametrize(
     "key", ["invoke/../secret", "invoke/a/./b", "invoke/a\nb", "invoke/\x00", "other/a.csv", "/invoke/a", "parts/x.out"]
 )
-def test_an_object_that_lies_where_it_must_not_is_refused(key: str) -> None:
+def test_an_object_with_a_forbidden_key_is_rejected(key: str) -> None:
     world = World()
     outcome = world.deliver(world.inputs.drop(key))
     assert outcome.status is Status.DEAD_LETTERED

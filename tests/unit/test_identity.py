@@ -20,9 +20,9 @@ def message(raw: dict[str, object], **how: Any) -> Identity:
     return of_message(SentMessage(raw), delivery("", **how))
 
 
-def dropped(key: str = "invoke/a.csv", *, bucket: str = "input", **tells: str | None) -> Identity:
-    tells = {"version_id": "v1", "sequencer": "0A", "etag": "e", **tells}
-    return of_object(DroppedObject(bucket=bucket, key=key, size=1, **tells), SETTINGS, delivery(""))
+def dropped(key: str = "invoke/a.csv", *, bucket: str = "input", **details: str | None) -> Identity:
+    details = {"version_id": "v1", "sequencer": "0A", "etag": "e", **details}
+    return of_object(DroppedObject(bucket=bucket, key=key, size=1, **details), SETTINGS, delivery(""))
 
 
 @pytest.mark.parametrize(
@@ -56,13 +56,13 @@ def test_trace_id_is_the_callers_else_the_inference_id_else_x_ray_else_the_messa
         ({"InferenceId": "i", "S3OutputPathExtension": "a/b/"}, "messages/a/b/i"),
         ({"InferenceId": "i", "Filename": "answer.json"}, "messages/answer.json"),
         ({"Filename": "answer.out", "S3OutputPathExtension": "a"}, "messages/a/answer"),
-        # invalid ones fail later; their .err still needs a place
+        # invalid names fail later; their .err still needs a key
         ({"InferenceId": "i", "S3OutputPathExtension": "../up"}, "messages/i"),
         ({"InferenceId": "i", "Filename": "../up"}, "messages/i"),
         ({"InferenceId": "i" * 65}, f"messages/{ID}"),
     ],
 )
-def test_where_a_messages_result_stands(raw: dict[str, object], name: str) -> None:
+def test_the_name_of_a_messages_result(raw: dict[str, object], name: str) -> None:
     assert message(raw).name == name
 
 
@@ -95,7 +95,7 @@ def test_a_redrive_is_the_same_request() -> None:
     assert (redriven.key, redriven.name, redriven.trace_id) == (first.key, first.name, first.trace_id)
 
 
-def test_who_can_come_again() -> None:
+def test_which_requests_can_be_sent_again() -> None:
     assert not message({}).repeatable
     assert message({"InferenceId": "i"}).repeatable
     assert message({"Filename": "f"}).repeatable

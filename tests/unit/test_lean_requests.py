@@ -1,4 +1,4 @@
-"""What the lean transport sends is what botocore would send: URL, headers, signature, body. Both are caught before."""
+"""The lean transport sends what botocore would send: URL, headers, signature, body. Both requests are intercepted."""
 
 import base64
 import datetime
@@ -35,7 +35,7 @@ LAMBDA = {
     "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
     "PATH": "/bin",
 }
-# What says who asks and how often, or asks leave for the body in a round trip of its own; not what is asked.
+# Headers that identify the client and attempt, or request a 100 Continue; they don't change the request.
 OF_THE_CLIENT = {"user-agent", "expect", "amz-sdk-invocation-id", "amz-sdk-request", "content-length"}
 
 header_values = st.text(string.ascii_letters + string.digits + string.punctuation + " ", min_size=1).filter(
@@ -91,14 +91,14 @@ class _Empty:
 
 
 def _caught(method: str, url: str, headers: Mapping[str, str], body: Any) -> Caught:
-    # A header's value is signed with its white space folded, so it may be sent either way.
+    # A header's value is signed with its white space folded, so both forms are valid.
     kept = {k.lower(): v for k, v in headers.items() if k.lower() not in OF_THE_CLIENT}
     kept["host"] = urlsplit(url).netloc
     return method, url, kept, body if isinstance(body, bytes) else body.read()
 
 
 class _Catching(Connections):
-    """Keeps the request in place of sending it."""
+    """Keeps the request instead of sending it."""
 
     def __init__(self, url: str, caught: list[Caught]) -> None:
         self.url = url
@@ -176,7 +176,7 @@ def test_objects_are_read_as_botocore_reads_them(region: str, bucket: str, key: 
     assert sent_by_lean("s3", region, call) == sent_by_botocore("s3", region, call)
 
 
-def test_in_lambda_the_trace_of_the_invocation_goes_along(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_lambda_the_trace_header_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "invoke")
     monkeypatch.setenv("_X_AMZN_TRACE_ID", "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=é;Sampled=1")
 
@@ -188,7 +188,7 @@ def test_in_lambda_the_trace_of_the_invocation_goes_along(monkeypatch: pytest.Mo
     assert lean == sent_by_botocore("sagemaker-runtime", "eu-west-1", call)
 
 
-def test_credentials_without_a_session_token_sign_too() -> None:
+def test_credentials_without_a_session_token() -> None:
     signer = Signer("sagemaker", "eu-west-1", lambda: StaticCredentials("id", "secret", None), NOW.timestamp)
     assert "x-amz-security-token" not in signer.sign("POST", "host", "/", {}, b"")
 
@@ -215,7 +215,7 @@ def _every_region() -> list[str]:
 
 
 @pytest.mark.parametrize("region", _every_region())
-def test_each_region_is_asked_where_botocore_asks_it_or_left_to_botocore(region: str) -> None:
+def test_each_regions_endpoint_is_botocores_or_left_to_botocore(region: str) -> None:
     environment = {**LAMBDA, "AWS_DEFAULT_REGION": region}
     if not is_plain(environment):
         assert region.startswith(("cn-", "us-iso", "eu-isoe", "eusc-")) or "-iso" in region
@@ -266,7 +266,7 @@ def test_endpoints_that_are_no_ip_addresses_are_left_to_botocore(url: str) -> No
     bucket=buckets,
 )
 @settings(max_examples=20)
-def test_endpoints_on_ip_addresses_are_as_botocore_has_them(urls: dict[str, str], bucket: str) -> None:
+def test_endpoints_on_ip_addresses_are_handled_like_botocore(urls: dict[str, str], bucket: str) -> None:
     environment = {**LAMBDA, **urls}
     assert is_plain(environment)
     found = aws_config(environment, never)  # type: ignore[arg-type]
@@ -284,7 +284,7 @@ def test_endpoints_on_ip_addresses_are_as_botocore_has_them(urls: dict[str, str]
 
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"])
-def test_what_lambda_sets_must_be_there(name: str) -> None:
+def test_variables_that_lambda_sets_are_required(name: str) -> None:
     assert not is_plain({**LAMBDA, name: ""})
     assert not is_plain({key: value for key, value in LAMBDA.items() if key != name})
 

@@ -47,7 +47,7 @@ def refused(raw: dict[str, Any]) -> str:
         (False, b"false"),
     ],
 )
-def test_body_is_sent_as_it_stands_or_as_compact_json(body: object, sent: bytes) -> None:
+def test_body_is_sent_verbatim_or_as_compact_json(body: object, sent: bytes) -> None:
     assert validate({"Body": body}).inline_body() == sent
 
 
@@ -167,11 +167,11 @@ def test_anything_is_a_message_or_a_named_refusal(raw: dict[str, Any]) -> None:
 
 
 def test_every_parameter_of_invoke_endpoint_is_a_key() -> None:
-    """A sender moves a boto3 call onto the queue by dumping its keyword arguments."""
+    """A boto3 call's keyword arguments, as JSON, are a valid message."""
     assert set(MODEL["shapes"]["InvokeEndpointInput"]["members"]) <= set(PARAMETERS)
 
 
-def test_what_the_queue_adds_is_named_as_in_invoke_endpoint_async() -> None:
+def test_additional_parameters_are_named_as_in_invoke_endpoint_async() -> None:
     added = set(PARAMETERS) - set(MODEL["shapes"]["InvokeEndpointInput"]["members"])
     theirs = set(MODEL["shapes"]["InvokeEndpointAsyncInput"]["members"])
     assert added - theirs == {"BodyBase64", "TraceId"}

@@ -1,4 +1,4 @@
-"""The notification of what was stored, exactly, from a delivery through the real metadata and `.err`."""
+"""The exact notification of an outcome, from the delivery through the real metadata and `.err`."""
 
 import json
 import re
@@ -27,9 +27,9 @@ MESSAGE_ID = "11111111-1111-4111-8111-111111111111"
 
 
 def record(key: str, version_id: str | None = None) -> S3Record:
-    """What S3 says of a created object."""
-    tells: Any = {"version_id": version_id} if version_id else {}
-    (one,) = created_records(json.dumps(s3_event(key, bucket="results", **tells)))
+    """The S3 event record of a created object."""
+    details: Any = {"version_id": version_id} if version_id else {}
+    (one,) = created_records(json.dumps(s3_event(key, bucket="results", **details)))
     return one
 
 
@@ -125,7 +125,7 @@ def test_a_message_with_an_input_location() -> None:
     assert made["inferenceId"] == MESSAGE_ID
 
 
-def test_a_location_that_metadata_could_not_hold_is_left_out() -> None:
+def test_a_location_too_long_for_the_metadata_is_omitted() -> None:
     world = World()
     world.inputs.drop("ü" * 500, bucket="lake")
     world.deliver({"InputLocation": "s3://lake/" + "ü" * 500})
@@ -170,7 +170,7 @@ def test_an_expired_message() -> None:
     )
 
 
-def test_what_crashed_the_function() -> None:
+def test_a_request_that_crashed_the_function() -> None:
     world = World()
     one = delivery({"Body": "x", "InferenceId": "i"})
     world.processor.dead_letter_crashed(world.processor.parse(one))
@@ -181,7 +181,7 @@ def test_what_crashed_the_function() -> None:
     assert made.attributes["ErrorCode"] == "Crashed"
 
 
-def test_a_message_that_is_none() -> None:
+def test_an_invalid_message() -> None:
     world = World()
     world.deliver("{")
     made = notification(world.results, f"messages/{MESSAGE_ID}.err")
@@ -222,7 +222,7 @@ def test_the_docs_show_these_fields() -> None:
 
 
 @given(st.text(), st.text(), st.text())
-def test_whatever_a_failure_says_sns_takes_it(code: str, message: str, source: str) -> None:
+def test_sns_accepts_any_failure(code: str, message: str, source: str) -> None:
     said = {"ErrorCode": code, "ErrorMessage": message * 2000, "Source": source, "TraceId": "t"}
     made = of_failure(record("messages/i.err"), "input", json.dumps(said).encode())
     assert made.message.isascii()
@@ -232,7 +232,7 @@ def test_whatever_a_failure_says_sns_takes_it(code: str, message: str, source: s
 
 
 @pytest.mark.parametrize("document", [b"[]", b"{", b'"x"'])
-def test_an_err_that_is_none_of_ours(document: bytes) -> None:
+def test_an_err_with_unknown_content(document: bytes) -> None:
     with pytest.raises(Failure, match=r"messages/i\.err"):
         of_failure(record("messages/i.err"), "input", document)
 
@@ -271,7 +271,7 @@ SETTINGS = NotifySettings(
 
 
 @pytest.mark.parametrize(("key", "topic"), [("messages/i.out", "success"), ("messages/i.err", "error")])
-def test_it_reads_the_version_that_the_event_is_of(key: str, topic: str) -> None:
+def test_it_reads_the_version_of_the_event(key: str, topic: str) -> None:
     versions = _Versions()
     assert Notifier(SETTINGS, versions, versions).notify(record(key, "v1"))
     assert versions.asked == [(key, "v1")]
@@ -279,7 +279,7 @@ def test_it_reads_the_version_that_the_event_is_of(key: str, topic: str) -> None
 
 
 @pytest.mark.parametrize("key", ["messages/i.out", "messages/i.err"])
-def test_nothing_is_told_of_what_has_gone_or_has_no_topic(key: str) -> None:
+def test_a_deleted_object_or_one_without_a_topic_is_not_published(key: str) -> None:
     versions = _Versions()
     assert Notifier(SETTINGS, versions, versions).notify(record(key, "gone")) is None
     without = NotifySettings(input_bucket="input", results_bucket="results")
@@ -287,7 +287,7 @@ def test_nothing_is_told_of_what_has_gone_or_has_no_topic(key: str) -> None:
     assert versions.published == []
 
 
-def test_s3s_test_event_is_nothing_and_anything_else_is_refused() -> None:
+def test_s3s_test_event_is_ignored_and_other_input_rejected() -> None:
     assert created_records('{"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "results"}') == []
     for body in ("{}", "[]", "{", '{"Records": []}'):
         with pytest.raises(Failure):

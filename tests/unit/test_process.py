@@ -1,4 +1,4 @@
-"""What becomes of a good delivery: the call that is made, and the result that is stored."""
+"""The outcome of a valid delivery: the call, and the stored result."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ def test_a_message_is_answered(world: World) -> None:
     assert not world.queue.sent
 
 
-def test_every_forwarded_parameter_goes_out_under_its_own_name(world: World) -> None:
+def test_every_forwarded_parameter_is_sent_under_its_own_name(world: World) -> None:
     given = {
         "Accept": "a/b",
         "ContentType": "c/d",
@@ -94,7 +94,7 @@ def test_content_type_of_a_message(world: World, raw: dict[str, Any], content_ty
         ("invoke/v1.png/a", "binary/octet-stream", "text/csv"),
     ],
 )
-def test_content_type_of_an_object_is_its_own_else_its_suffixs(
+def test_content_type_of_an_object_is_its_own_or_else_that_of_its_suffix(
     world: World, key: str, own: str, content_type: str
 ) -> None:
     world.deliver(world.inputs.drop(key, content_type=own))
@@ -194,7 +194,7 @@ def test_custom_attributes_too_long_for_the_template() -> None:
         event_bridge_event("invoke/folder/", size=0, etag="e"),
     ],
 )
-def test_what_is_no_request_is_acknowledged(world: World, body: object) -> None:
+def test_ignorable_events_are_acknowledged(world: World, body: object) -> None:
     assert world.deliver(body).status is Status.IGNORED
     assert not world.endpoint.calls
     assert not world.results.objects

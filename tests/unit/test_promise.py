@@ -37,7 +37,7 @@ class Message:
 
 
 class Promise(RuleBasedStateMachine):
-    """SQS delivers at least once, in any order; a worker may die anywhere; S3 may refuse; the endpoint throttles."""
+    """SQS delivers at least once, in any order; workers may be killed; S3 may fail; the endpoint throttles."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Promise(RuleBasedStateMachine):
         self.world.endpoint.answer = self._answer
         self.throttling = False
         self.queue: list[Message] = []
-        self.taken: list[Message] = []  # acknowledged, which SQS may deliver once more all the same
+        self.taken: list[Message] = []  # acknowledged, but SQS may deliver them once more
         self.numbers = itertools.count()
         self.newest: dict[str, str] = {}  # identity of each key's newest upload
         self.names: dict[str, str] = {}  # name by identity
@@ -89,7 +89,7 @@ class Promise(RuleBasedStateMachine):
             identity = of_message(request, one)
         self.names[identity.key] = identity.name
 
-    # --- what happens to them --------------------------------------------------------------------------------------
+    # --- deliveries and faults --------------------------------------------------------------------------------------
 
     @rule(data=st.data(), fuse=st.none() | st.tuples(st.integers(1, 8), st.booleans()))
     def deliver(self, data: st.DataObject, fuse: tuple[int, bool] | None) -> None:
@@ -134,7 +134,7 @@ class Promise(RuleBasedStateMachine):
             self.queue.append(Message(f"redriven-{next(self.numbers)}", letter[0], attributes))
 
     def _deliver(self, message: Message, fuse: Fuse) -> None:
-        """As SQS does: after the last receive the message goes to the crashed queue, whose function buries it."""
+        """Like SQS: after the last receive, the message goes to the crashed queue, whose function dead-letters it."""
         if message.receive_count >= SETTINGS.max_receive_count:
             outcomes = self._process(message, Fuse(), crashed=True)
         else:
@@ -162,7 +162,7 @@ class Promise(RuleBasedStateMachine):
                 self.killed_between[body] += b"answer to " + body not in stored
             return []
 
-    # --- what must hold --------------------------------------------------------------------------------------------
+    # --- invariants --------------------------------------------------------------------------------------------
 
     @invariant()
     def every_dead_letter_has_its_reason(self) -> None:
@@ -178,7 +178,7 @@ class Promise(RuleBasedStateMachine):
                 assert stored.body.startswith(b"answer to good")
 
     def teardown(self) -> None:
-        """Let everything recover, deliver all that is left, and count."""
+        """End all faults, deliver the remaining messages, and count the outcomes."""
         self.services_recover()
         self.throttling = False
         for _ in range(SETTINGS.max_receive_count + 2):
@@ -195,7 +195,7 @@ class Promise(RuleBasedStateMachine):
         failed = name + ".err" in self.world.results.objects
         if name in self.newest:
             if identity != self.newest[name]:
-                return  # superseded by a newer upload, which answers for the key
+                return  # superseded by a newer upload of the key
             answered = stored is not None and stored.metadata[IDENTITY] == identity
         else:
             answered = stored is not None

@@ -1,4 +1,4 @@
-"""What is stored: within S3's and SQS's limits, whatever is in it."""
+"""Stored metadata and attributes stay within the limits of S3 and SQS, regardless of their content."""
 
 import json
 from urllib.parse import unquote
@@ -62,12 +62,12 @@ def test_attributes_never_push_a_message_over_sqs_limits(message: str, original:
     assert all(attribute.value for attribute in made.values())
 
 
-def test_what_a_redrive_needs_is_cut_last() -> None:
+def test_attributes_for_a_redrive_are_truncated_last() -> None:
     made = attributes("x" * (MAX_MESSAGE_BYTES - 120), message="m" * 5000)
     assert {"ErrorCode", "InferenceId", "TraceId"} <= set(made)
 
 
-def test_long_text_is_cut_and_says_so() -> None:
+def test_long_text_is_truncated_with_an_ellipsis() -> None:
     cut = attributes(message="é" * 5000)["ErrorMessage"]
     assert len(cut.encode()) <= 1024
     assert cut.endswith("é…")
@@ -81,7 +81,7 @@ def test_attributes_hold_only_characters_that_sqs_takes(message: str) -> None:
     )
 
 
-def test_the_err_holds_all_that_was_cut_and_the_senders_own_attributes() -> None:
+def test_the_err_has_the_full_text_and_the_senders_attributes() -> None:
     document = json.loads(
         error_document(
             IDENTITY,
@@ -123,7 +123,7 @@ def test_metadata_is_ascii_within_2_kb_and_reads_back(pairs: list[tuple[str, str
             assert unquote(value) == given_value
 
 
-def test_what_comes_first_in_metadata_is_kept_whole() -> None:
+def test_the_first_metadata_is_not_truncated() -> None:
     made = metadata([("first", "1" * 64), ("long", "x" * 5000), ("last", "y")])
     assert made["first"] == "1" * 64
     assert made["long"].endswith("...")

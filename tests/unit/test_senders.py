@@ -1,4 +1,4 @@
-"""docs/senders.md shows the files in examples/senders as they are, and what they send is valid."""
+"""docs/senders.md shows the files in examples/senders verbatim, and the messages that they send are valid."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ def test_every_sender_is_shown() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, _ in SHOWN])
-def test_it_is_shown_as_it_is(name: str) -> None:
+def test_it_is_shown_verbatim(name: str) -> None:
     assert dict(SHOWN)[name] == (SENDERS / name).read_text(), f"docs/senders.md: put {name} there again"
 
 

@@ -1,4 +1,4 @@
-"""A file over an endpoint: line N of the answers is that of line N, whatever is refused, repeated or killed."""
+"""A transformed file: line N of the result belongs to line N, despite rejections, redeliveries and kills."""
 
 import gzip
 import json
@@ -28,7 +28,7 @@ def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def double(call: Call) -> Inference | Exception:
-    """Each number twice; a line that is no number is refused."""
+    """Returns each number doubled; rejects a line that is not a number."""
     lines = call.body.decode().removesuffix("\n").split("\n")
     try:
         return Inference("".join(f"{2 * int(line)}\n" for line in lines).encode(), "text/csv")
@@ -71,7 +71,7 @@ def test_a_file_may_be_called_anything(world: Transforms, name: str) -> None:
     assert [error["Line"] for error in world.errors(f"transform/wine/{name}")] == [2]
 
 
-def test_the_answers_say_whose_they_are(world: Transforms) -> None:
+def test_the_results_metadata_identifies_the_request(world: Transforms) -> None:
     metadata = {"accept": "text/csv", "trace-id": "order-7"}
     world.drop(KEY, b"".join(b"%d\n" % n for n in range(50)), metadata=metadata, content_type="text/csv")
     world.run()
@@ -89,7 +89,7 @@ def test_the_answers_say_whose_they_are(world: Transforms) -> None:
     )
 
 
-def test_refused_rows_stand_in_the_errors_with_their_line_numbers(world: Transforms) -> None:
+def test_rejected_rows_are_in_the_errors_with_their_line_numbers(world: Transforms) -> None:
     rows = [b"%d" % n for n in range(200)]
     bad = {3, 77, 78, 199}
     for n in bad:
@@ -125,7 +125,7 @@ def test_any_file_in_any_order_with_everything_delivered_twice(content: bytes, o
         world.run(order.randrange)
     finally:
         lines = content.decode().removesuffix("\n").split("\n") if content else []
-    if world.dead_letters.sent:  # a part in which every line was refused: the endpoint's trouble, as far as can be told
+    if world.dead_letters.sent:  # every line of a part was rejected, which is attributed to the endpoint
         assert f"{KEY}.out" not in world.results.objects
         assert f"{KEY}.err" in world.results.objects
         assert {attributes["ErrorCode"].value for _, attributes in world.dead_letters.sent} == {"ModelError"}
@@ -135,7 +135,7 @@ def test_any_file_in_any_order_with_everything_delivered_twice(content: bytes, o
     assert [error["Line"] for error in world.errors(KEY)] == bad
 
 
-def test_killed_at_every_step_it_ends_the_same(world: Transforms) -> None:
+def test_a_kill_at_any_step_gives_the_same_result(world: Transforms) -> None:
     content = b"".join(b"%d\n" % n for n in range(12)) + b"poison\n" + b"7\n" * 20
     world.drop(KEY, content)
     kills = 0
@@ -182,7 +182,7 @@ def test_a_header_is_not_sent_and_keeps_its_line(world: Transforms, content: byt
     assert world.errors(KEY) == []
 
 
-def test_when_every_record_is_refused_it_is_the_endpoints_trouble(world: Transforms) -> None:
+def test_when_every_record_is_rejected_the_endpoint_is_at_fault(world: Transforms) -> None:
     world.drop(KEY, b"x\n" * 10)
     world.run()
     assert f"{KEY}.out" not in world.results.objects
@@ -210,7 +210,7 @@ def test_a_line_break_within_quotes_refuses_the_file(world: Transforms) -> None:
     assert not world.endpoint.calls
 
 
-def test_a_line_that_no_call_can_carry_is_an_error_of_its_own() -> None:
+def test_a_line_too_long_for_a_call_is_a_record_error() -> None:
     world = Transforms()
     world.settings = world.settings.model_copy(update={"max_body_bytes": 100})
     world.endpoint.answer = double
@@ -221,7 +221,7 @@ def test_a_line_that_no_call_can_carry_is_an_error_of_its_own() -> None:
     assert (error["Line"], error["ErrorCode"]) == (2, "RecordTooLong")
 
 
-def test_capacity_sends_the_part_back_and_nothing_is_stored(world: Transforms) -> None:
+def test_a_capacity_failure_returns_the_part_and_stores_nothing(world: Transforms) -> None:
     world.drop(KEY, b"1\n2\n")
     world.process(world.splits.bodies.pop())
     world.endpoint.answer = lambda call: service_error(Operation.INVOKE, "ThrottlingException", status=400)
@@ -244,7 +244,7 @@ def test_a_replaced_file_is_transformed_once_more_and_the_old_one_stops(world: T
     assert world.out(KEY) == b"10\n"
 
 
-def test_a_deleted_file_is_explained(world: Transforms) -> None:
+def test_a_deleted_file_fails_with_a_reason(world: Transforms) -> None:
     world.drop(KEY, b"1\n")
     world.process(world.splits.bodies.pop())
     world.inputs("input").objects.clear()
@@ -259,7 +259,7 @@ def test_one_record_a_call(world: Transforms) -> None:
     assert [call.body for call in world.endpoint.calls] == [b"1\n", b"2\n", b"3\n"]
 
 
-def test_ids_are_kept_from_the_model_and_joined_to_its_answers(world: Transforms) -> None:
+def test_ids_are_not_sent_to_the_model_and_joined_to_its_results(world: Transforms) -> None:
     metadata = {"input-filter": "$[1]", "join-source": "Input", "output-filter": "$[0,-1]"}
     world.drop(KEY, b"a,1\nb,2\n", metadata=metadata)
     world.run()
@@ -277,7 +277,7 @@ def test_options_that_are_wrong_fail_the_file_at_once(world: Transforms, metadat
     assert says in json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorMessage"]
 
 
-def test_a_file_never_reads_much_more_than_itself(world: Transforms, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_little_more_than_the_file_is_read(world: Transforms, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sluice.transform.work._TAIL", 8)
     content = b"".join(b"%d\n" % n for n in range(1000))
     world.drop(KEY, content)
@@ -298,7 +298,7 @@ def flaky(times: int, then: Callable[[Call], Inference | Exception]) -> Callable
     return answer
 
 
-def test_too_many_answers_are_asked_for_again_in_halves(world: Transforms) -> None:
+def test_records_with_too_many_results_are_bisected(world: Transforms) -> None:
     world.endpoint.answer = flaky(1, double)
     world.drop(KEY, b"1\n2\n")
     world.run()
@@ -306,7 +306,7 @@ def test_too_many_answers_are_asked_for_again_in_halves(world: Transforms) -> No
 
 
 @pytest.mark.parametrize("calls", [1, 2, 3])
-def test_what_a_function_has_no_time_for_goes_on_in_another(world: Transforms, calls: int) -> None:
+def test_a_function_out_of_time_passes_the_rest_on(world: Transforms, calls: int) -> None:
     def clock() -> float:
         return 90_000 if len(world.endpoint.calls) % (calls + 1) < calls else 10_000
 
@@ -334,13 +334,13 @@ def test_what_a_function_has_no_time_for_goes_on_in_another(world: Transforms, c
     assert sorted(called) == [b"1\n", b"22\n", b"4\n", b"6\n", b"x\n"], "each record once"
 
 
-def test_what_takes_too_long_together_is_halved(world: Transforms) -> None:
+def test_a_call_that_times_out_is_halved(world: Transforms) -> None:
     left = [90_000.0]
     world.remaining_ms = lambda: left[0]
 
     def slow(call: Call) -> Inference | Exception:
         if call.body.count(b"\n") > 2:
-            left[0] = 10_000.0  # the container's minute is over, and with it the function's time
+            left[0] = 10_000.0  # the container has timed out, and the function has no more time
             return service_error(Operation.INVOKE, "ModelError", "timed out", status=424, original_status_code=0)
         return double(call)
 
@@ -357,7 +357,7 @@ def test_what_takes_too_long_together_is_halved(world: Transforms) -> None:
 
 
 def packed(content: bytes) -> bytes:
-    """A gzip of several members, as concatenated logs are."""
+    """A gzip file with several members, like concatenated logs."""
     half = len(content) // 2
     return gzip.compress(content[:half]) + gzip.compress(content[half:])
 
@@ -373,7 +373,7 @@ def test_a_gzip_is_unpacked_once_and_answered_line_by_line(world: Transforms) ->
 
 
 @pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"1\n" * 1000)[:-9]], ids=["none", "cut off"])
-def test_what_is_no_whole_gzip_is_explained(world: Transforms, content: bytes) -> None:
+def test_an_invalid_gzip_fails_with_a_reason(world: Transforms, content: bytes) -> None:
     world.drop(f"{KEY}.gz", content)
     world.run()
     error = json.loads(world.results.objects[f"{KEY}.gz.err"].body)
@@ -381,7 +381,7 @@ def test_what_is_no_whole_gzip_is_explained(world: Transforms, content: bytes) -
     assert not world.endpoint.calls
 
 
-def test_little_of_a_gzip_is_in_memory_at_once() -> None:
+def test_a_gzip_is_unpacked_in_little_memory() -> None:
     bomb = gzip.compress(bytes(50_000_000))
     sizes = [len(piece) for piece in unpacked([bomb])]
     assert sum(sizes) == 50_000_000
@@ -403,8 +403,8 @@ def test_a_file_that_is_not_split_and_too_large_is_refused() -> None:
     assert "SplitType None" in json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorMessage"]
 
 
-def test_trouble_in_the_middle_keeps_what_is_paid_for(world: Transforms) -> None:
-    """Five calls in a row go well; then the endpoint throttles, for longer than a part waits for it."""
+def test_a_failure_in_the_middle_keeps_billed_results(world: Transforms) -> None:
+    """After five successful calls, the endpoint throttles for longer than a part waits."""
     calls = [0]
 
     def throttled(call: Call) -> Inference | Exception:
@@ -423,7 +423,7 @@ def test_trouble_in_the_middle_keeps_what_is_paid_for(world: Transforms) -> None
     assert len([body for body in answered if body == b"1\n"]) == 1, "what was answered is not asked again"
 
 
-def test_a_moments_trouble_is_waited_for(world: Transforms) -> None:
+def test_a_short_failure_is_waited_for(world: Transforms) -> None:
     faults = iter([False, True, False, True, True])
 
     def shaky(call: Call) -> Inference | Exception:
@@ -438,7 +438,7 @@ def test_a_moments_trouble_is_waited_for(world: Transforms) -> None:
     assert world.summary(KEY)["parts"] == 1
 
 
-def test_a_part_that_cannot_even_begin_comes_back_whole(world: Transforms) -> None:
+def test_a_part_whose_first_call_fails_is_returned_whole(world: Transforms) -> None:
     world.remaining_ms = lambda: 10_000
     world.drop(KEY, b"1\n")
     world.process(world.splits.bodies.pop())
@@ -449,7 +449,7 @@ def test_a_part_that_cannot_even_begin_comes_back_whole(world: Transforms) -> No
     assert len(world.requests.bodies) == 1
 
 
-def test_a_part_that_went_on_by_itself_is_not_answered_again(world: Transforms) -> None:
+def test_a_continued_part_is_not_invoked_again(world: Transforms) -> None:
     left = [90_000.0]
     world.remaining_ms = lambda: left[0]
 
@@ -473,7 +473,7 @@ def test_a_part_that_went_on_by_itself_is_not_answered_again(world: Transforms) 
     assert world.out(KEY) == b"2\n4\n6\n"
 
 
-def test_what_is_paid_for_is_stored_with_patience(world: Transforms) -> None:
+def test_the_write_of_a_billed_part_is_retried(world: Transforms) -> None:
     failures = [5]
 
     def fail(operation: str, key: str) -> None:
@@ -488,7 +488,7 @@ def test_what_is_paid_for_is_stored_with_patience(world: Transforms) -> None:
     assert len(world.endpoint.calls) == 1
 
 
-def test_a_failure_counts_no_more_once_another_delivery_has_answered_the_part(world: Transforms) -> None:
+def test_a_failure_is_ignored_if_another_delivery_has_stored_the_part(world: Transforms) -> None:
     world.drop(KEY, b"1\n2\n")
     world.process(world.splits.bodies.pop())
     (body,) = world.requests.bodies
@@ -508,9 +508,7 @@ def test_a_failure_counts_no_more_once_another_delivery_has_answered_the_part(wo
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_only_the_last_of_the_parts_has_the_file_assembled_and_few_look_at_all_of_them(
-    world: Transforms, *, backwards: bool
-) -> None:
+def test_only_the_last_part_requests_the_assembly_and_few_list_all_parts(world: Transforms, *, backwards: bool) -> None:
     world.drop(KEY, b"12345678\n" * 100)
     world.process(world.splits.bodies.pop())
     bodies = world.requests.bodies[:: -1 if backwards else 1]
@@ -523,7 +521,7 @@ def test_only_the_last_of_the_parts_has_the_file_assembled_and_few_look_at_all_o
     assert backwards or world.results.listed == 1, "a listing of thousands, for each of thousands, is none that scales"
 
 
-def test_a_failure_of_a_part_counts_no_more_once_its_file_was_replaced(world: Transforms) -> None:
+def test_a_failure_of_a_part_is_ignored_if_its_file_was_replaced(world: Transforms) -> None:
     world.drop(KEY, b"1\n2\n")
     world.process(world.splits.bodies.pop())
     (body,) = world.requests.bodies
@@ -540,14 +538,14 @@ def test_a_failure_of_a_part_counts_no_more_once_its_file_was_replaced(world: Tr
 
 
 @pytest.mark.parametrize(("content", "called"), [(b"1\n", True), (b"\n", False)])
-def test_only_a_part_that_was_called_for_has_a_latency(world: Transforms, content: bytes, *, called: bool) -> None:
+def test_only_a_part_with_a_call_has_a_latency(world: Transforms, content: bytes, *, called: bool) -> None:
     world.drop(KEY, content)
     world.process(world.splits.bodies.pop())
     (outcome,) = world.process(world.requests.bodies[0])
     assert (outcome.model_latency is not None) == called
 
 
-def test_a_line_longer_than_what_is_read_beyond_a_part_at_first_goes_out_whole(world: Transforms) -> None:
+def test_a_line_longer_than_the_first_read_beyond_a_part_is_sent_whole(world: Transforms) -> None:
     world.endpoint.answer = lambda call: Inference(call.body, "text/csv")
     content = b"1\n" + b"7" * 150_000 + b"\n3\n"
     world.drop(KEY, content)
@@ -556,8 +554,8 @@ def test_a_line_longer_than_what_is_read_beyond_a_part_at_first_goes_out_whole(w
 
 
 @pytest.mark.parametrize("metadata", [{}, {"input-filter": "$[0]"}])
-def test_a_line_that_is_too_long_to_be_read_is_an_error_of_its_own(world: Transforms, metadata: dict[str, str]) -> None:
-    """Also where a filter would leave little of it: only its beginning is there to be filtered."""
+def test_a_line_too_long_to_be_read_is_a_record_error(world: Transforms, metadata: dict[str, str]) -> None:
+    """Also with a filter that selects little of it, because only its beginning is read."""
     world.settings = world.settings.model_copy(update={"max_body_bytes": 20_000})
     world.drop(KEY, b"1\n2," + b"7" * 60_000 + b"\n3\n" + b"4\n" * 30_000, metadata=metadata)
     world.run()

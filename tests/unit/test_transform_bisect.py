@@ -1,4 +1,4 @@
-"""Bisecting finds exactly the refused records, with few calls, and tells an endpoint in trouble from bad records."""
+"""Bisection isolates the rejected records in few calls, and distinguishes a failing endpoint from bad records."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ def model(bad: set[int]) -> Callable[[Sequence[int]], list[bytes]]:
 
 
 @given(size=st.integers(2, 300), bad=st.sets(st.integers(0, 299), max_size=4))
-def test_the_refused_are_found_and_the_rest_is_answered(size: int, bad: set[int]) -> None:
+def test_rejected_records_are_isolated_and_the_rest_has_results(size: int, bad: set[int]) -> None:
     bad = {index for index in bad if index < size}
     if len(bad) == size:
         return
@@ -43,7 +43,7 @@ def test_a_single_record_that_is_refused_is_a_bad_record() -> None:
 
 
 @pytest.mark.parametrize("size", [2, 3, 10, 1000])
-def test_when_all_are_refused_it_is_the_endpoints_trouble_and_little_is_spent_on_it(size: int) -> None:
+def test_when_all_records_are_rejected_the_endpoint_is_at_fault_after_few_calls(size: int) -> None:
     calls = Calls(model(set(range(size))))
     with pytest.raises(Failure) as raised:
         calls.run([range(size)])
@@ -64,7 +64,7 @@ def test_many_bad_records_cost_a_bounded_number_of_calls() -> None:
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "InternalFailure"])
-def test_what_is_not_the_records_own_is_raised_at_once(code: str) -> None:
+def test_errors_that_are_not_of_a_record_are_raised_immediately(code: str) -> None:
     def call(indices: Sequence[int]) -> list[bytes]:
         raise ServiceError(Operation.INVOKE, code, "no", status=400)
 
@@ -85,7 +85,7 @@ def test_a_payload_that_is_too_large_is_halved() -> None:
     assert len(calls.answers) == 10
 
 
-def test_answers_that_do_not_match_the_records_are_asked_for_again_in_halves() -> None:
+def test_records_with_mismatched_results_are_bisected() -> None:
     def call(indices: Sequence[int]) -> list[bytes]:
         if 7 in indices:
             raise AnswerError("3 answers came back for 4 records")

@@ -1,4 +1,4 @@
-"""Every line is in one range, whole and in order, however the file is cut."""
+"""Every line is in exactly one range, complete and in order, for any ranges."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +11,7 @@ contents = st.lists(st.sampled_from([b"a", b"bb", b"\xc3\xa9", b",", b"\n", b"\r
 
 
 def whole(content: bytes) -> list[bytes]:
-    """The lines of a file that is read at once."""
+    """The lines of a file that is read in one piece."""
     lines = content.removeprefix(BOM).split(b"\n")
     if lines[-1] == b"":
         lines.pop()
@@ -19,7 +19,7 @@ def whole(content: bytes) -> list[bytes]:
 
 
 def read(content: bytes, start: int, end: int, more: int) -> Lines:
-    """The range's lines, with `more` bytes at a time read beyond it for as long as it asks."""
+    """The range's lines; as long as more bytes are needed, `more` bytes are read beyond it."""
     at = max(0, start - 1)
     upto = end
     while True:
@@ -31,7 +31,7 @@ def read(content: bytes, start: int, end: int, more: int) -> Lines:
 
 
 @given(content=contents, chunk=st.integers(1, 12), more=st.integers(1, 5), bom=st.booleans())
-def test_however_it_is_cut(content: bytes, chunk: int, more: int, *, bom: bool) -> None:
+def test_any_ranges(content: bytes, chunk: int, more: int, *, bom: bool) -> None:
     content = BOM * bom + content
     found = [read(content, start, end, more) for start, end in ranges(len(content), chunk)]
     assert [line for lines in found for line in lines] == whole(content)
@@ -43,16 +43,14 @@ def test_a_line_over_several_ranges_is_in_the_one_that_it_begins_in() -> None:
     assert found == [[b"ab", b"x" * 20], [], [], [], [b"c"]]
 
 
-def test_nothing_more_is_read_than_the_last_line_takes() -> None:
+def test_reading_ends_with_the_last_line() -> None:
     found = lines_of(b"a\nb\n", start=0, end=4, at=0, size=100)
     assert (found[:], found.needs_more, [found.place(0), found.place(1)]) == ([b"a", b"b"], False, [0, 2])
     assert lines_of(b"a\nb", start=0, end=3, at=0, size=100).needs_more
 
 
 @given(content=contents, chunk=st.integers(1, 30), most=st.integers(1, 4))
-def test_of_many_lines_the_first_are_taken_and_the_rest_goes_on_where_they_end(
-    content: bytes, chunk: int, most: int
-) -> None:
+def test_many_lines_are_limited_and_the_rest_starts_where_they_end(content: bytes, chunk: int, most: int) -> None:
     found: list[bytes] = []
     for first, end in ranges(len(content), chunk):
         start, more = first, True

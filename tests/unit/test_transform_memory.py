@@ -1,4 +1,4 @@
-"""What a part holds in memory is bounded, and what all of a function's parts hold, too."""
+"""The memory of a part, and of all parts of a function, is bounded."""
 
 import gc
 import json
@@ -17,7 +17,7 @@ from tests.support.fakes import Call
 from tests.support.transform import Transforms
 
 KEY = "transform/wine/rows.csv"
-_MOST = 36 * 1024 * 1024  # ten of them, and what else there is, fit into the default of 512 MB
+_MOST = 36 * 1024 * 1024  # ten parts and the rest of the function fit into the default of 512 MB
 
 
 def as_lines(call: Call) -> Inference:
@@ -47,10 +47,10 @@ FILTERED = {"input-filter": "$[1:]", "join-source": "Input", "output-filter": "$
         (ROW, FILTERED, as_lines),
         (ROW, {}, as_json),
         (ROW, {}, as_long_lines),
-        (b"x,1\n", {"input-filter": "$[2]"}, as_lines),  # which finds nothing: none of them can be sent
+        (b"x,1\n", {"input-filter": "$[2]"}, as_lines),  # without a match, so no record can be sent
     ],
 )
-def test_a_full_part_takes_no_more_than_is_held_for_it(
+def test_a_full_part_stays_within_its_reserved_memory(
     row: bytes, metadata: dict[str, str], answer: Callable[[Call], Inference]
 ) -> None:
     world = Transforms()
@@ -60,10 +60,10 @@ def test_a_full_part_takes_no_more_than_is_held_for_it(
     (body, *_) = world.requests.bodies
     whole = json.loads(body)
     whole["TransformPart"]["End"] = whole["TransformPart"]["Size"]
-    gc.disable()  # what can only be collected stays until who knows when
+    gc.disable()  # cyclic garbage would stay in memory for an unknown time
     tracemalloc.start()
     try:
-        (outcome,) = world.process(json.dumps(whole))  # a function of its own, which doesn't know its endpoint yet
+        (outcome,) = world.process(json.dumps(whole))  # a new function, without a response size for its endpoint
         left, peak = tracemalloc.get_traced_memory()
     finally:
         gc.enable()
@@ -76,7 +76,7 @@ def test_a_full_part_takes_no_more_than_is_held_for_it(
 
 
 def waiting(memory: Memory, size: int, seconds: float) -> threading.Event:
-    """Whether a thread has come to hold `size` bytes."""
+    """Whether a thread has reserved `size` bytes."""
     held = threading.Event()
 
     def hold() -> None:
@@ -100,7 +100,7 @@ def test_parts_wait_for_each_other() -> None:
         assert second.wait(60)
 
 
-def test_a_part_larger_than_all_memory_has_all_of_it_to_itself() -> None:
+def test_a_part_larger_than_all_memory_reserves_all_of_it() -> None:
     memory = Memory(512)
     with memory.reserve(lambda: 0) as first:
         first.resize(10 << 30)
@@ -110,8 +110,8 @@ def test_a_part_larger_than_all_memory_has_all_of_it_to_itself() -> None:
         again.resize(1)
 
 
-def test_a_part_that_there_is_no_memory_for_goes_on_as_a_new_message() -> None:
-    """A receive of it isn't spent on that others are large."""
+def test_a_part_without_memory_is_sent_as_a_new_message() -> None:
+    """It does not use up a receive because other parts are large."""
     world = Transforms()
     world.endpoint.answer = as_lines
     world.drop(KEY, ROW)
@@ -129,7 +129,7 @@ def test_a_part_that_there_is_no_memory_for_goes_on_as_a_new_message() -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("MAX_LINES", 3), ("MAX_REFUSED", 2)])
-def test_of_a_part_with_too_many_lines_the_rest_goes_on_by_itself(
+def test_the_rest_of_a_part_with_too_many_lines_is_a_separate_part(
     monkeypatch: pytest.MonkeyPatch, name: str, value: int
 ) -> None:
     monkeypatch.setattr(work, name, value)
@@ -143,7 +143,7 @@ def test_of_a_part_with_too_many_lines_the_rest_goes_on_by_itself(
     assert sum(call.body.count(b"\n") for call in world.endpoint.calls) == 11, "each once"
 
 
-def test_with_enough_answers_in_memory_the_rest_goes_on_by_itself() -> None:
+def test_the_rest_of_a_part_with_too_many_results_is_a_separate_part() -> None:
     world = Transforms()
     world.endpoint.answer = lambda call: Inference(b"x" * (ENOUGH_ANSWERED - 10) + b"\n", "text/csv")
     world.drop(KEY, b"1\n" * 6, metadata={"batch-strategy": "SingleRecord"})
@@ -153,7 +153,7 @@ def test_with_enough_answers_in_memory_the_rest_goes_on_by_itself() -> None:
     assert world.summary(KEY)["parts"] == 3
 
 
-def test_an_endpoint_is_sent_as_much_as_its_answers_leave_room_for() -> None:
+def test_the_size_of_a_call_depends_on_the_size_of_responses() -> None:
     answered = ResponseSizeRatio()
     assert answered.sendable("e") < 64 * 1024, "before it is known"
     answered.learn("e", 100, 50)

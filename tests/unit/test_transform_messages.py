@@ -1,4 +1,4 @@
-"""The messages between our own functions, and who takes which."""
+"""The messages between the functions, and which function accepts each."""
 
 import itertools
 from typing import Any
@@ -23,9 +23,9 @@ FILE = DroppedObject(bucket="input", key="transform/a b/é.csv", size=10, versio
 PART = TransformPart(FILE, 0, 10)
 
 
-@pytest.mark.parametrize("request", [PART, TransformPart(FILE, 3, 4, unpacked=True), Assembly(FILE)])
-def test_what_is_sent_is_what_arrives(request: TransformPart | Assembly) -> None:
-    assert parse(body_of(request)) == [request]
+@pytest.mark.parametrize("sent", [PART, TransformPart(FILE, 3, 4, unpacked=True), Assembly(FILE)])
+def test_internal_messages_round_trip(sent: TransformPart | Assembly) -> None:
+    assert parse(body_of(sent)) == [sent]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_what_is_sent_is_what_arrives(request: TransformPart | Assembly) -> None
         ('{"TransformAssembly": 1}', "TransformAssembly"),
     ],
 )
-def test_one_of_ours_that_is_wrong_is_explained(body: str, says: str) -> None:
+def test_an_invalid_internal_message_fails_with_a_reason(body: str, says: str) -> None:
     with pytest.raises(Failure, match=says):
         parse(body)
 
@@ -66,7 +66,7 @@ REQUESTS: list[tuple[Any, Kind]] = [
 
 
 @pytest.mark.parametrize(("request_", "kind"), REQUESTS)
-def test_each_kind_has_its_handler_and_other_queues_refuse_it(request_: Any, kind: Kind) -> None:
+def test_each_kind_has_a_handler_and_other_queues_reject_it(request_: Any, kind: Kind) -> None:
     assert kind_of(request_, SETTINGS) == kind
     one = delivery({})
     attempt = Attempt(one, request_, of(request_, SETTINGS, one))
@@ -86,7 +86,7 @@ def name(start: int, end: int) -> str:
 
 
 @given(cuts=st.sets(st.integers(1, 99), max_size=20), extra=st.lists(st.tuples(st.integers(0, 98), st.integers(1, 99))))
-def test_parts_that_tile_a_file_make_it_whole_whatever_else_lies_there(
+def test_parts_that_tile_a_file_complete_it_regardless_of_other_objects(
     cuts: set[int], extra: list[tuple[int, int]]
 ) -> None:
     edges = [0, *sorted(cuts), 100]
@@ -103,7 +103,7 @@ def test_parts_that_tile_a_file_make_it_whole_whatever_else_lies_there(
     assert bytes_done(tiles) == 100
 
 
-def test_a_part_that_is_missing_leaves_it_undone() -> None:
+def test_a_missing_part_leaves_the_file_incomplete() -> None:
     assert covering_parts([name(0, 10), name(20, 30)], 30) is None
     assert bytes_done([name(0, 10), name(20, 30), name(5, 10)]) == 20
     assert covering_parts([], 10) is None

@@ -40,18 +40,18 @@ RECORD = {
         ("$[5:]", ["id"], []),
     ],
 )
-def test_what_it_finds(path: str, record: Any, found: Any) -> None:
+def test_values_of_a_path(path: str, record: Any, found: Any) -> None:
     assert Path.parse(path).find(record) == found
 
 
 @pytest.mark.parametrize("path", ["$.missing", "$.features[9]", "$.id.x", "$[0]", "$.features.id"])
-def test_one_value_that_is_not_there(path: str) -> None:
+def test_a_missing_value(path: str) -> None:
     with pytest.raises(NotThere, match="finds nothing"):
         Path.parse(path).find(RECORD)
 
 
 @pytest.mark.parametrize("path", ["", "id", "$.", "$..id", "$[?(@.x)]", "$['a", "$[1:2:3]", "$ .a", "$[]", "$.a$"])
-def test_what_is_no_path(path: str) -> None:
+def test_invalid_paths(path: str) -> None:
     with pytest.raises(PathError):
         Path.parse(path)
 

@@ -39,7 +39,7 @@ CSV, JSONL = Codec("text/csv; charset=utf-8"), Codec("application/jsonlines")
         (b"[1, 2]", "application/json", 1, [b"[1,2]"]),
     ],
 )
-def test_one_answer_for_each(body: bytes, content_type: str, count: int, answers: list[bytes]) -> None:
+def test_one_result_for_each_record(body: bytes, content_type: str, count: int, answers: list[bytes]) -> None:
     assert answers_of(body, content_type, count) == answers
 
 
@@ -56,7 +56,7 @@ def test_one_answer_for_each(body: bytes, content_type: str, count: int, answers
         (b"a\nb", "text/csv", 1),
     ],
 )
-def test_as_many_as_went_out_or_an_error(body: bytes, content_type: str, count: int) -> None:
+def test_a_different_number_of_results_is_an_error(body: bytes, content_type: str, count: int) -> None:
     with pytest.raises(AnswerError):
         answers_of(body, content_type, count)
 
@@ -117,24 +117,22 @@ def test_a_record_that_cannot_be_filtered_says_why(line: bytes, path: str, codec
         ),
     ],
 )
-def test_what_stands_in_the_file(
-    line: bytes, answer: bytes, given: dict[str, str], codec: Codec, stands: bytes
-) -> None:
+def test_the_text_of_a_result(line: bytes, answer: bytes, given: dict[str, str], codec: Codec, stands: bytes) -> None:
     assert joined(line, answer, options(**given), codec) == stands
 
 
-def test_an_answer_that_the_output_filter_finds_nothing_in_says_so() -> None:
+def test_a_result_without_a_match_of_the_output_filter_is_an_error() -> None:
     with pytest.raises(RecordError, match="finds nothing"):
         joined(b"1", b'{"a":1}', options(OutputFilter="$.b"), JSONL)
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0")), min_size=1))
-def test_csv_comes_back_as_it_was(row: list[str]) -> None:
+def test_csv_round_trips(row: list[str]) -> None:
     assert CSV.load(CSV.dump(row)) == row
 
 
 @pytest.mark.parametrize(("line", "fine"), [(b'a,"b"', True), (b'a,"b', False), (b'"a""b"', True), (b"", True)])
-def test_a_quoted_line_break_is_seen(line: bytes, *, fine: bool) -> None:
+def test_a_quoted_line_break_is_detected(line: bytes, *, fine: bool) -> None:
     if fine:
         check_csv(line)
     else:
@@ -171,7 +169,7 @@ def test_options_from_metadata() -> None:
         ({"join-source": "input"}, "JoinSource: "),
     ],
 )
-def test_an_option_that_is_none_is_named(metadata: dict[str, str], says: str) -> None:
+def test_an_invalid_option_is_named(metadata: dict[str, str], says: str) -> None:
     with pytest.raises(Failure, match=says):
         Options.from_metadata(metadata, {})
 
