@@ -111,7 +111,7 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
         logger=logger,
         telemetry=Telemetry(logger, Metrics()),
         run_batch=run_batch,
-        run_coroutine=loop.run,
+        runner=loop,
     )
 
 
@@ -129,7 +129,7 @@ def compose_notify(environment: Mapping[str, str]) -> "NotifyApplication":
     loop, clients = Loop(threads=1), Clients(connections=1)
     results = S3Bucket(settings.results_bucket, loop, clients, read=Operation.READ_RESULT)
     notifier = Notifier(settings, results, SnsTopics(loop, clients))
-    return NotifyApplication(notifier, _logger(), Metrics(), loop.run)
+    return NotifyApplication(notifier, _logger(), Metrics(), loop)
 
 
 def _logger() -> Logger:

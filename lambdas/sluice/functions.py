@@ -1,13 +1,12 @@
 """A Lambda function on one of the queues: an SQS batch in, the partial batch response out."""
 
-import functools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from aws_lambda_powertools import Logger
 
-from sluice.concurrency import RunCoroutine
+from sluice.concurrency import Runner
 from sluice.inputs.delivery import Delivery
 from sluice.processing.dispatcher import Dispatcher
 from sluice.processing.outcome import Outcome
@@ -25,6 +24,10 @@ class Application(Protocol):
     def logger(self) -> Logger:
         """The logger of the function."""
 
+    @property
+    def runner(self) -> Runner:
+        """What runs its coroutines."""
+
     def run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
         """Process deliveries. Returns the message IDs that SQS may delete.
 
@@ -39,7 +42,20 @@ class Function(Generic[_App]):
     """A Lambda handler of SQS batches. `build` makes its application, once."""
 
     def __init__(self, build: Callable[[], _App]) -> None:
-        self.application = functools.cache(build)
+        self._build = build
+        self._application: _App | None = None
+
+    def application(self) -> _App:
+        """The application, built by the first caller."""
+        if self._application is None:
+            self._application = self._build()
+        return self._application
+
+    def close(self) -> None:
+        """Release the application's threads and sockets. The next batch builds another one."""
+        if self._application is not None:
+            self._application.runner.close()
+            self._application = None
 
     def __call__(self, event: Mapping[str, Any], context: "LambdaContext") -> dict[str, list[dict[str, str]]]:
         """Process the batch, and return the messages that SQS must deliver again.
@@ -73,11 +89,11 @@ class RequestApplication:
     logger: Logger
     telemetry: Telemetry
     run_batch: RunBatch
-    run_coroutine: RunCoroutine
+    runner: Runner
 
     def run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
         """Process deliveries, and log and count each outcome. Returns the message IDs that SQS may delete."""
-        return self.run_coroutine(self._run(deliveries, remaining_ms))
+        return self.runner.run(self._run(deliveries, remaining_ms))
 
     async def _run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
         acknowledged: set[str] = set()

@@ -3,6 +3,7 @@
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import sluice.concurrency.scheduler as scheduler_module
 from sluice.concurrency import Choose, Deadlock, Scheduler
 
 _T = TypeVar("_T")
@@ -27,11 +28,16 @@ class VirtualTime:
 
 
 def run(main: Coroutine[Any, Any, _T]) -> _T:
-    """Run in virtual time, and check that nothing is left."""
+    """Run in virtual time, and check that nothing is left.
+
+    Within another run it is another process: it has a scheduler of its own, and the other run waits for it.
+    """
     virtual = VirtualTime()
+    outer, scheduler_module._current = scheduler_module._current, None
     try:
         return virtual.run(main)
     finally:
+        scheduler_module._current = outer
         assert_nothing_is_left(virtual.scheduler)
 
 

@@ -20,7 +20,7 @@ __all__ = [
     "Event",
     "Future",
     "Queue",
-    "RunCoroutine",
+    "Runner",
     "Scheduler",
     "Semaphore",
     "Task",
@@ -37,8 +37,11 @@ __all__ = [
 _T = TypeVar("_T")
 
 
-class RunCoroutine(Protocol):
-    """Runs a coroutine to its end, and leaves nothing of it behind: `Scheduler.run`, or `Loop.run` with I/O."""
+class Runner(Protocol):
+    """Runs coroutines, one after another, and leaves nothing behind when one ends: a loop with I/O."""
 
-    def __call__(self, main: Coroutine[Any, Any, _T]) -> _T:
-        """Return what `main` returns, or raise its error."""
+    def run(self, main: Coroutine[Any, Any, _T]) -> _T:
+        """Run a coroutine. Returns what it returns, or raises its error."""
+
+    def close(self) -> None:
+        """Release the threads and the sockets. It cannot run any more."""

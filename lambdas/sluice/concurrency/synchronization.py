@@ -50,10 +50,11 @@ class Semaphore:
         if permits <= self.free and not self._waiting:
             self.free -= permits
             return
-        place = permits, Future[None]()
+        future: Future[None] = Future()
+        place = permits, future
         self._waiting.append(place)
         try:
-            await place[1]
+            await future
         except BaseException:
             self._waiting.remove(place)
             self._serve()  # those behind it may ask for less

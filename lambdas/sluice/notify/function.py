@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
-from sluice.concurrency import RunCoroutine
+from sluice.concurrency import Runner
 from sluice.failures import Failure, ServiceError
 from sluice.inputs.delivery import Delivery
 from sluice.inputs.s3_events import S3Record, created_records
@@ -25,11 +25,11 @@ class NotifyApplication:
     notifier: Notifier
     logger: Logger
     metrics: Metrics
-    run_coroutine: RunCoroutine
+    runner: Runner
 
     def run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
         """Publish a notification for each stored object. Returns the message IDs that SQS may delete."""
-        return self.run_coroutine(self._run(deliveries, remaining_ms))
+        return self.runner.run(self._run(deliveries, remaining_ms))
 
     async def _run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
         acknowledged = {

@@ -5,8 +5,8 @@ A head is found by its end and split at once, not a line at a time: this is wher
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from sluice.aws.http.chunks import Chunks, CutOff, TooLarge
 
@@ -26,8 +26,7 @@ class NotHttp(Exception):
     """What came is no HTTP/1.1 response, or nothing came before the connection ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """A response that has been read to its end. Header names are in lower case."""
 
     status: int
@@ -52,6 +51,21 @@ class ResponseParser:
     `feed` and `end` raise `NotHttp`, `CutOff`, and `TooLarge` when the body is over `max_bytes`. After any of these the
     connection is of no more use.
     """
+
+    __slots__ = (
+        "_chunks",
+        "_fields",
+        "_head",
+        "_heads",
+        "_is_last",
+        "_left",
+        "_max_bytes",
+        "_method",
+        "_pieces",
+        "_size",
+        "_status",
+        "response",
+    )
 
     def __init__(self, method: str, max_bytes: int | None = None) -> None:
         self.response: Response | None = None  # once it is whole

@@ -100,7 +100,8 @@ class Watch:
 
         A socket that has failed is ready for all.
         """
-        future = self._future = Future[int]()
+        future: Future[int] = Future()
+        self._future = future
         if self._events != events:
             if self._events:
                 self._loop.selector.modify(self._sock, events, self._notify)
