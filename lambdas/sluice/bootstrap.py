@@ -67,8 +67,8 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
     """
     settings = Settings.from_environment(environment)
     # With boto3's transport every call of a request blocks a thread; else only what is rare does.
-    loop = Loop(threads=settings.threads if uses_boto3(settings, environment) else _THREADS)
-    clients = Clients(read_timeout_seconds=settings.read_timeout_seconds, connections=settings.threads)
+    loop = Loop(threads=settings.concurrent_calls if uses_boto3(settings, environment) else _THREADS)
+    clients = Clients(read_timeout_seconds=settings.read_timeout_seconds, connections=settings.concurrent_calls)
     sagemaker, s3 = hot_clients(loop, settings, environment, clients)
     results = S3Bucket(settings.results_bucket, loop, clients, s3, read=Operation.STORE_RESULT)
 
@@ -107,7 +107,7 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
     logger = _logger()
     return RequestApplication(
         processor=processor,
-        dispatcher=Dispatcher(processor, concurrency=settings.threads, needed_ms=needed_ms),
+        dispatcher=Dispatcher(processor, concurrency=settings.concurrent_calls, needed_ms=needed_ms),
         logger=logger,
         telemetry=Telemetry(logger, Metrics()),
         run_batch=run_batch,

@@ -1,4 +1,4 @@
-"""Connections on the loop, before servers that do all that a server may do; and none left that should not be."""
+"""Tests the connection pool on a loop with servers that misbehave. No connection and no task may be left over."""
 
 import contextlib
 import socket
@@ -48,7 +48,7 @@ def client_tls() -> ssl.SSLContext:
 
 @dataclass
 class Server:
-    """Each connection in a thread, by `handler`."""
+    """Runs `handler` for each connection, in a thread of its own."""
 
     handler: Handler
     tls: ssl.SSLContext | None = None
@@ -106,7 +106,7 @@ def serving(handler: Handler, *, tls: bool = False) -> Iterator[Server]:
 
 
 def read_request(sock: socket.socket) -> bytes:
-    """A request, or what there was of it at the connection's end."""
+    """A request, or the part of it that was received when the connection ended."""
     received = b""
     while b"\r\n\r\n" not in received:
         piece = sock.recv(65_536)
@@ -124,7 +124,7 @@ def read_request(sock: socket.socket) -> bytes:
 
 
 def answering(answer: bytes = OK, requests: list[bytes] | None = None) -> Handler:
-    """Answers each request of a connection."""
+    """A handler that answers each request of a connection."""
 
     def handle(sock: socket.socket) -> None:
         while request := read_request(sock):
@@ -136,7 +136,7 @@ def answering(answer: bytes = OK, requests: list[bytes] | None = None) -> Handle
 
 
 class Client:
-    """A pool on a loop, of which nothing may be left between runs."""
+    """A pool on a loop. Between runs, the loop watches no socket and has no task."""
 
     def __init__(self, url: str, **options: Any) -> None:
         self.loop = Loop(threads=2, clock=options.pop("clock", time.monotonic))
@@ -174,7 +174,7 @@ both = pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
 
 
 @both
-def test_a_connection_is_used_again_and_again(*, tls: bool) -> None:
+def test_a_connection_is_reused(*, tls: bool) -> None:
     requests: list[bytes] = []
     with serving(answering(requests=requests), tls=tls) as server, client(server.url) as one:
 
@@ -189,7 +189,32 @@ def test_a_connection_is_used_again_and_again(*, tls: bool) -> None:
 
 
 @both
-def test_100_calls_at_once_and_again(*, tls: bool) -> None:
+@pytest.mark.parametrize("body", [b"", b"x" * 10, b"x" * 100_000], ids=["empty", "small", "large"])
+def test_the_request_on_the_wire(body: bytes, *, tls: bool) -> None:
+    requests: list[bytes] = []
+    with serving(answering(requests=requests), tls=tls) as server, client(server.url) as one:
+
+        async def main() -> None:
+            await one.pool.request("POST", "/a%20b", {"host": "h", "x-a": "é"}, body, until=now() + 10)
+
+        one.run(main())
+    head = f"POST /a%20b HTTP/1.1\r\nhost: h\r\nx-a: é\r\ncontent-length: {len(body)}\r\n\r\n".encode("latin-1")
+    assert requests == [head + body]
+
+
+def test_a_line_break_in_a_header_is_never_sent() -> None:
+    with serving(answering()) as server, client(server.url) as one:
+
+        async def main() -> None:
+            with pytest.raises(ValueError, match="line break"):
+                await one.pool.request("POST", "/", {"x": "a\r\ny: z"}, until=now() + 10)
+
+        one.run(main())
+        assert server.accepted == 0
+
+
+@both
+def test_100_calls_at_once_reuse_the_connections_of_the_calls_before(*, tls: bool) -> None:
     def echo(sock: socket.socket) -> None:
         while request := read_request(sock):
             body = request.partition(b"\r\n\r\n")[2]
@@ -210,7 +235,7 @@ def test_100_calls_at_once_and_again(*, tls: bool) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 3])
-def test_no_more_connections_than_the_limit_and_first_come_first_served(limit: int) -> None:
+def test_the_limit_of_connections_is_kept_and_requests_wait_in_order(limit: int) -> None:
     requests: list[bytes] = []
     with serving(answering(requests=requests)) as server, client(server.url, limit=limit) as one:
 
@@ -247,7 +272,7 @@ def test_the_deadline_covers_the_wait_for_a_connection() -> None:
 
 
 @both
-def test_a_frozen_function_finds_its_connections_closed(*, tls: bool) -> None:
+def test_a_connection_that_the_server_has_closed_is_replaced(*, tls: bool) -> None:
     def once(sock: socket.socket) -> None:
         read_request(sock)
         sock.sendall(OK)
@@ -265,7 +290,7 @@ def test_a_frozen_function_finds_its_connections_closed(*, tls: bool) -> None:
 
 
 @both
-def test_many_connections_are_found_closed(*, tls: bool) -> None:
+def test_many_connections_that_the_server_has_closed_are_replaced(*, tls: bool) -> None:
     with serving(answering(), tls=tls) as server, client(server.url) as one:
 
         async def main() -> None:
@@ -281,33 +306,63 @@ def test_many_connections_are_found_closed(*, tls: bool) -> None:
         assert server.accepted > accepted
 
 
-def test_a_connection_that_was_idle_for_long_is_not_used_again() -> None:
-    thawed = 0.0
-    with serving(answering()) as server, client(server.url, clock=lambda: time.monotonic() + thawed) as one:
+@both
+@pytest.mark.parametrize("at_once", [True, False], ids=["with the response", "later"])
+def test_unrequested_bytes_are_not_the_response_to_the_next_request(*, at_once: bool, tls: bool) -> None:
+    unrequested = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"
+    response_is_read = threading.Event()
+    later_is_sent = threading.Event()
+
+    def handle(sock: socket.socket) -> None:
+        read_request(sock)
+        sock.sendall(OK + unrequested if at_once else OK)
+        response_is_read.wait(10)
+        if not at_once:
+            sock.sendall(unrequested)
+        later_is_sent.set()
+        sock.recv(1)  # until the client closes the connection
+
+    with serving(handle, tls=tls) as server, client(server.url) as one:
+
+        async def post() -> None:
+            assert await one.post() == Response(200, {"content-length": "2"}, b"ok")
+
+        one.run(post())
+        assert bool(one.pool._idle) is not at_once
+        response_is_read.set()
+        assert later_is_sent.wait(10)
+        time.sleep(0.01)  # the client's side needs a moment to receive the bytes
+        one.run(post())
+        assert server.accepted == 2
+
+
+def test_a_connection_that_was_idle_for_too_long_is_not_reused() -> None:
+    elapsed = 0.0
+    with serving(answering()) as server, client(server.url, clock=lambda: time.monotonic() + elapsed) as one:
 
         async def main() -> None:
             await gather(one.post(), one.post())
 
         one.run(main())
-        thawed = 299.0
+        elapsed = 299.0
         one.run(main())
         assert server.accepted == 2
-        thawed += 301.0
+        elapsed += 301.0
         one.run(main())
         assert server.accepted == 4
         wait_for(lambda: len(server.open) == 2)
 
 
-def test_the_connection_that_was_used_last_is_used_first() -> None:
-    thawed = 0.0
-    with serving(answering()) as server, client(server.url, clock=lambda: time.monotonic() + thawed) as one:
+def test_the_connection_that_was_used_last_is_reused_first() -> None:
+    elapsed = 0.0
+    with serving(answering()) as server, client(server.url, clock=lambda: time.monotonic() + elapsed) as one:
 
         async def burst() -> None:
             await gather(*[one.post() for _ in range(5)])
 
         one.run(burst())
         for _ in range(4):
-            thawed += 100.0
+            elapsed += 100.0
             one.run(one.post())
         assert server.accepted == 5
         wait_for(lambda: len(server.open) == 1)
@@ -328,7 +383,7 @@ def test_the_connection_that_was_used_last_is_used_first() -> None:
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", ResponseStreamingError),
     ],
 )
-def test_what_is_no_whole_response(answer: bytes, error: type[Exception], *, tls: bool) -> None:
+def test_an_incomplete_or_invalid_response_is_an_error(answer: bytes, error: type[Exception], *, tls: bool) -> None:
     requests: list[bytes] = []
 
     def handle(sock: socket.socket) -> None:
@@ -342,7 +397,7 @@ def test_what_is_no_whole_response(answer: bytes, error: type[Exception], *, tls
                 await one.post()
 
         one.run(main())
-    assert len(requests) == 1, "it is sent once"
+    assert len(requests) == 1, "the request is sent once"
 
 
 def test_a_request_that_fails_on_a_used_connection_is_not_sent_again() -> None:
@@ -367,7 +422,7 @@ def test_a_request_that_fails_on_a_used_connection_is_not_sent_again() -> None:
 
 @both
 @pytest.mark.parametrize("head", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"], ids=["head", "body"])
-def test_a_response_that_drips_does_not_outlive_the_deadline(head: bytes, *, tls: bool) -> None:
+def test_a_slow_response_ends_at_the_deadline(head: bytes, *, tls: bool) -> None:
     def drip(sock: socket.socket) -> None:
         read_request(sock)
         sock.sendall(head)
@@ -420,7 +475,7 @@ def test_a_server_that_does_not_read_ends_at_the_deadline() -> None:
 
 @contextlib.contextmanager
 def half_open() -> Iterator[int]:
-    """The port of a server that takes no connection any more."""
+    """The port of a server that accepts no more connections."""
     with socket.socket() as listener, contextlib.ExitStack() as stack:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -432,7 +487,7 @@ def half_open() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(("limit", "deadline"), [(0.1, 10.0), (10.0, 0.1)], ids=["connect timeout", "deadline"])
-def test_a_half_open_connect_ends_at_its_limit(limit: float, deadline: float) -> None:
+def test_connecting_ends_at_the_connect_timeout_or_the_deadline(limit: float, deadline: float) -> None:
     with half_open() as port, client(f"http://127.0.0.1:{port}", connect_timeout_seconds=limit) as one:
 
         async def main() -> float:
@@ -444,7 +499,7 @@ def test_a_half_open_connect_ends_at_its_limit(limit: float, deadline: float) ->
         assert 0.1 <= one.run(main()) < 2
 
 
-def test_a_handshake_without_an_end_ends_at_its_limit() -> None:
+def test_a_handshake_that_does_not_end_ends_at_the_connect_timeout() -> None:
     def silent(sock: socket.socket) -> None:
         while sock.recv(1000):
             pass
@@ -488,7 +543,7 @@ def test_a_handshake_that_fails(trouble: str) -> None:
         one.run(main())
 
 
-def test_nobody_there() -> None:
+def test_a_refused_connection_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with client(f"http://127.0.0.1:{port}") as one:
@@ -523,7 +578,7 @@ def local(host: str, port: int, **_: Any) -> list[Any]:
 
 
 def named(find: Callable[[int], list[Any]], lookups: list[int]) -> Any:
-    """As socket.getaddrinfo for a name, whose addresses are `find`'s, on some thread."""
+    """A `socket.getaddrinfo` for one name. `find` returns its addresses, in a thread."""
 
     def getaddrinfo(host: str, port: int, *, type: int, flags: int = 0) -> list[Any]:  # noqa: A002
         if flags:
@@ -540,13 +595,13 @@ def address(host: str, port: int) -> Any:
     return socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)
 
 
-def test_a_name_is_looked_up_once_for_all_that_ask_and_again_after_a_while() -> None:
+def test_a_name_is_looked_up_once_for_all_requests_and_again_after_30_seconds() -> None:
     lookups: list[int] = []
-    thawed = 0.0
+    elapsed = 0.0
     find = named(lambda port: [address("127.0.0.1", port)], lookups)
     with (
         serving(answering()) as server,
-        client(server.url, getaddrinfo=find, clock=lambda: time.monotonic() + thawed) as one,
+        client(server.url, getaddrinfo=find, clock=lambda: time.monotonic() + elapsed) as one,
     ):
 
         async def main() -> None:
@@ -557,12 +612,12 @@ def test_a_name_is_looked_up_once_for_all_that_ask_and_again_after_a_while() -> 
         one.run(main())
         assert len(lookups) == 1
         one.pool.close()
-        thawed = 31.0
+        elapsed = 31.0
         one.run(main())
         assert len(lookups) == 2
 
 
-def test_a_name_that_is_none_is_an_error_and_is_looked_up_again() -> None:
+def test_an_unknown_name_is_an_error_and_is_looked_up_again() -> None:
     lookups: list[int] = []
 
     def find(port: int) -> list[Any]:
@@ -580,7 +635,7 @@ def test_a_name_that_is_none_is_an_error_and_is_looked_up_again() -> None:
         one.run(main())
 
 
-def test_a_lookup_that_one_run_has_left_does_not_hold_up_the_next() -> None:
+def test_a_lookup_that_a_run_has_abandoned_does_not_delay_the_next_run() -> None:
     lookups: list[int] = []
     release = threading.Event()
 
@@ -604,7 +659,7 @@ def test_a_lookup_that_one_run_has_left_does_not_hold_up_the_next() -> None:
         assert len(lookups) == 2
 
 
-def test_an_address_that_refuses_is_passed_over_and_connections_are_spread() -> None:
+def test_an_address_that_refuses_connections_is_skipped() -> None:
     lookups: list[int] = []
     find = named(lambda port: [address("127.0.0.9", port), address("127.0.0.1", port)], lookups)
     with serving(answering()) as server, client(server.url, getaddrinfo=find) as one:
@@ -646,7 +701,7 @@ def test_a_cancelled_call_leaves_no_connection(stage: str, *, tls: bool) -> None
         wait_for(lambda: not server.open)
 
 
-def test_calls_that_a_run_leaves_are_cancelled_with_their_connections() -> None:
+def test_calls_that_are_under_way_when_a_run_ends_are_cancelled_and_their_connections_closed() -> None:
     def silent(sock: socket.socket) -> None:
         read_request(sock)
         sock.recv(1)
@@ -667,7 +722,7 @@ def test_calls_that_a_run_leaves_are_cancelled_with_their_connections() -> None:
 
 
 @both
-def test_big_bodies_both_ways(*, tls: bool) -> None:
+def test_a_large_request_and_a_large_response(*, tls: bool) -> None:
     def handle(sock: socket.socket) -> None:
         body = read_request(sock).partition(b"\r\n\r\n")[2]
         sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body))
@@ -684,8 +739,8 @@ def test_big_bodies_both_ways(*, tls: bool) -> None:
 
 
 @both
-def test_a_server_that_answers_while_it_reads_is_not_waited_for(*, tls: bool) -> None:
-    """It stops reading while nobody takes its answer."""
+def test_a_response_that_begins_before_the_request_is_sent_is_read(*, tls: bool) -> None:
+    """The server stops reading until its response is read."""
 
     def handle(sock: socket.socket) -> None:
         left = BIG
@@ -707,7 +762,7 @@ def test_a_server_that_answers_while_it_reads_is_not_waited_for(*, tls: bool) ->
 
 
 @both
-def test_a_server_that_refuses_a_body_before_it_is_sent(*, tls: bool) -> None:
+def test_a_response_that_ends_before_the_request_is_sent_is_returned(*, tls: bool) -> None:
     refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno"
     release = threading.Event()
 

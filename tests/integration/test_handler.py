@@ -32,7 +32,7 @@ ENVIRONMENT = {
     "SLUICE_MAX_BODY_BYTES": "6291456",
     "SLUICE_DEFAULT_CONTENT_TYPE": "text/csv",
     "SLUICE_READ_TIMEOUT_SECONDS": "70",
-    "SLUICE_THREADS": "4",
+    "SLUICE_CONCURRENT_CALLS": "4",
     "SLUICE_TRANSPORT": "boto3",  # moto patches botocore, which the lean transport does not use
     "POWERTOOLS_SERVICE_NAME": "Sluice",
     "POWERTOOLS_METRICS_NAMESPACE": "Sluice",

@@ -48,7 +48,7 @@ SETTINGS = Settings(
     max_body_bytes=1000,
     default_content_type="text/csv",
     read_timeout_seconds=70,
-    threads=4,
+    concurrent_calls=4,
 )
 
 

@@ -41,7 +41,7 @@ def batch(count: int, endpoint_name: str = "wine", *, receive_count: int = 1) ->
 
 
 class Bench:
-    """A dispatcher with four threads and fakes."""
+    """A dispatcher for four concurrent calls, and fakes."""
 
     def __init__(self, world: World) -> None:
         self.world = world

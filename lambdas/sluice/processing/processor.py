@@ -50,6 +50,11 @@ def _failed(attempt: Attempt[Request], error: Exception) -> _Failed:
     return _Failed(attempt, classify(error).with_traceback(None), None if foreseen else error)
 
 
+def _unparsed(delivery: Delivery) -> Attempt[Request]:
+    """The attempt at a request that could not be parsed."""
+    return Attempt(delivery, SentMessage({}), identities.of_delivery(delivery))
+
+
 @dataclass(slots=True)
 class ParsedDelivery:
     """A delivery whose message has been parsed: its attempts, and the outcomes and failures that are known already.
@@ -89,11 +94,10 @@ class Processor:
     def parse(self, delivery: Delivery) -> ParsedDelivery:
         """Parse a delivery: one attempt, or one for each record of an S3 event. Makes no call."""
         parsed = ParsedDelivery(delivery)
-        unparsed = Attempt(delivery, SentMessage({}), identities.of_delivery(delivery))
         try:
             inputs = parse(delivery.body)
         except Exception as error:  # noqa: BLE001 - the message must not be lost, whatever the error
-            parsed.failed.append(_failed(unparsed, error))
+            parsed.failed.append(_failed(_unparsed(delivery), error))
             return parsed
         for one in inputs:
             try:
@@ -103,7 +107,7 @@ class Processor:
                     identity = identities.of(one, self._settings, delivery)
                     parsed.attempts.append(Attempt(delivery, one, identity, identity.endpoint_name))
             except Exception as error:  # noqa: BLE001 - as above
-                parsed.failed.append(_failed(unparsed, error))
+                parsed.failed.append(_failed(_unparsed(delivery), error))
         if parsed.attempts:
             parsed.endpoint_name = parsed.attempts[0].endpoint_name or self._settings.default_endpoint_name
         return parsed
@@ -175,8 +179,8 @@ class Processor:
             failed_at=self._now(),
         )
         await self._results.put(key, document, content_type="application/json")
-        # Looked up again: the other delivery writes its .out first and removes the .err after that, so whichever of the
-        # two comes second sees the other's object.
+        # Looked up again: the other delivery writes its .out first and removes the .err after that, so the later of
+        # the two deliveries sees the other's object.
         if (resolved := await self._handler.already_resolved(attempt)) is not None:
             await self._results.delete(key)
         return resolved

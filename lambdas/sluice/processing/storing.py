@@ -1,4 +1,4 @@
-"""How outcomes are stored, whatever they are of."""
+"""Storing outcomes, for all kinds of requests."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar

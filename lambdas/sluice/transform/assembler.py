@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from sluice import keys
+from sluice.failures import Operation
 from sluice.inputs.identity import is_newer
 from sluice.inputs.message import compact
 from sluice.inputs.requests import Assembly
@@ -29,6 +30,7 @@ from sluice.processing.result import (
     timestamp,
 )
 from sluice.processing.storing import clear_failure, conditional_write
+from sluice.transform.heads import require_head
 from sluice.transform.progress import covering_parts
 
 
@@ -63,7 +65,9 @@ class Assembler:
         folder = keys.parts_folder(name, attempt.identity.key)
         covering = covering_parts(await self._results.list(folder), attempt.request.file.size or 0)
         if covering is None:
-            return attempt.ended(Status.SUPERSEDED, detail="parts are missing; the last one to be stored announces it")
+            return attempt.ended(
+                Status.SUPERSEDED, detail="parts are missing; storing the last part requests the assembly again"
+            )
         parts = await self._described(covering)
         outcome = await conditional_write(
             self._results,
@@ -101,10 +105,7 @@ class Assembler:
         return parts
 
     async def _head(self, key: str) -> ObjectHead:
-        head = await self._results.head(key)
-        if head is None:
-            raise LookupError(f"{key} was removed while its dataset was assembled")
-        return head
+        return await require_head(self._results, key, Operation.STORE_RESULT)
 
     async def _write(self, attempt: Attempt[Assembly], parts: list[_Part], condition: Condition) -> None:
         file, name = attempt.request.file, attempt.identity.name

@@ -107,7 +107,7 @@ class PartHandler:
         try:
             newest = await require_head(self._inputs(file.bucket), file.key)
         except ServiceError:
-            return None  # The file is gone, or its version cannot be told: the failure remains.
+            return None  # The file is gone, or its version is unknown: the failure remains.
         return None if file.is_version(newest) else attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
 
     async def _process(self, attempt: _Part, work: Work) -> Outcome:
@@ -152,7 +152,8 @@ class PartHandler:
         if first:
             done = of_part(replace(part, end=at), self._settings, attempt.delivery)
             attempt = replace(attempt, identity=replace(attempt.identity, name=done.name, key=done.key))
-            await self._store.put(attempt, work, calls, started, first)
+            with attempt.reporting():
+                await self._store.put(attempt, work, calls, started, first)
         else:
             rest.insert(0, replace(part, end=at))
         await self._request_queue.send([body_of(one) for one in rest])
