@@ -4,6 +4,7 @@ import base64
 import contextlib
 import functools
 import hashlib
+import io
 import json
 import os
 import select
@@ -18,6 +19,7 @@ from typing import Any, Literal, TypeVar
 import pytest
 import trustme
 from botocore.exceptions import ConnectionClosedError
+from botocore.response import StreamingBody
 
 from sluice.aws.clients import Clients
 from sluice.aws.http.s3 import LeanS3
@@ -291,6 +293,26 @@ def test_an_object_over_the_lean_limit_is_read_where_the_caller_has_no_limit(run
     lean, boto3 = both(runtime, lambda one: one.run(one.bucket().get("k")))
     assert lean == boto3
     assert len(lean.body) == MAX_BYTES + 1
+
+
+def test_an_object_that_boto3_reads_does_not_block_other_calls(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime.answers[b"GET /bucket/k"] = Answer(200, OBJECT, b"x" * (MAX_BYTES + 1))
+    readers: list[threading.Thread] = []
+
+    class Body(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            readers.append(threading.current_thread())
+            return super().read(size)
+
+    with adapters(runtime) as lean:
+        stream = StreamingBody(Body(b"x" * (MAX_BYTES + 1)), MAX_BYTES + 1)
+        response = {"ContentLength": MAX_BYTES + 1, "ETag": '"0123"', "Body": stream}
+        monkeypatch.setattr(lean.clients.s3, "get_object", lambda **_: response)
+        assert len(lean.run(lean.bucket().get("k")).body) == MAX_BYTES + 1
+    assert readers
+    assert threading.main_thread() not in readers
 
 
 def test_delete_object_has_the_same_outcome(runtime: Runtime) -> None:

@@ -1,6 +1,7 @@
 """`Bucket` on S3."""
 
 import base64
+import io
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager
@@ -69,7 +70,9 @@ class S3Bucket:
         with translate_errors(self._read):
             if version_id is None and self._hot is not None:
                 response = await self._hot.get_object(Bucket=self._name, Key=key)
-                return _read_body(response, max_bytes)
+                if isinstance(response["Body"], io.BytesIO):
+                    return _read_body(response, max_bytes)
+                return await self._loop.in_thread(_read_body, response, max_bytes)  # boto3's stream blocks
             return await self._loop.in_thread(
                 lambda: _read_body(
                     self._clients.s3.get_object(Bucket=self._name, Key=key, **_version(version_id)), max_bytes

@@ -74,10 +74,6 @@ class LeanS3:
             lambda: self._boto3().put_object(Bucket=Bucket, Key=Key, Body=Body, **arguments)
         )
 
-    async def delete_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803
-        """DeleteObject, which is never hot: boto3's."""
-        return await self._loop.in_thread(lambda: self._boto3().delete_object(Bucket=Bucket, Key=Key))
-
     def close(self) -> None:
         """Close the idle connections."""
         for pool in self._pools.values():
