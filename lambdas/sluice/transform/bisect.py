@@ -81,7 +81,7 @@ class Calls:
             self.refused[group[0]] = Refused(failure)
             return
         if left[0] <= 0:
-            alone = f"{failure.message} (one of {len(group)} records that were not tested singly: too many records are refused)"
+            alone = f"{failure.message} (one of {len(group)} records that were not tested singly: too many are refused)"
             self.refused.update(dict.fromkeys(group, Refused(_renamed(failure, alone))))
             return
         left[0] -= 2
