@@ -68,12 +68,10 @@ def main() -> None:
                 if cpu < 1 and not groups:
                     continue  # creating a cgroup requires root
                 case, group = Case("sluice", latency, batch, cpu), groups[0] if cpu < 1 else None
-                threads = min(batch, 100)
+                calls = min(batch, 100)
 
-                def run(
-                    host: Machine, case: Case = case, group: str | None = group, threads: int = threads
-                ) -> _Figures:
-                    return measure(host, case, group, warm=7, threads=threads)
+                def run(host: Machine, case: Case = case, group: str | None = group, calls: int = calls) -> _Figures:
+                    return measure(host, case, group, warm=7, calls=calls)
 
                 found = ratios(lambda: run(base_host), lambda: run(this_host), _PROCESSES)
                 _print(f"{batch} × {latency} ms, {cpu} CPU", found)

@@ -33,7 +33,7 @@ class Machine:
         self,
         script: str,
         *arguments: str,
-        threads: int = 10,
+        calls: int = 10,
         python: tuple[str, ...] = (),
         lambdas: Path | None = None,
         extra: Mapping[str, str] | None = None,
@@ -41,7 +41,7 @@ class Machine:
         """Run a script, and return the JSON that it prints. Raises `RuntimeError` with its last line if it fails."""
         done = subprocess.run(
             [*_first_core(), sys.executable, *python, str(_HERE / script), *arguments],
-            env={**self.environment(threads, lambdas or self._lambdas), **(extra or {})},
+            env={**self.environment(calls, lambdas or self._lambdas), **(extra or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -52,7 +52,7 @@ class Machine:
         result: dict[str, float] = json.loads(done.stdout)
         return result
 
-    def environment(self, threads: int, lambdas: Path) -> dict[str, str]:
+    def environment(self, calls: int, lambdas: Path) -> dict[str, str]:
         """The environment of a Lambda function, as the stack sets it."""
         return {
             "HOME": str(self._folder),
@@ -83,7 +83,7 @@ class Machine:
             "SLUICE_MAX_BODY_BYTES": "6291456",
             "SLUICE_DEFAULT_CONTENT_TYPE": "text/csv",
             "SLUICE_READ_TIMEOUT_SECONDS": "70",
-            "SLUICE_THREADS": str(threads),
+            "SLUICE_CONCURRENT_CALLS": str(calls),
             "SLUICE_TRANSPORT": "lean",
         }
 

@@ -21,7 +21,7 @@ from measure import CONTEXT, peak_memory_mb, record
 
 _GB = 10**9
 _ROOT = Path(__file__).parents[1]
-# Function, rows, bytes of the file, parts in one batch, threads, MB of the function.
+# Function, rows, bytes of the file, parts in one batch, concurrent calls, MB of the function.
 _CASES = (
     ("split", "wide", _GB, 1, 1, 512),
     ("split", "wide", 10 * _GB, 1, 1, 512),
@@ -81,14 +81,14 @@ def main() -> None:
         lambdas = Path(folder, "lambdas")
         shutil.copytree(_ROOT / "lambdas", lambdas, ignore=shutil.ignore_patterns("__pycache__"))
         subprocess.run([sys.executable, "-m", "compileall", "-q", str(lambdas)], check=True)
-        for function, rows, size, parts, threads, memory in _CASES:
+        for function, rows, size, parts, calls, memory in _CASES:
             if only and function not in only:
                 continue
             with machine(Path(folder), lambdas, "big.py", rows) as host:
                 extra = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory)}
-                found = host.run("memory.py", function, rows, str(size), str(parts), threads=threads, extra=extra)
+                found = host.run("memory.py", function, rows, str(size), str(parts), calls=calls, extra=extra)
             lines.append(
-                f"| {function} | {rows} | {size // _GB} GB | {threads} | {memory} MB | {found['peak_mb']:.0f} | "
+                f"| {function} | {rows} | {size // _GB} GB | {calls} | {memory} MB | {found['peak_mb']:.0f} | "
                 f"{found['cpu_seconds']:.1f} |"
             )
             sys.stderr.write(f"{lines[-1]} {found['seconds']:.1f} s\n")

@@ -158,8 +158,8 @@ def conditions(results: Results) -> str:
         f"Python {results['python']}; the run took {results['minutes']:.0f} minutes. At Sluice's highest load here, "
         f"{stub['requests_per_second']:,.0f} requests a second, the stub's core is "
         f"{stub['share_of_its_core']:.0%} busy.\n"
-        f"Sluice's CPU time per message with ten threads and a model that responds immediately (0 ms): {flat}.\n"
-        f"With a model that takes 200 ms and as many threads as messages: {waiting}. A core is\n"
+        f"Sluice's CPU time per message with ten calls at once and a model that responds immediately (0 ms): {flat}.\n"
+        f"With a model that takes 200 ms and a call for each message: {waiting}. A core is\n"
         "slower after it has waited; therefore the growth with the batch is measured at 0 ms, where only the batch "
         "size changes."
     )

@@ -47,12 +47,12 @@ class Case:
 
 
 def measure(
-    host: Machine, case: Case, group: str | None, *, warm: int, pause: float = 0.1, threads: int | None = None
+    host: Machine, case: Case, group: str | None, *, warm: int, pause: float = 0.1, calls: int | None = None
 ) -> dict[str, float]:
-    """Run one case in one process, with `threads` threads (default: the batch size) in the cgroup `group`."""
+    """Run one case in one process, with `calls` concurrent calls (default: the batch size) in the cgroup `group`."""
     cgroup = [] if group is None else [group]
     arguments = [case.contestant, str(case.latency_ms), str(case.batch), str(warm), str(pause), *cgroup]
-    return host.run("measure.py", *arguments, threads=threads or case.batch)
+    return host.run("measure.py", *arguments, calls=calls or case.batch)
 
 
 def _median(results: list[dict[str, float]]) -> dict[str, float]:
@@ -94,13 +94,13 @@ def batches(host: Machine, groups: list[str]) -> list[dict[str, object]]:
 
 
 def growth(host: Machine) -> dict[int, float]:
-    """Sluice's CPU milliseconds per message by batch size, with ten threads and no pause between batches.
+    """Sluice's CPU milliseconds per message by batch size, with ten concurrent calls and no pause between batches.
 
     The model responds immediately: a core is slower after it has waited, by more than the effect to be measured.
     """
     return {
         batch: statistics.median(
-            measure(host, Case("sluice", 0, batch, 1.0), None, warm=max(5, 2000 // batch), pause=0, threads=10)[
+            measure(host, Case("sluice", 0, batch, 1.0), None, warm=max(5, 2000 // batch), pause=0, calls=10)[
                 "cpu_ms_per_message"
             ]
             for _ in range(_PROCESSES)

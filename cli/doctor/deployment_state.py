@@ -91,11 +91,11 @@ class DeploymentState:
         return f"arn:{partition}:sagemaker:{region}:{account}:endpoint/{name.lower()}"
 
     def concurrency(self) -> int:
-        """The most concurrent requests to the endpoints: the number of functions times their threads."""
+        """The most concurrent requests to the endpoints: the number of functions times their concurrent calls."""
         functions: int = sum(
             mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0) for mapping in self.mappings("request queue")
         )
-        return functions * self.settings.threads
+        return functions * self.settings.concurrent_calls
 
     def notifications(self) -> Mapping[str, Any]:
         """GetBucketNotificationConfiguration of the input bucket."""

@@ -128,11 +128,11 @@ class Settings(Group):
         )
 
     @property
-    def threads(self) -> int:
+    def concurrent_calls(self) -> int:
         """The number of requests that one invoke function sends at once."""
         return min(self.batch_size, self.concurrent_requests // 2)
 
     @property
     def maximum_concurrency(self) -> int:
         """The number of invoke functions that run at once."""
-        return min(_MAX_EVENT_SOURCE_CONCURRENCY, self.concurrent_requests // self.threads)
+        return min(_MAX_EVENT_SOURCE_CONCURRENCY, self.concurrent_requests // self.concurrent_calls)

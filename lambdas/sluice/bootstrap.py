@@ -3,17 +3,17 @@
 import os
 import random
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics
 
 from sluice.aws.clients import Clients
+from sluice.aws.loop import Loop
 from sluice.aws.s3 import S3Bucket
 from sluice.aws.sagemaker import SageMakerEndpoint
 from sluice.aws.sqs import SqsDeadLetterQueue, SqsMessageSender, SqsSourceQueue
-from sluice.aws.transport import hot_clients
+from sluice.aws.transport import hot_clients, uses_boto3
 from sluice.failures import Operation
 from sluice.functions import Application, Function, RequestApplication, RunBatch
 from sluice.processing.dispatcher import Dispatcher
@@ -31,6 +31,7 @@ from sluice.transform.splitter import Splitter
 if TYPE_CHECKING:
     from sluice.notify.function import NotifyApplication
 
+_THREADS = 10  # for boto3's calls, at once
 _MEMORY_MB = 512  # assumed outside of Lambda, which states a function's memory in its environment
 
 _App = TypeVar("_App", bound=Application)
@@ -65,22 +66,21 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
     Raises pydantic's `ValidationError` when a setting is missing or wrong.
     """
     settings = Settings.from_environment(environment)
-    clients = Clients(
-        read_timeout_seconds=settings.read_timeout_seconds,
-        connections=settings.threads,
-    )
-    sagemaker, s3 = hot_clients(settings, environment, clients)
-    results = S3Bucket(settings.results_bucket, clients, s3, read=Operation.STORE_RESULT)
+    # With boto3's transport every call of a request blocks a thread; else only what is rare does.
+    loop = Loop(threads=settings.concurrent_calls if uses_boto3(settings, environment) else _THREADS)
+    clients = Clients(read_timeout_seconds=settings.read_timeout_seconds, connections=settings.concurrent_calls)
+    sagemaker, s3 = hot_clients(loop, settings, environment, clients)
+    results = S3Bucket(settings.results_bucket, loop, clients, s3, read=Operation.STORE_RESULT)
 
     def inputs(bucket: str) -> S3Bucket:
-        return S3Bucket(bucket, clients, s3, read=Operation.READ_INPUT)
+        return S3Bucket(bucket, loop, clients, s3, read=Operation.READ_INPUT)
 
     endpoint = SageMakerEndpoint(sagemaker, model_messages=settings.model_messages)
-    request_queue = SqsMessageSender(clients, settings.request_queue_url)
-    assembly_queue = SqsMessageSender(clients, settings.assembly_queue_url)
+    request_queue = SqsMessageSender(loop, clients, settings.request_queue_url)
+    assembly_queue = SqsMessageSender(loop, clients, settings.assembly_queue_url)
     needed_ms = invocation_seconds(settings.read_timeout_seconds) * 1000
     handlers: dict[Kind, RequestHandler[Any]] = {
-        "call": Invoker(settings, endpoint, inputs, results, now=_now),
+        "call": Invoker(settings, endpoint, inputs, results, utc_now=_now),
         "file": Splitter(settings, inputs, results, request_queue=request_queue, assembly_queue=assembly_queue),
         "part": PartHandler(
             settings,
@@ -91,7 +91,7 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
             assembly_queue=assembly_queue,
             needed_ms=needed_ms,
             memory=Memory(int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", _MEMORY_MB))),
-            now=_now,
+            utc_now=_now,
         ),
         "assembly": Assembler(results),
     }
@@ -99,23 +99,19 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
         settings,
         Router(settings, {kind: handlers[kind] for kind in takes}),
         results,
-        SqsDeadLetterQueue(clients, settings.dead_letter_queue_url),
-        SqsSourceQueue(clients, settings.source_queue_url),
+        SqsDeadLetterQueue(loop, clients, settings.dead_letter_queue_url),
+        SqsSourceQueue(loop, clients, settings.source_queue_url),
         now=_now,
         rng=random.SystemRandom(),  # it has no state that functions restored from one snapshot would share
     )
     logger = _logger()
     return RequestApplication(
         processor=processor,
-        dispatcher=Dispatcher(
-            processor,
-            ThreadPoolExecutor(settings.threads, thread_name_prefix="request"),
-            threads=settings.threads,
-            needed_ms=needed_ms,
-        ),
+        dispatcher=Dispatcher(processor, concurrency=settings.concurrent_calls, needed_ms=needed_ms),
         logger=logger,
         telemetry=Telemetry(logger, Metrics()),
         run_batch=run_batch,
+        runner=loop,
     )
 
 
@@ -130,10 +126,10 @@ def compose_notify(environment: Mapping[str, str]) -> "NotifyApplication":
     from sluice.notify.notifier import Notifier  # noqa: PLC0415
 
     settings = NotifySettings.from_environment(environment)
-    clients = Clients(connections=1)
-    results = S3Bucket(settings.results_bucket, clients, read=Operation.READ_RESULT)
-    notifier = Notifier(settings, results, SnsTopics(clients))
-    return NotifyApplication(notifier, _logger(), Metrics())
+    loop, clients = Loop(threads=1), Clients(connections=1)
+    results = S3Bucket(settings.results_bucket, loop, clients, read=Operation.READ_RESULT)
+    notifier = Notifier(settings, results, SnsTopics(loop, clients))
+    return NotifyApplication(notifier, _logger(), Metrics(), loop)
 
 
 def _logger() -> Logger:

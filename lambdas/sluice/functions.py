@@ -1,12 +1,12 @@
 """A Lambda function on one of the queues: an SQS batch in, the partial batch response out."""
 
-import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from aws_lambda_powertools import Logger
 
+from sluice.concurrency import Runner
 from sluice.inputs.delivery import Delivery
 from sluice.processing.dispatcher import Dispatcher
 from sluice.processing.outcome import Outcome
@@ -24,6 +24,10 @@ class Application(Protocol):
     def logger(self) -> Logger:
         """The logger of the function."""
 
+    @property
+    def runner(self) -> Runner:
+        """What runs its coroutines."""
+
     def run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
         """Process deliveries. Returns the message IDs that SQS may delete.
 
@@ -38,7 +42,20 @@ class Function(Generic[_App]):
     """A Lambda handler of SQS batches. `build` makes its application, once."""
 
     def __init__(self, build: Callable[[], _App]) -> None:
-        self.application = functools.cache(build)
+        self._build = build
+        self._application: _App | None = None
+
+    def application(self) -> _App:
+        """The application, built by the first caller."""
+        if self._application is None:
+            self._application = self._build()
+        return self._application
+
+    def close(self) -> None:
+        """Release the application's threads and sockets. The next batch builds another one."""
+        if self._application is not None:
+            self._application.runner.close()
+            self._application = None
 
     def __call__(self, event: Mapping[str, Any], context: "LambdaContext") -> dict[str, list[dict[str, str]]]:
         """Process the batch, and return the messages that SQS must deliver again.
@@ -59,7 +76,7 @@ class Function(Generic[_App]):
         }
 
 
-RunBatch = Callable[["RequestApplication", Sequence[Delivery], Callable[[], float]], Iterable[list[Outcome]]]
+RunBatch = Callable[["RequestApplication", Sequence[Delivery], Callable[[], float]], AsyncIterator[list[Outcome]]]
 """Brings deliveries to their outcomes. The last argument returns the milliseconds that are left to the function."""
 
 
@@ -72,11 +89,15 @@ class RequestApplication:
     logger: Logger
     telemetry: Telemetry
     run_batch: RunBatch
+    runner: Runner
 
     def run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
         """Process deliveries, and log and count each outcome. Returns the message IDs that SQS may delete."""
+        return self.runner.run(self._run(deliveries, remaining_ms))
+
+    async def _run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
         acknowledged: set[str] = set()
-        for outcomes in self.run_batch(self, deliveries, remaining_ms):
+        async for outcomes in self.run_batch(self, deliveries, remaining_ms):
             for outcome in outcomes:
                 self.telemetry.record(outcome)
             if all(outcome.acknowledged for outcome in outcomes):
@@ -87,20 +108,22 @@ class RequestApplication:
 
 def concurrently(
     app: RequestApplication, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]
-) -> Iterable[list[Outcome]]:
+) -> AsyncIterator[list[Outcome]]:
     """Process as many deliveries at once as the endpoints take."""
     return app.dispatcher.run(deliveries, remaining_ms)
 
 
-def one_by_one(
+async def one_by_one(
     app: RequestApplication, deliveries: Sequence[Delivery], _remaining_ms: Callable[[], float]
-) -> Iterable[list[Outcome]]:
+) -> AsyncIterator[list[Outcome]]:
     """Process one delivery after another."""
-    return [app.processor.process(app.processor.parse(delivery)) for delivery in deliveries]
+    for delivery in deliveries:
+        yield await app.processor.process(app.processor.parse(delivery))
 
 
-def dead_letter_crashed(
+async def dead_letter_crashed(
     app: RequestApplication, deliveries: Sequence[Delivery], _remaining_ms: Callable[[], float]
-) -> Iterable[list[Outcome]]:
+) -> AsyncIterator[list[Outcome]]:
     """Process no delivery: each gets its `.err` and its dead-letter message, with the reason `Crashed`."""
-    return [app.processor.dead_letter_crashed(app.processor.parse(delivery)) for delivery in deliveries]
+    for delivery in deliveries:
+        yield await app.processor.dead_letter_crashed(app.processor.parse(delivery))

@@ -1,6 +1,6 @@
-"""What the core needs of AWS, as protocols. The adapters in `aws/` implement them; tests fake them."""
+"""What the core needs of AWS, as protocols of coroutines. The adapters in `aws/` implement them; tests fake them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -66,32 +66,34 @@ class ObjectTooLarge(Exception):
 class Endpoint(Protocol):
     """The SageMaker runtime."""
 
-    def invoke(self, endpoint_name: str, body: bytes, parameters: Mapping[str, str]) -> Inference:
-        """Call InvokeEndpoint once, without retries. Raises `ServiceError`."""
+    async def invoke(
+        self, endpoint_name: str, body: bytes, parameters: Mapping[str, str], *, seconds: float
+    ) -> Inference:
+        """Call InvokeEndpoint once, without retries, for at most `seconds` in all. Raises `ServiceError`."""
 
 
 class Bucket(Protocol):
     """An S3 bucket. Every method raises `ServiceError` when S3 fails or refuses."""
 
-    def head(self, key: str, *, version_id: str | None = None) -> ObjectHead | None:
+    async def head(self, key: str, *, version_id: str | None = None) -> ObjectHead | None:
         """The newest version of an object, or the named one, without its content; None when there is none."""
 
-    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
+    async def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
         """The newest version of an object, or the named one.
 
         Raises `ObjectTooLarge` when it is over `max_bytes`, and `ServiceError` with the status 404 when there is none.
         """
 
-    def get_range(self, key: str, start: int, end: int, *, etag: str | None) -> bytes:
+    async def get_range(self, key: str, start: int, end: int, *, etag: str | None) -> bytes:
         """The bytes `start` to `end` (exclusive) of the newest version.
 
         Raises `PreconditionFailed` when its ETag is not `etag`, unless that is None.
         """
 
-    def list(self, prefix: str, *, start_after: str | None = None) -> list[str]:
+    async def list(self, prefix: str, *, start_after: str | None = None) -> list[str]:
         """The keys with a prefix, in order: all of them, or the first hundred after `start_after`."""
 
-    def put(
+    async def put(
         self,
         key: str,
         body: bytes,
@@ -102,10 +104,10 @@ class Bucket(Protocol):
     ) -> None:
         """Write an object. Raises `PreconditionFailed` when `condition` does not hold."""
 
-    def upload(
+    async def upload(
         self,
         key: str,
-        content: Iterable[bytes],
+        content: AsyncGenerator[bytes],
         *,
         content_type: str,
         metadata: Mapping[str, str],
@@ -113,7 +115,7 @@ class Bucket(Protocol):
     ) -> None:
         """Write an object of any size as its content comes, in little memory, as `put` does."""
 
-    def delete(self, key: str) -> None:
+    async def delete(self, key: str) -> None:
         """Delete an object, if there is one."""
 
 
@@ -132,26 +134,26 @@ class Attribute:
 class DeadLetterQueue(Protocol):
     """The dead-letter queue."""
 
-    def send(self, body: str, attributes: Mapping[str, Attribute]) -> None:
+    async def send(self, body: str, attributes: Mapping[str, Attribute]) -> None:
         """Send a message. Raises `ServiceError`."""
 
 
 class SourceQueue(Protocol):
     """The queue that feeds the function."""
 
-    def change_visibility(self, receipt_handle: str, seconds: int) -> None:
+    async def change_visibility(self, receipt_handle: str, seconds: int) -> None:
         """Make the message visible again after `seconds` (ChangeMessageVisibility). Raises `ServiceError`."""
 
 
 class MessageSender(Protocol):
     """A queue for messages to another function, or to this one."""
 
-    def send(self, bodies: Iterable[str]) -> None:
+    async def send(self, bodies: Iterable[str]) -> None:
         """Send messages. Raises `ServiceError` when one of them could not be sent."""
 
 
 class Topics(Protocol):
     """SNS."""
 
-    def publish(self, topic_arn: str, message: str, attributes: Mapping[str, str]) -> None:
+    async def publish(self, topic_arn: str, message: str, attributes: Mapping[str, str]) -> None:
         """Publish a message with attributes of type String. Raises `ServiceError`."""

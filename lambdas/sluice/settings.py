@@ -68,7 +68,7 @@ class Settings(_Environment):
     default_content_type: str
     custom_attributes_template: str | None = None
     read_timeout_seconds: float = Field(gt=0)
-    threads: int = Field(ge=1)
+    concurrent_calls: int = Field(ge=1)
     transport: Literal["lean", "boto3"] = "lean"
     model_messages: bool = True
     transform_defaults: Annotated[dict[str, Any], BeforeValidator(_loaded)] = Field(default_factory=dict)

@@ -1,5 +1,7 @@
 """One log line and a few metrics for each outcome: IDs, names and reasons, but no payload and no custom attribute."""
 
+from collections import Counter
+
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -22,6 +24,7 @@ class Telemetry:
     def __init__(self, logger: Logger, metrics: Metrics) -> None:
         self._logger = logger
         self._metrics = metrics
+        self._counts: Counter[str] = Counter()  # of this batch: adding a metric costs far more than counting
 
     def record(self, outcome: Outcome) -> None:
         """Log `outcome` and count it."""
@@ -32,9 +35,9 @@ class Telemetry:
             self._logger.warning(outcome.status.value, extra=fields)
         else:
             self._logger.info(outcome.status.value, extra=fields)
-        self._metrics.add_metric(_COUNTED[outcome.status], MetricUnit.Count, 1)
+        self._counts[_COUNTED[outcome.status]] += 1
         if outcome.failure is not None:
-            self._metrics.add_metric(_failures(outcome.failure.failure_class), MetricUnit.Count, 1)
+            self._counts[_failures(outcome.failure.failure_class)] += 1
         if outcome.model_latency is not None:
             self._metrics.add_metric(
                 "ModelLatency", MetricUnit.Milliseconds, outcome.model_latency.total_seconds() * 1000
@@ -42,6 +45,9 @@ class Telemetry:
 
     def flush(self) -> None:
         """Write the metrics, as one line in Embedded Metric Format."""
+        for name, count in self._counts.items():
+            self._metrics.add_metric(name, MetricUnit.Count, count)
+        self._counts.clear()
         self._metrics.flush_metrics()
 
 

@@ -5,12 +5,14 @@ An input must be parsed, or rejected with a named error; any other exception is 
 
 import asyncio
 import contextlib
+import itertools
 import json
+import random
 import re
 from collections.abc import Callable
 from typing import Any, cast
 
-from sluice.aws.http.http1 import CutOff, Exchange, NotHttp, TooLarge
+from sluice.aws.http.protocol import CutOff, NotHttp, Response, ResponseParser, TooLarge
 from sluice.error_codes import FailureClass
 from sluice.keys import ERR, OUT
 from sluice.processing.outcome import Outcome, Status
@@ -19,9 +21,10 @@ from sluice.processing.router import Router
 from sluice.transform.lines import lines_of, ranges
 from tests.fuzz.local_endpoint import LocalEndpoint
 from tests.support.events import event_bridge_event, s3_event, sns_envelope
-from tests.support.fakes import SETTINGS, World, delivery
+from tests.support.fakes import SETTINGS, SyncProcessor, World, delivery
 
 _KEY = re.compile(r"(messages|invoke|transform|buckets/lake)/[^\x00-\x1f\x7f]+\.(out|err)")
+_MAX_BYTES = 1000  # of a response's body
 _HEADER = re.compile(r"[\x20-\x7e]*")
 
 
@@ -79,15 +82,21 @@ def lines(data: bytes) -> str:
 
 
 def response(data: bytes) -> str:
-    """Bytes that a server sends instead of an HTTP response."""
-    chunk, sent = (data[0] if data else 0) + 1, data[1:]
-    exchange = Exchange(cast("Any", _Socket(sent, chunk)))
-    try:
-        got = exchange.run("GET", "/", {}, b"", max_bytes=1000)
-    except (NotHttp, CutOff, TooLarge) as error:
-        return type(error).__name__
+    """Bytes that a server sends instead of an HTTP response, all at once and in pieces.
+
+    The first byte determines the size of the pieces, which must not change the outcome.
+    """
+    largest, sent = (data[0] if data else 0) + 1, data[1:]
+    sizes, cuts = random.Random(largest), [0]
+    while cuts[-1] < len(sent):
+        cuts.append(cuts[-1] + sizes.randint(1, largest))
+    found = _received([sent])
+    assert _received([sent[start:end] for start, end in itertools.pairwise(cuts)]) == found
+    if not isinstance(found, tuple):
+        return found.__name__
+    got, _ = found
     assert 200 <= got.status <= 999
-    assert len(got.body) <= len(sent)
+    assert len(got.body) <= min(len(sent), _MAX_BYTES)
     return f"response {got.status // 100}xx"
 
 
@@ -103,19 +112,15 @@ TARGETS: dict[str, Callable[[bytes], str]] = {
 }
 
 
-class _Socket:
-    """A socket that receives `data` in pieces of `chunk` bytes."""
-
-    def __init__(self, data: bytes, chunk: int) -> None:
-        self._data = data
-        self._chunk = chunk
-
-    def sendall(self, _data: bytes) -> None:
-        pass
-
-    def recv(self, size: int) -> bytes:
-        received, self._data = self._data[: min(size, self._chunk)], self._data[min(size, self._chunk) :]
-        return received
+def _received(pieces: list[bytes]) -> tuple[Response, bool] | type[Exception]:
+    """The response and whether its connection can be used again, or the error, when a server sends `pieces`."""
+    parser = ResponseParser("GET", _MAX_BYTES)
+    try:
+        for piece in pieces:
+            parser.feed(piece)
+        return parser.end(), parser.may_go_on
+    except (NotHttp, CutOff, TooLarge) as error:
+        return type(error)
 
 
 def _text(data: bytes) -> str:
@@ -131,8 +136,10 @@ def _delivered(body: str, world: World | None = None) -> str:
     world = world or World()
     already = len(world.queue.sent)
     router = Router(SETTINGS, {"call": world.invoker})
-    world.processor = Processor(
-        SETTINGS, router, world.results, world.queue, world.queue, now=lambda: world.now, rng=cast("Any", None)
+    world.processor = SyncProcessor(
+        Processor(
+            SETTINGS, router, world.results, world.queue, world.queue, now=lambda: world.now, rng=cast("Any", None)
+        )
     )
     outcomes = world.process(delivery(body, receive_count=SETTINGS.max_receive_count))
     assert outcomes

@@ -99,7 +99,7 @@ def test_the_hosts_layer_is_all_that_the_function_needs() -> None:
         "SLUICE_MAX_BODY_BYTES": "1",
         "SLUICE_DEFAULT_CONTENT_TYPE": "text/csv",
         "SLUICE_READ_TIMEOUT_SECONDS": "70",
-        "SLUICE_THREADS": "1",
+        "SLUICE_CONCURRENT_CALLS": "1",
         "AWS_DEFAULT_REGION": "eu-central-1",
         "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
         "POWERTOOLS_SERVICE_NAME": "Sluice",

@@ -42,7 +42,7 @@ def nested(key: str, value: Any) -> dict[str, Any]:
 def test_cdk_json_is_enough() -> None:
     default = settings()
     assert default.default_endpoint == "wine"
-    assert (default.threads, default.maximum_concurrency) == (10, 2)
+    assert (default.concurrent_calls, default.maximum_concurrency) == (10, 2)
     assert (default.timeouts.read_seconds, default.function_timeout, default.visibility_timeout) == (70, 90, 540)
 
 
@@ -287,9 +287,9 @@ def test_whatever_is_accepted_keeps_the_ladder_and_the_endpoints_limit(**given: 
     except SettingsError as error:
         assert str(error).startswith("sluice.")
         return
-    assert accepted.threads >= 1
+    assert accepted.concurrent_calls >= 1
     assert 2 <= accepted.maximum_concurrency <= 1000
-    assert accepted.threads * accepted.maximum_concurrency <= accepted.concurrent_requests
+    assert accepted.concurrent_calls * accepted.maximum_concurrency <= accepted.concurrent_requests
     assert CONTAINER_TIMEOUT_SECONDS < accepted.timeouts.read_seconds < accepted.function_timeout <= 900
     assert 6 * accepted.function_timeout <= accepted.visibility_timeout <= 43_200
     assert accepted.visibility_timeout < accepted.retention.request_days * 86_400

@@ -119,7 +119,7 @@ def test_the_invoke_function(resources: Resources) -> None:
     assert variables["SLUICE_DEFAULT_ENDPOINT_NAME"] == "Wine-EU"
     assert variables["SLUICE_INPUT_LOCATION_BUCKETS"] == "lake"
     assert variables["SLUICE_CUSTOM_ATTRIBUTES_TEMPLATE"] == "{custom_attributes},trace_id={trace_id}"
-    assert variables["SLUICE_THREADS"] == "10"
+    assert variables["SLUICE_CONCURRENT_CALLS"] == "10"
     assert "RequestQueue" in text(variables["SLUICE_SOURCE_QUEUE_URL"])
     mapping = of(resources, "AWS::Lambda::EventSourceMapping", "Invoke")
     assert mapping["BatchSize"] == 10

@@ -1,18 +1,22 @@
 """The bucket and the queues as moto has them."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
+from typing import Any, TypeVar
 
 import pytest
 from moto import mock_aws
 
 import sluice.aws.s3
 from sluice.aws.clients import Clients
+from sluice.aws.loop import Loop
 from sluice.aws.s3 import S3Bucket
 from sluice.aws.sqs import SqsMessageSender
 from sluice.failures import Operation, ServiceError
 from sluice.ports import Condition, ObjectHead, PreconditionFailed
 from sluice.processing.prefetch import prefetch
+
+_T = TypeVar("_T")
 
 
 @pytest.fixture
@@ -27,103 +31,127 @@ def clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clients]:
 
 
 @pytest.fixture
-def bucket(clients: Clients) -> S3Bucket:
-    return S3Bucket("bucket", clients, read=Operation.READ_INPUT)
+def loop() -> Iterator[Loop]:
+    made = Loop(threads=2)
+    yield made
+    assert not made.selector.get_map()
+    made.close()
+
+
+@pytest.fixture
+def bucket(loop: Loop, clients: Clients) -> S3Bucket:
+    return S3Bucket("bucket", loop, clients, read=Operation.READ_INPUT)
+
+
+async def generated(*pieces: bytes) -> AsyncGenerator[bytes]:
+    for piece in pieces:
+        yield piece
+
+
+async def every(generator: AsyncGenerator[_T]) -> list[_T]:
+    async with aclosing(generator):
+        return [one async for one in generator]
 
 
 def put(clients: Clients, key: str, body: bytes, **how: Any) -> str:
     return clients.s3.put_object(Bucket="bucket", Key=key, Body=body, **how)["ETag"]
 
 
-def test_a_file_is_read_in_ranges_of_one_version(clients: Clients, bucket: S3Bucket) -> None:
+def test_a_file_is_read_in_ranges_of_one_version(loop: Loop, clients: Clients, bucket: S3Bucket) -> None:
     etag = put(clients, "k", b"0123456789", ContentType="text/csv", Metadata={"accept": "text/csv"}).strip('"')
-    assert bucket.head("k") == ObjectHead(10, etag, None, "text/csv", {"accept": "text/csv"})
-    assert bucket.get_range("k", 2, 5, etag=etag) == b"234"
-    assert bucket.get_range("k", 5, 5, etag=etag) == b""
-    assert bucket.get_range("k", 8, 10, etag=None) == b"89"
+    assert loop.run(bucket.head("k")) == ObjectHead(10, etag, None, "text/csv", {"accept": "text/csv"})
+    assert loop.run(bucket.get_range("k", 2, 5, etag=etag)) == b"234"
+    assert loop.run(bucket.get_range("k", 5, 5, etag=etag)) == b""
+    assert loop.run(bucket.get_range("k", 8, 10, etag=None)) == b"89"
     put(clients, "k", b"replaced")
     with pytest.raises(PreconditionFailed):
-        bucket.get_range("k", 2, 5, etag=etag)
+        loop.run(bucket.get_range("k", 2, 5, etag=etag))
 
 
-def test_an_object_that_is_missing_has_no_head_and_its_content_is_an_error(bucket: S3Bucket) -> None:
-    assert bucket.head("missing") is None
+def test_an_object_that_is_missing_has_no_head_and_its_content_is_an_error(loop: Loop, bucket: S3Bucket) -> None:
+    assert loop.run(bucket.head("missing")) is None
     with pytest.raises(ServiceError) as raised:
-        bucket.get("missing")
+        loop.run(bucket.get("missing"))
     assert (raised.value.status, raised.value.code) == (404, "NoSuchKey")
 
 
-def test_parts_are_listed_described_and_read(clients: Clients, bucket: S3Bucket) -> None:
+def test_parts_are_listed_described_and_read(loop: Loop, clients: Clients, bucket: S3Bucket) -> None:
     for number in range(3):
         put(clients, f"parts/a/{number}", b"%d" % number, Metadata={"records": str(number)}, ContentType="text/csv")
     put(clients, "parts/b/0", b"other")
-    assert bucket.list("parts/a/") == ["parts/a/0", "parts/a/1", "parts/a/2"]
-    assert bucket.list("parts/a/", start_after="parts/a/0") == ["parts/a/1", "parts/a/2"]
-    (head,) = prefetch(bucket.head, ["parts/a/2"])
+    assert loop.run(bucket.list("parts/a/")) == ["parts/a/0", "parts/a/1", "parts/a/2"]
+    assert loop.run(bucket.list("parts/a/", start_after="parts/a/0")) == ["parts/a/1", "parts/a/2"]
+    (head,) = loop.run(every(prefetch(bucket.head, ["parts/a/2"])))
     assert head is not None
     assert (head.metadata, head.content_type) == ({"records": "2"}, "text/csv")
 
 
-def test_many_parts_are_read_in_order(clients: Clients, bucket: S3Bucket) -> None:
+def test_many_parts_are_read_in_order(loop: Loop, clients: Clients, bucket: S3Bucket) -> None:
     for number in range(30):
         put(clients, f"parts/{number}", b"%d" % number)
-    read = prefetch(lambda key: bucket.get(key).body, [f"parts/{number}" for number in range(30)])
-    assert list(read) == [b"%d" % number for number in range(30)]
+    read = loop.run(every(prefetch(bucket.get, [f"parts/{number}" for number in range(30)])))
+    assert [one.body for one in read] == [b"%d" % number for number in range(30)]
 
 
-def test_a_part_that_is_gone_is_an_error_when_its_turn_comes(bucket: S3Bucket) -> None:
+def test_a_part_that_is_gone_is_an_error_when_its_turn_comes(loop: Loop, bucket: S3Bucket) -> None:
     with pytest.raises(ServiceError) as raised:
-        list(prefetch(bucket.get, ["parts/missing"]))
+        loop.run(every(prefetch(bucket.get, ["parts/missing"])))
     assert raised.value.code == "NoSuchKey"
 
 
 @pytest.mark.parametrize("pieces", [[b"small"], [], [b"x" * (5 << 20)] * 5 + [b"end"]], ids=["small", "none", "large"])
-def test_what_is_uploaded_is_what_was_given(clients: Clients, bucket: S3Bucket, pieces: list[bytes]) -> None:
-    bucket.upload("out", iter(pieces), content_type="text/csv", metadata={"a": "b"}, condition=Condition())
+def test_what_is_uploaded_is_what_was_given(
+    loop: Loop, clients: Clients, bucket: S3Bucket, pieces: list[bytes]
+) -> None:
+    content = generated(*pieces)
+    loop.run(bucket.upload("out", content, content_type="text/csv", metadata={"a": "b"}, condition=Condition()))
     stored = clients.s3.get_object(Bucket="bucket", Key="out")
     assert stored["Body"].read() == b"".join(pieces)
     assert (stored["ContentType"], stored["Metadata"]) == ("text/csv", {"a": "b"})
 
 
-def test_an_upload_replaces_what_it_has_seen_and_nothing_else(clients: Clients, bucket: S3Bucket) -> None:
+def test_an_upload_replaces_what_it_has_seen_and_nothing_else(loop: Loop, clients: Clients, bucket: S3Bucket) -> None:
+    def upload(condition: Condition) -> None:
+        content = generated(b"new")
+        loop.run(bucket.upload("out", content, content_type="a/b", metadata={}, condition=condition))
+
     put(clients, "out", b"old")
     with pytest.raises(PreconditionFailed):
-        bucket.upload("out", [b"new"], content_type="a/b", metadata={}, condition=Condition())
-    condition = Condition.replacing(bucket.head("out"))
-    bucket.upload("out", [b"new"], content_type="a/b", metadata={}, condition=condition)
-    assert bucket.get("out").body == b"new"
+        upload(Condition())
+    upload(Condition.replacing(loop.run(bucket.head("out"))))
+    assert loop.run(bucket.get("out")).body == b"new"
 
 
-def test_a_failed_upload_is_aborted(clients: Clients, bucket: S3Bucket) -> None:
-    def breaks() -> Iterator[bytes]:
+def test_a_failed_upload_is_aborted(loop: Loop, clients: Clients, bucket: S3Bucket) -> None:
+    async def breaks() -> AsyncGenerator[bytes]:
         yield b"x" * (9 << 20)
         raise ServiceError(Operation.STORE_RESULT, "SlowDown", "later")
 
     with pytest.raises(ServiceError, match="SlowDown"):
-        bucket.upload("out", breaks(), content_type="a/b", metadata={}, condition=Condition())
+        loop.run(bucket.upload("out", breaks(), content_type="a/b", metadata={}, condition=Condition()))
     assert not clients.s3.list_multipart_uploads(Bucket="bucket").get("Uploads")
-    assert bucket.list("out") == []
+    assert loop.run(bucket.list("out")) == []
 
 
-def test_upload_parts_grow_so_that_any_file_fits_into_ten_thousand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upload_parts_grow_so_that_any_file_fits_into_ten_thousand(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sluice.aws.s3, "_UPLOAD", 2)
     monkeypatch.setattr(sluice.aws.s3, "_LARGE_OUTPUT", 3)
-    pieces = list(sluice.aws.s3._pieces([b"x"] * 40))
+    pieces = loop.run(every(sluice.aws.s3._pieces(generated(*[b"x"] * 40))))
     assert b"".join(pieces) == b"x" * 40
     assert [len(piece) for piece in pieces] == [2, 2, 2, 4, 4, 4, 6, 6, 6, 4]
 
 
-def test_messages_are_sent_ten_at_a_time(clients: Clients) -> None:
+def test_messages_are_sent_ten_at_a_time(loop: Loop, clients: Clients) -> None:
     url = clients.sqs.create_queue(QueueName="queue")["QueueUrl"]
-    SqsMessageSender(clients, url).send(f"message {number}" for number in range(25))
+    loop.run(SqsMessageSender(loop, clients, url).send(f"message {number}" for number in range(25)))
     found: set[str] = set()
     while messages := clients.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
         found |= {message["Body"] for message in messages}
     assert found == {f"message {number}" for number in range(25)}
 
 
-def test_a_failed_entry_of_a_batch_is_an_error(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_entry_of_a_batch_is_an_error(loop: Loop, clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = {"Failed": [{"Id": "0", "Code": "InternalError", "SenderFault": False, "Message": "no"}]}
     monkeypatch.setattr(clients.sqs, "send_message_batch", lambda **_: failed)
     with pytest.raises(ServiceError, match="InternalError"):
-        SqsMessageSender(clients, "https://queue").send(["a"])
+        loop.run(SqsMessageSender(loop, clients, "https://queue").send(["a"]))

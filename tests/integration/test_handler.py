@@ -32,7 +32,7 @@ ENVIRONMENT = {
     "SLUICE_MAX_BODY_BYTES": "6291456",
     "SLUICE_DEFAULT_CONTENT_TYPE": "text/csv",
     "SLUICE_READ_TIMEOUT_SECONDS": "70",
-    "SLUICE_THREADS": "4",
+    "SLUICE_CONCURRENT_CALLS": "4",
     "SLUICE_TRANSPORT": "boto3",  # moto patches botocore, which the lean transport does not use
     "POWERTOOLS_SERVICE_NAME": "Sluice",
     "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
@@ -88,9 +88,10 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         monkeypatch.setenv("SLUICE_DEAD_LETTER_QUEUE_URL", dead_letter_queue_url)
         monkeypatch.setenv("SLUICE_REQUEST_QUEUE_URL", request_queue_url)
         monkeypatch.setenv("SLUICE_ASSEMBLY_QUEUE_URL", request_queue_url)
-        invoke.application.cache_clear()
+        invoke.handler.close()
         yield Deployment(runtime, s3, sqs, request_queue_url, dead_letter_queue_url)
-    invoke.application.cache_clear()
+    invoke.handler.close()
+    crashed.handler.close()
     runtime.shutdown()
     runtime.server_close()
     thread.join()
@@ -262,7 +263,7 @@ def test_a_redrive_by_its_attributes_removes_the_err(deployment: Deployment) -> 
 
 
 def test_a_crashed_message_is_dead_lettered(deployment: Deployment, output: Callable[[], list[str]]) -> None:
-    crashed.application.cache_clear()
+    crashed.handler.close()
     answered = sqs_record({"Body": "answered"})
     deployment.run(answered)
     lost, unreadable = sqs_record({"Body": "x", "TraceId": "t"}), sqs_record("{")
@@ -331,7 +332,7 @@ def test_the_models_message_is_kept_unless_model_messages_is_false(
     deployment: Deployment, output: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
     monkeypatch.setenv("SLUICE_MODEL_MESSAGES", str(kept).lower())
-    invoke.application.cache_clear()
+    invoke.handler.close()
     deployment.runtime.answers[b"x"] = error(
         424, "ModelError", Message="bad value s3cr3t", OriginalStatusCode=400, OriginalMessage="bad value s3cr3t"
     )
@@ -363,6 +364,6 @@ def test_an_unforeseen_error_is_logged_with_its_traceback(
 
 def test_a_missing_setting_is_named(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SLUICE_RESULTS_BUCKET")
-    invoke.application.cache_clear()
+    invoke.handler.close()
     with pytest.raises(ValueError, match="results_bucket"):
         deployment.run(sqs_record({"Body": "x"}))

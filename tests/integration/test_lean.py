@@ -4,32 +4,43 @@ import base64
 import contextlib
 import functools
 import hashlib
+import io
 import json
 import os
 import select
 import ssl
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import pytest
 import trustme
+from botocore.exceptions import ConnectionClosedError
+from botocore.response import StreamingBody
 
 from sluice.aws.clients import Clients
 from sluice.aws.http.s3 import LeanS3
 from sluice.aws.http.sagemaker import LeanSageMakerRuntime
+from sluice.aws.loop import Loop
 from sluice.aws.s3 import S3Bucket
-from sluice.aws.sagemaker import SageMakerEndpoint
+from sluice.aws.sagemaker import Boto3SageMakerRuntime, SageMakerEndpoint
 from sluice.aws.transport import hot_clients
+from sluice.concurrency import gather, now
 from sluice.failures import Operation, ServiceError, classify
-from sluice.ports import Condition
+from sluice.ports import Condition, Inference
 from tests.support.fakes import with_settings
 from tests.support.runtime import Answer, Runtime, error
 
 MAX_BYTES = 1000
+READ_TIMEOUT = 0.5  # seconds
 ETAG = {"ETag": '"0123"'}
+ABSENT, STORED = Condition(), Condition("old")
+
+Transport = Literal["lean", "boto3"]
+_T = TypeVar("_T")
 
 
 @contextlib.contextmanager
@@ -60,27 +71,61 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
 
 
-Pair = tuple[Any, Any]
+@dataclass(frozen=True)
+class Adapters:
+    """The adapters on one of the transports. Each call is a run of its own, which leaves nothing on the loop."""
+
+    loop: Loop
+    clients: Clients
+    sagemaker: LeanSageMakerRuntime | Boto3SageMakerRuntime
+    s3: LeanS3 | None
+
+    def run(self, main: Coroutine[Any, Any, _T]) -> _T:
+        try:
+            return self.loop.run(main)
+        finally:
+            assert not self.loop.selector.get_map()
+
+    def endpoint(self) -> SageMakerEndpoint:
+        return SageMakerEndpoint(self.sagemaker)
+
+    def invoke(self, body: bytes = b"1", parameters: Mapping[str, str] | None = None, seconds: float = 60) -> Inference:
+        return self.run(self.endpoint().invoke("wine", body, parameters or {}, seconds=seconds))
+
+    def bucket(self, operation: Operation = Operation.STORE_RESULT) -> S3Bucket:
+        return S3Bucket("bucket", self.loop, self.clients, self.s3, read=operation)
+
+    def put(self, condition: Condition = ABSENT) -> None:
+        self.run(self.bucket().put("k", b"x", content_type="a/b", metadata={"a": "b"}, condition=condition))
 
 
 @contextlib.contextmanager
-def clients(
-    runtime: Runtime, transport: Literal["lean", "boto3"], environment: dict[str, str] | None = None
-) -> Iterator[Pair]:
-    """Clients of SageMaker and S3 that call `runtime`."""
-    settings = with_settings(max_body_bytes=MAX_BYTES, read_timeout_seconds=0.5, threads=2, transport=transport)
+def adapters(
+    runtime: Runtime,
+    transport: Transport = "lean",
+    environment: Mapping[str, str] | None = None,
+    *,
+    read_timeout_seconds: float = READ_TIMEOUT,
+) -> Iterator[Adapters]:
+    """Adapters that call `runtime`."""
+    settings = with_settings(
+        max_body_bytes=MAX_BYTES, read_timeout_seconds=read_timeout_seconds, threads=2, transport=transport
+    )
+    loop = Loop(threads=2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", runtime.url)
         for name, value in (environment or {}).items():
             patch.setenv(name, value)
-        made = Clients(read_timeout_seconds=0.5, connections=2)
-        hot = hot_clients(settings, os.environ, made)
-        every = [*hot, made.s3, made.sagemaker_runtime]  # created here, while the environment has the endpoint
+        clients = Clients(read_timeout_seconds=read_timeout_seconds, connections=2)
+        sagemaker, s3 = hot_clients(loop, settings, os.environ, clients)
+        # These are created here, while the environment has the endpoint.
+        closed: list[Any] = [clients.s3, clients.sagemaker_runtime, loop]
+    closed += [one for one in (sagemaker, s3) if isinstance(one, LeanSageMakerRuntime | LeanS3)]
     try:
-        yield hot
+        yield Adapters(loop, clients, sagemaker, s3)
     finally:
-        for client in every:
-            client.close()
+        for one in reversed(closed):
+            one.close()
 
 
 def outcome(call: Callable[[], Any]) -> Any:
@@ -95,13 +140,15 @@ def outcome(call: Callable[[], Any]) -> Any:
         return type(raised).__name__
 
 
-def both(runtime: Runtime, use: Callable[[Any, Any], Any]) -> list[Any]:
+def both(runtime: Runtime, use: Callable[[Adapters], Any]) -> list[Any]:
     """The outcome with the lean transport, and with boto3."""
     outcomes = []
-    transports: tuple[Literal["lean"], Literal["boto3"]] = ("lean", "boto3")
+    transports: tuple[Transport, Transport] = ("lean", "boto3")
     for transport in transports:
-        with clients(runtime, transport) as (sagemaker, s3):
-            outcomes.append(outcome(functools.partial(use, sagemaker, s3)))
+        with adapters(runtime, transport) as one:
+            assert isinstance(one.sagemaker, LeanSageMakerRuntime) is (transport == "lean")
+            assert isinstance(one.s3, LeanS3) is (transport == "lean")
+            outcomes.append(outcome(lambda: use(one)))
     return outcomes
 
 
@@ -145,7 +192,9 @@ ANSWERS = {
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
 def test_invoke_endpoint_has_the_same_outcome(runtime: Runtime, answer: Answer) -> None:
     runtime.answers[b"body"] = answer
-    lean, boto3 = both(runtime, lambda sm, s3: SageMakerEndpoint(sm).invoke("wine", b"body", {"InferenceId": "i"}))
+    # The lean client takes its read timeout and the time to connect as one limit; the caller's limit is shorter.
+    seconds = READ_TIMEOUT if answer.silent else 60
+    lean, boto3 = both(runtime, lambda one: one.invoke(b"body", {"InferenceId": "i"}, seconds))
     assert lean == boto3
     assert len(runtime.requests) == 2, "each sends once, whatever comes back"
 
@@ -153,22 +202,13 @@ def test_invoke_endpoint_has_the_same_outcome(runtime: Runtime, answer: Answer) 
 def test_a_refused_connection_has_the_same_outcome() -> None:
     with Runtime() as closed:
         pass
-    lean, boto3 = both(closed, lambda sm, s3: SageMakerEndpoint(sm).invoke("wine", b"body", {}))
+    lean, boto3 = both(closed, lambda one: one.invoke(b"body"))
     assert lean == boto3
     assert lean[0] == "EndpointConnectionError"
 
 
 XML = b"<Error><Code>%s</Code><Message>no</Message></Error>"
-ABSENT, STORED = Condition(), Condition("old")
 OBJECT = {**ETAG, "x-amz-meta-trace-id": "t", "x-amz-version-id": "v", "Content-Type": "text/csv"}
-
-
-def bucket(s3: Any, name: str = "bucket", operation: Operation = Operation.STORE_RESULT) -> S3Bucket:
-    return S3Bucket(name, Clients(connections=1), s3, read=operation)
-
-
-def put(s3: Any, condition: Condition = ABSENT) -> Any:
-    return bucket(s3).put("k", b"x", content_type="a/b", metadata={"a": "b"}, condition=condition)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +226,7 @@ def put(s3: Any, condition: Condition = ABSENT) -> Any:
 )
 def test_put_object_has_the_same_outcome(runtime: Runtime, answer: Answer, condition: Condition) -> None:
     runtime.answers[b"x"] = answer
-    lean, boto3 = both(runtime, lambda sm, s3: put(s3, condition))
+    lean, boto3 = both(runtime, lambda one: one.put(condition))
     assert lean == boto3
 
 
@@ -201,9 +241,12 @@ def test_put_object_has_the_same_outcome(runtime: Runtime, answer: Answer, condi
 )
 def test_head_object_has_the_same_outcome(runtime: Runtime, answer: Answer) -> None:
     runtime.answers[b"HEAD /bucket/k"] = answer
-    lean, boto3 = both(
-        runtime, lambda sm, s3: (bucket(s3).head("k"), bucket(s3, operation=Operation.READ_INPUT).head("k"))
-    )
+
+    def head(one: Adapters) -> list[Any]:
+        buckets = [one.bucket(Operation.STORE_RESULT), one.bucket(Operation.READ_INPUT)]
+        return [outcome(functools.partial(one.run, bucket.head("k"))) for bucket in buckets]
+
+    lean, boto3 = both(runtime, head)
     assert lean == boto3
 
 
@@ -234,9 +277,9 @@ def crc32(body: bytes) -> str:
 def test_get_object_has_the_same_outcome(runtime: Runtime, answer: Answer) -> None:
     runtime.answers[b"GET /bucket/invoke/a"] = answer
 
-    def get(_: Any, s3: Any) -> Any:
+    def get(one: Adapters) -> Any:
         try:
-            return bucket(s3, operation=Operation.READ_INPUT).get("invoke/a", max_bytes=MAX_BYTES)
+            return one.run(one.bucket(Operation.READ_INPUT).get("invoke/a", max_bytes=MAX_BYTES))
         except ServiceError as raised:
             # botocore distinguishes a wrong checksum and an incomplete body only by the exception's name
             return raised.code, classify(raised).failure_class
@@ -245,37 +288,108 @@ def test_get_object_has_the_same_outcome(runtime: Runtime, answer: Answer) -> No
     assert lean == boto3
 
 
+def test_an_object_over_the_lean_limit_is_read_where_the_caller_has_no_limit(runtime: Runtime) -> None:
+    runtime.answers[b"GET /bucket/k"] = Answer(200, OBJECT, b"x" * (MAX_BYTES + 1))
+    lean, boto3 = both(runtime, lambda one: one.run(one.bucket().get("k")))
+    assert lean == boto3
+    assert len(lean.body) == MAX_BYTES + 1
+
+
+def test_an_object_that_boto3_reads_does_not_block_other_calls(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime.answers[b"GET /bucket/k"] = Answer(200, OBJECT, b"x" * (MAX_BYTES + 1))
+    readers: list[threading.Thread] = []
+
+    class Body(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            readers.append(threading.current_thread())
+            return super().read(size)
+
+    with adapters(runtime) as lean:
+        stream = StreamingBody(Body(b"x" * (MAX_BYTES + 1)), MAX_BYTES + 1)
+        response = {"ContentLength": MAX_BYTES + 1, "ETag": '"0123"', "Body": stream}
+        monkeypatch.setattr(lean.clients.s3, "get_object", lambda **_: response)
+        assert len(lean.run(lean.bucket().get("k")).body) == MAX_BYTES + 1
+    assert readers
+    assert threading.main_thread() not in readers
+
+
+def test_delete_object_has_the_same_outcome(runtime: Runtime) -> None:
+    runtime.answers[b"DELETE /bucket/k"] = Answer(204, {}, b"")
+    lean, boto3 = both(runtime, lambda one: one.run(one.bucket().delete("k")))
+    assert lean == boto3
+    assert len(runtime.requests) == 2
+
+
 def test_a_transient_error_of_s3_is_retried(runtime: Runtime) -> None:
-    with clients(runtime, "lean") as (_, s3):
+    with adapters(runtime) as lean:
         runtime.answers[b"x"] = Answer(503, {}, XML % b"SlowDown")
-        assert outcome(lambda: put(s3))[0] == "SlowDown"
+        assert outcome(lean.put)[0] == "SlowDown"
         assert len(runtime.requests) == 4  # once by the lean transport, then boto3's own attempts
 
 
+def test_a_call_that_boto3_repeats_does_not_block_others(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime.answers[b"x"] = Answer(503, {}, XML % b"SlowDown")
+    others_have_ended = threading.Event()
+
+    def put_object(**_: Any) -> Any:
+        assert others_have_ended.wait(10)
+        raise ConnectionClosedError(endpoint_url=runtime.url)
+
+    with adapters(runtime) as lean:
+        monkeypatch.setattr(lean.clients.s3, "put_object", put_object)
+
+        async def falls_back() -> None:
+            with pytest.raises(ServiceError, match="ConnectionClosedError"):
+                await lean.bucket().put("k", b"x", content_type=None)
+
+        async def others() -> None:
+            for _ in range(3):
+                await lean.endpoint().invoke("wine", b"1", {}, seconds=60)
+            others_have_ended.set()
+
+        async def main() -> None:
+            await gather(falls_back(), others())
+
+        lean.run(main())
+
+
+def test_a_call_ends_when_its_caller_has_no_more_time(runtime: Runtime) -> None:
+    runtime.answers[b"1"] = Answer(silent=True)
+    with adapters(runtime, read_timeout_seconds=60) as lean:
+
+        async def main() -> float:
+            began = now()
+            with pytest.raises(ServiceError, match="ReadTimeoutError"):
+                await lean.endpoint().invoke("wine", b"1", {}, seconds=0.1)
+            return now() - began
+
+        assert 0.1 <= lean.run(main()) < 30
+
+
 def test_connections_are_reused(runtime: Runtime) -> None:
-    with clients(runtime, "lean") as (sagemaker, s3):
-        assert isinstance(sagemaker, LeanSageMakerRuntime)
-        assert isinstance(s3, LeanS3)
+    with adapters(runtime) as lean:
         for _ in range(3):
-            SageMakerEndpoint(sagemaker).invoke("wine", b"1", {})
+            lean.invoke()
         assert runtime.connections == 1
 
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_a_connection_that_the_server_has_closed_costs_nothing(tls: bool, tmp_path: Path) -> None:
     context, trust = tls_context(tmp_path)
-    with serving(context if tls else None) as runtime, clients(runtime, "lean", trust) as (sagemaker, _):
+    with serving(context if tls else None) as runtime, adapters(runtime, environment=trust) as lean:
         # The server closes the connection after its response, without announcing it.
         runtime.answers[b"1"] = Answer(body=b"x", cut=True)
         for _ in range(3):
-            assert SageMakerEndpoint(sagemaker).invoke("wine", b"1", {}).body == b"x"
-            wait_for_the_end(sagemaker)
+            assert lean.invoke().body == b"x"
+            wait_for_the_end(lean.sagemaker)
         assert runtime.connections == 3
 
 
 def wait_for_the_end(sagemaker: Any) -> None:
     """Wait until the other side has closed the idle connection."""
-    (idle,) = sagemaker._connections._idle
+    (idle,) = sagemaker._pool._idle
     poll = select.poll()
     poll.register(idle._sock, select.POLLIN)
     assert poll.poll(5000)
@@ -291,16 +405,16 @@ def tls_context(folder: Path) -> tuple[ssl.SSLContext, dict[str, str]]:
 
 def test_tls_connections_are_reused_and_verified_with_the_ca_bundle(tmp_path: Path) -> None:
     context, trust = tls_context(tmp_path)
-    with serving(context) as runtime, clients(runtime, "lean", trust) as (sagemaker, _):
+    with serving(context) as runtime, adapters(runtime, environment=trust) as lean:
         for _ in range(3):
-            assert SageMakerEndpoint(sagemaker).invoke("wine", b"1", {}).body == b"answered"
+            assert lean.invoke().body == b"answered"
         assert runtime.connections == 1
 
 
 def test_an_untrusted_certificate_is_rejected_with_the_same_outcome(tmp_path: Path) -> None:
     context, _ = tls_context(tmp_path)
     with serving(context) as runtime:
-        lean, boto3 = both(runtime, lambda sm, s3: SageMakerEndpoint(sm).invoke("wine", b"1", {}))
+        lean, boto3 = both(runtime, lambda one: one.invoke())
         assert lean == boto3
         assert lean[0] == "SSLError"
         assert not runtime.requests
@@ -309,18 +423,18 @@ def test_an_untrusted_certificate_is_rejected_with_the_same_outcome(tmp_path: Pa
 def test_a_proxy_is_left_to_boto3(runtime: Runtime) -> None:
     with Runtime() as nowhere:
         pass
-    with clients(nowhere, "lean", {"HTTP_PROXY": runtime.url}) as (sagemaker, s3):
-        assert not isinstance(sagemaker, LeanSageMakerRuntime)
-        assert not isinstance(s3, LeanS3)
-        assert SageMakerEndpoint(sagemaker).invoke("wine", b"1", {}).body == b"answered"
+    with adapters(nowhere, environment={"HTTP_PROXY": runtime.url}) as one:
+        assert not isinstance(one.sagemaker, LeanSageMakerRuntime)
+        assert not isinstance(one.s3, LeanS3)
+        assert one.invoke().body == b"answered"
         assert runtime.requests[0][0].startswith(nowhere.url), "it went by way of the proxy"
 
 
 def test_the_endpoint_url_of_each_service_is_honoured(runtime: Runtime) -> None:
-    with serving() as other, clients(runtime, "lean", {"AWS_ENDPOINT_URL_S3": other.url}) as (sagemaker, s3):
-        SageMakerEndpoint(sagemaker).invoke("wine", b"1", {})
+    with serving() as other, adapters(runtime, environment={"AWS_ENDPOINT_URL_S3": other.url}) as lean:
+        lean.invoke()
         other.answers[b"x"] = Answer(200, ETAG, b"")
-        put(s3)
+        lean.put()
     assert [path for path, _, _ in runtime.requests] == ["/endpoints/wine/invocations"]
     assert [path for path, _, _ in other.requests] == ["/bucket/k"]
 
@@ -328,22 +442,20 @@ def test_the_endpoint_url_of_each_service_is_honoured(runtime: Runtime) -> None:
 def test_credentials_are_those_that_botocore_finds(runtime: Runtime, tmp_path: Path) -> None:
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws" / "credentials").write_text("[other]\naws_access_key_id=fromfile\naws_secret_access_key=s\n")
-    with clients(runtime, "lean", {"AWS_PROFILE": "other", "AWS_ACCESS_KEY_ID": ""}) as (sagemaker, _):
-        SageMakerEndpoint(sagemaker).invoke("wine", b"1", {})
+    with adapters(runtime, environment={"AWS_PROFILE": "other", "AWS_ACCESS_KEY_ID": ""}) as lean:
+        lean.invoke()
         assert "Credential=fromfile/" in runtime.requests[0][1]["authorization"]
 
 
 def test_the_error_of_a_garbled_answer_is_explained(runtime: Runtime) -> None:
     runtime.answers[b"1"] = Answer(500, {}, json.dumps({"Message": "é" * 10}).encode())
-    with clients(runtime, "lean") as (sagemaker, _), pytest.raises(ServiceError, match="é"):
-        SageMakerEndpoint(sagemaker).invoke("wine", b"1", {})
+    with adapters(runtime) as lean, pytest.raises(ServiceError, match="é"):
+        lean.invoke()
 
 
 @pytest.mark.parametrize("transport", ["lean", "boto3"])
-def test_a_result_with_a_content_type_that_is_not_ascii_is_stored(
-    runtime: Runtime, transport: Literal["lean", "boto3"]
-) -> None:
+def test_a_result_with_a_content_type_that_is_not_ascii_is_stored(runtime: Runtime, transport: Transport) -> None:
     runtime.answers[b"x"] = Answer(200, ETAG, b"")
-    with clients(runtime, transport) as (_, s3):
-        bucket(s3).put("k", b"x", content_type="text/é")
+    with adapters(runtime, transport) as one:
+        one.run(one.bucket().put("k", b"x", content_type="text/é"))
     assert "é" not in runtime.requests[0][1].get("content-type", "")

@@ -55,9 +55,9 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         monkeypatch.setenv(name, value)
     with mock_aws():
         made = Deployment(monkeypatch)
-        notify.application.cache_clear()
+        notify.handler.close()
         yield made
-    notify.application.cache_clear()
+    notify.handler.close()
 
 
 def run(*records: dict[str, Any], remaining_ms: int = 90_000) -> list[str]:

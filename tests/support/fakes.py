@@ -4,13 +4,14 @@ import functools
 import hashlib
 import itertools
 import json
+import math
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sluice.failures import Operation, ServiceError
+from sluice.failures import Failure, Operation, ServiceError
 from sluice.inputs.delivery import Delivery
 from sluice.ports import (
     Attribute,
@@ -23,10 +24,11 @@ from sluice.ports import (
 )
 from sluice.processing.invoker import Invoker
 from sluice.processing.outcome import Outcome
-from sluice.processing.processor import Processor
+from sluice.processing.processor import ParsedDelivery, Processor
 from sluice.processing.router import Router
 from sluice.settings import Settings
 from tests.support.events import s3_event
+from tests.support.virtual_time import run
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
@@ -46,7 +48,7 @@ SETTINGS = Settings(
     max_body_bytes=1000,
     default_content_type="text/csv",
     read_timeout_seconds=70,
-    threads=4,
+    concurrent_calls=4,
 )
 
 
@@ -61,17 +63,24 @@ class Call:
     parameters: Mapping[str, str]
 
 
+Answer = Inference | Exception
+
+
 @dataclass
 class FakeEndpoint:
     """An endpoint that returns `answer(call)`, or raises it if it is an exception."""
 
-    answer: Callable[[Call], Inference | Exception] = lambda call: Inference(b"42 for " + call.body, "text/plain")
+    answer: Callable[[Call], Answer | Awaitable[Answer]] = lambda call: Inference(b"42 for " + call.body, "text/plain")
     calls: list[Call] = field(default_factory=list)
 
-    def invoke(self, endpoint_name: str, body: bytes, parameters: Mapping[str, str]) -> Inference:
+    async def invoke(
+        self, endpoint_name: str, body: bytes, parameters: Mapping[str, str], *, seconds: float = math.inf
+    ) -> Inference:
         call = Call(endpoint_name, body, parameters)
         self.calls.append(call)
         answer = self.answer(call)
+        if isinstance(answer, Awaitable):
+            answer = await answer
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -106,12 +115,12 @@ class FakeBucket:
     ranges: list[tuple[int, int]] = field(default_factory=list)
     listed: int = 0
 
-    def head(self, key: str, *, version_id: str | None = None) -> ObjectHead | None:
+    async def head(self, key: str, *, version_id: str | None = None) -> ObjectHead | None:
         self.fail("head", key)
         stored = self.objects.get(key)
         return ObjectHead(**stored.described) if stored else None
 
-    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
+    async def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
         self.fail("get", key)
         stored = self.objects.get(key)
         if stored is None:
@@ -120,21 +129,21 @@ class FakeBucket:
             raise ObjectTooLarge(len(stored.body))
         return StoredObject(**stored.described, body=stored.body)
 
-    def get_range(self, key: str, start: int, end: int, *, etag: str | None) -> bytes:
+    async def get_range(self, key: str, start: int, end: int, *, etag: str | None) -> bytes:
         stored = self.objects.get(key)
         if stored is None or (etag and stored.etag != etag):
             raise PreconditionFailed
         self.ranges.append((start, end))
         return stored.body[start:end]
 
-    def list(self, prefix: str, *, start_after: str | None = None) -> list[str]:
+    async def list(self, prefix: str, *, start_after: str | None = None) -> list[str]:
         keys = sorted(key for key in self.objects if key.startswith(prefix) and key > (start_after or ""))
         if start_after is not None:
             return keys[:100]
         self.listed += 1
         return keys
 
-    def put(
+    async def put(
         self,
         key: str,
         body: bytes,
@@ -150,18 +159,24 @@ class FakeBucket:
         etag = hashlib.sha256(body).hexdigest()[:32]
         self.objects[key] = Stored(body, content_type, dict(metadata or {}), etag)
 
-    def upload(
+    async def upload(
         self,
         key: str,
-        content: Iterable[bytes],
+        content: AsyncIterator[bytes],
         *,
         content_type: str,
         metadata: Mapping[str, str],
         condition: Condition,
     ) -> None:
-        self.put(key, b"".join(content), content_type=content_type, metadata=metadata, condition=condition)
+        await self.put(
+            key,
+            b"".join([piece async for piece in content]),
+            content_type=content_type,
+            metadata=metadata,
+            condition=condition,
+        )
 
-    def delete(self, key: str) -> None:
+    async def delete(self, key: str) -> None:
         self.fail("delete", key)
         self.objects.pop(key, None)
 
@@ -208,12 +223,12 @@ class FakeQueue:
     fail_send: Exception | None = None
     fail_delay: Exception | None = None
 
-    def send(self, body: str, attributes: Mapping[str, Attribute]) -> None:
+    async def send(self, body: str, attributes: Mapping[str, Attribute]) -> None:
         if self.fail_send:
             raise self.fail_send
         self.sent.append((body, attributes))
 
-    def change_visibility(self, receipt_handle: str, seconds: int) -> None:
+    async def change_visibility(self, receipt_handle: str, seconds: int) -> None:
         if self.fail_delay:
             raise self.fail_delay
         self.delays.append((receipt_handle, seconds))
@@ -230,19 +245,22 @@ class Fuse:
         self.blows_at = blows_at
         self.after = after
         self.passed: list[str] = []
+        self._blown = False
 
     def protect(self, port: Any) -> Any:
         """Wrap `port`, so that each of its operations may kill the worker."""
         return _Fused(port, self)
 
-    def around(self, name: str, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    async def around(self, name: str, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run `operation`; raise `Killed` before or after it, if it is the operation number `blows_at`."""
+        if self._blown:
+            raise Killed  # nothing runs in a killed worker, not even clean-up
         self.passed.append(name)
-        blows = len(self.passed) == self.blows_at
+        blows = self._blown = len(self.passed) == self.blows_at
         if blows and not self.after:
             raise Killed
         try:
-            return operation(*args, **kwargs)
+            return await operation(*args, **kwargs)
         finally:
             if blows:
                 raise Killed
@@ -259,6 +277,28 @@ class _Fused:
     def __call__(self, name: str) -> Any:
         """A bucket of `Buckets`."""
         return _Fused(self._port(name), self._fuse)
+
+
+class SyncProcessor:
+    """A processor that runs each delivery by itself, in virtual time."""
+
+    def __init__(self, core: Processor) -> None:
+        self.core = core
+        self.parse = core.parse
+
+    def process(self, parsed: ParsedDelivery, remaining_ms: Callable[[], float] = lambda: math.inf) -> list[Outcome]:
+        try:
+            return run(self.core.process(parsed, remaining_ms))
+        except BaseExceptionGroup as group:  # of several tasks that were under way when the worker was killed
+            if group.subgroup(Killed):
+                raise Killed from group
+            raise
+
+    def release(self, parsed: ParsedDelivery, failure: Failure) -> list[Outcome]:
+        return run(self.core.release(parsed, failure))
+
+    def dead_letter_crashed(self, parsed: ParsedDelivery) -> list[Outcome]:
+        return run(self.core.dead_letter_crashed(parsed))
 
 
 class World:
@@ -279,10 +319,10 @@ class World:
             protect(self.endpoint),
             protect(self.inputs),
             results,
-            now=lambda: self.now,
-            sleep=self.slept.append,
+            utc_now=lambda: self.now,
+            sleep=self._sleep,
         )
-        self.processor = Processor(
+        self.core = Processor(
             settings,
             Router(settings, {"call": self.invoker}),
             results,
@@ -291,6 +331,10 @@ class World:
             now=lambda: self.now,
             rng=random.Random(0),
         )
+        self.processor = SyncProcessor(self.core)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
 
     def another_worker(self, fuse: Fuse | None = None) -> "World":
         return World(self.settings, self, fuse)

@@ -10,6 +10,10 @@ from typing import Any
 
 @dataclass
 class Answer:
+    """A response. With `silent` nothing is sent. `drop` closes the connection instead of responding, and `cut` closes
+    it after one byte of the body.
+    """
+
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b"answered"

@@ -22,6 +22,7 @@ from tests.support.fakes import (
     FakeInputs,
     FakeQueue,
     Fuse,
+    SyncProcessor,
     delivery,
     with_settings,
 )
@@ -46,8 +47,12 @@ class FakeSender:
 
     bodies: list[str] = field(default_factory=list)
 
-    def send(self, bodies: Iterable[str]) -> None:
+    async def send(self, bodies: Iterable[str]) -> None:
         self.bodies.extend(bodies)
+
+
+async def _no_sleep(seconds: float) -> None:
+    pass
 
 
 class Transforms:
@@ -67,7 +72,7 @@ class Transforms:
         self.splits.bodies.append(json.dumps(event))
         return event
 
-    def processor(self, fuse: Fuse | None = None) -> Processor:
+    def processor(self, fuse: Fuse | None = None) -> SyncProcessor:
         """A function with the handlers of all three functions."""
         protect = (fuse or Fuse()).protect
         files, results = protect(self.files), protect(self.results)
@@ -85,13 +90,15 @@ class Transforms:
                     assembly_queue=assemblies,
                     needed_ms=80_000,
                     memory=self.memory,
-                    now=lambda: NOW,
-                    sleep=lambda seconds: None,
+                    utc_now=lambda: NOW,
+                    sleep=_no_sleep,
                 ),
                 "assembly": Assembler(results),
             },
         )
-        return Processor(self.settings, router, results, dead, dead, now=lambda: NOW, rng=random.Random(0))
+        return SyncProcessor(
+            Processor(self.settings, router, results, dead, dead, now=lambda: NOW, rng=random.Random(0))
+        )
 
     def process(self, body: str, *, fuse: Fuse | None = None, **options: Any) -> list[Outcome]:
         """Process one delivery."""

@@ -26,14 +26,15 @@ FILES = sorted(PACKAGE.glob("**/*.py"))
 TALKS = {"asyncio", "boto3", "botocore", "http", "requests", "s3transfer", "select", "selectors", "socket", "ssl"}
 TALKS |= {"subprocess", "urllib3", "shutil", "tempfile", "pathlib"}
 # The packages that each package, and each module at the top, may import; `bootstrap` may import all.
-PACKAGES = {"inputs", "processing", "transform", "notify", "aws"}
+PACKAGES = {"concurrency", "inputs", "processing", "transform", "notify", "aws"}
 ARROWS: dict[str, set[str]] = {
+    "concurrency": {"concurrency"},
     "inputs": {"inputs"},
-    "processing": {"processing", "inputs"},
-    "transform": {"transform", "processing", "inputs"},
-    "notify": {"notify", "processing", "inputs"},
-    "aws": {"aws", "inputs"},
-    "functions": {"processing", "inputs"},
+    "processing": {"processing", "inputs", "concurrency"},
+    "transform": {"transform", "processing", "inputs", "concurrency"},
+    "notify": {"notify", "processing", "inputs", "concurrency"},
+    "aws": {"aws", "inputs", "concurrency"},
+    "functions": {"processing", "inputs", "concurrency"},
     "telemetry": {"processing"},  # the type of an outcome
     "bootstrap": PACKAGES,
 }

@@ -9,6 +9,7 @@ from sluice.failures import Operation
 from sluice.ports import Inference
 from sluice.processing.outcome import Status
 from tests.support.fakes import Call, Fuse, Killed, World, delivery, service_error
+from tests.support.virtual_time import run
 
 MODEL_500 = service_error(Operation.INVOKE, "ModelError", original_status_code=500)
 THROTTLED = service_error(Operation.INVOKE, "ThrottlingException")
@@ -34,7 +35,7 @@ def dropped_again(world: World) -> Any:
 
 
 def redriven(world: World) -> Any:
-    world.results.put("messages/i.err", b"{}", content_type=None)
+    run(world.results.put("messages/i.err", b"{}", content_type=None))
     return {"Body": "x", "InferenceId": "i"}
 
 

@@ -2,15 +2,14 @@
 
 import itertools
 import random
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sluice.concurrency import Event
 from sluice.error_codes import FailureClass
 from sluice.failures import Failure, Operation
 from sluice.inputs.delivery import Delivery
@@ -20,6 +19,7 @@ from sluice.processing.concurrency_limit import ConcurrencyLimit
 from sluice.processing.dispatcher import Dispatcher
 from sluice.processing.outcome import Outcome, Status
 from tests.support.fakes import Call, World, delivery, service_error
+from tests.support.virtual_time import run
 
 NEEDED_MS = 80_000
 THROTTLED = service_error(Operation.INVOKE, "ThrottlingException")
@@ -41,26 +41,28 @@ def batch(count: int, endpoint_name: str = "wine", *, receive_count: int = 1) ->
 
 
 class Bench:
-    """A dispatcher with four threads and fakes."""
+    """A dispatcher for four concurrent calls, and fakes."""
 
-    def __init__(self, world: World, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
-        self._dispatcher = Dispatcher(world.processor, executor, threads=4, needed_ms=NEEDED_MS)
+        self._dispatcher = Dispatcher(world.core, concurrency=4, needed_ms=NEEDED_MS)
 
     def run(self, deliveries: Sequence[Delivery], remaining_ms: float = 90_000) -> dict[str, Outcome]:
-        ended = [one for outcomes in self._dispatcher.run(deliveries, lambda: remaining_ms) for one in outcomes]
+        ended = run(self._outcomes(deliveries, remaining_ms))
         by_message = {one.message_id: one for one in ended}
         assert len(by_message) == len(ended) == len(deliveries), "one outcome for each delivery"
         return by_message
+
+    async def _outcomes(self, deliveries: Sequence[Delivery], remaining_ms: float) -> list[Outcome]:
+        return [one async for outcomes in self._dispatcher.run(deliveries, lambda: remaining_ms) for one in outcomes]
 
     def calls(self, endpoint_name: str = "wine") -> int:
         return sum(call.endpoint_name == endpoint_name for call in self.world.endpoint.calls)
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    with ThreadPoolExecutor(4) as executor:
-        yield Bench(World(), executor)
+def bench() -> Bench:
+    return Bench(World())
 
 
 def statuses(outcomes: dict[str, Outcome]) -> set[Status]:
@@ -72,14 +74,18 @@ def test_every_delivery_has_an_outcome(bench: Bench) -> None:
     assert bench.calls() == 25
 
 
-def four_at_once() -> Callable[[Call], Inference]:
-    """Calls that wait until four are in flight; they fail if there is a fifth, or no fourth."""
-    all_there, slots = threading.Barrier(4, timeout=10), threading.Semaphore(4)
+def four_at_once() -> Callable[[Call], Awaitable[Inference]]:
+    """Calls that wait for each other in fours. They fail when a fifth is under way; without a fourth they never end."""
+    waiting: list[Event] = []
 
-    def answer(call: Call) -> Inference:
-        assert slots.acquire(blocking=False)
-        all_there.wait()
-        slots.release()
+    async def answer(call: Call) -> Inference:
+        assert len(waiting) < 4
+        waiting.append(event := Event())
+        if len(waiting) == 4:
+            for one in waiting:
+                one.set()
+            waiting.clear()
+        await event.wait()
         return Inference(b"ok")
 
     return answer
@@ -142,11 +148,11 @@ def test_one_endpoint_in_trouble_does_not_hold_back_the_others(bench: Bench) -> 
 
 
 def test_a_hanging_endpoint_does_not_take_the_threads_of_others(bench: Bench) -> None:
-    digits_done = threading.Event()
+    digits_done = Event()
 
-    def answer(call: Call) -> Inference | Exception:
+    async def answer(call: Call) -> Inference | Exception:
         if call.endpoint_name == "wine":
-            assert digits_done.wait(10), "wine's calls end only after all of digits'"
+            await digits_done.wait()  # the calls of wine end only after all calls of digits
         elif bench.calls("digits") == 20:
             digits_done.set()
         return Inference(b"ok")

@@ -1,17 +1,17 @@
 """A request that is delivered twice, concurrently or again has one result, which belongs to it."""
 
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from sluice.concurrency import gather, sleep
 from sluice.failures import Operation
 from sluice.ports import Inference
-from sluice.processing.outcome import Outcome, Status
+from sluice.processing.outcome import Status
 from tests.support.events import event_bridge_event
-from tests.support.fakes import Call, World, service_error
+from tests.support.fakes import Call, World, delivery, service_error
+from tests.support.virtual_time import run
 
 
 @pytest.fixture
@@ -193,7 +193,7 @@ def test_a_new_upload_that_succeeds_removes_the_err_of_the_old(world: World) -> 
 
 def test_a_redrive_of_a_request_with_a_result_removes_the_err(world: World) -> None:
     world.deliver({"Body": "x", "InferenceId": "i"})
-    world.results.put("messages/i.err", b"{}", content_type=None)
+    run(world.results.put("messages/i.err", b"{}", content_type=None))
     assert world.deliver({"Body": "x", "InferenceId": "i"}).status is Status.DUPLICATE
     assert set(world.results.objects) == {"messages/i.out"}
 
@@ -234,7 +234,7 @@ def test_a_failure_of_a_replaced_object_is_ignored(world: World, status: int) ->
 def test_a_result_deleted_between_the_check_and_the_write_is_written_again(world: World) -> None:
     world.deliver(world.inputs.drop("invoke/a.csv", b"old"))
     newer = world.inputs.drop("invoke/a.csv", b"new")
-    world.endpoint.answer = first_call(lambda: world.results.delete("invoke/a.csv.out"))
+    world.endpoint.answer = first_call(lambda: run(world.results.delete("invoke/a.csv.out")))
     assert world.deliver(newer).status is Status.SUCCEEDED
     assert body_of(world, "invoke/a.csv") == b"answer for new"
 
@@ -257,40 +257,31 @@ def test_a_write_that_always_conflicts_is_retried_later(world: World) -> None:
 
 def test_duplicates_in_one_batch_are_called_for_once() -> None:
     world = World()
-    others_wait = threading.Event()
 
-    def answer(call: Call) -> Inference:
-        others_wait.wait(0.2)  # gives the others time to start, without requiring it
+    async def answer(call: Call) -> Inference:
+        await sleep(0.2)  # so that the others have come
         return Inference(b"ok")
 
     world.endpoint.answer = answer
-    with ThreadPoolExecutor(4) as executor:
-        ended = list(
-            executor.map(
-                lambda n: world.deliver({"Body": "x", "InferenceId": "i"}, message_id=f"m{n}").status, range(4)
-            )
-        )
-    assert sorted(ended) == [Status.DUPLICATE] * 3 + [Status.SUCCEEDED]
+    batch = [delivery({"Body": "x", "InferenceId": "i"}, message_id=f"m{n}") for n in range(4)]
+    ended = run(gather(*(world.core.process(world.core.parse(one)) for one in batch)))
+    assert sorted(outcome.status for (outcome,) in ended) == [Status.DUPLICATE] * 3 + [Status.SUCCEEDED]
     assert len(world.endpoint.calls) == 1
 
 
 def test_when_the_first_of_two_duplicates_fails_the_second_is_retried() -> None:
     world = World()
-    second: list[Outcome] = []
-    threads: list[threading.Thread] = []
 
-    def answer(call: Call) -> Exception:
-        other = threading.Thread(
-            target=lambda: second.append(world.deliver({"Body": "x", "InferenceId": "i"}, message_id="second"))
-        )
-        threads.append(other)
-        other.start()
+    async def answer(call: Call) -> Exception:
+        await sleep(0.2)  # so that the second has come
         return service_error(Operation.INVOKE, "ThrottlingException")
 
     world.endpoint.answer = answer
-    assert world.deliver({"Body": "x", "InferenceId": "i"}, message_id="first").status is Status.RETRY
-    threads[0].join(10)
-    assert second[0].status is Status.RETRY
+    batch = [delivery({"Body": "x", "InferenceId": "i"}, message_id=name) for name in ("first", "second")]
+    ended = run(gather(*(world.core.process(world.core.parse(one)) for one in batch)))
+    assert [outcome.status for (outcome,) in ended] == [Status.RETRY, Status.RETRY]
+    assert [outcome.failure.code for (outcome,) in ended if outcome.failure] == ["ThrottlingException", "UnderWay"]
+    assert len(world.endpoint.calls) == 1
 
 
 def test_the_write_of_a_billed_result_is_retried(world: World) -> None:

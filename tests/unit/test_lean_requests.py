@@ -4,9 +4,9 @@ import base64
 import datetime
 import string
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import botocore.session
@@ -17,11 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.aws.http.aws_config import aws_config, is_plain
-from sluice.aws.http.connections import Connections
-from sluice.aws.http.http1 import Response
+from sluice.aws.http.connection import Connection
+from sluice.aws.http.pool import ConnectionPool
+from sluice.aws.http.protocol import Response, ResponseParser
 from sluice.aws.http.s3 import LeanS3
+from sluice.aws.http.s3_calls import S3Requests
 from sluice.aws.http.sagemaker import ELEMENTS, PARAMETERS, LeanSageMakerRuntime
 from sluice.aws.http.signature import Signer, StaticCredentials
+from tests.support.virtual_time import run
 
 NOW = datetime.datetime(2026, 2, 3, 4, 5, 6, tzinfo=datetime.UTC)
 LAMBDA = {
@@ -93,38 +96,66 @@ class _Empty:
 def _caught(method: str, url: str, headers: Mapping[str, str], body: Any) -> Caught:
     # A header's value is signed with its white space folded, so both forms are valid.
     kept = {k.lower(): v for k, v in headers.items() if k.lower() not in OF_THE_CLIENT}
-    kept["host"] = urlsplit(url).netloc
+    kept.setdefault("host", urlsplit(url).netloc)  # botocore leaves it to urllib3
     return method, url, kept, body if isinstance(body, bytes) else body.read()
 
 
-class _Catching(Connections):
+class _CatchingConnection(Connection):
     """Keeps the request instead of sending it."""
 
     def __init__(self, url: str, caught: list[Caught]) -> None:
-        self.url = url
-        self.host = urlsplit(url).netloc
+        self.may_go_on = False
+        self._url = url
         self._caught = caught
 
-    def request(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"", *, max_bytes: int | None = None
-    ) -> Response:
-        self._caught.append(_caught(method, self.url + path, headers, body))
+    async def exchange(self, head: bytes, body: bytes, parser: ResponseParser) -> Response:
+        first, *lines, end, rest = head.decode("latin-1").split("\r\n")
+        assert (end, rest) == ("", "")
+        method, path, version = first.split(" ")
+        assert version == "HTTP/1.1"
+        headers = dict(line.split(": ", 1) for line in lines)
+        assert len(headers) == len(lines), "no header is sent twice"
+        assert headers.get("content-length", "0") == str(len(body))
+        self._caught.append(_caught(method, self._url + path, headers, body))
         return Response(200, {"etag": '"0"'}, b"")
+
+    def session(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class _CatchingPool(ConnectionPool):
+    """Catches the requests on its connections, for which it opens no socket."""
+
+    def __init__(self, url: str, caught: list[Caught]) -> None:
+        nothing = cast("Any", None)
+        super().__init__(nothing, url, nothing, connect_timeout_seconds=1, resolver=nothing)
+        self._caught = caught
+
+    async def _connect(self) -> Connection:
+        return _CatchingConnection(self.url, self._caught)
 
 
 def never() -> Any:
     raise AssertionError("boto3 is not to be asked")
 
 
-def sent_by_lean(service: str, region: str, call: Callable[[Any], Any]) -> Caught:
+def sent_by_lean(service: str, region: str, call: Callable[[Any], Coroutine[Any, Any, Any]]) -> Caught:
     caught: list[Caught] = []
     found = aws_config({**LAMBDA, "AWS_DEFAULT_REGION": region}, never)  # type: ignore[arg-type]
     signer = Signer(service, found.region, found.credentials, NOW.timestamp)
-    call(
-        LeanS3(lambda url: _Catching(url, caught), found.s3_url, signer, never, max_bytes=1)
-        if service == "s3"
-        else LeanSageMakerRuntime(_Catching(found.sagemaker_url, caught), signer, never)
-    )
+    no_loop = cast("Any", None)  # it is for boto3's calls
+    client: LeanS3 | LeanSageMakerRuntime
+    if service == "s3":
+        requests = S3Requests(found.s3_url, signer, 1)
+        client = LeanS3(no_loop, lambda url: _CatchingPool(url, caught), requests, never, call_seconds=1, max_bytes=1)
+    else:
+        client = LeanSageMakerRuntime(
+            no_loop, _CatchingPool(found.sagemaker_url, caught), signer, never, call_seconds=1
+        )
+    run(call(client))
     return caught[0]
 
 

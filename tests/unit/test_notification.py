@@ -21,6 +21,7 @@ from tests.support.asyncapi import MESSAGES, check
 from tests.support.events import s3_event
 from tests.support.fakes import FakeBucket, World, delivery, service_error
 from tests.support.transform import Transforms
+from tests.support.virtual_time import run
 
 EVENT_TIME = "2026-11-24T12:00:00.000Z"
 MESSAGE_ID = "11111111-1111-4111-8111-111111111111"
@@ -251,17 +252,17 @@ class _Versions(FakeBucket):
         self.asked: list[tuple[str, str | None]] = []
         self.published: list[str] = []
 
-    def head(self, key: str, *, version_id: str | None = None) -> ObjectHead | None:
+    async def head(self, key: str, *, version_id: str | None = None) -> ObjectHead | None:
         self.asked.append((key, version_id))
         return None if version_id == "gone" else ObjectHead(1, "e", version_id, "text/plain")
 
-    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
+    async def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
         self.asked.append((key, version_id))
         if version_id == "gone":
             raise service_error(Operation.READ_RESULT, "NoSuchVersion", status=404)
         return StoredObject(2, "e", version_id, body=b"{}")
 
-    def publish(self, topic_arn: str, message: str, attributes: Mapping[str, str]) -> None:
+    async def publish(self, topic_arn: str, message: str, attributes: Mapping[str, str]) -> None:
         self.published.append(topic_arn)
 
 
@@ -273,7 +274,7 @@ SETTINGS = NotifySettings(
 @pytest.mark.parametrize(("key", "topic"), [("messages/i.out", "success"), ("messages/i.err", "error")])
 def test_it_reads_the_version_of_the_event(key: str, topic: str) -> None:
     versions = _Versions()
-    assert Notifier(SETTINGS, versions, versions).notify(record(key, "v1"))
+    assert run(Notifier(SETTINGS, versions, versions).notify(record(key, "v1")))
     assert versions.asked == [(key, "v1")]
     assert versions.published == [topic]
 
@@ -281,9 +282,9 @@ def test_it_reads_the_version_of_the_event(key: str, topic: str) -> None:
 @pytest.mark.parametrize("key", ["messages/i.out", "messages/i.err"])
 def test_a_deleted_object_or_one_without_a_topic_is_not_published(key: str) -> None:
     versions = _Versions()
-    assert Notifier(SETTINGS, versions, versions).notify(record(key, "gone")) is None
+    assert run(Notifier(SETTINGS, versions, versions).notify(record(key, "gone"))) is None
     without = NotifySettings(input_bucket="input", results_bucket="results")
-    assert Notifier(without, versions, versions).notify(record(key, "v1")) is None
+    assert run(Notifier(without, versions, versions).notify(record(key, "v1"))) is None
     assert versions.published == []
 
 

@@ -37,9 +37,9 @@ def test_the_settings_are_deployable_and_never_exceed_what_the_endpoint_takes(wo
             "function": {"memory_mb": workload.memory_mb},
         }
     )
-    assert settings.threads == sizing.batch_size
+    assert settings.concurrent_calls == sizing.batch_size
     assert settings.maximum_concurrency == sizing.maximum_concurrency
-    assert settings.threads * settings.maximum_concurrency <= workload.concurrent_requests
+    assert settings.concurrent_calls * settings.maximum_concurrency <= workload.concurrent_requests
     assert sizing.messages_per_second <= workload.concurrent_requests / workload.latency_seconds
     assert sizing.cost.total > 0
 
@@ -107,7 +107,7 @@ def test_on_the_command_line() -> None:
     run = CliRunner().invoke(main, arguments)
     assert run.exit_code == 0
     settings = json.loads("{" + run.stdout.partition("Settings:")[2].partition("Expected:")[0] + "}")
-    assert Settings(endpoint_names=["wine"], **settings).threads == 50
+    assert Settings(endpoint_names=["wine"], **settings).concurrent_calls == 50
     assert "a backlog of 10,000 is gone after" in run.stdout
     as_json = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
     assert as_json["batch_size"] == 50

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from sluice.transform.gzipped import unpacked
 from sluice.transform.progress import covering_parts
 from tests.support.fakes import Call, Fuse, Killed, service_error
 from tests.support.transform import Transforms
+from tests.support.virtual_time import run
 
 KEY = "transform/wine/rows.csv"
 CHUNK = 40
@@ -382,8 +383,13 @@ def test_an_invalid_gzip_fails_with_a_reason(world: Transforms, content: bytes) 
 
 
 def test_a_gzip_is_unpacked_in_little_memory() -> None:
-    bomb = gzip.compress(bytes(50_000_000))
-    sizes = [len(piece) for piece in unpacked([bomb])]
+    async def bomb() -> AsyncGenerator[bytes]:
+        yield gzip.compress(bytes(50_000_000))
+
+    async def unpack() -> list[int]:
+        return [len(piece) async for piece in unpacked(bomb())]
+
+    sizes = run(unpack())
     assert sum(sizes) == 50_000_000
     assert max(sizes) <= 1024 * 1024
 

@@ -2,19 +2,20 @@
 
 import gc
 import json
-import threading
 import tracemalloc
 from collections.abc import Callable
 
 import pytest
 
+from sluice.concurrency import Event, spawn
 from sluice.ports import Inference
-from sluice.processing.outcome import Status
+from sluice.processing.outcome import Outcome, Status
 from sluice.transform import work
 from sluice.transform.memory import ENOUGH_ANSWERED, Memory, MemoryExhausted, ResponseSizeRatio, needed
 from sluice.transform.options import MAX_CHUNK_BYTES
-from tests.support.fakes import Call
+from tests.support.fakes import Call, delivery
 from tests.support.transform import Transforms
+from tests.support.virtual_time import run
 
 KEY = "transform/wine/rows.csv"
 _MOST = 36 * 1024 * 1024  # ten parts and the rest of the function fit into the default of 512 MB
@@ -75,39 +76,39 @@ def test_a_full_part_stays_within_its_reserved_memory(
     assert peak < needed(MAX_CHUNK_BYTES, work.MAX_LINES, 2 * ENOUGH_ANSWERED) < _MOST
 
 
-def waiting(memory: Memory, size: int, seconds: float) -> threading.Event:
-    """Whether a thread has reserved `size` bytes."""
-    held = threading.Event()
-
-    def hold() -> None:
-        with memory.reserve(lambda: seconds) as one:
-            one.resize(size)
-            held.set()
-
-    threading.Thread(target=hold, daemon=True).start()
-    return held
+async def _reserve(memory: Memory, size: int, seconds: float, then: Event | None = None) -> None:
+    """Reserve `size` bytes, and hold them until `then`."""
+    async with memory.reserve(lambda: seconds) as one:
+        await one.resize(size)
+        if then is not None:
+            await then.wait()
 
 
 def test_parts_wait_for_each_other() -> None:
-    memory = Memory(512)
-    with memory.reserve(lambda: 0) as first:
-        first.resize(300 << 20)
-        second = waiting(memory, 200 << 20, 60)
-        with memory.reserve(lambda: 0) as third, pytest.raises(MemoryExhausted):
-            third.resize(200 << 20)
-        assert not second.is_set()
-        first.resize(100 << 20)
-        assert second.wait(60)
+    async def main() -> None:
+        memory = Memory(512)
+        async with memory.reserve(lambda: 0) as first:
+            await first.resize(300 << 20)
+            second = spawn(_reserve(memory, 200 << 20, 60))
+            with pytest.raises(MemoryExhausted):
+                await _reserve(memory, 200 << 20, 0)
+            assert not second.done
+            await first.resize(100 << 20)
+            await second
+
+    run(main())
 
 
 def test_a_part_larger_than_all_memory_reserves_all_of_it() -> None:
-    memory = Memory(512)
-    with memory.reserve(lambda: 0) as first:
-        first.resize(10 << 30)
-        with memory.reserve(lambda: 0) as second, pytest.raises(MemoryExhausted):
-            second.resize(1)
-    with memory.reserve(lambda: 0) as again:
-        again.resize(1)
+    async def main() -> None:
+        memory = Memory(512)
+        async with memory.reserve(lambda: 0) as first:
+            await first.resize(10 << 30)
+            with pytest.raises(MemoryExhausted):
+                await _reserve(memory, 1, 0)
+        await _reserve(memory, 1, 0)
+
+    run(main())
 
 
 def test_a_part_without_memory_is_sent_as_a_new_message() -> None:
@@ -118,9 +119,14 @@ def test_a_part_without_memory_is_sent_as_a_new_message() -> None:
     world.process(world.splits.bodies.pop())
     body = world.requests.bodies.pop()
     world.remaining_ms = lambda: 80_000
-    with world.memory.reserve(lambda: 0) as others:
-        others.resize(1 << 30)
-        (outcome,) = world.process(body)
+
+    async def while_others_hold_it() -> list[Outcome]:
+        async with world.memory.reserve(lambda: 0) as others:
+            await others.resize(1 << 30)
+            core = world.processor().core
+            return await core.process(core.parse(delivery(body)), world.remaining_ms)
+
+    (outcome,) = run(while_others_hold_it())
     assert outcome.acknowledged
     assert [json.loads(one) for one in world.requests.bodies] == [json.loads(body)]
     assert not world.endpoint.calls

@@ -18,6 +18,7 @@ from sluice.processing.outcome import Outcome, Status
 from sluice.processing.router import Kind, Router, kind_of
 from sluice.transform.progress import covering_parts
 from tests.support.fakes import SETTINGS, World, delivery
+from tests.support.virtual_time import run
 
 FILE = DroppedObject(bucket="input", key="transform/a b/é.csv", size=10, version_id="v", sequencer="1", etag="e")
 PART = TransformPart(FILE, 0, 10)
@@ -48,10 +49,10 @@ class Handler:
     def __init__(self, kind: str) -> None:
         self.kind = kind
 
-    def handle(self, attempt: Attempt[Any]) -> Outcome:
+    async def handle(self, attempt: Attempt[Any]) -> Outcome:
         return attempt.ended(Status.SUCCEEDED, detail=self.kind)
 
-    def already_resolved(self, attempt: Attempt[Any]) -> Outcome | None:
+    async def already_resolved(self, attempt: Attempt[Any]) -> Outcome | None:
         return attempt.ended(Status.DUPLICATE, detail=self.kind)
 
 
@@ -71,14 +72,14 @@ def test_each_kind_has_a_handler_and_other_queues_reject_it(request_: Any, kind:
     one = delivery({})
     attempt = Attempt(one, request_, of(request_, SETTINGS, one))
     taking = Router(SETTINGS, {kind: Handler(kind)})
-    assert taking.handle(attempt).detail == kind
-    already_resolved = taking.already_resolved(attempt)
+    assert run(taking.handle(attempt)).detail == kind
+    already_resolved = run(taking.already_resolved(attempt))
     assert already_resolved is not None
     assert already_resolved.detail == kind
     refusing = Router(SETTINGS, {})
     with pytest.raises(Failure, match="does not take"):
-        refusing.handle(attempt)
-    assert refusing.already_resolved(attempt) is None
+        run(refusing.handle(attempt))
+    assert run(refusing.already_resolved(attempt)) is None
 
 
 def name(start: int, end: int) -> str:
@@ -129,4 +130,4 @@ def test_a_key_leaves_room_for_the_names_of_its_results(prefix: str, most: int) 
 def test_a_part_is_never_taken_for_the_body_of_one_call() -> None:
     router = Router(SETTINGS, {"call": World().invoker})
     with pytest.raises(Failure, match="a kind that this queue does not take: part"):
-        router.handle(Attempt(delivery({}), PART, of(PART, SETTINGS, delivery({}))))
+        run(router.handle(Attempt(delivery({}), PART, of(PART, SETTINGS, delivery({})))))

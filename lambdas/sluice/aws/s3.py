@@ -1,21 +1,21 @@
 """`Bucket` on S3."""
 
 import base64
+import io
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from sluice.aws.clients import Clients
 from sluice.aws.errors import status_of, translate_errors
+from sluice.aws.loop import Loop
 from sluice.failures import Operation
 from sluice.ports import Condition, ObjectHead, ObjectTooLarge, PreconditionFailed, StoredObject
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
-
     from sluice.aws.http.s3 import LeanS3
 
 _UPLOAD = 8 * 1024 * 1024  # bytes of an UploadPart: S3 takes 5 MiB at least, and 10,000 of them
@@ -29,84 +29,91 @@ _CONFLICTS = {409, 412}
 class S3Bucket:
     """`Bucket` on S3.
 
-    `hot` makes the calls that each request makes; boto3's client makes the others. `read` and `write` say what failed
-    when one fails: the failure table distinguishes an input that cannot be read from a result that cannot be stored.
+    `hot` makes the calls that each request makes; boto3's client makes the others, in threads. Without `hot`, it makes
+    all. `read` and `write` say what failed when a call fails: the failure table distinguishes an input that cannot be
+    read from a result that cannot be stored.
     """
 
     def __init__(
         self,
         name: str,
+        loop: Loop,
         clients: Clients,
-        hot: "S3Client | LeanS3 | None" = None,
+        hot: "LeanS3 | None" = None,
         *,
         read: Operation,
         write: Operation = Operation.STORE_RESULT,
     ) -> None:
         self._name = name
+        self._loop = loop
         self._clients = clients
-        self._hot_client = hot
+        self._hot = hot
         self._read = read
         self._write = write
 
-    @property
-    def _hot(self) -> "S3Client | LeanS3":
-        return self._hot_client or self._clients.s3
-
-    def head(self, key: str, *, version_id: str | None = None) -> ObjectHead | None:
+    async def head(self, key: str, *, version_id: str | None = None) -> ObjectHead | None:
         """HeadObject."""
         with translate_errors(self._read):
             try:
-                if version_id is None:
-                    response: Any = self._hot.head_object(Bucket=self._name, Key=key)
+                if version_id is None and self._hot is not None:
+                    response = await self._hot.head_object(Bucket=self._name, Key=key)
                 else:
-                    response = self._clients.s3.head_object(Bucket=self._name, Key=key, VersionId=version_id)
+                    response = await self._boto3("head_object", Key=key, **_version(version_id))
             except ClientError as error:
                 if status_of(error) == 404 and error.response["Error"]["Code"] != "NoSuchBucket":
                     return None
                 raise
             return ObjectHead(**_described(response))
 
-    def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
+    async def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
         """GetObject."""
         with translate_errors(self._read):
-            if version_id is None:
-                response: Any = self._hot.get_object(Bucket=self._name, Key=key)
-            else:
-                response = self._clients.s3.get_object(Bucket=self._name, Key=key, VersionId=version_id)
-            # Not `with` the body itself: that gives urllib3's stream, and urllib3's errors.
-            with closing(response["Body"]) as stream:
-                if max_bytes is not None and response["ContentLength"] > max_bytes:
-                    raise ObjectTooLarge(response["ContentLength"])
-                return StoredObject(**_described(response), body=stream.read())
+            if version_id is None and self._hot is not None:
+                response = await self._hot.get_object(Bucket=self._name, Key=key)
+                if isinstance(response["Body"], io.BytesIO):
+                    return _read_body(response, max_bytes)
+                return await self._loop.in_thread(_read_body, response, max_bytes)  # boto3's stream blocks
+            return await self._loop.in_thread(
+                lambda: _read_body(
+                    self._clients.s3.get_object(Bucket=self._name, Key=key, **_version(version_id)), max_bytes
+                )
+            )
 
-    def get_range(self, key: str, start: int, end: int, *, etag: str | None) -> bytes:
+    async def get_range(self, key: str, start: int, end: int, *, etag: str | None) -> bytes:
         """GetObject of a range, with `If-Match`."""
         if start >= end:
             return b""
         condition: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag else {}
+
+        def read() -> bytes:
+            response = self._clients.s3.get_object(
+                Bucket=self._name, Key=key, Range=f"bytes={start}-{end - 1}", **condition
+            )
+            return response["Body"].read()
+
         with translate_errors(self._read):
             try:
-                response = self._clients.s3.get_object(
-                    Bucket=self._name, Key=key, Range=f"bytes={start}-{end - 1}", **condition
-                )
-                return response["Body"].read()
+                return await self._loop.in_thread(read)
             except ClientError as error:
                 if status_of(error) == 412:
                     raise PreconditionFailed from error
                 raise
 
-    def list(self, prefix: str, *, start_after: str | None = None) -> list[str]:
+    async def list(self, prefix: str, *, start_after: str | None = None) -> list[str]:
         """ListObjectsV2: every page of a thousand keys, or one short page after a key."""
-        with translate_errors(self._read):
+
+        def read() -> list[str]:
+            s3 = self._clients.s3
             if start_after is not None:
-                page = self._clients.s3.list_objects_v2(
-                    Bucket=self._name, Prefix=prefix, StartAfter=start_after, MaxKeys=_PAGE
-                )
+                page = s3.list_objects_v2(Bucket=self._name, Prefix=prefix, StartAfter=start_after, MaxKeys=_PAGE)
                 return [one["Key"] for one in page.get("Contents", [])]
-            pages = self._clients.s3.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix)
+            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix)
             return [one["Key"] for page in pages for one in page.get("Contents", [])]
 
-    def put(
+        with translate_errors(self._read):
+            return await self._loop.in_thread(read)
+
+    async def put(
         self,
         key: str,
         body: bytes,
@@ -124,52 +131,72 @@ class S3Bucket:
         if content_type and content_type.isascii():
             arguments["ContentType"] = content_type
         with translate_errors(self._write), _conditional(condition) as headers:
-            self._hot.put_object(Bucket=self._name, Key=key, Body=body, **arguments, **headers)
+            if self._hot is not None:
+                await self._hot.put_object(Bucket=self._name, Key=key, Body=body, **arguments, **headers)
+            else:
+                await self._boto3("put_object", Key=key, Body=body, **arguments, **headers)
 
-    def upload(
+    async def upload(
         self,
         key: str,
-        content: Iterable[bytes],
+        content: AsyncGenerator[bytes],
         *,
         content_type: str,
         metadata: Mapping[str, str],
         condition: Condition,
     ) -> None:
         """PutObject of a small object, else a multipart upload, whose completion has the condition."""
-        place: dict[str, Any] = {"Bucket": self._name, "Key": key}
         described: dict[str, Any] = {"ContentType": content_type, "Metadata": dict(metadata)}
-        pieces = _pieces(content)
-        first = next(pieces, b"")
-        with translate_errors(self._write), _conditional(condition) as headers:
-            if len(first) < _UPLOAD:
-                self._clients.s3.put_object(**place, Body=first, **described, **headers)
-            else:
-                self._upload_parts(place, first, pieces, described, headers)
+        async with aclosing(_pieces(content)) as pieces:
+            first = await anext(pieces, b"")
+            with translate_errors(self._write), _conditional(condition) as headers:
+                if len(first) < _UPLOAD:
+                    await self._boto3("put_object", Key=key, Body=first, **described, **headers)
+                else:
+                    await self._upload_parts(key, first, pieces, described, headers)
 
-    def delete(self, key: str) -> None:
+    async def delete(self, key: str) -> None:
         """DeleteObject."""
         with translate_errors(self._write):
-            self._clients.s3.delete_object(Bucket=self._name, Key=key)
+            await self._boto3("delete_object", Key=key)
 
-    def _upload_parts(
+    async def _upload_parts(
         self,
-        place: dict[str, Any],
+        key: str,
         first: bytes,
-        rest: Iterable[bytes],
+        rest: AsyncIterator[bytes],
         described: dict[str, Any],
         headers: dict[str, Any],
     ) -> None:
-        s3 = self._clients.s3
-        upload = {**place, "UploadId": s3.create_multipart_upload(**place, **described)["UploadId"]}
+        upload_id = (await self._boto3("create_multipart_upload", Key=key, **described))["UploadId"]
+        upload: dict[str, Any] = {"Key": key, "UploadId": upload_id}
         try:
-            etags = [s3.upload_part(**upload, PartNumber=1, Body=first)["ETag"]]
-            for number, piece in enumerate(rest, 2):
-                etags.append(s3.upload_part(**upload, PartNumber=number, Body=piece)["ETag"])
-            parts: Any = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
-            s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts}, **headers)
+            etags = [(await self._boto3("upload_part", **upload, PartNumber=1, Body=first))["ETag"]]
+            async for piece in rest:
+                part = await self._boto3("upload_part", **upload, PartNumber=len(etags) + 1, Body=piece)
+                etags.append(part["ETag"])
+            parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
+            await self._boto3("complete_multipart_upload", **upload, MultipartUpload={"Parts": parts}, **headers)
         except BaseException:
-            s3.abort_multipart_upload(**upload)
+            await self._boto3("abort_multipart_upload", **upload)
             raise
+
+    async def _boto3(self, operation: str, **arguments: Any) -> Any:
+        """Call an operation of boto3's client for this bucket, in a thread."""
+        return await self._loop.in_thread(lambda: getattr(self._clients.s3, operation)(Bucket=self._name, **arguments))
+
+
+def _version(version_id: str | None) -> dict[str, Any]:
+    return {} if version_id is None else {"VersionId": version_id}
+
+
+def _read_body(response: Any, max_bytes: int | None) -> StoredObject:
+    """The object of a GetObject response. Raises `ObjectTooLarge` without reading it."""
+    # Not `with` the body itself: that gives urllib3's stream, and urllib3's errors.
+    with closing(response["Body"]) as stream:
+        if max_bytes is not None and response["ContentLength"] > max_bytes:
+            raise ObjectTooLarge(response["ContentLength"])
+        return StoredObject(**_described(response), body=stream.read())
 
 
 @contextmanager
@@ -202,15 +229,16 @@ def _described(response: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _pieces(content: Iterable[bytes]) -> Iterator[bytes]:
+async def _pieces(content: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     """`content` in pieces of at least `_UPLOAD` bytes, except for the last."""
     buffer = bytearray()
     count = 0
-    for data in content:
-        buffer += data
-        if len(buffer) >= _UPLOAD * (1 + count // _LARGE_OUTPUT):
-            yield bytes(buffer)
-            buffer.clear()
-            count += 1
+    async with aclosing(content):
+        async for data in content:
+            buffer += data
+            if len(buffer) >= _UPLOAD * (1 + count // _LARGE_OUTPUT):
+                yield bytes(buffer)
+                buffer.clear()
+                count += 1
     if buffer:
         yield bytes(buffer)

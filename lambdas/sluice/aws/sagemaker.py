@@ -1,15 +1,17 @@
 """`Endpoint` on SageMaker."""
 
+import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from sluice.aws.clients import Clients
 from sluice.aws.errors import translate_errors
+from sluice.aws.loop import Loop
+from sluice.concurrency import now
 from sluice.failures import Operation
 from sluice.ports import Inference
 
 if TYPE_CHECKING:
-    from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
-
     from sluice.aws.http.sagemaker import LeanSageMakerRuntime
 
 
@@ -19,20 +21,40 @@ class SageMakerEndpoint:
     Without `model_messages`, the text of a model's errors is private.
     """
 
-    def __init__(self, client: "SageMakerRuntimeClient | LeanSageMakerRuntime", *, model_messages: bool = True) -> None:
+    def __init__(self, client: "LeanSageMakerRuntime | Boto3SageMakerRuntime", *, model_messages: bool = True) -> None:
         self._client = client
         self._private = () if model_messages else ("ModelError",)
 
-    def invoke(self, endpoint_name: str, body: bytes, parameters: Mapping[str, str]) -> Inference:
+    async def invoke(
+        self, endpoint_name: str, body: bytes, parameters: Mapping[str, str], *, seconds: float
+    ) -> Inference:
         """Call InvokeEndpoint, and read the whole response."""
         arguments: dict[str, Any] = dict(parameters)
         with translate_errors(Operation.INVOKE, private=self._private):
-            response = self._client.invoke_endpoint(EndpointName=endpoint_name, Body=body, **arguments)
-            return Inference(
-                body=response["Body"].read(),
-                content_type=response.get("ContentType"),
-                invoked_production_variant=response.get("InvokedProductionVariant"),
-                custom_attributes=response.get("CustomAttributes"),
-                new_session_id=response.get("NewSessionId"),
-                closed_session_id=response.get("ClosedSessionId"),
+            response = await self._client.invoke_endpoint(
+                EndpointName=endpoint_name, Body=body, until=now() + seconds, **arguments
             )
+        return Inference(
+            body=response["Body"].read(),
+            content_type=response.get("ContentType"),
+            invoked_production_variant=response.get("InvokedProductionVariant"),
+            custom_attributes=response.get("CustomAttributes"),
+            new_session_id=response.get("NewSessionId"),
+            closed_session_id=response.get("ClosedSessionId"),
+        )
+
+
+class Boto3SageMakerRuntime:
+    """boto3's client, each call in a thread. Its own timeouts limit a call, `until` does not."""
+
+    def __init__(self, loop: Loop, clients: Clients) -> None:
+        self._loop = loop
+        self._clients = clients
+
+    async def invoke_endpoint(self, *, until: float, **arguments: Any) -> Any:  # noqa: ARG002 - see above
+        """InvokeEndpoint, with its body read."""
+        return await self._loop.in_thread(self._invoke, arguments)
+
+    def _invoke(self, arguments: dict[str, Any]) -> Any:
+        response: Any = self._clients.sagemaker_runtime.invoke_endpoint(**arguments)
+        return {**response, "Body": io.BytesIO(response["Body"].read())}

@@ -4,22 +4,26 @@ from collections.abc import Mapping
 
 from sluice.aws.clients import Clients
 from sluice.aws.errors import translate_errors
+from sluice.aws.loop import Loop
 from sluice.failures import Operation
 
 
 class SnsTopics:
     """`Topics` on the SNS client."""
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, loop: Loop, clients: Clients) -> None:
+        self._loop = loop
         self._clients = clients
 
-    def publish(self, topic_arn: str, message: str, attributes: Mapping[str, str]) -> None:
+    async def publish(self, topic_arn: str, message: str, attributes: Mapping[str, str]) -> None:
         """Publish."""
         with translate_errors(Operation.NOTIFY):
-            self._clients.sns.publish(
-                TopicArn=topic_arn,
-                Message=message,
-                MessageAttributes={
-                    name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
-                },
+            await self._loop.in_thread(
+                lambda: self._clients.sns.publish(
+                    TopicArn=topic_arn,
+                    Message=message,
+                    MessageAttributes={
+                        name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+                    },
+                )
             )

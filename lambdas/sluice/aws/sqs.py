@@ -6,6 +6,7 @@ from typing import Any
 
 from sluice.aws.clients import Clients
 from sluice.aws.errors import translate_errors
+from sluice.aws.loop import Loop
 from sluice.failures import Operation, ServiceError
 from sluice.ports import Attribute
 
@@ -13,9 +14,10 @@ _BATCH = 10  # messages of one SendMessageBatch, at most
 
 
 class _Queue:
-    """A queue on the SQS client."""
+    """A queue on boto3's SQS client. Each call is made in a thread."""
 
-    def __init__(self, clients: Clients, queue_url: str) -> None:
+    def __init__(self, loop: Loop, clients: Clients, queue_url: str) -> None:
+        self._loop = loop
         self._clients = clients
         self._queue_url = queue_url
 
@@ -23,39 +25,46 @@ class _Queue:
 class SqsDeadLetterQueue(_Queue):
     """`DeadLetterQueue` on SQS."""
 
-    def send(self, body: str, attributes: Mapping[str, Attribute]) -> None:
+    async def send(self, body: str, attributes: Mapping[str, Attribute]) -> None:
         """SendMessage."""
         with translate_errors(Operation.DEAD_LETTER):
-            self._clients.sqs.send_message(
-                QueueUrl=self._queue_url,
-                MessageBody=body,
-                MessageAttributes={
-                    name: {"DataType": attribute.data_type, "StringValue": attribute.value}
-                    for name, attribute in attributes.items()
-                },
+            await self._loop.in_thread(
+                lambda: self._clients.sqs.send_message(
+                    QueueUrl=self._queue_url,
+                    MessageBody=body,
+                    MessageAttributes={
+                        name: {"DataType": attribute.data_type, "StringValue": attribute.value}
+                        for name, attribute in attributes.items()
+                    },
+                )
             )
 
 
 class SqsSourceQueue(_Queue):
     """`SourceQueue` on SQS."""
 
-    def change_visibility(self, receipt_handle: str, seconds: int) -> None:
+    async def change_visibility(self, receipt_handle: str, seconds: int) -> None:
         """ChangeMessageVisibility."""
         with translate_errors(Operation.DELAY):
-            self._clients.sqs.change_message_visibility(
-                QueueUrl=self._queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
+            await self._loop.in_thread(
+                lambda: self._clients.sqs.change_message_visibility(
+                    QueueUrl=self._queue_url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
+                )
             )
 
 
 class SqsMessageSender(_Queue):
     """`MessageSender` on SQS."""
 
-    def send(self, bodies: Iterable[str]) -> None:
+    async def send(self, bodies: Iterable[str]) -> None:
         """SendMessageBatch, ten messages at a time."""
         remaining = iter(bodies)
         while batch := list(islice(remaining, _BATCH)):
             entries: Any = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)]
             with translate_errors(Operation.SEND_PARTS):
-                response = self._clients.sqs.send_message_batch(QueueUrl=self._queue_url, Entries=entries)
+                response = await self._loop.in_thread(self._send_batch, entries)
             for failed in response.get("Failed", []):
                 raise ServiceError(Operation.SEND_PARTS, failed["Code"], failed.get("Message", "not sent"))
+
+    def _send_batch(self, entries: Any) -> Any:
+        return self._clients.sqs.send_message_batch(QueueUrl=self._queue_url, Entries=entries)

@@ -1,56 +1,59 @@
-"""Which clients make the hot calls: the lean ones, or boto3's."""
+"""Which clients make the hot calls: the lean ones, or boto3's in threads."""
 
 import ssl
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from sluice.aws.clients import Clients
 from sluice.aws.http.aws_config import aws_config, has_proxy
-from sluice.aws.http.connections import Connections
+from sluice.aws.http.pool import ConnectionPool
 from sluice.aws.http.s3 import LeanS3
+from sluice.aws.http.s3_calls import S3Requests
 from sluice.aws.http.sagemaker import LeanSageMakerRuntime
 from sluice.aws.http.signature import Signer
+from sluice.aws.loop import Loop
+from sluice.aws.sagemaker import Boto3SageMakerRuntime
 from sluice.settings import Settings
 from sluice.timeouts import CONNECT_SECONDS, ENDPOINT_CONNECT_SECONDS, READ_SECONDS
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
-    from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
+_S3_CONNECTIONS = 16  # at once for each bucket: a handshake takes more CPU time than dozens of calls
+
+
+def uses_boto3(settings: Settings, environment: Mapping[str, str]) -> bool:
+    """Whether boto3 makes the hot calls: the setting says so, or a proxy is configured, which it alone supports."""
+    return settings.transport == "boto3" or has_proxy(environment)
 
 
 def hot_clients(
-    settings: Settings, environment: Mapping[str, str], clients: Clients
-) -> tuple["SageMakerRuntimeClient | LeanSageMakerRuntime", "S3Client | LeanS3"]:
-    """SageMaker's and S3's: lean ones, unless the setting says boto3 or a proxy is to be used."""
-    if settings.transport == "boto3" or has_proxy(environment):
-        return clients.sagemaker_runtime, clients.s3
+    loop: Loop, settings: Settings, environment: Mapping[str, str], clients: Clients
+) -> tuple[LeanSageMakerRuntime | Boto3SageMakerRuntime, LeanS3 | None]:
+    """The clients of SageMaker and S3 for the calls that each request makes.
+
+    They are the lean ones, unless `uses_boto3`. Without a client for S3, boto3's is used.
+    """
+    if uses_boto3(settings, environment):
+        return Boto3SageMakerRuntime(loop, clients), None
     found = aws_config(environment, clients)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(found.ca_bundle)
 
-    def storage(url: str) -> Connections:
-        return Connections(
-            url,
-            context,
-            connect_timeout_seconds=CONNECT_SECONDS,
-            read_timeout_seconds=READ_SECONDS,
-        )
+    def storage(url: str) -> ConnectionPool:
+        return ConnectionPool(loop, url, context, connect_timeout_seconds=CONNECT_SECONDS, limit=_S3_CONNECTIONS)
 
-    endpoint = Connections(
-        found.sagemaker_url,
-        context,
-        connect_timeout_seconds=ENDPOINT_CONNECT_SECONDS,
-        read_timeout_seconds=settings.read_timeout_seconds,
-    )
+    endpoint = ConnectionPool(loop, found.sagemaker_url, context, connect_timeout_seconds=ENDPOINT_CONNECT_SECONDS)
     return (
         LeanSageMakerRuntime(
-            endpoint, Signer("sagemaker", found.region, found.credentials), lambda: clients.sagemaker_runtime
+            loop,
+            endpoint,
+            Signer("sagemaker", found.region, found.credentials),
+            lambda: clients.sagemaker_runtime,
+            call_seconds=ENDPOINT_CONNECT_SECONDS + settings.read_timeout_seconds,
         ),
         LeanS3(
+            loop,
             storage,
-            found.s3_url,
-            Signer("s3", found.region, found.credentials),
+            S3Requests(found.s3_url, Signer("s3", found.region, found.credentials), settings.max_body_bytes),
             lambda: clients.s3,
+            call_seconds=CONNECT_SECONDS + READ_SECONDS,
             max_bytes=settings.max_body_bytes,
         ),
     )

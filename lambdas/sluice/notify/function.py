@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from sluice.concurrency import Runner
 from sluice.failures import Failure, ServiceError
 from sluice.inputs.delivery import Delivery
 from sluice.inputs.s3_events import S3Record, created_records
@@ -24,21 +25,27 @@ class NotifyApplication:
     notifier: Notifier
     logger: Logger
     metrics: Metrics
+    runner: Runner
 
     def run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
         """Publish a notification for each stored object. Returns the message IDs that SQS may delete."""
+        return self.runner.run(self._run(deliveries, remaining_ms))
+
+    async def _run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
         acknowledged = {
-            delivery.message_id for delivery in deliveries if remaining_ms() >= _NEEDED_MS and self.notify(delivery)
+            delivery.message_id
+            for delivery in deliveries
+            if remaining_ms() >= _NEEDED_MS and await self.notify(delivery)
         }
         if self.metrics.metric_set:  # S3's test events, for one, leave nothing to count
             self.metrics.flush_metrics()
         return acknowledged
 
-    def notify(self, delivery: Delivery) -> bool:
+    async def notify(self, delivery: Delivery) -> bool:
         """Publish what a message reports, and log it. False when the message must be delivered again."""
         try:
             for record in created_records(delivery.body):
-                self._record(delivery, record, self.notifier.notify(record))
+                self._record(delivery, record, await self.notifier.notify(record))
         except (Failure, ServiceError) as error:
             reason = {"error_code": error.code, "error_message": error.message[:1024]}
             self.logger.error("not notified", extra={"message_id": delivery.message_id, **reason})  # noqa: TRY400 - foreseen: its traceback adds nothing

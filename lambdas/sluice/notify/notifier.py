@@ -15,27 +15,27 @@ class Notifier:
         self._results = results
         self._topics = topics
 
-    def notify(self, record: S3Record) -> Notification | None:
+    async def notify(self, record: S3Record) -> Notification | None:
         """Publish the notification of one stored object, and return it.
 
         Returns None when there is nothing to publish: that version of the object is gone, or its kind has no topic any
         more. Raises `ServiceError` when AWS fails, `Failure` (invalid) when an `.err` was not written by Sluice.
         """
         topic_arn = self._settings.error_topic_arn if is_failure(record) else self._settings.success_topic_arn
-        if topic_arn is None or (notification := self._notification(record)) is None:
+        if topic_arn is None or (notification := await self._notification(record)) is None:
             return None
-        self._topics.publish(topic_arn, notification.message, notification.attributes)
+        await self._topics.publish(topic_arn, notification.message, notification.attributes)
         return notification
 
-    def _notification(self, record: S3Record) -> Notification | None:
+    async def _notification(self, record: S3Record) -> Notification | None:
         bucket = self._settings.input_bucket
         if is_failure(record):
             try:
-                document = self._results.get(record.key, version_id=record.version_id).body
+                document = (await self._results.get(record.key, version_id=record.version_id)).body
             except ServiceError as error:
                 if error.status == 404 and error.code != "NoSuchBucket":
                     return None
                 raise
             return of_failure(record, bucket, document)
-        head = self._results.head(record.key, version_id=record.version_id)
+        head = await self._results.head(record.key, version_id=record.version_id)
         return None if head is None else of_result(record, bucket, head.content_type, head.metadata)

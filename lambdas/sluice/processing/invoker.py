@@ -1,11 +1,11 @@
 """One request that is one InvokeEndpoint call, from its identity to its stored result. The processor handles errors."""
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sluice import keys
+from sluice.concurrency import now, sleep
 from sluice.error_codes import ErrorCode
 from sluice.failures import Failure, invalid
 from sluice.inputs.identity import is_newer
@@ -17,8 +17,9 @@ from sluice.processing.attempt import Attempt, AttemptFailed
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.result import IDENTITY, SEQUENCER, inference_metadata
 from sluice.processing.single_flight import SingleFlight
-from sluice.processing.storing import clear_failure, conditional_write, retry_transient
+from sluice.processing.storing import Sleep, clear_failure, conditional_write, retry_transient
 from sluice.settings import Settings
+from sluice.timeouts import SETTLE_SECONDS
 
 _Call = Attempt[SentMessage | DroppedObject]
 
@@ -35,64 +36,69 @@ class Invoker:
         inputs: Buckets,
         results: Bucket,
         *,
-        now: Callable[[], datetime],
-        sleep: Callable[[float], None] = time.sleep,
+        utc_now: Callable[[], datetime],
+        sleep: Sleep = sleep,
     ) -> None:
         self._settings = settings
         self._endpoint = endpoint
         self._inputs = inputs
         self._results = results
-        self._now = now
+        self._utc_now = utc_now
         self._sleep = sleep
         self._single_flight = SingleFlight()
 
-    def handle(self, attempt: _Call) -> Outcome:
+    async def handle(self, attempt: _Call) -> Outcome:
         """Bring `attempt` to a stored result.
 
         Raises `Failure` when a rule is broken, `ServiceError` when AWS fails, either of them as the cause of
         `AttemptFailed`, and any error of a bug.
         """
-        with self._single_flight.acquire(attempt.identity.key) as owned:
+        async with self._single_flight.acquire(attempt.identity.key) as owned:
             if owned:
-                return self._handle(attempt)
-        if (outcome := self.already_resolved(attempt)) is not None:
+                return await self._handle(attempt)
+        if (outcome := await self.already_resolved(attempt)) is not None:
             return outcome
         raise Failure.of(ErrorCode.UNDER_WAY)
 
-    def already_resolved(self, attempt: _Call) -> Outcome | None:
+    async def already_resolved(self, attempt: _Call) -> Outcome | None:
         """The outcome when the request has been answered, or its object replaced. Raises `ServiceError`."""
-        stored = self._results.head(attempt.identity.name + keys.OUT)
+        stored = await self._results.head(attempt.identity.name + keys.OUT)
         if stored is not None and stored.metadata.get(IDENTITY) == attempt.identity.key:
             return attempt.ended(Status.DUPLICATE, detail="another delivery answered it")
-        if self._is_outdated(attempt):
+        if await self._is_outdated(attempt):
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
         return None
 
-    def _handle(self, attempt: _Call) -> Outcome:
+    async def _handle(self, attempt: _Call) -> Outcome:
         # Looked up at every receive, although most requests are here for the first time: SQS may deliver a message
         # again that was acknowledged, and count that as its first receive, too. A thousand lookups cost $0.0004; a
         # call that is paid for twice costs far more.
-        stored = self._results.head(attempt.identity.name + keys.OUT)
-        if stored and (outcome := self._settled_by(stored, attempt)):
+        stored = await self._results.head(attempt.identity.name + keys.OUT)
+        if stored and (outcome := await self._settled_by(stored, attempt)):
             return outcome
-        prepared = self._prepare(attempt)
+        prepared = await self._prepare(attempt)
         if prepared is None:
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
         attempt, invocation = prepared
         with attempt.reporting():
-            started = time.monotonic()
-            inference = self._endpoint.invoke(invocation.endpoint_name, invocation.body, invocation.parameters)
-            latency = timedelta(seconds=time.monotonic() - started)
-            return retry_transient(
+            started = now()
+            inference = await self._endpoint.invoke(
+                invocation.endpoint_name,
+                invocation.body,
+                invocation.parameters,
+                seconds=attempt.remaining_ms() / 1000 - SETTLE_SECONDS,
+            )
+            latency = timedelta(seconds=now() - started)
+            return await retry_transient(
                 lambda: self._store(attempt, invocation, inference, latency, stored),
                 self._sleep,
                 attempt.remaining_ms,
             )
 
-    def _settled_by(self, stored: ObjectHead, attempt: _Call) -> Outcome | None:
+    async def _settled_by(self, stored: ObjectHead, attempt: _Call) -> Outcome | None:
         """The outcome when `stored` settles the request; None when the request must replace it."""
         if stored.metadata.get(IDENTITY) == attempt.identity.key:
-            clear_failure(self._results, attempt.identity.name)
+            await clear_failure(self._results, attempt.identity.name)
             return attempt.ended(Status.DUPLICATE)
         match attempt.request:
             case SentMessage(raw):
@@ -108,15 +114,15 @@ class Invoker:
                     return attempt.ended(Status.SUPERSEDED, detail="a newer upload of the key was answered already")
         return None
 
-    def _prepare(self, attempt: _Call) -> tuple[_Call, Invocation] | None:
+    async def _prepare(self, attempt: _Call) -> tuple[_Call, Invocation] | None:
         """The call to make, with what the attempt knows then; None when the object has been replaced since."""
         match attempt.request:
             case SentMessage(raw):
-                return self._prepare_message(attempt, validate(raw))
+                return await self._prepare_message(attempt, validate(raw))
             case DroppedObject() as dropped:
-                return self._prepare_object(attempt, dropped)
+                return await self._prepare_object(attempt, dropped)
 
-    def _prepare_message(self, attempt: _Call, message: Message) -> tuple[_Call, Invocation]:
+    async def _prepare_message(self, attempt: _Call, message: Message) -> tuple[_Call, Invocation]:
         attempt = replace(attempt, endpoint_name=endpoint_of(message, self._settings))
         with attempt.reporting():
             self._check_ttl(message, attempt)
@@ -127,11 +133,11 @@ class Invoker:
                     raise oversize(field, len(body), self._settings)
                 return attempt, build(message, attempt.identity, body, self._settings)
             bucket, key = location_of(message, self._settings)
-            loaded = self._load(bucket, key, "InputLocation")
+            loaded = await self._load(bucket, key, "InputLocation")
             return attempt, self._build(attempt, message, key, loaded)
 
-    def _prepare_object(self, attempt: _Call, dropped: DroppedObject) -> tuple[_Call, Invocation] | None:
-        loaded = self._load(dropped.bucket, dropped.key, "object")
+    async def _prepare_object(self, attempt: _Call, dropped: DroppedObject) -> tuple[_Call, Invocation] | None:
+        loaded = await self._load(dropped.bucket, dropped.key, "object")
         if not dropped.is_version(loaded):
             return None
         message = message_for(dropped, loaded.metadata, self._settings)
@@ -156,19 +162,19 @@ class Invoker:
 
     def _check_ttl(self, message: Message, attempt: _Call) -> None:
         ttl = message.request_ttl_seconds
-        if ttl is not None and self._now() - attempt.delivery.sent_at > timedelta(seconds=ttl):
+        if ttl is not None and self._utc_now() - attempt.delivery.sent_at > timedelta(seconds=ttl):
             raise Failure.of(
                 ErrorCode.EXPIRED,
                 f"RequestTTLSeconds: {ttl} s had passed since the message was sent; it was not invoked",
             )
 
-    def _load(self, bucket: str, key: str, field: str) -> StoredObject:
+    async def _load(self, bucket: str, key: str, field: str) -> StoredObject:
         try:
-            return self._inputs(bucket).get(key, max_bytes=self._settings.max_body_bytes)
+            return await self._inputs(bucket).get(key, max_bytes=self._settings.max_body_bytes)
         except ObjectTooLarge as error:
             raise oversize(field, error.size, self._settings) from None
 
-    def _store(
+    async def _store(
         self,
         attempt: _Call,
         invocation: Invocation,
@@ -180,27 +186,27 @@ class Invoker:
         key = attempt.identity.name + keys.OUT
         metadata = inference_metadata(attempt, invocation, inference, latency)
 
-        def write(condition: Condition) -> None:
-            self._results.put(
+        async def write(condition: Condition) -> None:
+            await self._results.put(
                 key, inference.body, content_type=inference.content_type, metadata=metadata, condition=condition
             )
 
-        def settled_by(found: ObjectHead) -> Outcome | None:
-            if (outcome := self._settled_by(found, attempt)) is not None:
+        async def settled_by(found: ObjectHead) -> Outcome | None:
+            if (outcome := await self._settled_by(found, attempt)) is not None:
                 return outcome
-            if self._is_outdated(attempt):
+            if await self._is_outdated(attempt):
                 return attempt.ended(Status.SUPERSEDED, detail="the object was replaced while the model answered")
             return None
 
-        if (outcome := conditional_write(self._results, key, write, settled_by, stored)) is not None:
+        if (outcome := await conditional_write(self._results, key, write, settled_by, stored)) is not None:
             return outcome
         if attempt.may_be_repeated:
-            clear_failure(self._results, attempt.identity.name)
+            await clear_failure(self._results, attempt.identity.name)
         return attempt.ended(Status.SUCCEEDED, latency=latency)
 
-    def _is_outdated(self, attempt: _Call) -> bool:
+    async def _is_outdated(self, attempt: _Call) -> bool:
         upload = attempt.request.upload
         if upload is None:
             return False
-        newest = self._inputs(upload.bucket).head(upload.key)
+        newest = await self._inputs(upload.bucket).head(upload.key)
         return newest is not None and not upload.is_version(newest)

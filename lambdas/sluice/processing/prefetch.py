@@ -1,22 +1,26 @@
 """Reading many objects in order, several at once."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
+from typing import Any, TypeVar
+
+from sluice.concurrency import TaskGroup
 
 _AT_ONCE = 8  # A large dataset has thousands of parts: one after another takes longer than a function may.
 
 _T = TypeVar("_T")
 
 
-def prefetch(load: Callable[[str], _T], keys: Iterable[str]) -> Iterator[_T]:
-    """Yield `load(key)` for each key, in order, with some loaded ahead."""
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="prefetch") as executor:
-        pending: deque[Future[_T]] = deque()
+async def prefetch(load: Callable[[str], Coroutine[Any, Any, _T]], keys: Iterable[str]) -> AsyncGenerator[_T]:
+    """Yield `await load(key)` for each key, in order, with some loaded ahead.
+
+    A consumer that may stop early must close the generator (`contextlib.aclosing`).
+    """
+    async with TaskGroup() as group:
+        pending: deque[Awaitable[_T]] = deque()
         for key in keys:
-            pending.append(executor.submit(load, key))
+            pending.append(group.spawn(load(key)))
             if len(pending) == _AT_ONCE:
-                yield pending.popleft().result()
+                yield await pending.popleft()
         while pending:
-            yield pending.popleft().result()
+            yield await pending.popleft()

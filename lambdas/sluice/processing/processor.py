@@ -50,6 +50,11 @@ def _failed(attempt: Attempt[Request], error: Exception) -> _Failed:
     return _Failed(attempt, classify(error).with_traceback(None), None if foreseen else error)
 
 
+def _unparsed(delivery: Delivery) -> Attempt[Request]:
+    """The attempt at a request that could not be parsed."""
+    return Attempt(delivery, SentMessage({}), identities.of_delivery(delivery))
+
+
 @dataclass(slots=True)
 class ParsedDelivery:
     """A delivery whose message has been parsed: its attempts, and the outcomes and failures that are known already.
@@ -89,11 +94,10 @@ class Processor:
     def parse(self, delivery: Delivery) -> ParsedDelivery:
         """Parse a delivery: one attempt, or one for each record of an S3 event. Makes no call."""
         parsed = ParsedDelivery(delivery)
-        unparsed = Attempt(delivery, SentMessage({}), identities.of_delivery(delivery))
         try:
             inputs = parse(delivery.body)
         except Exception as error:  # noqa: BLE001 - the message must not be lost, whatever the error
-            parsed.failed.append(_failed(unparsed, error))
+            parsed.failed.append(_failed(_unparsed(delivery), error))
             return parsed
         for one in inputs:
             try:
@@ -103,12 +107,14 @@ class Processor:
                     identity = identities.of(one, self._settings, delivery)
                     parsed.attempts.append(Attempt(delivery, one, identity, identity.endpoint_name))
             except Exception as error:  # noqa: BLE001 - as above
-                parsed.failed.append(_failed(unparsed, error))
+                parsed.failed.append(_failed(_unparsed(delivery), error))
         if parsed.attempts:
             parsed.endpoint_name = parsed.attempts[0].endpoint_name or self._settings.default_endpoint_name
         return parsed
 
-    def process(self, parsed: ParsedDelivery, remaining_ms: Callable[[], float] = lambda: math.inf) -> list[Outcome]:
+    async def process(
+        self, parsed: ParsedDelivery, remaining_ms: Callable[[], float] = lambda: math.inf
+    ) -> list[Outcome]:
         """Process the delivery's requests, and return an outcome for each.
 
         `remaining_ms` returns the milliseconds that are left to the function. The message may be deleted when every
@@ -117,51 +123,51 @@ class Processor:
         ended, failed = list(parsed.ended), list(parsed.failed)
         for attempt in parsed.attempts:
             try:
-                ended.append(self._handler.handle(replace(attempt, remaining_ms=remaining_ms)))
+                ended.append(await self._handler.handle(replace(attempt, remaining_ms=remaining_ms)))
             except Exception as error:  # noqa: BLE001 - the table classifies every error, unforeseen ones included
                 failed.append(_failed(attempt, error))
-        return ended + self._settle(parsed.delivery, failed)
+        return ended + await self._settle(parsed.delivery, failed)
 
-    def release(self, parsed: ParsedDelivery, failure: Failure) -> list[Outcome]:
+    async def release(self, parsed: ParsedDelivery, failure: Failure) -> list[Outcome]:
         """End a delivery without a call, because of `failure`: it returns to its queue, or is dead-lettered."""
         failed = [*parsed.failed, *(_failed(attempt, failure) for attempt in parsed.attempts)]
-        return [*parsed.ended, *self._settle(parsed.delivery, failed)]
+        return [*parsed.ended, *await self._settle(parsed.delivery, failed)]
 
-    def dead_letter_crashed(self, parsed: ParsedDelivery) -> list[Outcome]:
+    async def dead_letter_crashed(self, parsed: ParsedDelivery) -> list[Outcome]:
         """End a delivery that SQS moved off its queue because no receive of it came to an outcome.
 
         It is dead-lettered as crashed, unless it was answered and only its acknowledgement is missing.
         """
-        return self.release(parsed, Failure.of(ErrorCode.CRASHED))
+        return await self.release(parsed, Failure.of(ErrorCode.CRASHED))
 
     def is_last_receive(self, delivery: Delivery) -> bool:
         """Whether SQS would move the message to the dead-letter queue rather than deliver it again."""
         return delivery.receive_count >= self._settings.max_receive_count
 
-    def _settle(self, delivery: Delivery, failed: Sequence[_Failed]) -> list[Outcome]:
+    async def _settle(self, delivery: Delivery, failed: Sequence[_Failed]) -> list[Outcome]:
         """Return the failed requests to their queue, or dead-letter them: one of the two for the whole message."""
         last_receive = self.is_last_receive(delivery)
         if any(one.failure.failure_class.retryable for one in failed) and not last_receive:
-            return self._retry(delivery, failed)
+            return await self._retry(delivery, failed)
         remaining: list[_Failed] = []
         ended: list[Outcome] = []
         for one in failed:
             try:
-                resolved = self._record(one)
+                resolved = await self._record(one)
             except Exception as error:  # noqa: BLE001 - as above
                 if not last_receive:
-                    return self._retry(delivery, [_failed(one.attempt, error)])
+                    return await self._retry(delivery, [_failed(one.attempt, error)])
                 resolved = None  # The dead-letter queue still gets the reason.
             if resolved is not None:
                 ended.append(resolved)
             else:
                 remaining.append(one)
-        return ended + self._dead_letter(delivery, remaining)
+        return ended + await self._dead_letter(delivery, remaining)
 
-    def _record(self, one: _Failed) -> Outcome | None:
+    async def _record(self, one: _Failed) -> Outcome | None:
         """Write the `.err`. When the request has been answered or superseded meanwhile, return that outcome instead."""
         attempt = one.attempt
-        if (resolved := self._handler.already_resolved(attempt)) is not None:
+        if (resolved := await self._handler.already_resolved(attempt)) is not None:
             return resolved
         key = attempt.identity.error_name + keys.ERR
         document = error_document(
@@ -172,20 +178,20 @@ class Processor:
             source=attempt.request.source,
             failed_at=self._now(),
         )
-        self._results.put(key, document, content_type="application/json")
-        # Looked up again: the other delivery writes its .out first and removes the .err after that, so whichever of the
-        # two comes second sees the other's object.
-        if (resolved := self._handler.already_resolved(attempt)) is not None:
-            self._results.delete(key)
+        await self._results.put(key, document, content_type="application/json")
+        # Looked up again: the other delivery writes its .out first and removes the .err after that, so the later of
+        # the two deliveries sees the other's object.
+        if (resolved := await self._handler.already_resolved(attempt)) is not None:
+            await self._results.delete(key)
         return resolved
 
-    def _dead_letter(self, delivery: Delivery, failed: Sequence[_Failed]) -> list[Outcome]:
+    async def _dead_letter(self, delivery: Delivery, failed: Sequence[_Failed]) -> list[Outcome]:
         if not failed:
             return []
         first = failed[0]
         try:
             # One message, however many of its requests failed: a redrive tries all, and finds the answered ones.
-            self._dead_letter_queue.send(
+            await self._dead_letter_queue.send(
                 delivery.body,
                 dead_letter_attributes(
                     first.attempt.identity,
@@ -196,10 +202,10 @@ class Processor:
                 ),
             )
         except Exception as error:  # noqa: BLE001 - as above
-            return self._retry(delivery, [_failed(first.attempt, error)])
+            return await self._retry(delivery, [_failed(first.attempt, error)])
         return [one.ended(Status.DEAD_LETTERED) for one in failed]
 
-    def _retry(self, delivery: Delivery, failed: Sequence[_Failed]) -> list[Outcome]:
+    async def _retry(self, delivery: Delivery, failed: Sequence[_Failed]) -> list[Outcome]:
         seconds: int | None = delay_seconds(
             delivery.receive_count,
             base=self._settings.retry_base_seconds,
@@ -207,7 +213,7 @@ class Processor:
             rng=self._rng,
         )
         try:
-            self._source_queue.change_visibility(delivery.receipt_handle, seconds or 1)
+            await self._source_queue.change_visibility(delivery.receipt_handle, seconds or 1)
         except Exception:  # noqa: BLE001 - then it comes back after the queue's own visibility timeout
             seconds = None
         return [one.ended(Status.RETRY, seconds) for one in failed]

@@ -32,6 +32,7 @@ MAX_TEXT = 1024  # bytes of an error's text in an attribute; the .err has the wh
 
 _HALF_ESCAPE = re.compile(r"%[0-9A-F]?$")
 # The characters that S3 metadata carries as they are; '%' and all others are percent-encoded.
+_AS_IT_IS = re.compile(r"[!-$&-~]*(?: [!-$&-~]+)*")  # plain characters, with single spaces between them
 _PLAIN = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%") + " "
 
 
@@ -43,8 +44,10 @@ def metadata(pairs: Iterable[tuple[str, str | None]]) -> dict[str, str]:
     encoded: dict[str, str] = {}
     left = _MAX_METADATA_BYTES
     for name, value in pairs:
-        # The signature and HTTP would reduce two spaces to one.
-        text = quote((value or "").strip(), safe=_PLAIN).replace("  ", "%20%20")
+        text = (value or "").strip()
+        if not _AS_IT_IS.fullmatch(text):
+            # The signature and HTTP would reduce two spaces to one.
+            text = quote(text, safe=_PLAIN).replace("  ", "%20%20")
         room = left - len(name)
         if len(text) > room:
             text = _HALF_ESCAPE.sub("", text[: max(0, room - 3)]) + "..."

@@ -19,10 +19,10 @@ _R_contra = TypeVar("_R_contra", bound=Request, contravariant=True)
 class RequestHandler(Protocol[_R_contra]):
     """Processes the requests of one kind."""
 
-    def handle(self, attempt: Attempt[_R_contra]) -> Outcome:
+    async def handle(self, attempt: Attempt[_R_contra]) -> Outcome:
         """Bring a request to its outcome. Raises `Failure`, `ServiceError`, and any error of a bug."""
 
-    def already_resolved(self, attempt: Attempt[_R_contra]) -> Outcome | None:
+    async def already_resolved(self, attempt: Attempt[_R_contra]) -> Outcome | None:
         """The outcome when the request has been answered or superseded, so that a failure no longer matters.
 
         Raises `ServiceError`.
@@ -36,17 +36,17 @@ class Router:
         self._settings = settings
         self._handlers = handlers
 
-    def handle(self, attempt: Attempt[Request]) -> Outcome:
+    async def handle(self, attempt: Attempt[Request]) -> Outcome:
         """As the handler of the kind. Raises `Failure` (invalid) for a kind that this queue does not hold."""
         kind = kind_of(attempt.request, self._settings)
         if (handler := self._handlers.get(kind)) is None:
             raise invalid("message", f"is of a kind that this queue does not take: {kind}")
-        return handler.handle(attempt)
+        return await handler.handle(attempt)
 
-    def already_resolved(self, attempt: Attempt[Request]) -> Outcome | None:
+    async def already_resolved(self, attempt: Attempt[Request]) -> Outcome | None:
         """As the handler of the kind; None for a kind that this queue does not hold."""
         handler = self._handlers.get(kind_of(attempt.request, self._settings))
-        return handler.already_resolved(attempt) if handler else None
+        return await handler.already_resolved(attempt) if handler else None
 
 
 def kind_of(request: Request, settings: Settings) -> Kind:

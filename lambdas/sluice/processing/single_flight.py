@@ -1,31 +1,28 @@
 """Single flight: within a function, one call at a time for one request. Its duplicates in the batch wait for it."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sluice.concurrency import Event
 
 
 class SingleFlight:
     """The requests that this function is processing, by `Identity.key`."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._owned: dict[str, threading.Event] = {}
+        self._owned: dict[str, Event] = {}
 
-    @contextmanager
-    def acquire(self, key: str) -> Iterator[bool]:
+    @asynccontextmanager
+    async def acquire(self, key: str) -> AsyncIterator[bool]:
         """Yield True if this caller owns the key; otherwise wait for the owner, and yield False."""
-        with self._lock:
-            other = self._owned.get(key)
-            if other is None:
-                mine = self._owned[key] = threading.Event()
-        if other is not None:
-            other.wait()
+        owner = self._owned.get(key)
+        if owner is not None:
+            await owner.wait()
             yield False
             return
+        ended = self._owned[key] = Event()
         try:
             yield True
         finally:
-            with self._lock:
-                del self._owned[key]
-            mine.set()
+            del self._owned[key]
+            ended.set()

@@ -1,6 +1,6 @@
-"""How outcomes are stored, whatever they are of."""
+"""Storing outcomes, for all kinds of requests."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from sluice import keys
@@ -14,27 +14,30 @@ _TRIES = 5  # Each conflict means that the write of another delivery succeeded, 
 
 _T = TypeVar("_T")
 
+Sleep = Callable[[float], Awaitable[None]]
+"""Waits for some seconds."""
 
-def retry_transient(store: Callable[[], _T], sleep: Callable[[float], None], remaining_ms: Callable[[], float]) -> _T:
-    """Return `store()`, and retry it while S3 fails: what it stores has been paid for, and would be paid for again.
+
+async def retry_transient(store: Callable[[], Awaitable[_T]], sleep: Sleep, remaining_ms: Callable[[], float]) -> _T:
+    """Return `await store()`, and retry it while S3 fails: what it stores would otherwise be paid for again.
 
     No retry is begun that the function has no time for. Raises what `store` raises.
     """
     for pause in STORE_PAUSES:
         try:
-            return store()
+            return await store()
         except ServiceError as error:
             if classify(error).failure_class is not FailureClass.TRANSIENT or remaining_ms() < pause * 1000:
                 raise
-            sleep(pause)
-    return store()
+            await sleep(pause)
+    return await store()
 
 
-def conditional_write(
+async def conditional_write(
     results: Bucket,
     key: str,
-    write: Callable[[Condition], None],
-    settled_by: Callable[[ObjectHead], Outcome | None],
+    write: Callable[[Condition], Awaitable[None]],
+    settled_by: Callable[[ObjectHead], Awaitable[Outcome | None]],
     stored: ObjectHead | None,
 ) -> Outcome | None:
     """Write `key` on the condition that it still holds `stored`; after a conflict look at what is there, and repeat.
@@ -44,10 +47,10 @@ def conditional_write(
     """
     for _ in range(_TRIES):
         try:
-            write(Condition.replacing(stored))
+            await write(Condition.replacing(stored))
         except PreconditionFailed:
-            stored = results.head(key)
-            if stored is not None and (outcome := settled_by(stored)) is not None:
+            stored = await results.head(key)
+            if stored is not None and (outcome := await settled_by(stored)) is not None:
                 return outcome
         else:
             return None
@@ -56,8 +59,8 @@ def conditional_write(
     )
 
 
-def clear_failure(results: Bucket, name: str) -> None:
+async def clear_failure(results: Bucket, name: str) -> None:
     """Remove the `.err` of an earlier attempt, if there is one. A delete of no object would leave a delete marker."""
     key = name + keys.ERR
-    if results.head(key) is not None:
-        results.delete(key)
+    if await results.head(key) is not None:
+        await results.delete(key)

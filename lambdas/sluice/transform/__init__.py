@@ -1,1 +1,1 @@
-"""`transform/`: a dataset over a live endpoint, record by record answered. Without I/O, like the rest of the core."""
+"""`transform/`: answers a dataset record by record with a live endpoint."""

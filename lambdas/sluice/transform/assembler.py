@@ -1,12 +1,13 @@
 """Joins the parts of a dataset: its answers in order, its refused records with their line numbers, its summary."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 from sluice import keys
+from sluice.failures import Operation
 from sluice.inputs.identity import is_newer
 from sluice.inputs.message import compact
 from sluice.inputs.requests import Assembly
@@ -29,6 +30,7 @@ from sluice.processing.result import (
     timestamp,
 )
 from sluice.processing.storing import clear_failure, conditional_write
+from sluice.transform.heads import require_head
 from sluice.transform.progress import covering_parts
 
 
@@ -51,21 +53,23 @@ class Assembler:
     def __init__(self, results: Bucket) -> None:
         self._results = results
 
-    def handle(self, attempt: Attempt[Assembly]) -> Outcome:
+    async def handle(self, attempt: Attempt[Assembly]) -> Outcome:
         """Write a dataset's `.out`, and before it `.errors.jsonl` and `.summary.json`.
 
         Raises `ServiceError` when AWS fails.
         """
         name = attempt.identity.name
-        stored = self._results.head(name + keys.OUT)
-        if stored is not None and (outcome := self._settled_by(stored, attempt)) is not None:
+        stored = await self._results.head(name + keys.OUT)
+        if stored is not None and (outcome := await self._settled_by(stored, attempt)) is not None:
             return outcome
         folder = keys.parts_folder(name, attempt.identity.key)
-        covering = covering_parts(self._results.list(folder), attempt.request.file.size or 0)
+        covering = covering_parts(await self._results.list(folder), attempt.request.file.size or 0)
         if covering is None:
-            return attempt.ended(Status.SUPERSEDED, detail="parts are missing; the last one to be stored announces it")
-        parts = self._described(covering)
-        outcome = conditional_write(
+            return attempt.ended(
+                Status.SUPERSEDED, detail="parts are missing; storing the last part requests the assembly again"
+            )
+        parts = await self._described(covering)
+        outcome = await conditional_write(
             self._results,
             name + keys.OUT,
             lambda condition: self._write(attempt, parts, condition),
@@ -74,45 +78,43 @@ class Assembler:
         )
         if outcome is not None:
             return outcome
-        clear_failure(self._results, name)
+        await clear_failure(self._results, name)
         return attempt.ended(Status.SUCCEEDED)
 
-    def already_resolved(self, attempt: Attempt[Assembly]) -> Outcome | None:
+    async def already_resolved(self, attempt: Attempt[Assembly]) -> Outcome | None:
         """The outcome when the dataset has been assembled, or superseded. Raises `ServiceError`."""
-        stored = self._results.head(attempt.identity.name + keys.OUT)
-        return None if stored is None else self._settled_by(stored, attempt)
+        stored = await self._results.head(attempt.identity.name + keys.OUT)
+        return None if stored is None else await self._settled_by(stored, attempt)
 
-    def _settled_by(self, stored: ObjectHead, attempt: Attempt[Assembly]) -> Outcome | None:
+    async def _settled_by(self, stored: ObjectHead, attempt: Attempt[Assembly]) -> Outcome | None:
         if stored.metadata.get(IDENTITY) == attempt.identity.key:
-            clear_failure(self._results, attempt.identity.name)
+            await clear_failure(self._results, attempt.identity.name)
             return attempt.ended(Status.DUPLICATE)
         if is_newer(stored.metadata.get(SEQUENCER), attempt.request.file.sequencer):
             return attempt.ended(Status.SUPERSEDED, detail="a newer upload of the same file was answered already")
         return None
 
-    def _described(self, covering: list[str]) -> list[_Part]:
+    async def _described(self, covering: list[str]) -> list[_Part]:
         parts: list[_Part] = []
         before = 0
-        for key, head in zip(covering, prefetch(self._head, covering), strict=True):
-            part = _Part(key, head, before)
+        keys_left = iter(covering)
+        async for head in prefetch(self._head, covering):
+            part = _Part(next(keys_left), head, before)
             before += part.number("records")
             parts.append(part)
         return parts
 
-    def _head(self, key: str) -> ObjectHead:
-        head = self._results.head(key)
-        if head is None:
-            raise LookupError(f"{key} was removed while its dataset was assembled")
-        return head
+    async def _head(self, key: str) -> ObjectHead:
+        return await require_head(self._results, key, Operation.STORE_RESULT)
 
-    def _write(self, attempt: Attempt[Assembly], parts: list[_Part], condition: Condition) -> None:
+    async def _write(self, attempt: Attempt[Assembly], parts: list[_Part], condition: Condition) -> None:
         file, name = attempt.request.file, attempt.identity.name
         # All of these are of one version, whichever write succeeds: the parts' folder is named after the version, and
         # the .out says which version it is of.
         summary = _summary(parts, attempt.request)
-        errors = self._results.head(name + keys.ERRORS)
+        errors = await self._results.head(name + keys.ERRORS)
         if summary["failed"]:
-            self._results.upload(
+            await self._results.upload(
                 name + keys.ERRORS,
                 self._errors(parts),
                 content_type="application/jsonlines",
@@ -120,9 +122,9 @@ class Assembler:
                 condition=Condition.replacing(errors),
             )
         elif errors is not None:
-            self._results.delete(name + keys.ERRORS)
+            await self._results.delete(name + keys.ERRORS)
         document = json.dumps(summary, indent=2).encode()
-        self._results.put(name + keys.SUMMARY, document, content_type="application/json")
+        await self._results.put(name + keys.SUMMARY, document, content_type="application/json")
         requested = _requested(parts)
         trace_id = requested.pop(TRACE_ID, attempt.identity.trace_id)
         described: dict[str, str | None] = {
@@ -137,7 +139,7 @@ class Assembler:
             SOURCE_VERSION: file.version_id,
             SOURCE_KEY: file.source,
         }
-        self._results.upload(
+        await self._results.upload(
             name + keys.OUT,
             prefetch(self._body, [part.key for part in parts]),
             content_type=(parts[0].head.content_type if parts else None) or "text/plain",
@@ -145,17 +147,19 @@ class Assembler:
             condition=condition,
         )
 
-    def _errors(self, parts: list[_Part]) -> Iterator[bytes]:
+    async def _errors(self, parts: list[_Part]) -> AsyncGenerator[bytes]:
         with_errors = [part for part in parts if "errors" in part.head.metadata]
         names = [part.key.removesuffix(keys.OUT) + part.head.metadata["errors"] for part in with_errors]
-        for part, document in zip(with_errors, prefetch(self._body, names), strict=True):
+        left = iter(with_errors)
+        async for document in prefetch(self._body, names):
+            part = next(left)
             for line in document.splitlines():
                 error: dict[str, Any] = json.loads(line)
                 error["Line"] += part.before
                 yield compact(error).encode() + b"\n"
 
-    def _body(self, key: str) -> bytes:
-        return self._results.get(key).body
+    async def _body(self, key: str) -> bytes:
+        return (await self._results.get(key)).body
 
 
 def _requested(parts: list[_Part]) -> dict[str, str | None]:

@@ -2,10 +2,10 @@
 
 import math
 import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from sluice.concurrency import sleep
 from sluice.error_codes import ErrorCode, FailureClass
 from sluice.failures import Failure, ServiceError, classify
 from sluice.transform.records import AnswerError
@@ -34,8 +34,8 @@ class Calls:
     table classifies, or `AnswerError`. After `enough_bytes` of answers or `enough_refused` refusals no call is made.
     """
 
-    call: Callable[[Sequence[int]], Sequence[bytes]]
-    sleep: Callable[[float], None] = time.sleep
+    call: Callable[[Sequence[int]], Awaitable[Sequence[bytes]]]
+    sleep: Callable[[float], Awaitable[None]] = sleep
     enough_bytes: int = sys.maxsize
     enough_refused: int = sys.maxsize
     answers: dict[int, bytes] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Calls:
     kept_bytes: int = 0
     _refused_in_a_row: int = 0
 
-    def run(self, groups: Iterable[Sequence[int]]) -> None:
+    async def run(self, groups: Iterable[Sequence[int]]) -> None:
         """Answer or refuse every record of `groups`. No group is empty.
 
         Raises the first error that is not the records' own: capacity, configuration, transient, or the refusal of all
@@ -55,14 +55,14 @@ class Calls:
         for group in groups:
             every += len(group)
             budget = _EXTRA_CALLS + 8 * max(1, math.ceil(math.log2(len(group))))
-            self._answer(list(group), [budget])
+            await self._answer(list(group), [budget])
         if every > 1 and len(self.refused) == every:
             raise next(iter(self.refused.values())).failure
 
-    def _answer(self, group: list[int], left: list[int]) -> None:
+    async def _answer(self, group: list[int], left: list[int]) -> None:
         """Answer a group. `left` holds the number of calls that are left to the group that it is a part of."""
         try:
-            found = self._call(group)
+            found = await self._call(group)
         except (ServiceError, AnswerError) as error:
             failure = _record_failure(error, len(group))
         else:
@@ -81,31 +81,31 @@ class Calls:
             self.refused[group[0]] = Refused(failure)
             return
         if left[0] <= 0:
-            alone = f"{failure.message} (not told apart from {len(group) - 1} others: too many records are refused)"
+            alone = f"{failure.message} (one of {len(group)} records that were not tested singly: too many are refused)"
             self.refused.update(dict.fromkeys(group, Refused(_renamed(failure, alone))))
             return
         left[0] -= 2
         middle = len(group) // 2
-        self._answer(group[:middle], left)
-        self._answer(group[middle:], left)
+        await self._answer(group[:middle], left)
+        await self._answer(group[middle:], left)
 
-    def _call(self, group: list[int]) -> Sequence[bytes]:
+    async def _call(self, group: list[int]) -> Sequence[bytes]:
         """Call, and retry after a pause if a retry can help and other calls of this part have been paid for."""
         if self.kept_bytes > self.enough_bytes or len(self.refused) >= self.enough_refused:
             raise BudgetReached
         for pause in _PAUSES:
             try:
-                return self._counted(group)
+                return await self._counted(group)
             except ServiceError as error:
                 if self.made == 1 or not classify(error).failure_class.retryable:
                     raise
-                self.sleep(pause)
-        return self._counted(group)
+                await self.sleep(pause)
+        return await self._counted(group)
 
-    def _counted(self, group: list[int]) -> Sequence[bytes]:
+    async def _counted(self, group: list[int]) -> Sequence[bytes]:
         """Call, and count the call unless it could not be begun."""
         try:
-            found = self.call(group)
+            found = await self.call(group)
         except (ServiceError, AnswerError):
             self.made += 1
             raise

@@ -1,7 +1,7 @@
 """Gzip files. A range of gzip cannot be read by itself, so the content is unpacked first, as the file is read."""
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncGenerator
 
 _GZIP = 16 + zlib.MAX_WBITS
 _STEP = 1024 * 1024  # bytes that are unpacked at once, whatever a piece of gzip expands to
@@ -12,14 +12,14 @@ def is_packed(key: str) -> bool:
     return key.endswith(".gz")
 
 
-def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
+async def unpacked(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     """The content of a gzip file, which may have several members, with little of it in memory.
 
     Raises `zlib.error` when it is not gzip, `EOFError` when it ends early.
     """
     member = zlib.decompressobj(_GZIP)
     started = False
-    for piece in pieces:
+    async for piece in pieces:
         data = piece
         while data:
             if member.eof:

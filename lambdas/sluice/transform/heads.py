@@ -4,9 +4,9 @@ from sluice.failures import Operation, ServiceError
 from sluice.ports import Bucket, ObjectHead
 
 
-def require_head(bucket: Bucket, key: str) -> ObjectHead:
-    """The newest version of an input, without its content. Raises `ServiceError`, with the status 404 if it is gone."""
-    head = bucket.head(key)
+async def require_head(bucket: Bucket, key: str, operation: Operation = Operation.READ_INPUT) -> ObjectHead:
+    """The newest version of an object, without its content. Raises `ServiceError`, with status 404 if it is gone."""
+    head = await bucket.head(key)
     if head is None:
-        raise ServiceError(Operation.READ_INPUT, "NoSuchKey", "The specified key does not exist.", status=404)
+        raise ServiceError(operation, "NoSuchKey", "The specified key does not exist.", status=404)
     return head

@@ -21,8 +21,8 @@ class Lines(Sequence[bytes]):
     """Lines without their line ends. Each is sliced from `data` on access: a list of them takes ten times the memory.
 
     `ends` are where they end in `data`, which begins at byte `at` of the file with the first of them at `begin`.
-    `needs_more` says that the last one goes on after the bytes that were given, `is_cut` that more than were asked for
-    begin in the range.
+    `needs_more` means that the last line continues beyond `data`, `is_cut` that more lines than requested begin in the
+    range.
     """
 
     data: bytes = b""

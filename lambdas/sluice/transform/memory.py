@@ -1,9 +1,10 @@
 """The memory that parts may hold together. A function processes several at once, and must not run out of memory."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from threading import Condition
+
+from sluice.concurrency import Semaphore, timeout
 
 # Measured (docs/performance.md, Memory): the memory in use without parts, with room for the bodies of other calls.
 _WITHOUT_PARTS = 144 * 1024 * 1024
@@ -50,30 +51,31 @@ class Memory:
     """The memory that a function of `function_mb` MB has for parts, in bytes."""
 
     def __init__(self, function_mb: int) -> None:
-        self._total = self._free = max(_LEAST, function_mb * 1024 * 1024 - _WITHOUT_PARTS)
-        self._changed = Condition()
+        self._total = max(_LEAST, function_mb * 1024 * 1024 - _WITHOUT_PARTS)
+        self._free = Semaphore(self._total)
 
-    @contextmanager
-    def reserve(self, patience: Callable[[], float]) -> Iterator["Reservation"]:
+    @asynccontextmanager
+    async def reserve(self, patience: Callable[[], float]) -> AsyncIterator["Reservation"]:
         """An empty reservation, released at the end. `patience` returns how many more seconds it may wait to grow."""
         reservation = Reservation(self, patience)
         try:
             yield reservation
         finally:
-            reservation.resize(0)
+            await reservation.resize(0)
 
-    def exchange(self, old: int, new: int, seconds: float) -> int:
+    async def exchange(self, old: int, new: int, seconds: float) -> int:
         """Release `old` bytes, then take `new` bytes, or all there are. Returns the bytes taken.
 
         Waiters hold no memory, so they cannot deadlock. Raises `MemoryExhausted` after `seconds`, with nothing taken.
         """
+        self._free.release(old)
         new = min(new, self._total)
-        with self._changed:
-            self._free += old
-            self._changed.notify_all()
-            if not self._changed.wait_for(lambda: new <= self._free, max(0.0, seconds)):
-                raise MemoryExhausted
-            self._free -= new
+        if new:
+            try:
+                with timeout(seconds):
+                    await self._free.acquire(new)
+            except TimeoutError:
+                raise MemoryExhausted from None
         return new
 
 
@@ -85,11 +87,11 @@ class Reservation:
     _patience: Callable[[], float]
     _size: int = 0
 
-    def resize(self, size: int) -> None:
+    async def resize(self, size: int) -> None:
         """Reserve `size` bytes instead of the current number, and wait until they are free.
 
         The caller must have dropped what the current bytes were for. Raises `MemoryExhausted` when they do not become
         free in time.
         """
         old, self._size = self._size, 0
-        self._size = self._memory.exchange(old, size, self._patience())
+        self._size = await self._memory.exchange(old, size, self._patience())

@@ -1,22 +1,25 @@
 """One part of a dataset, from its byte range to its stored answers."""
 
 import io
-import threading
-import time
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sluice import keys
+from sluice.concurrency import now, sleep
 from sluice.error_codes import ErrorCode
 from sluice.failures import Failure, ServiceError
 from sluice.inputs.identity import of_part
 from sluice.inputs.internal_messages import body_of
+from sluice.inputs.invocation import Invocation
 from sluice.inputs.requests import Assembly, TransformPart
-from sluice.ports import Bucket, Buckets, Endpoint, MessageSender, PreconditionFailed
+from sluice.ports import Bucket, Buckets, Endpoint, Inference, MessageSender, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
+from sluice.processing.storing import Sleep
 from sluice.settings import Settings
+from sluice.timeouts import SETTLE_SECONDS
 from sluice.transform.bisect import BudgetReached, Calls
 from sluice.transform.heads import require_head
 from sluice.transform.memory import ENOUGH_ANSWERED, Memory, MemoryExhausted, ResponseSizeRatio
@@ -51,8 +54,8 @@ class PartHandler:
         assembly_queue: MessageSender,
         needed_ms: float,
         memory: Memory,
-        now: Callable[[], datetime],
-        sleep: Callable[[float], None] = time.sleep,
+        utc_now: Callable[[], datetime],
+        sleep: Sleep = sleep,
     ) -> None:
         self._settings = settings
         self._endpoint = endpoint
@@ -62,55 +65,53 @@ class PartHandler:
         self._assembly_queue = assembly_queue
         self._needed_ms = needed_ms
         self._memory = memory
-        self._now = now
+        self._utc_now = utc_now
         self._sleep = sleep
         self._ratio = ResponseSizeRatio()
         self._reader = Reader(settings, inputs, self._ratio)
-        self._store = PartStore(results, now, sleep)
-        # Parse one response at a time: parsed JSON is large, and the GIL serializes parsing anyway.
-        self._parsing = threading.Lock()
+        self._store = PartStore(results, utc_now, sleep)
 
-    def handle(self, attempt: _Part) -> Outcome:
+    async def handle(self, attempt: _Part) -> Outcome:
         """Bring a part to its stored answers.
 
         Raises `Failure` when a rule is broken, `ServiceError` when AWS fails, either of them as the cause of
         `AttemptFailed`.
         """
         part = attempt.request
-        if self._is_done(attempt):
-            self._announce(attempt)
+        if await self._is_done(attempt):
+            await self._announce(attempt)
             return attempt.ended(Status.DUPLICATE)
-        head = require_head(self._inputs(part.file.bucket), part.file.key)
+        head = await require_head(self._inputs(part.file.bucket), part.file.key)
         if not part.file.is_version(head):
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
         prepared = self._reader.prepare(attempt, head)
         attempt = prepared.attempt
         with attempt.reporting():
             try:
-                with self._memory.reserve(lambda: self._seconds_left(attempt)) as reservation:
-                    return self._process(attempt, self._reader.read(prepared, head, reservation))
+                async with self._memory.reserve(lambda: self._seconds_left(attempt)) as reservation:
+                    return await self._process(attempt, await self._reader.read(prepared, head, reservation))
             except PreconditionFailed:
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             except MemoryExhausted:
                 # As a new message: the part is not at fault, and must not lose one of its receives.
-                self._request_queue.send([body_of(part)])
+                await self._request_queue.send([body_of(part)])
                 return attempt.ended(
                     Status.SUCCEEDED, detail="other parts used the function's memory; it continues as a new message"
                 )
 
-    def already_resolved(self, attempt: _Part) -> Outcome | None:
+    async def already_resolved(self, attempt: _Part) -> Outcome | None:
         """The outcome when the part has been answered, or its dataset replaced. Raises `ServiceError`."""
-        if self._is_done(attempt):
+        if await self._is_done(attempt):
             return attempt.ended(Status.DUPLICATE, detail="another delivery answered it")
         file = attempt.request.file
         try:
-            newest = require_head(self._inputs(file.bucket), file.key)
+            newest = await require_head(self._inputs(file.bucket), file.key)
         except ServiceError:
-            return None  # The file is gone, or its version cannot be told: the failure remains.
+            return None  # The file is gone, or its version is unknown: the failure remains.
         return None if file.is_version(newest) else attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
 
-    def _process(self, attempt: _Part, work: Work) -> Outcome:
-        started, clock = self._now(), time.monotonic()
+    async def _process(self, attempt: _Part, work: Work) -> Outcome:
+        started, clock = self._utc_now(), now()
         # Avoid reference cycles: the part's memory must be freed when this returns.
         calls = Calls(lambda indices: self._call(attempt, work, indices), self._sleep, ENOUGH_ANSWERED, MAX_REFUSED)
         limit = min(work.options.max_payload * 1024 * 1024, self._settings.max_body_bytes)
@@ -119,7 +120,7 @@ class PartHandler:
             return min(limit, self._ratio.sendable(work.invocation.endpoint_name))
 
         try:
-            calls.run(payloads(work.sizes, max_bytes, single=work.options.batch_strategy == "SingleRecord"))
+            await calls.run(payloads(work.sizes, max_bytes, single=work.options.batch_strategy == "SingleRecord"))
         except (OutOfTime, BudgetReached, ServiceError) as error:
             # What has been paid for is kept. If nothing has been, the part returns to its queue whole.
             if isinstance(error, OutOfTime) and not calls.made:
@@ -127,19 +128,19 @@ class PartHandler:
             first = _first_open(work, calls)
             if not (first or isinstance(error, OutOfTime)):
                 raise
-            return self._continue_later(attempt, work, calls, started, first)
+            return await self._continue_later(attempt, work, calls, started, first)
         if work.lines.is_cut:
-            return self._continue_later(attempt, work, calls, started, len(work.lines))
-        latency = timedelta(seconds=time.monotonic() - clock) if calls.made else None
-        self._store.put(attempt, work, calls, started, len(work.lines))
-        self._announce(attempt)
+            return await self._continue_later(attempt, work, calls, started, len(work.lines))
+        latency = timedelta(seconds=now() - clock) if calls.made else None
+        await self._store.put(attempt, work, calls, started, len(work.lines))
+        await self._announce(attempt)
         return attempt.ended(Status.SUCCEEDED, latency=latency)
 
     def _seconds_left(self, attempt: _Part) -> float:
         """How long may be waited before there is no time for a call."""
-        return min((attempt.remaining_ms() - self._needed_ms) / 1000, threading.TIMEOUT_MAX)
+        return min((attempt.remaining_ms() - self._needed_ms) / 1000, sys.maxsize)
 
-    def _continue_later(self, attempt: _Part, work: Work, calls: Calls, started: datetime, first: int) -> Outcome:
+    async def _continue_later(self, attempt: _Part, work: Work, calls: Calls, started: datetime, first: int) -> Outcome:
         """Store the answers of the `first` lines as a part of its own, and send the rest as another part.
 
         If there are no such lines, the part is halved.
@@ -151,45 +152,49 @@ class PartHandler:
         if first:
             done = of_part(replace(part, end=at), self._settings, attempt.delivery)
             attempt = replace(attempt, identity=replace(attempt.identity, name=done.name, key=done.key))
-            self._store.put(attempt, work, calls, started, first)
+            with attempt.reporting():
+                await self._store.put(attempt, work, calls, started, first)
         else:
             rest.insert(0, replace(part, end=at))
-        self._request_queue.send([body_of(one) for one in rest])
+        await self._request_queue.send([body_of(one) for one in rest])
         detail = f"{first} lines are answered, the rest continues as a new message"
         return attempt.ended(Status.SUCCEEDED, detail=detail)
 
-    def _call(self, attempt: _Part, work: Work, indices: Sequence[int]) -> list[bytes]:
+    async def _call(self, attempt: _Part, work: Work, indices: Sequence[int]) -> list[bytes]:
         if attempt.remaining_ms() < self._needed_ms:
             raise OutOfTime
         invocation = work.invocation
         if work.options.split_type == "None":
-            return [self._endpoint.invoke(invocation.endpoint_name, work.sent(0), invocation.parameters).body]
+            return [(await self._invoke(attempt, invocation, work.sent(0))).body]
         body = io.BytesIO()
         for index in indices:
             body.write(work.sent(index))
             body.write(b"\n")
-        inference = self._endpoint.invoke(invocation.endpoint_name, body.getvalue(), invocation.parameters)
+        inference = await self._invoke(attempt, invocation, body.getvalue())
         self._ratio.learn(invocation.endpoint_name, body.tell(), len(inference.body))
-        with self._parsing:
-            return answers_of(inference.body, inference.content_type, len(indices))
+        return answers_of(inference.body, inference.content_type, len(indices))
 
-    def _is_done(self, attempt: _Part) -> bool:
+    async def _invoke(self, attempt: _Part, invocation: Invocation, body: bytes) -> Inference:
+        seconds = attempt.remaining_ms() / 1000 - SETTLE_SECONDS
+        return await self._endpoint.invoke(invocation.endpoint_name, body, invocation.parameters, seconds=seconds)
+
+    async def _is_done(self, attempt: _Part) -> bool:
         """Whether the part is stored, by itself or as several parts that an earlier delivery made of it."""
         part, folder = attempt.request, keys.folder_of_part(attempt.identity.name)
-        names = self._results.list(folder, start_after=folder + keys.part_position(part.start))
+        names = await self._results.list(folder, start_after=folder + keys.part_position(part.start))
         return covering_parts(names, part.end, part.start) is not None
 
-    def _announce(self, attempt: _Part) -> None:
+    async def _announce(self, attempt: _Part) -> None:
         """Send the assembly if this was the last part. Two parts may both be last; one assembly is effective."""
         part, folder = attempt.request, keys.folder_of_part(attempt.identity.name)
         size = part.file.size or 0
         # Usually the next part is missing: a lookup of a few names saves listing them all.
         if part.end < size:
-            names = self._results.list(folder, start_after=folder + keys.part_position(part.end))
+            names = await self._results.list(folder, start_after=folder + keys.part_position(part.end))
             if not begins_at(names, part.end):
                 return
-        if covering_parts(self._results.list(folder), size) is not None:
-            self._assembly_queue.send([body_of(Assembly(part.file))])
+        if covering_parts(await self._results.list(folder), size) is not None:
+            await self._assembly_queue.send([body_of(Assembly(part.file))])
 
 
 def _first_open(work: Work, calls: Calls) -> int:

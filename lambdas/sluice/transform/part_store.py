@@ -15,7 +15,7 @@ from sluice.inputs.requests import TransformPart
 from sluice.ports import Bucket, Condition, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.result import ACCEPT, CONTENT_TYPE, ENDPOINT_NAME, IDENTITY, TRACE_ID, metadata, timestamp
-from sluice.processing.storing import retry_transient
+from sluice.processing.storing import Sleep, retry_transient
 from sluice.transform.bisect import Calls, Refused
 from sluice.transform.records import RecordError, joined
 from sluice.transform.work import Work
@@ -26,12 +26,14 @@ _MAX_QUOTED = 4096  # bytes of a refused record that its error quotes
 class PartStore:
     """Stores parts in the results bucket."""
 
-    def __init__(self, results: Bucket, now: Callable[[], datetime], sleep: Callable[[float], None]) -> None:
+    def __init__(self, results: Bucket, now: Callable[[], datetime], sleep: Sleep) -> None:
         self._results = results
         self._now = now
         self._sleep = sleep
 
-    def put(self, attempt: Attempt[TransformPart], work: Work, calls: Calls, started: datetime, count: int) -> None:
+    async def put(
+        self, attempt: Attempt[TransformPart], work: Work, calls: Calls, started: datetime, count: int
+    ) -> None:
         """Write the answers of the first `count` lines, after their errors. Raises `ServiceError`."""
         answers, document, failed = _contents(work, calls, count)
         name = attempt.identity.name
@@ -53,12 +55,12 @@ class PartStore:
             # the suffix: the whole name can be longer than metadata, and is encoded there.
             counts["errors"] = keys.part_errors(hashlib.sha256(document).hexdigest()[:16])
 
-        def put() -> None:
+        async def put() -> None:
             if document:
-                self._results.put(name + counts["errors"], document, content_type="application/json")
+                await self._results.put(name + counts["errors"], document, content_type="application/json")
             # The first delivery has written it for all.
             with suppress(PreconditionFailed):
-                self._results.put(
+                await self._results.put(
                     name + keys.OUT,
                     answers,
                     content_type=work.invocation.parameters.get("Accept") or work.codec.content_type,
@@ -66,7 +68,7 @@ class PartStore:
                     condition=Condition(),
                 )
 
-        retry_transient(put, self._sleep, attempt.remaining_ms)
+        await retry_transient(put, self._sleep, attempt.remaining_ms)
 
 
 def _contents(work: Work, calls: Calls, count: int) -> tuple[bytes, bytes, int]:

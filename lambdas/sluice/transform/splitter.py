@@ -1,7 +1,7 @@
 """A dropped dataset, from its size to the messages of its parts."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 from sluice import keys
@@ -39,13 +39,13 @@ class Splitter:
         self._request_queue = request_queue
         self._assembly_queue = assembly_queue
 
-    def handle(self, attempt: Attempt[DroppedObject]) -> Outcome:
+    async def handle(self, attempt: Attempt[DroppedObject]) -> Outcome:
         """Send the messages of a dataset's parts. A second delivery sends them again; each part is answered once.
 
         Raises `Failure` when the file's metadata breaks a rule, `ServiceError` when AWS fails.
         """
         file = attempt.request
-        head = require_head(self._inputs(file.bucket), file.key)
+        head = await require_head(self._inputs(file.bucket), file.key)
         if not file.is_version(head):
             return attempt.ended(Status.SUPERSEDED, detail="the file was replaced; its newer version is transformed")
         options = Options.from_metadata(head.metadata, self._settings.transform_defaults)
@@ -53,7 +53,7 @@ class Splitter:
         attempt = replace(attempt, endpoint_name=endpoint_name)
         with attempt.reporting():
             packed = is_packed(file.key)
-            size = self._unpack(attempt, head) if packed else head.size
+            size = await self._unpack(attempt, head) if packed else head.size
             if options.split_type == "None" and size > self._settings.max_body_bytes:
                 raise invalid(
                     "file", f"{size} bytes are over max_body_bytes, and SplitType None makes one call of them"
@@ -61,20 +61,22 @@ class Splitter:
             parts = ranges(size, max(1, size) if options.split_type == "None" else chunk_bytes(size))
             whole = replace(file, size=size, etag=head.etag)
             if parts:
-                self._request_queue.send(body_of(TransformPart(whole, start, end, packed)) for start, end in parts)
+                await self._request_queue.send(
+                    body_of(TransformPart(whole, start, end, packed)) for start, end in parts
+                )
             else:
-                self._assembly_queue.send([body_of(Assembly(whole))])
+                await self._assembly_queue.send([body_of(Assembly(whole))])
             return attempt.ended(Status.SUCCEEDED, detail=f"{len(parts)} parts")
 
-    def already_resolved(self, attempt: Attempt[DroppedObject]) -> Outcome | None:  # noqa: ARG002 - the protocol's form
+    async def already_resolved(self, attempt: Attempt[DroppedObject]) -> Outcome | None:  # noqa: ARG002 - the protocol's form
         """None: only the next delivery of the event resolves a failure to split."""
         return None
 
-    def _unpack(self, attempt: Attempt[DroppedObject], head: ObjectHead) -> int:
+    async def _unpack(self, attempt: Attempt[DroppedObject], head: ObjectHead) -> int:
         """Write the content of a gzip file to the folder of its parts. Returns its size in bytes."""
         key = keys.unpacked_key(keys.parts_folder(attempt.identity.name, attempt.identity.key))
         try:
-            self._results.upload(
+            await self._results.upload(
                 key,
                 unpacked(self._pieces(attempt.request, head)),
                 content_type=head.content_type or "application/octet-stream",
@@ -85,8 +87,8 @@ class Splitter:
             pass  # an earlier delivery has written it
         except (EOFError, zlib.error) as error:
             raise invalid("file", f"is called .gz and is not a complete gzip file: {error}") from None
-        return require_head(self._inputs(self._settings.results_bucket), key).size
+        return (await require_head(self._inputs(self._settings.results_bucket), key)).size
 
-    def _pieces(self, file: DroppedObject, head: ObjectHead) -> Iterator[bytes]:
+    async def _pieces(self, file: DroppedObject, head: ObjectHead) -> AsyncGenerator[bytes]:
         for start, end in ranges(head.size, _PIECE):
-            yield self._inputs(file.bucket).get_range(file.key, start, end, etag=head.etag)
+            yield await self._inputs(file.bucket).get_range(file.key, start, end, etag=head.etag)

@@ -78,7 +78,7 @@ class Reader:
             )
         return Prepared(attempt, options, invocation)
 
-    def read(self, prepared: Prepared, head: ObjectHead, reservation: Reservation) -> Work:
+    async def read(self, prepared: Prepared, head: ObjectHead, reservation: Reservation) -> Work:
         """Read a part's lines. `reservation` is resized to what they take in memory.
 
         Raises `Failure` when the file breaks a rule, `PreconditionFailed` when it was replaced, `MemoryExhausted`,
@@ -89,24 +89,24 @@ class Reader:
         work = Work(attempt.request, options, invocation, Codec(invocation.parameters["ContentType"]), Lines())
         folder = keys.folder_of_part(attempt.identity.name)
         if options.split_type == "None":
-            self._whole(work, folder, head, reservation)
+            await self._whole(work, folder, head, reservation)
         else:
-            self._lines(work, folder, head, limit, reservation)
+            await self._lines(work, folder, head, limit, reservation)
         self._prepare_lines(work, limit)
-        reservation.resize(self._needed(work, len(work.lines.data), len(work.lines)))
+        await reservation.resize(self._needed(work, len(work.lines.data), len(work.lines)))
         return work
 
     def _needed(self, work: Work, size: int, lines: int) -> int:
         return needed(size, lines, self._ratio.expected(work.invocation.endpoint_name, size))
 
-    def _whole(self, work: Work, folder: str, head: ObjectHead, reservation: Reservation) -> None:
+    async def _whole(self, work: Work, folder: str, head: ObjectHead, reservation: Reservation) -> None:
         """All of the part as one line."""
         part = work.part
-        reservation.resize(self._needed(work, part.end - part.start, 1))
-        data = self._read(part, folder, head, part.start, part.end)
+        await reservation.resize(self._needed(work, part.end - part.start, 1))
+        data = await self._read(part, folder, head, part.start, part.end)
         work.lines = Lines(data, part.start, 0, array("Q", [len(data)]))
 
-    def _lines(self, work: Work, folder: str, head: ObjectHead, limit: int, reservation: Reservation) -> None:
+    async def _lines(self, work: Work, folder: str, head: ObjectHead, limit: int, reservation: Reservation) -> None:
         """The lines that begin in the part, with as much read beyond it as the last of them takes."""
         part = work.part
         size = whole = (part.file.size or 0) if part.unpacked else head.size
@@ -114,8 +114,8 @@ class Reader:
         beyond = _TAIL
         while True:
             upto = min(whole, part.end + beyond)
-            reservation.resize(self._needed(work, upto - at, MAX_LINES))
-            data = self._read(part, folder, head, at, upto)
+            await reservation.resize(self._needed(work, upto - at, MAX_LINES))
+            data = await self._read(part, folder, head, at, upto)
             if beyond > limit:
                 size = at + len(data)  # The line is longer than any call can carry; what has been read identifies it.
             work.lines = lines_of(data, start=part.start, end=part.end, at=at, size=size, most=MAX_LINES)
@@ -124,11 +124,11 @@ class Reader:
             del data  # frees it before more is reserved
             beyond = min(4 * beyond, limit + 1)
 
-    def _read(self, part: TransformPart, folder: str, head: ObjectHead, start: int, end: int) -> bytes:
+    async def _read(self, part: TransformPart, folder: str, head: ObjectHead, start: int, end: int) -> bytes:
         if part.unpacked:  # its content is written once
             bucket = self._inputs(self._settings.results_bucket)
-            return bucket.get_range(keys.unpacked_key(folder), start, end, etag=None)
-        return self._inputs(part.file.bucket).get_range(part.file.key, start, end, etag=head.etag)
+            return await bucket.get_range(keys.unpacked_key(folder), start, end, etag=None)
+        return await self._inputs(part.file.bucket).get_range(part.file.key, start, end, etag=head.etag)
 
     def _prepare_lines(self, work: Work, limit: int) -> None:
         """Decide what is sent for each line, or why nothing is."""

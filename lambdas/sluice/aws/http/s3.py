@@ -1,77 +1,62 @@
-"""S3's hot calls. What isn't answered at once, boto3's client is asked again: all three are safe to repeat."""
+"""S3's hot calls, awaited. What isn't answered at once, boto3's client is asked again, in a thread."""
 
-import base64
-import hashlib
 import io
-import zlib
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlsplit
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError
 
-from sluice.aws.http.connections import Connections
-from sluice.aws.http.headers import common
-from sluice.aws.http.http1 import Response, TooLarge
-from sluice.aws.http.signature import Signer
+from sluice.aws.http.pool import ConnectionPool
+from sluice.aws.http.protocol import Response, TooLarge
+from sluice.aws.http.s3_calls import S3Request, S3Requests, got, headed, put
+from sluice.aws.loop import Loop
+from sluice.concurrency import now
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
-
-_METADATA = "x-amz-meta-"
-# PutObject's parameters that are headers (botocore's model).
-_PUT_HEADERS = {
-    "ContentType": "content-type",
-    "IfMatch": "if-match",
-    "IfNoneMatch": "if-none-match",
-    "ChecksumCRC32": "x-amz-checksum-crc32",
-}
-_DIGESTS: dict[str, Callable[[bytes], bytes]] = {
-    "x-amz-checksum-crc32": lambda body: zlib.crc32(body).to_bytes(4, "big"),
-    "x-amz-checksum-sha1": lambda body: hashlib.sha1(body, usedforsecurity=False).digest(),
-    "x-amz-checksum-sha256": lambda body: hashlib.sha256(body).digest(),
-}
 
 
 class LeanS3:
     """HeadObject, GetObject and PutObject as boto3's S3 client has them; `boto3_client` does what else there is.
 
-    GetObject leaves objects of over `max_bytes` to boto3, which reads them as a stream.
+    `pools` makes the connection pool of a URL. `call_seconds` is what a call may take here, before boto3 is asked.
     """
 
     def __init__(
         self,
-        connections: Callable[[str], Connections],
-        s3_url: Callable[[str], str],
-        signer: Signer,
+        loop: Loop,
+        pools: Callable[[str], ConnectionPool],
+        requests: S3Requests,
         boto3_client: Callable[[], "S3Client"],
         *,
+        call_seconds: float,
         max_bytes: int,
     ) -> None:
-        self._connect = connections
-        self._s3_url = s3_url
-        self._signer = signer
+        self._loop = loop
+        self._make_pool = pools
+        self._requests = requests
         self._boto3 = boto3_client
+        self._call_seconds = call_seconds
         self._max_bytes = max_bytes
-        self._buckets: dict[str, tuple[Connections, str]] = {}
+        self._pools: dict[str, ConnectionPool] = {}
 
-    def head_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803 - boto3's names, here and below
+    async def head_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803 - boto3's names, here and below
         """HeadObject. Raises `ClientError`, with 404 where nothing stands, or `BotoCoreError`."""
-        response = self._send("HEAD", Bucket, Key, {})
-        if response is not None and response.status == 200:
-            return _object(response)
-        if response is not None and response.status == 404:
-            raise ClientError(_NOT_FOUND, "HeadObject")
-        return self._boto3().head_object(Bucket=Bucket, Key=Key)
+        found = headed(await self._send(self._requests.head(Bucket, Key)))
+        if found is not None:
+            return found
+        return await self._loop.in_thread(lambda: self._boto3().head_object(Bucket=Bucket, Key=Key))
 
-    def get_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803
-        """GetObject. Raises `ClientError` or `BotoCoreError`."""
-        response = self._send("GET", Bucket, Key, {"x-amz-checksum-mode": "ENABLED"})
-        if response is None or response.status != 200 or not _is_intact(response):
-            return self._boto3().get_object(Bucket=Bucket, Key=Key)
-        return {**_object(response), "Body": io.BytesIO(response.body)}
+    async def get_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803
+        """GetObject. Raises `ClientError` or `BotoCoreError`.
 
-    def put_object(
+        The body has been read, unless it is over `max_bytes`: then it is boto3's stream, to be closed.
+        """
+        found = got(await self._send(self._requests.get(Bucket, Key)))
+        return await self._loop.in_thread(self._get_object, Bucket, Key) if found is None else found
+
+    async def put_object(
         self,
         *,
         Bucket: str,  # noqa: N803
@@ -81,70 +66,40 @@ class LeanS3:
         **parameters: str,
     ) -> Any:
         """PutObject. Raises `ClientError` or `BotoCoreError`."""
-        headers = {_PUT_HEADERS[name]: value for name, value in parameters.items()}
-        for name, value in (Metadata or {}).items():
-            headers[_METADATA + name] = value
-        response = self._send("PUT", Bucket, Key, headers, Body)
-        if response is not None and response.status == 200:
-            return {"ETag": response.headers["etag"]}
+        found = put(await self._send(self._requests.put(Bucket, Key, Body, Metadata or {}, parameters)))
+        if found is not None:
+            return found
         arguments: dict[str, Any] = {**parameters, **({} if Metadata is None else {"Metadata": Metadata})}
-        return self._boto3().put_object(Bucket=Bucket, Key=Key, Body=Body, **arguments)
-
-    def delete_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803
-        """DeleteObject, which is never hot: boto3's."""
-        return self._boto3().delete_object(Bucket=Bucket, Key=Key)
+        return await self._loop.in_thread(
+            lambda: self._boto3().put_object(Bucket=Bucket, Key=Key, Body=Body, **arguments)
+        )
 
     def close(self) -> None:
         """Close the idle connections."""
-        for connections, _ in self._buckets.values():
-            connections.close()
+        for pool in self._pools.values():
+            pool.close()
 
-    def _send(
-        self, method: str, bucket: str, key: str, headers: Mapping[str, str], body: bytes = b""
-    ) -> Response | None:
+    async def _send(self, request: S3Request) -> Response | None:
         """The response, or None where there was none and boto3 is to try."""
-        connections, prefix = self._bucket(bucket)
-        path = f"{prefix}/{quote(key, safe='/~')}"
-        signed = self._signer.sign(method, connections.host, path, common(headers), body)
+        pool = self._pools.get(request.url)
+        if pool is None:
+            pool = self._pools[request.url] = self._make_pool(request.url)
         try:
-            return connections.request(
-                method, path, signed, body, max_bytes=self._max_bytes if method == "GET" else None
+            return await pool.request(
+                request.method,
+                request.path,
+                request.headers,
+                request.body,
+                until=now() + self._call_seconds,
+                max_bytes=request.max_bytes,
             )
         except (BotoCoreError, TooLarge):
             return None
 
-    def _bucket(self, bucket: str) -> tuple[Connections, str]:
-        known = self._buckets.get(bucket)
-        if known is None:
-            parts = urlsplit(self._s3_url(bucket))
-            known = self._connect(f"{parts.scheme}://{parts.netloc}"), parts.path
-            self._buckets[bucket] = known
-        return known
-
-
-_NOT_FOUND: Any = {"Error": {"Code": "404", "Message": "Not Found"}, "ResponseMetadata": {"HTTPStatusCode": 404}}
-
-
-def _object(response: Response) -> dict[str, Any]:
-    headers = response.headers
-    found: dict[str, Any] = {
-        "ETag": headers["etag"],
-        "ContentLength": int(headers.get("content-length", 0)),
-        "Metadata": {
-            name.removeprefix(_METADATA): value for name, value in headers.items() if name.startswith(_METADATA)
-        },
-    }
-    if "content-type" in headers:
-        found["ContentType"] = headers["content-type"]
-    if "x-amz-version-id" in headers:
-        found["VersionId"] = headers["x-amz-version-id"]
-    return found
-
-
-def _is_intact(response: Response) -> bool:
-    """Whether the body has the checksums that came with it. One that ends in `-<parts>` is of its parts' checksums."""
-    return all(
-        base64.b64encode(digest(response.body)).decode() == stated
-        for name, digest in _DIGESTS.items()
-        if (stated := response.headers.get(name)) is not None and "-" not in stated
-    )
+    def _get_object(self, bucket: str, key: str) -> Any:
+        response: Any = self._boto3().get_object(Bucket=bucket, Key=key)
+        if response["ContentLength"] <= self._max_bytes:
+            # Read here, in the thread. Not `with` the body itself: that gives urllib3's stream, and urllib3's errors.
+            with closing(response["Body"]) as stream:
+                response["Body"] = io.BytesIO(stream.read())
+        return response

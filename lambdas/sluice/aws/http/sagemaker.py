@@ -1,13 +1,15 @@
 """InvokeEndpoint: sent once, whatever becomes of it."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sluice.aws.http.connections import Connections
 from sluice.aws.http.headers import common
-from sluice.aws.http.http1 import Response
+from sluice.aws.http.pool import ConnectionPool
+from sluice.aws.http.protocol import Response
 from sluice.aws.http.signature import Signer
+from sluice.aws.loop import Loop
+from sluice.concurrency import now
 from sluice.inputs.message import FORWARDED
 
 if TYPE_CHECKING:
@@ -29,44 +31,82 @@ ELEMENTS = {
 
 
 class LeanSageMakerRuntime:
-    """InvokeEndpoint as boto3's sagemaker-runtime client has it; `boto3_client` knows what an error response means."""
+    """InvokeEndpoint as boto3's sagemaker-runtime client has it; `boto3_client` knows what an error response means.
+
+    `call_seconds` is what a call may take in all, from connecting to the last byte of the response.
+    """
 
     def __init__(
-        self, connections: Connections, signer: Signer, boto3_client: Callable[[], "SageMakerRuntimeClient"]
+        self,
+        loop: Loop,
+        pool: ConnectionPool,
+        signer: Signer,
+        boto3_client: Callable[[], "SageMakerRuntimeClient"],
+        *,
+        call_seconds: float,
     ) -> None:
-        self._connections = connections
+        self._loop = loop
+        self._pool = pool
         self._signer = signer
         self._boto3 = boto3_client
+        self._call_seconds = call_seconds
 
-    def invoke_endpoint(self, *, EndpointName: str, Body: bytes, **parameters: str) -> Any:  # noqa: N803 - boto3's names
-        """InvokeEndpoint, without retries. Raises `ClientError` or `BotoCoreError`."""
-        path = f"/endpoints/{EndpointName}/invocations"
-        headers = common({PARAMETERS[name]: value for name, value in parameters.items()})
-        signed = self._signer.sign("POST", self._connections.host, path, headers, Body)
-        response = self._connections.request("POST", path, signed, Body)
+    async def invoke_endpoint(
+        self,
+        *,
+        EndpointName: str,  # noqa: N803 - boto3's names
+        Body: bytes,  # noqa: N803
+        until: float | None = None,
+        **parameters: str,
+    ) -> Any:
+        """InvokeEndpoint, without retries. Raises `ClientError` or `BotoCoreError`.
+
+        `until` is the time on the scheduler's clock by which the call must end, if that is earlier than else.
+        """
+        path, headers = invocation(self._signer, self._pool.host, EndpointName, Body, parameters)
+        end = now() + self._call_seconds
+        response = await self._pool.request(
+            "POST", path, headers, Body, until=end if until is None else min(end, until)
+        )
         if response.status >= 300:
-            raise self._error(response)
-        found: dict[str, Any] = {ELEMENTS[name]: value for name, value in response.headers.items() if name in ELEMENTS}
-        found["Body"] = io.BytesIO(response.body)
-        return found
+            # In a thread: boto3's client may have to be made first.
+            raise await self._loop.in_thread(lambda: service_error(self._boto3(), response))
+        return invoked(response)
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._connections.close()
+        self._pool.close()
 
-    def _error(self, response: Response) -> Exception:
-        """What botocore makes of an error response, with the members that the service model gives the error."""
-        from botocore.awsrequest import HeadersDict  # noqa: PLC0415 - only what goes wrong needs these
-        from botocore.parsers import create_parser  # noqa: PLC0415
 
-        client: Any = self._boto3()
-        model = client.meta.service_model
-        parser = create_parser(model.protocol)
-        raw = {"status_code": response.status, "headers": HeadersDict(response.headers), "body": response.body}
-        parsed = parser.parse(raw, model.operation_model("InvokeEndpoint").output_shape)
-        code = parsed.get("Error", {}).get("Code")
-        shape = model.shape_for_error_code(code)
-        if shape is not None:
-            parsed.update(parser.parse(raw, shape))
-        error: Exception = client.exceptions.from_code(code)(parsed, "InvokeEndpoint")
-        return error
+def invocation(
+    signer: Signer, host: str, endpoint_name: str, body: bytes, parameters: Mapping[str, str]
+) -> tuple[str, Mapping[str, str]]:
+    """The path and the headers of a signed request."""
+    path = f"/endpoints/{endpoint_name}/invocations"
+    headers = common({PARAMETERS[name]: value for name, value in parameters.items()})
+    return path, signer.sign("POST", host, path, headers, body)
+
+
+def invoked(response: Response) -> dict[str, Any]:
+    """What InvokeEndpoint returns when it has succeeded."""
+    found: dict[str, Any] = {ELEMENTS[name]: value for name, value in response.headers.items() if name in ELEMENTS}
+    found["Body"] = io.BytesIO(response.body)
+    return found
+
+
+def service_error(client: "SageMakerRuntimeClient", response: Response) -> Exception:
+    """What botocore makes of an error response, with the members that the service model gives the error."""
+    from botocore.awsrequest import HeadersDict  # noqa: PLC0415 - only what goes wrong needs these
+    from botocore.parsers import create_parser  # noqa: PLC0415
+
+    boto3: Any = client
+    model = boto3.meta.service_model
+    parser = create_parser(model.protocol)
+    raw = {"status_code": response.status, "headers": HeadersDict(response.headers), "body": response.body}
+    parsed = parser.parse(raw, model.operation_model("InvokeEndpoint").output_shape)
+    code = parsed.get("Error", {}).get("Code")
+    shape = model.shape_for_error_code(code)
+    if shape is not None:
+        parsed.update(parser.parse(raw, shape))
+    error: Exception = boto3.exceptions.from_code(code)(parsed, "InvokeEndpoint")
+    return error

@@ -57,18 +57,17 @@ class Signer:
     def sign(self, method: str, host: str, path: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
         """`headers` with those that SigV4 asks for. `path` is percent-encoded as it goes out."""
         credentials = self._credentials()
-        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock()))
+        seconds = int(self._clock())
+        now = _timestamp(seconds)
         payload = sha256(body).hexdigest()
         signed = {**headers, "host": host, "x-amz-date": now}
         if credentials.token:
             signed["x-amz-security-token"] = credentials.token
         if self._service == "s3":
             signed["x-amz-content-sha256"] = payload
-        items = sorted((name.lower(), " ".join(value.split())) for name, value in signed.items())
-        items = [item for item in items if item[0] not in _UNSIGNED]
-        names = ";".join([name for name, _ in items])
-        lines = [f"{name}:{value}" for name, value in items]
-        canonical = "\n".join([method, path, "", *lines, "", names, payload])
+        order, names = _order(tuple(signed))
+        lines = "".join([f"{name.lower()}:{' '.join(signed[name].split())}\n" for name in order])
+        canonical = f"{method}\n{path}\n\n{lines}\n{names}\n{payload}"
         scope = f"{now[:8]}/{self._region}/{self._service}/aws4_request"
         to_sign = f"{_ALGORITHM}\n{now}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
         key = _key(credentials.secret_key, now[:8], self._region, self._service)
@@ -77,6 +76,18 @@ class Signer:
             f"{_ALGORITHM} Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
         )
         return signed
+
+
+@lru_cache(maxsize=2)
+def _timestamp(seconds: int) -> str:
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
+
+
+@lru_cache(maxsize=64)
+def _order(names: tuple[str, ...]) -> tuple[list[str], str]:
+    """The names of the headers to sign in their order, and the list of them in lower case. Few sets of names occur."""
+    order = sorted((name for name in names if name.lower() not in _UNSIGNED), key=str.lower)
+    return order, ";".join([name.lower() for name in order])
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,158 @@
+"""One connection, and the exchanges over it. It waits for its socket, and never blocks the thread."""
+
+import errno
+import os
+import select
+import socket
+import ssl
+from typing import Any
+
+from sluice.aws.http.protocol import Response, ResponseParser
+from sluice.aws.http.resolver import Address
+from sluice.aws.loop import READ, WRITE, Loop
+
+_RECEIVE = 65_536  # bytes; over TLS, a record of 16 KB comes at a time
+_SMALL = 65_536  # bytes of a body that is worth copying, to be sent in one piece with the head
+_WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Connection:
+    """A connected socket. After an exchange `may_go_on` says whether it can take another."""
+
+    __slots__ = ("_sock", "_watch", "idle_since", "may_go_on")
+
+    def __init__(self, loop: Loop, sock: socket.socket) -> None:
+        self.may_go_on = False
+        self.idle_since = 0.0  # seconds of the clock; for the pool
+        self._sock = sock
+        self._watch = loop.watch(sock)
+
+    async def exchange(self, head: bytes, body: bytes, parser: ResponseParser) -> Response:
+        """Send a request and read its response, both at once if the other side begins before it has the request.
+
+        Raises `OSError` and what `parser` raises. After these, and after a cancellation, the connection must be closed.
+        """
+        if len(body) <= _SMALL:
+            is_sent = await self._send(head + body, parser)
+        else:
+            is_sent = await self._send(head, parser) and await self._send(body, parser)
+        if parser.response is None:
+            await self._watch.wait(READ)
+            while not self._receive(parser):
+                await self._watch.wait(READ)
+        assert parser.response is not None  # noqa: S101 - for the type checker
+        self.may_go_on = is_sent and parser.may_go_on
+        return parser.response
+
+    def is_open(self) -> bool:
+        """Whether the other side has left the idle connection open, and sent nothing unasked.
+
+        A TLS 1.3 session ticket may wait on one that is open.
+        """
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        if not poll.poll(0):
+            return not (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending())
+        try:
+            self._sock.recv(1)
+        except _WOULD_BLOCK:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def session(self) -> ssl.SSLSession | None:
+        """The TLS session, which another connection to the same host may resume. It comes with the first response."""
+        return self._sock.session if isinstance(self._sock, ssl.SSLSocket) else None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._watch.close()
+        self._sock.close()
+
+    async def _send(self, data: bytes, parser: ResponseParser) -> bool:
+        """Send `data`. Returns False when the response was there first, and sending ended."""
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[self._sock.send(left) :]
+                continue
+            except _WOULD_BLOCK:
+                pass
+            except OSError:
+                # The other side may have answered, to refuse the request, and then closed.
+                if self._receive_last(parser):
+                    return False
+                raise
+            # A side that only writes and one that only writes back would wait for each other.
+            if await self._watch.wait(READ | WRITE) & READ and self._receive(parser):
+                return False
+        return True
+
+    def _receive(self, parser: ResponseParser) -> bool:
+        """Take in what is there. Returns whether the response is whole."""
+        while parser.response is None:
+            try:
+                data = self._sock.recv(_RECEIVE)
+            except _WOULD_BLOCK:
+                return False
+            if data:
+                parser.feed(data)
+            else:
+                parser.end()
+        return True
+
+    def _receive_last(self, parser: ResponseParser) -> bool:
+        try:
+            return self._receive(parser)
+        except OSError:
+            return False
+
+
+async def open_connection(
+    loop: Loop, address: Address, tls: ssl.SSLContext | None, host: str, session: ssl.SSLSession | None
+) -> Connection:
+    """Connect to `address`, and over TLS to `host` if there is a context. Raises `OSError`."""
+    family, kind, protocol, _, where = address
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)  # noqa: FBT003 - socket's way
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        await _connect(loop, sock, where)
+        if tls is not None:
+            sock = tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False, session=session)
+            await _shake_hands(loop, sock)
+    except BaseException:
+        sock.close()
+        raise
+    return Connection(loop, sock)
+
+
+async def _connect(loop: Loop, sock: socket.socket, where: Any) -> None:
+    error = sock.connect_ex(where)
+    if error == errno.EINPROGRESS:
+        watch = loop.watch(sock)
+        try:
+            await watch.wait(WRITE)
+        finally:
+            watch.close()
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
+
+
+async def _shake_hands(loop: Loop, sock: ssl.SSLSocket) -> None:
+    watch = loop.watch(sock)
+    try:
+        while True:
+            try:
+                sock.do_handshake()
+            except ssl.SSLWantReadError:
+                await watch.wait(READ)
+            except ssl.SSLWantWriteError:
+                await watch.wait(WRITE)
+            else:
+                return
+    finally:
+        watch.close()

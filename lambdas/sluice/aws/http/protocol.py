@@ -1,0 +1,231 @@
+"""HTTP/1.1 (RFC 9112) as bytes: what a request is to be sent as, and the response that bytes are. It opens no socket.
+
+A head is found by its end and split at once, not a line at a time: this is where the CPU time of a response goes.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from sluice.aws.http.chunks import Chunks, CutOff, TooLarge
+
+__all__ = ["CutOff", "NotHttp", "Response", "ResponseParser", "TooLarge", "request_head"]
+
+_HEADS = 65_536  # bytes of a response's head, with the interim responses before it
+_HEADERS = 100
+_NO_BODY = {204, 304}
+_HEAD_END = b"\r\n\r\n"
+_PREFIX = b"HTTP/1."
+_STATUS_LINE = re.compile(r"(HTTP/1\.[0-9]) ([1-9][0-9][0-9])(?: .*)?", re.DOTALL)
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_LENGTH = re.compile(r"[0-9]{1,18}")
+
+
+class NotHttp(Exception):
+    """What came is no HTTP/1.1 response, or nothing came before the connection ended."""
+
+
+class Response(NamedTuple):
+    """A response that has been read to its end. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def request_head(method: str, path: str, headers: Mapping[str, str], body_length: int) -> bytes:
+    """What goes before the body of a request. Raises `ValueError` when a line holds a line break."""
+    lines = [f"{method} {path} HTTP/1.1", *[f"{name}: {value}" for name, value in headers.items()]]
+    if method in {"POST", "PUT"}:
+        lines.append(f"content-length: {body_length}")
+    head = "\r\n".join([*lines, "", ""]).encode("latin-1")
+    if not head.count(b"\n") == head.count(b"\r") == len(lines) + 1:
+        raise ValueError("a header holds a line break")
+    return head
+
+
+class ResponseParser:
+    """Takes in the bytes of the response to one request, in whatever pieces they come.
+
+    `feed` and `end` raise `NotHttp`, `CutOff`, and `TooLarge` when the body is over `max_bytes`. After any of these the
+    connection is of no more use.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_fields",
+        "_head",
+        "_heads",
+        "_is_last",
+        "_left",
+        "_max_bytes",
+        "_method",
+        "_pieces",
+        "_size",
+        "_status",
+        "response",
+    )
+
+    def __init__(self, method: str, max_bytes: int | None = None) -> None:
+        self.response: Response | None = None  # once it is whole
+        self._method = method
+        self._max_bytes = max_bytes
+        self._head = bytearray()  # that has come of a head without its end
+        self._heads = 0  # bytes of those before it
+        self._status = 0  # once the head is here
+        self._fields: dict[str, str] = {}
+        self._pieces: list[bytes] = []  # of the body
+        self._left = -1  # bytes of the body that are to come; below 0 where only its end will tell
+        self._size = 0  # bytes of a body whose end will tell
+        self._chunks: Chunks | None = None
+        self._is_last = False  # the connection takes no other request after this one
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether the connection can take another request: the other side said so, and sent nothing unasked."""
+        return self.response is not None and not self._is_last
+
+    def feed(self, data: bytes) -> Response | None:
+        """Take in bytes. Returns the response when it is whole."""
+        if self.response is not None:
+            self._is_last = self._is_last or bool(data)
+        elif self._status:
+            self._feed_body(data)
+        else:
+            self._feed_head(data)
+        return self.response
+
+    def end(self) -> Response:
+        """Note that the connection has ended. Returns the response, if it is whole by that."""
+        if self.response is None:
+            if not self._status:
+                came = "within the response's head" if self._head or self._heads else "without a response"
+                raise NotHttp(f"the connection ended {came}")
+            if self._chunks is not None or self._left >= 0:
+                raise CutOff("the connection ended within the response's body")
+            self._finish(b"".join(self._pieces))
+        assert self.response is not None  # noqa: S101 - for the type checker
+        return self.response
+
+    def _feed_head(self, data: bytes) -> None:
+        while True:
+            searched = len(self._head)
+            if searched:
+                self._head += data
+            received = self._head if searched else data
+            end = received.find(_HEAD_END, max(0, searched - 3))
+            if end < 0:
+                if not searched:
+                    self._head += data
+                self._check_incomplete_head()
+                return
+            self._heads += end + len(_HEAD_END)
+            if self._heads > _HEADS:
+                raise NotHttp(f"a head of over {_HEADS} bytes")
+            self._status = self._read_head(received[:end].decode("latin-1"))
+            data = bytes(received[end + len(_HEAD_END) :])
+            if self._status >= 200:
+                break
+            self._status = 0  # it is an interim response, which another follows
+            self._fields = {}
+            self._head.clear()
+        self._head.clear()
+        self._begin_body()
+        if self.response is None:
+            self._feed_body(data)
+        elif data:
+            self._is_last = True
+
+    def _check_incomplete_head(self) -> None:
+        if self._heads + len(self._head) > _HEADS:
+            raise NotHttp(f"a head of over {_HEADS} bytes")
+        if not _PREFIX.startswith(bytes(self._head[: len(_PREFIX)])) and not self._head.startswith(_PREFIX):
+            raise NotHttp("no status line")
+
+    def _read_head(self, head: str) -> int:
+        lines = head.split("\r\n")
+        breaks = len(lines) - 1
+        if breaks > _HEADERS:
+            raise NotHttp(f"over {_HEADERS} headers")
+        if head.count("\n") != breaks or head.count("\r") != breaks or "\0" in head:
+            raise NotHttp("a line break or a null within a line")
+        found = _STATUS_LINE.fullmatch(lines[0])
+        if not found:
+            raise NotHttp("no status line")
+        fields = self._fields
+        for index in range(1, breaks + 1):
+            name, colon, value = lines[index].partition(":")
+            if not colon:
+                raise NotHttp("a header without a colon")
+            name = _field_name(name)
+            value = value.strip(" \t")
+            fields[name] = f"{fields[name]}, {value}" if name in fields else value
+        is_old = found[1] == "HTTP/1.0"
+        self._is_last = is_old
+        if (wishes := fields.get("connection")) is not None:
+            tokens = {token.strip(" \t") for token in wishes.lower().split(",")}
+            self._is_last = "close" in tokens or (is_old and "keep-alive" not in tokens)
+        if "transfer-encoding" in fields and is_old:
+            raise NotHttp("HTTP/1.0 has no Transfer-Encoding")
+        status = int(found[2])
+        if status == 101:
+            raise NotHttp("the protocol is switched, unasked")
+        return status
+
+    def _begin_body(self) -> None:
+        """Find out how long the body is (RFC 9112, section 6.3)."""
+        fields = self._fields
+        length = fields.get("content-length")
+        if length is not None and not _LENGTH.fullmatch(length):
+            raise NotHttp("Content-Length is no number, or there are several")
+        coding = fields.get("transfer-encoding")
+        if self._method == "HEAD" or self._status in _NO_BODY:
+            self._finish(b"")
+        elif coding is not None:
+            if coding.lower() != "chunked":
+                raise NotHttp("a Transfer-Encoding that was not asked for")
+            # It has precedence over a Content-Length. Two lengths may mean that someone in between was deceived.
+            self._is_last = self._is_last or length is not None
+            self._chunks = Chunks(self._max_bytes)
+        elif length is None:
+            self._is_last = True
+        else:
+            self._left = int(length)
+            if self._max_bytes is not None and self._left > self._max_bytes:
+                raise TooLarge
+            if not self._left:
+                self._finish(b"")
+
+    def _feed_body(self, data: bytes) -> None:
+        if self._chunks is not None:
+            if self._chunks.feed(data):
+                self._is_last = self._is_last or self._chunks.has_rest
+                self._finish(self._chunks.body())
+            return
+        if self._left < 0:
+            self._size += len(data)
+            if self._max_bytes is not None and self._size > self._max_bytes:
+                raise TooLarge
+            self._pieces.append(data)
+            return
+        if len(data) < self._left:
+            self._left -= len(data)
+            self._pieces.append(data)
+            return
+        if len(data) > self._left:
+            data = data[: self._left]
+            self._is_last = True
+        self._pieces.append(data)
+        self._finish(b"".join(self._pieces))
+
+    def _finish(self, body: bytes) -> None:
+        self._pieces = []
+        self.response = Response(self._status, self._fields, body)
+
+
+@lru_cache(maxsize=256)
+def _field_name(name: str) -> str:
+    if not _TOKEN.fullmatch(name):
+        raise NotHttp("a header whose name is none")
+    return name.lower()

@@ -1,0 +1,83 @@
+"""Calls that block, each in a thread, with their results handed to the loop's thread."""
+
+import contextlib
+import socket
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future as ThreadFuture
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from sluice.concurrency import Cancelled, Future
+
+_T = TypeVar("_T")
+
+
+class Threads:
+    """Up to `threads` threads, started when they are first needed.
+
+    `wake_up` is a socket that can be read when calls have ended. `deliver` then settles their futures, in the order in
+    which the calls ended.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.wake_up, self._waker = socket.socketpair()
+        self.wake_up.settimeout(0)
+        self._waker.settimeout(0)
+        self.expected = False  # whether calls have been submitted in this run
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="blocking")
+        self._calls: dict[ThreadFuture[Any], Future[Any]] = {}
+        self._ended: deque[ThreadFuture[Any]] = deque()  # filled by the threads
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a call of this run has not been delivered."""
+        return bool(self._calls)
+
+    def submit(self, function: Callable[..., _T], *arguments: Any) -> tuple[Future[_T], Callable[[], object]]:
+        """Call `function` in a thread. Returns its future, and a function that cancels a call that has not begun."""
+        future: Future[_T] = Future()
+        call = self._executor.submit(function, *arguments)
+        self.expected = True
+        self._calls[call] = future
+        call.add_done_callback(self._note_end)
+        return future, call.cancel
+
+    def deliver(self, _: int = 0) -> None:
+        """Settle the futures of the calls that have ended."""
+        with contextlib.suppress(BlockingIOError):
+            self.wake_up.recv(4096)
+        while self._ended:
+            call = self._ended.popleft()
+            future = self._calls.pop(call, None)
+            if future is None:
+                continue  # of a former run
+            if call.cancelled():
+                future.set_error(Cancelled())
+            elif (error := call.exception()) is not None:
+                future.set_error(error)
+            else:
+                future.set_result(call.result())
+
+    def abandon(self) -> bool:
+        """Expect no more results, for the run has ended. Returns whether there had been calls in it.
+
+        Calls that have not begun never begin. The futures of all others fail with `Cancelled`.
+        """
+        calls, self._calls = self._calls, {}
+        for call, future in calls.items():
+            call.cancel()
+            future.set_error(Cancelled())
+        expected, self.expected = self.expected, False
+        return expected
+
+    def close(self) -> None:
+        """Let the threads end when their calls have."""
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        self.wake_up.close()
+        self._waker.close()
+
+    def _note_end(self, call: "ThreadFuture[Any]") -> None:
+        self._ended.append(call)
+        with contextlib.suppress(OSError):  # it is full, which wakes as well, or the loop is closed
+            self._waker.send(b"\0")

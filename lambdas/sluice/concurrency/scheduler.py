@@ -1,0 +1,173 @@
+"""Runs tasks, one step at a time, on the thread that called `run`.
+
+Which step comes next depends only on the order in which what the tasks wait for is completed. I/O and the passing of
+time are behind two functions, `wait` and `clock`: tests provide their own, and run the same coroutines in virtual time.
+"""
+
+import sys
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from sluice.concurrency.task import Task
+from sluice.concurrency.timers import Timers
+
+_T = TypeVar("_T")
+_ROUNDS = 100  # of cancelling at the end of a run
+
+# Which of the tasks that are ready takes the next step, as an index.
+Choose = Callable[[Sequence[Task[Any]]], int]
+
+
+class Deadlock(Exception):
+    """All tasks wait, and nothing is under way that could end a wait."""
+
+
+class Scheduler:
+    """Tasks that are ready, first in first out, and timers.
+
+    - `clock` returns the time in seconds, from any zero. It never goes back.
+    - `wait` is called when no task is ready, with the seconds until the next timer, or None without one. It returns
+      after that time at the latest, and earlier when it has completed a future. It raises `Deadlock` when nothing can
+      come.
+    - `choose`, where it is given, decides which ready task takes the next step; the queue is in order of readiness.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float], wait: Callable[[float | None], object], choose: Choose | None = None
+    ) -> None:
+        self.clock = clock
+        self.timers = Timers()
+        self.running: Task[Any] | None = None  # the task whose step it is
+        self._wait = wait
+        self._choose = choose
+        self._ready: deque[Task[Any]] = deque()
+        self._tasks: dict[Task[Any], None] = {}  # that are not done, in the order in which they were spawned
+        self._failed: list[Task[Any]] = []
+        self._spawned = 0
+
+    def run(self, main: Coroutine[Any, Any, _T]) -> _T:
+        """Run `main` and what it spawns. Returns what `main` returns, when it does.
+
+        Tasks that are left then are cancelled, again at each further wait, and timers are dropped: between two runs the
+        scheduler holds nothing. An error is raised as it is: of `main`, or of a task that nothing has asked for its
+        result. Several are raised as a `BaseExceptionGroup`.
+        """
+        global _current  # noqa: PLW0603 - there is one thread, and so one scheduler that runs
+        if _current is not None:
+            main.close()
+            raise RuntimeError("a scheduler is running already")
+        _current = self
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=None, finalizer=self._close_generator)
+        errors: list[BaseException] = []
+        try:
+            task = self.spawn(main, "main")
+            try:
+                self._run_until_done(task)
+            except BaseException as error:  # noqa: BLE001 - raised below
+                errors.append(error)
+            try:
+                self._cancel_all()
+            except BaseException as error:  # noqa: BLE001 - raised below
+                errors.append(error)
+        finally:
+            failed = self._failed
+            self._forget_all()
+            sys.set_asyncgen_hooks(*hooks)
+            _current = None
+        errors += [found for one in failed if one.failed and (found := one.error) is not None]
+        if len(errors) > 1:
+            raise BaseExceptionGroup("several tasks of a run failed", errors)
+        if errors:
+            raise errors[0]
+        return task.result()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, _T], name: str = "") -> Task[_T]:
+        """Run `coroutine` as a task, from when its turn comes on. `name` is for those who read about it."""
+        self._spawned += 1
+        task = Task(coroutine, name or f"{getattr(coroutine, '__name__', 'task')}-{self._spawned}", self._ready.append)
+        self._tasks[task] = None
+        task.add_done_callback(self._note_end)
+        return task
+
+    def _run_until_done(self, main: Task[Any]) -> None:
+        while not main.done:
+            if self._ready:
+                self._step()
+            else:
+                self._pause()
+
+    def _step(self) -> None:
+        ready = self._ready
+        if self._choose is None:
+            task = ready.popleft()
+        else:
+            index = self._choose(ready)
+            task = ready[index]
+            del ready[index]
+        self.running = task
+        task.step()
+
+    def _pause(self) -> None:
+        """Wait for I/O or the next timer. What has come by the time a timer is due comes before it."""
+        due = self.timers.next_time()
+        self._wait(None if due is None else max(0.0, due - self.clock()))
+        if due is not None:
+            self.timers.call_due(self.clock())
+
+    def _note_end(self, task: Task[Any]) -> None:
+        del self._tasks[task]
+        if task.failed:
+            self._failed.append(task)
+
+    def _cancel_all(self) -> None:
+        """Cancel what is left until nothing is. Clean-up may spawn; it may not wait."""
+        for _ in range(_ROUNDS):
+            if not self._tasks:
+                return
+            for task in list(self._tasks):
+                task.cancel()
+            while self._ready:
+                self._step()
+        raise RuntimeError(f"these go on although they were cancelled: {list(self._tasks)}")
+
+    def _forget_all(self) -> None:
+        self.timers.clear()
+        self._ready.clear()
+        self._tasks = {}
+        self._failed = []
+        self.running = None
+
+    def _close_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """Let an asynchronous generator that was dropped before its end clean up."""
+        if _current is self:
+            self.spawn(generator.aclose(), "aclose")
+
+
+_current: Scheduler | None = None
+
+
+def current() -> Scheduler:
+    """The scheduler that is running. Raises `RuntimeError` outside of a run."""
+    if _current is None:
+        raise RuntimeError("no scheduler is running")
+    return _current
+
+
+def running() -> Task[Any]:
+    """The task that calls this. Raises `RuntimeError` outside of one."""
+    task = current().running
+    if task is None:
+        raise RuntimeError("no task is running")
+    return task
+
+
+def now() -> float:
+    """The time on the clock of the scheduler that is running, in seconds."""
+    return current().clock()
+
+
+def spawn(coroutine: Coroutine[Any, Any, _T], name: str = "") -> Task[_T]:
+    """Run `coroutine` as a task of the scheduler that is running."""
+    return current().spawn(coroutine, name)

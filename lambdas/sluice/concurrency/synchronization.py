@@ -1,0 +1,113 @@
+"""What tasks tell each other. All of it is fair: first come, first served."""
+
+from collections import deque
+from types import TracebackType
+from typing import Generic, TypeVar
+
+from sluice.concurrency.future import Future
+
+_T = TypeVar("_T")
+
+
+class Event:
+    """Something that happens once, for all who wait for it."""
+
+    def __init__(self) -> None:
+        self._happened: Future[None] = Future()
+
+    @property
+    def is_set(self) -> bool:
+        """Whether it has happened."""
+        return self._happened.done
+
+    def set(self) -> None:
+        """Let it have happened."""
+        if not self._happened.done:
+            self._happened.set_result(None)
+
+    async def wait(self) -> None:
+        """Wait until it has happened."""
+        await self._happened
+
+
+class Semaphore:
+    """`free` permits. Who asks for many is not overtaken by others that ask for few.
+
+    `async with` holds one permit. As a lock, it has one.
+    """
+
+    def __init__(self, permits: int) -> None:
+        self.free = permits
+        self._waiting: deque[tuple[int, Future[None]]] = deque()
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait."""
+        return len(self._waiting)
+
+    async def acquire(self, permits: int = 1) -> None:
+        """Take permits, and wait until they are free. When the wait is cancelled, nothing was taken."""
+        if permits <= self.free and not self._waiting:
+            self.free -= permits
+            return
+        future: Future[None] = Future()
+        place = permits, future
+        self._waiting.append(place)
+        try:
+            await future
+        except BaseException:
+            self._waiting.remove(place)
+            self._serve()  # those behind it may ask for less
+            raise
+
+    def release(self, permits: int = 1) -> None:
+        """Give permits back."""
+        self.free += permits
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self.free:
+            permits, future = self._waiting.popleft()
+            self.free -= permits
+            future.set_result(None)
+
+    async def __aenter__(self) -> None:
+        await self.acquire()
+
+    async def __aexit__(
+        self, _: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+class Queue(Generic[_T]):
+    """Items, in the order in which they were put, each for one task.
+
+    The next of several tasks to end: `task.add_done_callback(queue.put)` for each, then `await queue.get()`.
+    """
+
+    def __init__(self) -> None:
+        self._items: deque[_T] = deque()
+        self._waiting: deque[Future[_T]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: _T) -> None:
+        """Add an item. Never waits."""
+        if self._waiting:
+            self._waiting.popleft().set_result(item)
+        else:
+            self._items.append(item)
+
+    async def get(self) -> _T:
+        """Take the next item, and wait for it."""
+        if self._items:
+            return self._items.popleft()
+        future: Future[_T] = Future()
+        self._waiting.append(future)
+        try:
+            return await future
+        except BaseException:
+            self._waiting.remove(future)
+            raise

@@ -1,0 +1,62 @@
+"""Waiting for a time, and not for longer than until one."""
+
+from types import TracebackType
+
+from sluice.concurrency.future import Cancelled, Future
+from sluice.concurrency.scheduler import current, now, running
+from sluice.concurrency.timers import Timer
+
+
+async def sleep(seconds: float) -> None:
+    """Wait for `seconds`. With 0, let all other tasks that are ready, and I/O that is, go first."""
+    future: Future[None] = Future()
+    timer = current().timers.add(now() + max(0.0, seconds), lambda: future.set_result(None))
+    try:
+        await future
+    finally:
+        timer.cancel()
+
+
+def timeout(seconds: float) -> "Deadline":
+    """`with timeout(5):` - as `deadline`, from now on."""
+    return Deadline(now() + seconds)
+
+
+def deadline(time: float) -> "Deadline":
+    """`with deadline(time):` - let what is within wait until `time`, in seconds of the scheduler's clock, at most.
+
+    Raises `TimeoutError` when that was too short. Within other deadlines, the earliest holds.
+    """
+    return Deadline(time)
+
+
+class Deadline:
+    """The context manager that `deadline` and `timeout` return. `expired` says whether the time came within it."""
+
+    __slots__ = ("_cancelled", "_task", "_timer", "expired", "time")
+
+    _timer: Timer
+
+    def __init__(self, time: float) -> None:
+        self.time = time
+        self.expired = False
+
+    def __enter__(self) -> "Deadline":
+        self._task = running()
+        self._task.scopes += 1
+        self._cancelled = Cancelled(self._task.scopes)
+        self._timer = current().timers.add(self.time, self._expire)
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        self._task.scopes -= 1
+        self._task.withdraw(self._cancelled)
+        if error is self._cancelled:
+            raise TimeoutError(f"the deadline at {self.time:.3f} s has passed") from error
+
+    def _expire(self) -> None:
+        self.expired = True
+        self._task.interrupt(self._cancelled)

@@ -1,0 +1,72 @@
+"""What is due when."""
+
+import heapq
+from collections.abc import Callable
+
+_FEW = 64
+
+
+class Timer:
+    """A call that is due at a time. `cancel` takes it back."""
+
+    __slots__ = ("_timers", "callback", "time")
+
+    def __init__(self, timers: "Timers", time: float, callback: Callable[[], object]) -> None:
+        self.time = time
+        self.callback: Callable[[], object] | None = callback
+        self._timers = timers
+
+    def cancel(self) -> None:
+        """Do not call back, if that is still to come."""
+        if self.callback is not None:
+            self.callback = None
+            self._timers.count_cancelled()
+
+
+class Timers:
+    """Timers by their times; those of one time in the order in which they were set."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._set = 0
+        self._cancelled = 0  # and still in the heap
+
+    def __len__(self) -> int:
+        return len(self._heap) - self._cancelled
+
+    def add(self, time: float, callback: Callable[[], object]) -> Timer:
+        """Call `callback` at `time`, in seconds of the scheduler's clock."""
+        timer = Timer(self, time, callback)
+        self._set += 1
+        heapq.heappush(self._heap, (time, self._set, timer))
+        return timer
+
+    def next_time(self) -> float | None:
+        """When the next timer is due, or None without one."""
+        while self._heap and self._heap[0][2].callback is None:
+            heapq.heappop(self._heap)
+            self._cancelled -= 1
+        return self._heap[0][0] if self._heap else None
+
+    def call_due(self, now: float) -> None:
+        """Call back what is due."""
+        while (time := self.next_time()) is not None and time <= now:
+            timer = heapq.heappop(self._heap)[2]
+            callback, timer.callback = timer.callback, None
+            if callback is not None:
+                callback()
+
+    def clear(self) -> None:
+        """Take all timers back."""
+        for _, _, timer in self._heap:
+            timer.callback = None
+        self._heap.clear()
+        self._cancelled = 0
+
+    def count_cancelled(self) -> None:
+        """Note that a timer of the heap was cancelled. When most are, they are dropped: a deadline seldom comes."""
+        self._cancelled += 1
+        if self._cancelled > _FEW and self._cancelled * 2 > len(self._heap):
+            self._heap = [entry for entry in self._heap if entry[2].callback is not None]
+            heapq.heapify(self._heap)
+            self._cancelled = 0
