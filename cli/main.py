@@ -1,9 +1,13 @@
 """The `sluice` command group."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
+from click.exceptions import NoArgsIsHelpError
 
 from cli.commands.backfill import backfill
 from cli.commands.dlq import dlq
@@ -19,12 +23,29 @@ from cli.errors import CliError, ExitCode
 from sluice.failures import Failure
 
 
+@contextmanager
+def _usage_errors_in_one_line() -> Iterator[None]:
+    try:
+        yield
+    except NoArgsIsHelpError:  # shows the help
+        raise
+    except click.UsageError as error:
+        message = " ".join(error.format_message().split("\n\t")).removesuffix(".")
+        command = error.ctx.command_path if error.ctx else "sluice"
+        raise CliError(f"{message} (see `{command} --help`)", ExitCode.USAGE) from None
+
+
 class _Group(click.Group):
-    """A group that reports AWS errors, validation failures and Ctrl-C in one line instead of a traceback."""
+    """A group that reports usage errors, AWS errors, validation failures and Ctrl-C in one line each."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        with _usage_errors_in_one_line():
+            return super().make_context(*arguments, **options)
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
+            with _usage_errors_in_one_line():
+                return super().invoke(ctx)
         except ClientError as error:
             details = error.response["Error"]
             raise CliError(f"{error.operation_name}: {details.get('Code')}: {details.get('Message')}") from None

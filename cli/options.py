@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +10,49 @@ import click
 from cli.deployment import Deployment, DeploymentRef
 from cli.output import Output
 
+
+class Number(click.FloatRange):
+    """The type of an option for a number within limits. `accepts` says in words what an error asks for."""
+
+    name = "number"
+
+    def __init__(self, accepts: str, **limits: Any) -> None:
+        super().__init__(**limits)
+        self._accepts = accepts
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """`value` as a finite number. Raises `click.BadParameter`, which names the option."""
+        try:
+            number = super().convert(value, param, ctx)
+        except click.BadParameter:
+            number = math.nan
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not {self._accepts}", param, ctx)
+        return number
+
+
+class WholeNumber(click.IntRange):
+    """The type of an option for a whole number within limits, as `Number`."""
+
+    name = "integer"
+
+    def __init__(self, accepts: str, **limits: Any) -> None:
+        super().__init__(**limits)
+        self._accepts = accepts
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """`value` as a whole number. Raises `click.BadParameter`, which names the option."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{value!r} is not {self._accepts}", param, ctx)
+
+
+POSITIVE = Number("a number over 0, such as 20 or 0.5", min=0, min_open=True)
+
 max_per_second_option = click.option(
     "--max-per-second",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     help="Send at most this number of messages per second.",
 )
 

@@ -16,11 +16,16 @@ class Source:
     name_prefix: str = ""
 
 
-def parse_source(uri: str, settings: Settings) -> Source:
-    """The source with this `s3://` URI. Raises `CliError` when the deployment does not read objects there."""
-    bucket, slash, prefix = uri.removeprefix("s3://").partition("/")
+def parse_uri(uri: str) -> tuple[str, str]:
+    """The bucket and the prefix of an `s3://` URI. Raises `CliError` when it is not one."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     if not uri.startswith("s3://") or not bucket:
         raise CliError(f"{uri} is not s3://bucket/prefix", ExitCode.USAGE)
+    return bucket, prefix
+
+
+def source_of(bucket: str, prefix: str, settings: Settings) -> Source:
+    """The source with this bucket and prefix. Raises `CliError` when the deployment does not read objects there."""
     if not settings.may_read(bucket):
         readable = ", ".join((settings.input_bucket, *settings.input_location_buckets))
         raise CliError(
@@ -32,7 +37,7 @@ def parse_source(uri: str, settings: Settings) -> Source:
         return Source(bucket, prefix, f"{OTHER_BUCKETS_PREFIX}{bucket}/")
     if not prefix.startswith((INVOKE_PREFIX, TRANSFORM_PREFIX)):
         raise CliError(
-            f"prefix {prefix or slash!r} must be under {INVOKE_PREFIX} or {TRANSFORM_PREFIX}: other objects in the "
+            f"prefix {prefix or '/'!r} must be under {INVOKE_PREFIX} or {TRANSFORM_PREFIX}: other objects in the "
             "input bucket are not requests",
             ExitCode.USAGE,
         )

@@ -9,7 +9,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from cli.backfill.listing import Merge, list_objects, list_outcomes
 from cli.backfill.run import Backfill, Counts, Criteria
-from cli.backfill.source import parse_source
+from cli.backfill.source import parse_uri, source_of
 from cli.deployment import Deployment
 from cli.errors import CliError, ExitCode
 from cli.options import deployment_options, max_per_second_option
@@ -54,8 +54,9 @@ def backfill(
       sluice backfill s3://my-archive/2026/ --include '*.png' --max-per-second 50
       sluice backfill s3://my-input-bucket/invoke/wine/ --dry-run
     """
+    bucket, prefix = parse_uri(uri)  # before any request to AWS
     settings = deployment.settings
-    source = parse_source(uri, settings)
+    source = source_of(bucket, prefix, settings)
     merge = Merge(
         list_objects(deployment.s3, source.bucket, source.prefix, start_after),
         source.name_prefix,

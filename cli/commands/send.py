@@ -73,6 +73,7 @@ def send(
     """
     parameters = {name: options[name.lower()] for name in PARAMETERS if options.get(name.lower()) is not None}
     raw = compose(message, file, inline, parameters)
+    check_message(raw, None)  # before any request to AWS
     check_message(raw, deployment.settings_if_allowed)
     body = serialize(raw, _max_message_bytes(deployment))
     name, inference_id = result_name(raw), raw["InferenceId"]

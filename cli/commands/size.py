@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from cli.errors import CliError, ExitCode
+from cli.options import POSITIVE, Number, WholeNumber
 from cli.sizing.calculator import Workload, calculate, explain
 
 
@@ -16,28 +17,37 @@ from cli.sizing.calculator import Workload, calculate, explain
 )
 @click.option(
     "--latency-ms",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     required=True,
     help="Latency of one call at --concurrency.",
 )
 @click.option(
     "--p99-ms",
-    type=click.FloatRange(min=0, min_open=True),
+    type=POSITIVE,
     help="Latency of the slowest calls.  [default: --latency-ms]",
 )
 @click.option(
     "--concurrency",
-    type=click.IntRange(min=2),
+    type=WholeNumber("a whole number of at least 2", min=2),
     required=True,
     help="The most requests that the endpoint may get at once.",
 )
-@click.option("--per-second", type=click.FloatRange(min=0), required=True, help="Messages that arrive per second.")
 @click.option(
-    "--memory-mb", type=click.IntRange(128, 10_240), default=512, show_default=True, help="Memory of the function."
+    "--per-second",
+    type=Number("a number of at least 0, such as 150 or 0.5", min=0),
+    required=True,
+    help="Messages that arrive per second.",
+)
+@click.option(
+    "--memory-mb",
+    type=WholeNumber("a whole number from 128 to 10240", min=128, max=10_240),
+    default=512,
+    show_default=True,
+    help="Memory of the function.",
 )
 @click.option(
     "--backlog",
-    type=click.IntRange(min=0),
+    type=WholeNumber("a whole number of at least 0", min=0),
     default=0,
     show_default=True,
     help="Messages that are on the queue already.",

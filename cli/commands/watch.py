@@ -18,7 +18,13 @@ from cli.watch.watcher import Watcher
 
 @click.command(short_help="Show the activity of a deployment.", epilog="Exit code: 0, also after Ctrl-C.")
 @deployment_options
-@click.option("--interval", type=Duration(), default="5s", show_default=True, help="Time between two updates.")
+@click.option(
+    "--interval",
+    type=Duration(shortest=timedelta(seconds=1)),
+    default="5s",
+    show_default=True,
+    help="Time between two updates.",
+)
 @click.option("--period", type=Duration(), default="15m", show_default=True, help="How far back counts go.")
 @click.option("--once", is_flag=True, help="Print the current state and exit.")
 @click.option(

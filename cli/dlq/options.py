@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cli.dlq.filters import Filter
+from cli.options import WholeNumber
 from cli.timefmt import Duration
 
 _MAX_VISIBILITY_TIMEOUT = timedelta(hours=12)  # SQS limit
@@ -18,7 +19,9 @@ visibility_timeout_option = click.option(
     help="How long received messages stay hidden if the command is killed.  [default: 1m plus 1s per 20 messages]",
 )
 
-limit_option = click.option("--limit", type=click.IntRange(min=1), help="At most this number of messages.")
+limit_option = click.option(
+    "--limit", type=WholeNumber("a whole number of at least 1", min=1), help="At most this number of messages."
+)
 
 _FILTER_OPTIONS = (
     click.option("--reason", "reasons", multiple=True, help="ErrorCode, such as ModelError; repeatable."),

@@ -7,7 +7,6 @@ import re
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
@@ -117,8 +116,12 @@ def _whole_message(message: str) -> dict[str, Any]:
         try:
             with click.open_file(message[1:], encoding="utf-8") as file:
                 message = file.read()
-        except (OSError, UnicodeDecodeError) as error:
-            raise CliError(f"--message: {Path(message[1:])}: {error}", ExitCode.USAGE) from None
+        except FileNotFoundError:
+            raise CliError(f"--message: there is no file {message[1:]}", ExitCode.USAGE) from None
+        except OSError as error:
+            raise CliError(f"--message: {message[1:]} can't be read: {error.strerror}", ExitCode.USAGE) from None
+        except UnicodeDecodeError:
+            raise CliError(f"--message: {message[1:]} is not UTF-8", ExitCode.USAGE) from None
     raw = load_json(message, "--message")
     if not isinstance(raw, dict):
         raise CliError("--message: must be a JSON object whose keys are InvokeEndpoint parameters", ExitCode.USAGE)

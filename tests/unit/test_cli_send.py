@@ -94,7 +94,12 @@ def test_options_replace_parameters_of_a_whole_message(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("message", "says"),
-    [("{", "--message: is not JSON"), ("[]", "--message: must be a JSON object"), ("@/no/such", "--message: /no/such")],
+    [
+        ("{", "--message: is not JSON"),
+        ("[]", "--message: must be a JSON object"),
+        ("@/no/such", "--message: there is no file /no/such$"),
+        ("@/", "--message: / can't be read: Is a directory"),
+    ],
 )
 def test_the_error_names_a_message_that_cannot_be_read(message: str, says: str) -> None:
     with pytest.raises((CliError, Failure), match=says):

@@ -52,11 +52,12 @@ def redrive(
       sluice dlq redrive --endpoint-name wime --set EndpointName=wine
       sluice dlq redrive --max-per-second 20 --limit 1000
     """
+    overrides = parse_overrides(assignments)  # before any request to AWS
     with open_reader(deployment, output, visibility_timeout) as reader:
         builder = MessageBuilder(
             deployment.settings,
             lambda kind: queue_url_of(kind, deployment),
-            parse_overrides(assignments),
+            overrides,
             max_message_bytes(deployment.sqs, deployment.request_queue_url),
         )
         if is_dry_run:
