@@ -177,7 +177,7 @@ def test_a_request_that_crashed_the_function() -> None:
     world.processor.dead_letter_crashed(world.processor.parse(one))
     made = notification(world.results, "messages/i.err")
     assert json.loads(made.message)["failureReason"].startswith(
-        "Crashed: The function crashed, reached its timeout or ran out of memory"
+        "Crashed: the function crashed, reached its timeout or ran out of memory"
     )
     assert made.attributes["ErrorCode"] == "Crashed"
 
