@@ -1,10 +1,11 @@
 """Reading many objects in order, several at once."""
 
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from sluice.concurrency import TaskGroup
+from sluice.concurrency import Cancelled, Task, spawn
 
 _AT_ONCE = 8  # A large dataset has thousands of parts: one after another takes longer than a function may.
 
@@ -14,13 +15,35 @@ _T = TypeVar("_T")
 async def prefetch(load: Callable[[str], Coroutine[Any, Any, _T]], keys: Iterable[str]) -> AsyncGenerator[_T]:
     """Yield `await load(key)` for each key, in order, with some loaded ahead.
 
-    A consumer that may stop early must close the generator (`contextlib.aclosing`).
+    An error is raised when the turn of its key comes, and never interrupts what the consumer does meanwhile. A consumer
+    that may stop early must close the generator (`contextlib.aclosing`).
     """
-    async with TaskGroup() as group:
-        pending: deque[Awaitable[_T]] = deque()
+    pending: deque[Task[_T]] = deque()
+    try:
         for key in keys:
-            pending.append(group.spawn(load(key)))
+            pending.append(spawn(load(key)))
             if len(pending) == _AT_ONCE:
-                yield await pending.popleft()
+                yield await _next(pending)
         while pending:
-            yield await pending.popleft()
+            yield await _next(pending)
+    finally:
+        for task in pending:
+            task.cancel()
+        for task in pending:
+            await _ended(task)
+
+
+async def _next(pending: deque[Task[_T]]) -> _T:
+    result = await pending[0]
+    pending.popleft()
+    return result
+
+
+async def _ended(task: Task[Any]) -> None:
+    """Wait until a cancelled task has ended, however it ends."""
+    try:
+        with suppress(Exception):
+            await task
+    except Cancelled as cancelled:
+        if cancelled.task is not task:
+            raise
