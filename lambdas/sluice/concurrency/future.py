@@ -1,4 +1,4 @@
-"""A result that is not there yet."""
+"""A result that is not available yet."""
 
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar, cast
@@ -7,15 +7,15 @@ _T = TypeVar("_T")
 
 
 class Cancelled(BaseException):
-    """Raised in a coroutine where it waits, because its task was cancelled or its time is over.
+    """Raised where a coroutine waits, because its task was cancelled or its deadline has passed.
 
     A coroutine may catch it to clean up, and must raise it again.
     """
 
     def __init__(self, depth: int = 0) -> None:
         super().__init__()
-        self.depth = depth  # of the scope that cancels: 0 for the task, then one more for each scope within
-        self.task: object = None  # that is cancelled
+        self.depth = depth  # the depth of the scope that cancels: 0 for the task, one more for each nested scope
+        self.task: object = None  # the task that is cancelled
 
 
 class Future(Generic[_T]):
@@ -31,11 +31,11 @@ class Future(Generic[_T]):
 
     @property
     def done(self) -> bool:
-        """Whether the result or the error is there."""
+        """Whether the result or the error is available."""
         return self._done
 
     def result(self) -> _T:
-        """The result. Raises the error, and `RuntimeError` while there is neither."""
+        """The result. Raises the error, or `RuntimeError` while there is neither."""
         if not self._done:
             raise RuntimeError("there is no result yet")
         if self._error is not None:
@@ -44,7 +44,7 @@ class Future(Generic[_T]):
 
     @property
     def error(self) -> BaseException | None:
-        """The error, or None where there is none."""
+        """The error, or None."""
         return self._error
 
     def set_result(self, result: _T) -> None:
@@ -56,7 +56,7 @@ class Future(Generic[_T]):
         self._settle(None, error)
 
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
-        """Call `callback(self)` when the future is done: at once if it is. Callbacks are called in order of addition.
+        """Call `callback(self)` when the future is done, or at once if it is. Callbacks run in the order of addition.
 
         A callback must not raise.
         """
@@ -66,7 +66,7 @@ class Future(Generic[_T]):
             self._callbacks.append(callback)
 
     def remove_done_callback(self, callback: Callable[[Any], object]) -> None:
-        """Do not call `callback`, if it is still to be called."""
+        """Remove `callback`, if it has not been called yet."""
         if callback in self._callbacks:
             self._callbacks.remove(callback)
 

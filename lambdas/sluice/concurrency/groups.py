@@ -1,4 +1,4 @@
-"""Several coroutines at once, of which none is left when they are over."""
+"""Structured concurrency: several coroutines at once, all of which have ended afterwards."""
 
 from collections.abc import Coroutine
 from types import TracebackType
@@ -22,7 +22,7 @@ async def gather(*coroutines: Coroutine[Any, Any, _T]) -> list[_T]:
 
 
 class TaskGroup:
-    """`async with TaskGroup() as group:` - tasks that have all ended when the block has.
+    """`async with TaskGroup() as group:` runs tasks, and waits for all of them at the end of the block.
 
     The first error, of the block or of a task, cancels the tasks and what the block waits for, and is raised when all
     have ended. Errors after it are added to it as notes. A cancellation of the block's own task comes before errors.

@@ -13,14 +13,14 @@ from sluice.concurrency.task import Task
 from sluice.concurrency.timers import Timers
 
 _T = TypeVar("_T")
-_ROUNDS = 100  # of cancelling at the end of a run
+_ROUNDS = 100  # how often tasks are cancelled at the end of a run
 
-# Which of the tasks that are ready takes the next step, as an index.
+# Returns the index of the ready task that takes the next step.
 Choose = Callable[[Sequence[Task[Any]]], int]
 
 
 class Deadlock(Exception):
-    """All tasks wait, and nothing is under way that could end a wait."""
+    """All tasks wait, and no pending operation can wake one."""
 
 
 class Scheduler:
@@ -38,11 +38,11 @@ class Scheduler:
     ) -> None:
         self.clock = clock
         self.timers = Timers()
-        self.running: Task[Any] | None = None  # the task whose step it is
+        self.running: Task[Any] | None = None  # the task that runs now
         self._wait = wait
         self._choose = choose
         self._ready: deque[Task[Any]] = deque()
-        self._tasks: dict[Task[Any], None] = {}  # that are not done, in the order in which they were spawned
+        self._tasks: dict[Task[Any], None] = {}  # tasks that are not done, in the order of spawning
         self._failed: list[Task[Any]] = []
         self._spawned = 0
 
@@ -84,7 +84,7 @@ class Scheduler:
         return task.result()
 
     def spawn(self, coroutine: Coroutine[Any, Any, _T], name: str = "") -> Task[_T]:
-        """Run `coroutine` as a task, from when its turn comes on. `name` is for those who read about it."""
+        """Schedule `coroutine` as a task. `name` appears in its representation."""
         self._spawned += 1
         task = Task(coroutine, name or f"{getattr(coroutine, '__name__', 'task')}-{self._spawned}", self._ready.append)
         self._tasks[task] = None
@@ -110,7 +110,7 @@ class Scheduler:
         task.step()
 
     def _pause(self) -> None:
-        """Wait for I/O or the next timer. What has come by the time a timer is due comes before it."""
+        """Wait for I/O or the next timer. I/O that is ready when a timer is due is handled before the timer."""
         due = self.timers.next_time()
         self._wait(None if due is None else max(0.0, due - self.clock()))
         if due is not None:
@@ -122,7 +122,7 @@ class Scheduler:
             self._failed.append(task)
 
     def _cancel_all(self) -> None:
-        """Cancel what is left until nothing is. Clean-up may spawn; it may not wait."""
+        """Cancel the remaining tasks. Their clean-up may spawn tasks, but cannot wait."""
         for _ in range(_ROUNDS):
             if not self._tasks:
                 return
@@ -140,7 +140,7 @@ class Scheduler:
         self.running = None
 
     def _close_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
-        """Let an asynchronous generator that was dropped before its end clean up."""
+        """Close an asynchronous generator that was dropped before its end."""
         if _current is self:
             self.spawn(generator.aclose(), "aclose")
 

@@ -1,4 +1,4 @@
-"""What tasks tell each other. All of it is fair: first come, first served."""
+"""Synchronization primitives for tasks. All are fair: waiters are served in order."""
 
 from collections import deque
 from types import TracebackType
@@ -10,23 +10,23 @@ _T = TypeVar("_T")
 
 
 class Event:
-    """Something that happens once, for all who wait for it."""
+    """An event that is set once, and wakes all tasks that wait for it."""
 
     def __init__(self) -> None:
         self._happened: Future[None] = Future()
 
     @property
     def is_set(self) -> bool:
-        """Whether it has happened."""
+        """Whether the event is set."""
         return self._happened.done
 
     def set(self) -> None:
-        """Let it have happened."""
+        """Set the event."""
         if not self._happened.done:
             self._happened.set_result(None)
 
     async def wait(self) -> None:
-        """Wait until it has happened."""
+        """Wait until the event is set."""
         await self._happened
 
 
@@ -42,11 +42,11 @@ class Semaphore:
 
     @property
     def waiting(self) -> int:
-        """How many tasks wait."""
+        """The number of tasks that wait."""
         return len(self._waiting)
 
     async def acquire(self, permits: int = 1) -> None:
-        """Take permits, and wait until they are free. When the wait is cancelled, nothing was taken."""
+        """Acquire permits, waiting until they are free. If the wait is cancelled, none are acquired."""
         if permits <= self.free and not self._waiting:
             self.free -= permits
             return
@@ -57,11 +57,11 @@ class Semaphore:
             await future
         except BaseException:
             self._waiting.remove(place)
-            self._serve()  # those behind it may ask for less
+            self._serve()  # waiters behind it may need fewer permits
             raise
 
     def release(self, permits: int = 1) -> None:
-        """Give permits back."""
+        """Release permits."""
         self.free += permits
         self._serve()
 
@@ -81,7 +81,7 @@ class Semaphore:
 
 
 class Queue(Generic[_T]):
-    """Items, in the order in which they were put, each for one task.
+    """A FIFO queue. Each item goes to one task.
 
     The next of several tasks to end: `task.add_done_callback(queue.put)` for each, then `await queue.get()`.
     """
@@ -101,7 +101,7 @@ class Queue(Generic[_T]):
             self._items.append(item)
 
     async def get(self) -> _T:
-        """Take the next item, and wait for it."""
+        """Remove and return the next item, waiting for one if necessary."""
         if self._items:
             return self._items.popleft()
         future: Future[_T] = Future()

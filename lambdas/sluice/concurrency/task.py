@@ -1,4 +1,4 @@
-"""A coroutine that runs by itself."""
+"""A coroutine that the scheduler runs."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -31,14 +31,14 @@ class Task(Future[_T]):
     ) -> None:
         super().__init__()
         self.name = name
-        self.asked = False  # for its result or error
-        self.scopes = 0  # timeouts and groups that the coroutine is within
+        self.asked = False  # whether the result or the error was retrieved
+        self.scopes = 0  # the number of enclosing timeouts and groups
         self._coroutine = coroutine
         self._make_ready = make_ready
         self._started = False
         self._waits_for: Future[Any] | None = None
-        self._pending: Cancelled | None = None  # to be raised where the coroutine waits
-        self._cancels = False  # whether it is to be raised in place of the step that is due
+        self._pending: Cancelled | None = None  # raised at the coroutine's next wait
+        self._cancels = False  # whether it is raised instead of the next step
         make_ready(self)
 
     def __repr__(self) -> str:
@@ -57,7 +57,7 @@ class Task(Future[_T]):
 
     @property
     def failed(self) -> bool:
-        """Whether the coroutine raised an error that nothing has asked for."""
+        """Whether the coroutine raised an error that was never retrieved."""
         return self._error is not None and not self.asked
 
     def cancel(self) -> None:
@@ -82,7 +82,7 @@ class Task(Future[_T]):
             self._make_ready(self)
 
     def withdraw(self, cancelled: Cancelled) -> None:
-        """Take an interrupt back that has not been raised: its scope has ended."""
+        """Withdraw an interrupt that was not raised, because its scope has ended."""
         if self._pending is cancelled:
             self._pending = None
 
@@ -125,6 +125,6 @@ class Task(Future[_T]):
     def _wake(self, _: Future[Any]) -> None:
         self._waits_for = None
         if self._cancels:
-            self._cancels = False  # its turn is coming already; what it waited for has come first
+            self._cancels = False  # it is scheduled already; the awaited result came first
         else:
             self._make_ready(self)

@@ -1,4 +1,4 @@
-"""Waiting for a time, and not for longer than until one."""
+"""Sleeping, timeouts and deadlines."""
 
 from types import TracebackType
 
@@ -8,7 +8,7 @@ from sluice.concurrency.timers import Timer
 
 
 async def sleep(seconds: float) -> None:
-    """Wait for `seconds`. With 0, let all other tasks that are ready, and I/O that is, go first."""
+    """Wait for `seconds`. With 0, ready tasks and ready I/O run first."""
     future: Future[None] = Future()
     timer = current().timers.add(now() + max(0.0, seconds), lambda: future.set_result(None))
     try:
@@ -18,20 +18,20 @@ async def sleep(seconds: float) -> None:
 
 
 def timeout(seconds: float) -> "Deadline":
-    """`with timeout(5):` - as `deadline`, from now on."""
+    """`with timeout(5):` is a deadline, in seconds from now."""
     return Deadline(now() + seconds)
 
 
 def deadline(time: float) -> "Deadline":
-    """`with deadline(time):` - let what is within wait until `time`, in seconds of the scheduler's clock, at most.
+    """`with deadline(time):` limits waits in the block to `time`, in seconds of the scheduler's clock.
 
-    Raises `TimeoutError` when that was too short. Within other deadlines, the earliest holds.
+    Raises `TimeoutError` when the time has passed. Of nested deadlines, the earliest applies.
     """
     return Deadline(time)
 
 
 class Deadline:
-    """The context manager that `deadline` and `timeout` return. `expired` says whether the time came within it."""
+    """The context manager of `deadline` and `timeout`. `expired` is true if the time passed within the block."""
 
     __slots__ = ("_cancelled", "_task", "_timer", "expired", "time")
 

@@ -1,4 +1,4 @@
-"""What is due when."""
+"""Timers, ordered by their time."""
 
 import heapq
 from collections.abc import Callable
@@ -7,7 +7,7 @@ _FEW = 64
 
 
 class Timer:
-    """A call that is due at a time. `cancel` takes it back."""
+    """A call at a given time. `cancel` revokes it."""
 
     __slots__ = ("_timers", "callback", "time")
 
@@ -17,19 +17,19 @@ class Timer:
         self._timers = timers
 
     def cancel(self) -> None:
-        """Do not call back, if that is still to come."""
+        """Revoke the call, if it has not been made."""
         if self.callback is not None:
             self.callback = None
             self._timers.count_cancelled()
 
 
 class Timers:
-    """Timers by their times; those of one time in the order in which they were set."""
+    """Timers in the order of their times; timers of the same time in the order of creation."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Timer]] = []
         self._set = 0
-        self._cancelled = 0  # and still in the heap
+        self._cancelled = 0  # the number of cancelled timers in the heap
 
     def __len__(self) -> int:
         return len(self._heap) - self._cancelled
@@ -42,14 +42,14 @@ class Timers:
         return timer
 
     def next_time(self) -> float | None:
-        """When the next timer is due, or None without one."""
+        """The time of the next timer, or None."""
         while self._heap and self._heap[0][2].callback is None:
             heapq.heappop(self._heap)
             self._cancelled -= 1
         return self._heap[0][0] if self._heap else None
 
     def call_due(self, now: float) -> None:
-        """Call back what is due."""
+        """Make the calls that are due."""
         while (time := self.next_time()) is not None and time <= now:
             timer = heapq.heappop(self._heap)[2]
             callback, timer.callback = timer.callback, None
@@ -57,14 +57,14 @@ class Timers:
                 callback()
 
     def clear(self) -> None:
-        """Take all timers back."""
+        """Revoke all timers."""
         for _, _, timer in self._heap:
             timer.callback = None
         self._heap.clear()
         self._cancelled = 0
 
     def count_cancelled(self) -> None:
-        """Note that a timer of the heap was cancelled. When most are, they are dropped: a deadline seldom comes."""
+        """Count a cancelled timer. When most are cancelled, they are dropped: most deadlines never expire."""
         self._cancelled += 1
         if self._cancelled > _FEW and self._cancelled * 2 > len(self._heap):
             self._heap = [entry for entry in self._heap if entry[2].callback is not None]

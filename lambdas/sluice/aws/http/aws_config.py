@@ -1,4 +1,4 @@
-"""Where requests go and who signs them: botocore's answers, known beforehand in a plain Lambda function.
+"""Endpoints, region and credentials: those of botocore, determined without it in a plain Lambda function.
 
 To ask botocore takes longer than all else in a cold start. So a plain environment, one that holds nothing but what
 Lambda puts there, is read directly; in any other, botocore is asked.
@@ -45,12 +45,12 @@ class AwsConfig:
 
 
 def has_proxy(environment: Mapping[str, str]) -> bool:
-    """Whether requests are to go through a proxy, as botocore sees it. The lean transport knows no proxies."""
+    """Whether requests are to go through a proxy, as botocore sees it. The lean transport does not support proxies."""
     return any(value and name.lower() in {"http_proxy", "https_proxy"} for name, value in environment.items())
 
 
 def is_plain(environment: Mapping[str, str]) -> bool:
-    """Whether nothing but Lambda has set the environment: no profile, no other endpoints, no configuration file."""
+    """Whether the environment is Lambda's own: no profile, no other endpoints, no configuration file."""
     return (
         environment.keys() >= _NEEDED
         and all(environment[name] for name in _NEEDED)
@@ -62,7 +62,7 @@ def is_plain(environment: Mapping[str, str]) -> bool:
 
 
 def aws_config(environment: Mapping[str, str], clients: "Clients") -> AwsConfig:
-    """What botocore would use in `environment`, with the least effort."""
+    """The configuration that botocore would use in `environment`."""
     return _read(environment) if is_plain(environment) else _asked(environment, clients)
 
 
@@ -81,7 +81,7 @@ def _read(environment: Mapping[str, str]) -> AwsConfig:
     def s3_url(bucket: str) -> str:
         if s3_endpoint:
             return f"{s3_endpoint}/{bucket}"
-        # To botocore, us-east-1 is still where S3 began: the one region without its name in it.
+        # botocore uses the global host name for us-east-1.
         domain = "s3.amazonaws.com" if region == "us-east-1" else f"s3.{region}.amazonaws.com"
         return f"https://{bucket}.{domain}" if _HOST_LABEL.fullmatch(bucket) else f"https://{domain}/{bucket}"
 

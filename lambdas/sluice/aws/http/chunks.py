@@ -8,20 +8,20 @@ _LINES = 65_536  # bytes of all lines' extensions, and of all trailers
 
 
 class CutOff(Exception):
-    """The connection ended within the response's body, or the body can't be read any further."""
+    """The connection ended within the response's body, or the body is malformed."""
 
 
 class TooLarge(Exception):
-    """The response's body is over what was asked for; it was not read."""
+    """The response's body exceeds the limit, and was not read."""
 
 
 class Chunks:
-    """Takes in the bytes of a body in chunks. Raises `CutOff`, and `TooLarge` when it is over `max_bytes`."""
+    """Parses a body in chunks. Raises `CutOff`, and `TooLarge` when it is over `max_bytes`."""
 
     def __init__(self, max_bytes: int | None) -> None:
-        self.has_rest = False  # whether more came than the body
+        self.has_rest = False  # whether data follows the body
         self._max_bytes = max_bytes
-        self._received = bytearray()  # of what is no chunk's data
+        self._received = bytearray()  # data outside of chunks
         self._pieces: list[bytes] = []
         self._size = 0  # of all chunks
         self._left = 0  # bytes of the chunk that is coming in
@@ -29,7 +29,7 @@ class Chunks:
         self._read = self._read_size
 
     def feed(self, data: bytes) -> bool:
-        """Take in bytes. Returns whether the body is whole."""
+        """Parse bytes. Returns whether the body is complete."""
         received = self._received
         if self._left >= len(data) and not received:  # the middle of a big chunk
             self._pieces.append(data)

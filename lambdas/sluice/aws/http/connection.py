@@ -17,7 +17,7 @@ _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Connection:
-    """A connected socket. After an exchange `may_go_on` says whether it can take another."""
+    """A connected socket. After an exchange `may_go_on` is true if it can be reused."""
 
     __slots__ = ("_sock", "_watch", "idle_since", "may_go_on")
 
@@ -45,7 +45,7 @@ class Connection:
         return parser.response
 
     def is_open(self) -> bool:
-        """Whether the other side has left the idle connection open, and sent nothing unasked.
+        """Whether the peer has kept the idle connection open, and sent no unrequested data.
 
         A TLS 1.3 session ticket may wait on one that is open.
         """
@@ -80,17 +80,17 @@ class Connection:
             except _WOULD_BLOCK:
                 pass
             except OSError:
-                # The other side may have answered, to refuse the request, and then closed.
+                # The peer may have rejected the request and closed the connection.
                 if self._receive_last(parser):
                     return False
                 raise
-            # A side that only writes and one that only writes back would wait for each other.
+            # If both sides only wrote, they would wait for each other forever.
             if await self._watch.wait(READ | WRITE) & READ and self._receive(parser):
                 return False
         return True
 
     def _receive(self, parser: ResponseParser) -> bool:
-        """Take in what is there. Returns whether the response is whole."""
+        """Read the available data. Returns whether the response is complete."""
         while parser.response is None:
             try:
                 data = self._sock.recv(_RECEIVE)

@@ -1,4 +1,4 @@
-"""Connections to one host, kept open and used again. Errors are those of botocore's HTTP session."""
+"""A pool of connections to one host. The errors are those of botocore's HTTP session."""
 
 import ssl
 import sys
@@ -22,15 +22,15 @@ from sluice.aws.http.resolver import Resolver
 from sluice.aws.loop import Loop
 from sluice.concurrency import Semaphore, deadline, now, timeout
 
-# NAT gateways and Network Load Balancers forget a connection that was idle for 350 s, and tell neither side.
+# NAT gateways and Network Load Balancers drop a connection that was idle for 350 s without notifying either side.
 _IDLE_SECONDS = 300
 _SESSION_SECONDS = 60  # after which another TLS session is taken: it takes 0.2 ms
 
 
 class ConnectionPool:
-    """As many connections as are needed at once, up to `limit` where there is one: then requests wait their turn.
+    """As many connections as are in use at once, or at most `limit`; further requests wait in order.
 
-    `tls` is for all pools: loading root certificates is dear. Of idle connections the one that was used last is used
+    `tls` is for all pools: loading certificates is expensive. Of idle connections the one that was used last is used
     first, so that those that are not needed grow old and are closed.
     """
 
@@ -87,7 +87,7 @@ class ConnectionPool:
                         raise
                     self._put_back(connection)
                     return response
-        except BotoCoreError:  # some of them are OSErrors as well
+        except BotoCoreError:  # some of these are also OSErrors
             raise
         except TimeoutError as error:
             kind = ReadTimeoutError if is_connected else ConnectTimeoutError
@@ -98,7 +98,7 @@ class ConnectionPool:
             raise ConnectionClosedError(endpoint_url=self.url, request=None, error=error) from error
 
     def close(self) -> None:
-        """Close the connections that are idle."""
+        """Close the idle connections."""
         while self._idle:
             self._idle.pop().close()
 

@@ -23,7 +23,7 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 class NotHttp(Exception):
-    """What came is no HTTP/1.1 response, or nothing came before the connection ended."""
+    """The data is not an HTTP/1.1 response, or the connection ended without one."""
 
 
 class Response(NamedTuple):
@@ -35,7 +35,7 @@ class Response(NamedTuple):
 
 
 def request_head(method: str, path: str, headers: Mapping[str, str], body_length: int) -> bytes:
-    """What goes before the body of a request. Raises `ValueError` when a line holds a line break."""
+    """The bytes before the body of a request. Raises `ValueError` when a header contains a line break."""
     lines = [f"{method} {path} HTTP/1.1", *[f"{name}: {value}" for name, value in headers.items()]]
     if method in {"POST", "PUT"}:
         lines.append(f"content-length: {body_length}")
@@ -46,7 +46,7 @@ def request_head(method: str, path: str, headers: Mapping[str, str], body_length
 
 
 class ResponseParser:
-    """Takes in the bytes of the response to one request, in whatever pieces they come.
+    """Parses the response to one request from bytes in pieces of any size.
 
     `feed` and `end` raise `NotHttp`, `CutOff`, and `TooLarge` when the body is over `max_bytes`. After any of these the
     connection is of no more use.
@@ -68,7 +68,7 @@ class ResponseParser:
     )
 
     def __init__(self, method: str, max_bytes: int | None = None) -> None:
-        self.response: Response | None = None  # once it is whole
+        self.response: Response | None = None  # once it is complete
         self._method = method
         self._max_bytes = max_bytes
         self._head = bytearray()  # that has come of a head without its end
@@ -83,11 +83,11 @@ class ResponseParser:
 
     @property
     def may_go_on(self) -> bool:
-        """Whether the connection can take another request: the other side said so, and sent nothing unasked."""
+        """Whether the connection can be reused: the peer permits it, and sent no unrequested data."""
         return self.response is not None and not self._is_last
 
     def feed(self, data: bytes) -> Response | None:
-        """Take in bytes. Returns the response when it is whole."""
+        """Parse bytes. Returns the response once it is complete."""
         if self.response is not None:
             self._is_last = self._is_last or bool(data)
         elif self._status:
@@ -97,7 +97,7 @@ class ResponseParser:
         return self.response
 
     def end(self) -> Response:
-        """Note that the connection has ended. Returns the response, if it is whole by that."""
+        """Note that the connection has ended. Returns the response, if that completes it."""
         if self.response is None:
             if not self._status:
                 came = "within the response's head" if self._head or self._heads else "without a response"
@@ -174,7 +174,7 @@ class ResponseParser:
         return status
 
     def _begin_body(self) -> None:
-        """Find out how long the body is (RFC 9112, section 6.3)."""
+        """Determine the length of the body (RFC 9112, section 6.3)."""
         fields = self._fields
         length = fields.get("content-length")
         if length is not None and not _LENGTH.fullmatch(length):

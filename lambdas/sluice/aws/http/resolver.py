@@ -1,4 +1,4 @@
-"""The addresses of a host, looked up in a thread, for a while."""
+"""The addresses of a host, looked up in a thread and cached briefly."""
 
 import socket
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class Resolver:
         return found[first:] + found[:first]
 
     def forget(self) -> None:
-        """Look the addresses up anew the next time: none of them was any good."""
+        """Look the addresses up again next time, because none of them worked."""
         if self._lookup is not None and self._lookup.done:
             self._lookup = None
 
@@ -52,7 +52,7 @@ class Resolver:
             numeric = self._getaddrinfo(
                 self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
             )
-        except socket.gaierror:  # it is a name
+        except socket.gaierror:  # a name, not an address
             return self._loop.submit(lambda: self._getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM))
         found: Future[list[Address]] = Future()
         found.set_result(numeric)

@@ -1,4 +1,4 @@
-"""S3's hot calls, awaited. What isn't answered at once, boto3's client is asked again, in a thread."""
+"""The S3 calls that each request makes. If one fails, boto3's client makes it again, in a thread."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -42,7 +42,7 @@ class LeanS3:
         self._pools: dict[str, ConnectionPool] = {}
 
     async def head_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803 - boto3's names, here and below
-        """HeadObject. Raises `ClientError`, with 404 where nothing stands, or `BotoCoreError`."""
+        """HeadObject. Raises `ClientError`, with the status 404 if there is no object, or `BotoCoreError`."""
         found = headed(await self._send(self._requests.head(Bucket, Key)))
         if found is not None:
             return found
@@ -80,7 +80,7 @@ class LeanS3:
             pool.close()
 
     async def _send(self, request: S3Request) -> Response | None:
-        """The response, or None where there was none and boto3 is to try."""
+        """The response, or None if there was none, so that boto3 must retry."""
         pool = self._pools.get(request.url)
         if pool is None:
             pool = self._pools[request.url] = self._make_pool(request.url)

@@ -31,7 +31,7 @@ _NOT_FOUND: Any = {"Error": {"Code": "404", "Message": "Not Found"}, "ResponseMe
 
 
 class S3Request(NamedTuple):
-    """A signed request to the host of `url`. `max_bytes` is how much of a response's body is to be read."""
+    """A signed request to the host of `url`. `max_bytes` limits the body that is read."""
 
     url: str
     method: str
@@ -90,11 +90,11 @@ class S3Requests:
         return known
 
 
-# What a response is to the caller. None where boto3 is to be asked: there was no response, or it is none of these.
+# The result of a call for each response. None means that boto3 must make the call: there was no usable response.
 
 
 def headed(response: Response | None) -> dict[str, Any] | None:
-    """What HeadObject returns. Raises `ClientError` where nothing stands."""
+    """What HeadObject returns. Raises `ClientError` if there is no object."""
     if response is not None and response.status == 404:
         raise ClientError(_NOT_FOUND, "HeadObject")
     return None if response is None or response.status != 200 else _object(response)

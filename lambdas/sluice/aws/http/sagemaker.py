@@ -1,4 +1,4 @@
-"""InvokeEndpoint: sent once, whatever becomes of it."""
+"""InvokeEndpoint: sent once, without retries."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -31,9 +31,9 @@ ELEMENTS = {
 
 
 class LeanSageMakerRuntime:
-    """InvokeEndpoint as boto3's sagemaker-runtime client has it; `boto3_client` knows what an error response means.
+    """InvokeEndpoint as boto3's sagemaker-runtime client has it; `boto3_client` parses error responses.
 
-    `call_seconds` is what a call may take in all, from connecting to the last byte of the response.
+    `call_seconds` limits a call, from connecting to the last byte of the response.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class LeanSageMakerRuntime:
     ) -> Any:
         """InvokeEndpoint, without retries. Raises `ClientError` or `BotoCoreError`.
 
-        `until` is the time on the scheduler's clock by which the call must end, if that is earlier than else.
+        `until` is the time on the scheduler's clock by which the call must end, if that is earlier.
         """
         path, headers = invocation(self._signer, self._pool.host, EndpointName, Body, parameters)
         end = now() + self._call_seconds

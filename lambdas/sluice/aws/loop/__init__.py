@@ -1,4 +1,4 @@
-"""The I/O under the scheduler: sockets that do not block, and a few threads for calls that do.
+"""The I/O of the scheduler: non-blocking sockets, and a few threads for blocking calls.
 
 asyncio would do the same. Importing it takes 25 ms of a whole CPU in a cold start, and an exchange over TLS takes 1.3
 to 1.5 times the CPU time.
@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 
 
 class Loop:
-    """Runs coroutines that wait for sockets and for threads. `threads` is how many calls may block at once.
+    """Runs coroutines that wait for sockets and threads. `threads` is the number of concurrent blocking calls.
 
     One loop serves all runs of a process. Between two runs it watches no socket and expects no result of a thread.
     """
@@ -28,8 +28,8 @@ class Loop:
     def __init__(self, threads: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.scheduler = Scheduler(clock, self._wait)
         self.selector = selectors.DefaultSelector()
-        self.waits = 0  # for sockets, under way
-        self._watches: dict[Watch, None] = {}  # that are registered
+        self.waits = 0  # the number of pending waits for sockets
+        self._watches: dict[Watch, None] = {}  # the registered ones
         self._threads = Threads(threads)
 
     def run(self, main: Coroutine[Any, Any, _T]) -> _T:
@@ -46,12 +46,12 @@ class Loop:
                 self.selector.unregister(self._threads.wake_up)
 
     def close(self) -> None:
-        """Let go of the threads and of the selector. The loop can't run any more."""
+        """Release the threads and the selector. The loop cannot run again."""
         self._threads.close()
         self.selector.close()
 
     def watch(self, sock: socket.socket) -> "Watch":
-        """What `sock`, which must be non-blocking, is waited for with. Close it before the socket."""
+        """An object to wait for `sock`, which must be non-blocking. Close it before the socket."""
         return Watch(self, self._watches, sock)
 
     def submit(self, function: Callable[..., _T], *arguments: Any) -> Future[_T]:
@@ -84,7 +84,7 @@ class Loop:
 
 
 class Watch:
-    """A socket that one task at a time waits for. It stays registered from one wait to the next: that is cheaper."""
+    """Waits for a socket, for one task at a time. The socket stays registered between waits, which is cheaper."""
 
     __slots__ = ("_events", "_future", "_loop", "_sock", "_watches")
 
@@ -92,7 +92,7 @@ class Watch:
         self._loop = loop
         self._watches = watches
         self._sock = sock
-        self._events = 0  # that it is registered for
+        self._events = 0  # the registered events
         self._future: Future[int] | None = None
 
     async def wait(self, events: int) -> int:
@@ -117,7 +117,7 @@ class Watch:
             self._future = None
 
     def close(self) -> None:
-        """Do not watch the socket any more. It can be watched again."""
+        """Unregister the socket. It can be watched again."""
         if self._events:
             self._events = 0
             self._loop.selector.unregister(self._sock)
@@ -126,6 +126,6 @@ class Watch:
     def _notify(self, events: int) -> None:
         future = self._future
         if future is None or future.done:
-            self.close()  # else it would wake the loop over and over, with nothing that waits for it
+            self.close()  # otherwise it would wake the loop repeatedly, while no task waits for it
         else:
             future.set_result(events)

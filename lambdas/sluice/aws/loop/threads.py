@@ -1,4 +1,4 @@
-"""Calls that block, each in a thread, with their results handed to the loop's thread."""
+"""Blocking calls, each in a thread, whose results are delivered on the loop's thread."""
 
 import contextlib
 import socket
@@ -27,11 +27,11 @@ class Threads:
         self.expected = False  # whether calls have been submitted in this run
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="blocking")
         self._calls: dict[ThreadFuture[Any], Future[Any]] = {}
-        self._ended: deque[ThreadFuture[Any]] = deque()  # filled by the threads
+        self._ended: deque[ThreadFuture[Any]] = deque()  # appended to by the threads
 
     @property
     def under_way(self) -> bool:
-        """Whether a call of this run has not been delivered."""
+        """Whether results of this run are pending."""
         return bool(self._calls)
 
     def submit(self, function: Callable[..., _T], *arguments: Any) -> tuple[Future[_T], Callable[[], object]]:
@@ -51,7 +51,7 @@ class Threads:
             call = self._ended.popleft()
             future = self._calls.pop(call, None)
             if future is None:
-                continue  # of a former run
+                continue  # a result of an earlier run
             if call.cancelled():
                 future.set_error(Cancelled())
             elif (error := call.exception()) is not None:
@@ -72,12 +72,12 @@ class Threads:
         return expected
 
     def close(self) -> None:
-        """Let the threads end when their calls have."""
+        """Stop each thread when its call has ended."""
         self._executor.shutdown(wait=False, cancel_futures=True)
         self.wake_up.close()
         self._waker.close()
 
     def _note_end(self, call: "ThreadFuture[Any]") -> None:
         self._ended.append(call)
-        with contextlib.suppress(OSError):  # it is full, which wakes as well, or the loop is closed
+        with contextlib.suppress(OSError):  # the socket is full, which also wakes the loop, or the loop is closed
             self._waker.send(b"\0")
