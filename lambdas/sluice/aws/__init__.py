@@ -1,1 +1,1 @@
-"""Everything that talks to AWS. The packages that are not here, and `bootstrap`, use it through `ports`."""
+"""All code that calls AWS: the implementations of `ports`. Only `bootstrap` imports this package directly."""

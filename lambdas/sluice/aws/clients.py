@@ -1,4 +1,4 @@
-"""boto3's clients. Each is made at its first use, because making one costs tens of milliseconds of a cold start."""
+"""boto3's clients. Each is created at its first use, because this takes tens of milliseconds of a cold start."""
 
 import threading
 from collections.abc import Callable
@@ -19,9 +19,9 @@ _T = TypeVar("_T")
 
 
 class Clients:
-    """The clients of one session. SageMaker's makes one attempt only: its retries would be billed, and take too long.
+    """The clients of one session. The SageMaker client does not retry: retries would be billed, and take too long.
 
-    `connections` is how many each client keeps open; `read_timeout_seconds` is for SageMaker's.
+    `connections` is the size of each client's connection pool. `read_timeout_seconds` applies to the SageMaker client.
     """
 
     def __init__(self, *, connections: int, read_timeout_seconds: float = READ_SECONDS) -> None:
@@ -31,29 +31,29 @@ class Clients:
 
     @cached_property
     def session(self) -> "boto3.Session":
-        """The session that makes the clients."""
+        """The session that creates the clients."""
         import boto3  # noqa: PLC0415 - see above
 
         return boto3.Session()
 
     @cached_property
     def sagemaker_runtime(self) -> "SageMakerRuntimeClient":
-        """InvokeEndpoint, once: the read timeout is over the container's 60 s, as the API page asks."""
+        """SageMaker's client, without retries. Its read timeout is over the container's 60 s (InvokeEndpoint API)."""
         return self._made(lambda: self.session.client("sagemaker-runtime", config=self._endpoint_config()))
 
     @cached_property
     def s3(self) -> "S3Client":
-        """S3, with retries that end in time."""
+        """The S3 client. Its retries end within the time limit of `sluice.timeouts`."""
         return self._made(lambda: self.session.client("s3", config=self._storage_config()))
 
     @cached_property
     def sqs(self) -> "SQSClient":
-        """SQS, with retries that end in time."""
+        """The SQS client. Its retries end within the time limit of `sluice.timeouts`."""
         return self._made(lambda: self.session.client("sqs", config=self._storage_config()))
 
     @cached_property
     def sns(self) -> "SNSClient":
-        """SNS, with retries that end in time."""
+        """The SNS client. Its retries end within the time limit of `sluice.timeouts`."""
         return self._made(lambda: self.session.client("sns", config=self._storage_config()))
 
     def _made(self, make: "Callable[[], _T]") -> "_T":

@@ -1,4 +1,4 @@
-"""botocore's errors in the core's terms."""
+"""Translates botocore's errors into `ServiceError`."""
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from sluice.failures import Operation, ServiceError
 
 @contextmanager
 def translate_errors(operation: Operation, *, private: Collection[str] = ()) -> Iterator[None]:
-    """Raise `ServiceError` for any error of botocore's. Its text is private for the error codes in `private`."""
+    """Raise `ServiceError` for any error of botocore. Its message is private if its code is in `private`."""
     try:
         yield
     except ClientError as error:
@@ -21,7 +21,7 @@ def translate_errors(operation: Operation, *, private: Collection[str] = ()) -> 
 
 
 def status_of(error: ClientError) -> int | None:
-    """The HTTP status of an error response."""
+    """The HTTP status of an error response, or None if the response has none."""
     status: int | None = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     return status
 

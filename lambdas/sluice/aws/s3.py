@@ -1,4 +1,4 @@
-"""`Bucket` on S3."""
+"""Implements `Bucket` with S3."""
 
 import base64
 import io
@@ -18,20 +18,20 @@ from sluice.ports import Condition, ObjectHead, ObjectTooLarge, PreconditionFail
 if TYPE_CHECKING:
     from sluice.aws.http.s3 import LeanS3
 
-_UPLOAD = 8 * 1024 * 1024  # bytes of an UploadPart: S3 takes 5 MiB at least, and 10,000 of them
-_LARGE_OUTPUT = 1000  # UploadParts after which they grow, so that any object fits into 10,000
-_PAGE = 100  # keys of a listing that starts after a key
+_UPLOAD = 8 * 1024 * 1024  # bytes of a part: S3 requires 5 MiB at least, and allows 10,000 parts
+_LARGE_OUTPUT = 1000  # the part size grows after every 1,000 parts: 10,000 parts hold 429 GiB
+_PAGE = 100  # the maximum number of keys of a listing that starts after a key
 
-# S3 on a conditional write: the condition failed, or another write was under way.
+# The statuses of a conditional write: another write was in progress (409), or the condition failed (412).
 _CONFLICTS = {409, 412}
 
 
 class S3Bucket:
-    """`Bucket` on S3.
+    """Implements `Bucket` with S3. Methods raise `ServiceError`.
 
-    `hot` makes the calls that each request makes; boto3's client makes the others, in threads. Without `hot`, it makes
-    all. `read` and `write` say what failed when a call fails: the failure table distinguishes an input that cannot be
-    read from a result that cannot be stored.
+    `hot` makes the calls that every request makes, and boto3's client makes the others, in threads. If `hot` is None,
+    boto3's client makes all calls. `read` and `write` are the operations of the errors of calls that read and write:
+    the failure table distinguishes an input that cannot be read from a result that cannot be stored.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class S3Bucket:
         self._write = write
 
     async def head(self, key: str, *, version_id: str | None = None) -> ObjectHead | None:
-        """HeadObject."""
+        """Call HeadObject. Returns None if there is no object."""
         with translate_errors(self._read):
             try:
                 if version_id is None and self._hot is not None:
@@ -66,13 +66,13 @@ class S3Bucket:
             return ObjectHead(**_described(response))
 
     async def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
-        """GetObject."""
+        """Call GetObject. Raises `ObjectTooLarge` if the object is larger than `max_bytes`."""
         with translate_errors(self._read):
             if version_id is None and self._hot is not None:
                 response = await self._hot.get_object(Bucket=self._name, Key=key)
                 if isinstance(response["Body"], io.BytesIO):
                     return _read_body(response, max_bytes)
-                return await self._loop.in_thread(_read_body, response, max_bytes)  # boto3's stream blocks
+                return await self._loop.in_thread(_read_body, response, max_bytes)  # reading boto3's stream blocks
             return await self._loop.in_thread(
                 lambda: _read_body(
                     self._clients.s3.get_object(Bucket=self._name, Key=key, **_version(version_id)), max_bytes
@@ -80,7 +80,10 @@ class S3Bucket:
             )
 
     async def get_range(self, key: str, start: int, end: int, *, etag: str | None) -> bytes:
-        """GetObject of a range, with `If-Match`."""
+        """Call GetObject for the bytes from `start` to before `end`, with `If-Match` if `etag` is given.
+
+        Raises `PreconditionFailed` if the object has another ETag.
+        """
         if start >= end:
             return b""
         condition: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag else {}
@@ -100,7 +103,7 @@ class S3Bucket:
                 raise
 
     async def list(self, prefix: str, *, start_after: str | None = None) -> list[str]:
-        """ListObjectsV2: every page of a thousand keys, or one short page after a key."""
+        """Call ListObjectsV2. Returns all keys, or one short page of the keys after `start_after`."""
 
         def read() -> list[str]:
             s3 = self._clients.s3
@@ -122,12 +125,13 @@ class S3Bucket:
         metadata: Mapping[str, str] | None = None,
         condition: Condition | None = None,
     ) -> None:
-        """PutObject."""
+        """Call PutObject. Raises `PreconditionFailed` if `condition` is not met."""
         arguments: dict[str, Any] = {"Metadata": dict(metadata or {})}
-        # With the checksum stated, it goes into a header. Otherwise boto3 sends the body in chunks with a checksum
-        # after it, which takes twice the CPU time.
+        # A given checksum is sent in a header. Otherwise boto3 sends the body in chunks, followed by a checksum, which
+        # takes twice the CPU time.
         arguments["ChecksumCRC32"] = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
-        # A model may return any Content-Type, but S3 takes only ASCII headers. The answer has been paid for.
+        # A model may return any Content-Type, but S3 accepts only ASCII headers. The result, which has been billed, is
+        # stored without it.
         if content_type and content_type.isascii():
             arguments["ContentType"] = content_type
         with translate_errors(self._write), _conditional(condition) as headers:
@@ -145,7 +149,10 @@ class S3Bucket:
         metadata: Mapping[str, str],
         condition: Condition,
     ) -> None:
-        """PutObject of a small object, else a multipart upload, whose completion has the condition."""
+        """Call PutObject for a small object, or make a multipart upload, whose completion has the condition.
+
+        Raises `PreconditionFailed` if `condition` is not met.
+        """
         described: dict[str, Any] = {"ContentType": content_type, "Metadata": dict(metadata)}
         async with aclosing(_pieces(content)) as pieces:
             first = await anext(pieces, b"")
@@ -156,7 +163,7 @@ class S3Bucket:
                     await self._upload_parts(key, first, pieces, described, headers)
 
     async def delete(self, key: str) -> None:
-        """DeleteObject."""
+        """Call DeleteObject."""
         with translate_errors(self._write):
             await self._boto3("delete_object", Key=key)
 
@@ -182,7 +189,7 @@ class S3Bucket:
             raise
 
     async def _boto3(self, operation: str, **arguments: Any) -> Any:
-        """Call an operation of boto3's client for this bucket, in a thread."""
+        """Call an operation of boto3's client on this bucket, in a thread."""
         return await self._loop.in_thread(lambda: getattr(self._clients.s3, operation)(Bucket=self._name, **arguments))
 
 
@@ -191,8 +198,8 @@ def _version(version_id: str | None) -> dict[str, Any]:
 
 
 def _read_body(response: Any, max_bytes: int | None) -> StoredObject:
-    """The object of a GetObject response. Raises `ObjectTooLarge` without reading it."""
-    # Not `with` the body itself: that gives urllib3's stream, and urllib3's errors.
+    """The object of a GetObject response. Raises `ObjectTooLarge` without reading the body."""
+    # `with` on the body itself would return urllib3's stream, which raises urllib3's errors.
     with closing(response["Body"]) as stream:
         if max_bytes is not None and response["ContentLength"] > max_bytes:
             raise ObjectTooLarge(response["ContentLength"])
@@ -201,7 +208,7 @@ def _read_body(response: Any, max_bytes: int | None) -> StoredObject:
 
 @contextmanager
 def _conditional(condition: Condition | None) -> Iterator[dict[str, Any]]:
-    """The parameters of a write with `condition`. Raises `PreconditionFailed` when S3 says that it does not hold."""
+    """The parameters of a write with `condition`. Raises `PreconditionFailed` if the condition is not met."""
     try:
         if condition is None:
             yield {}
@@ -210,7 +217,7 @@ def _conditional(condition: Condition | None) -> Iterator[dict[str, Any]]:
         else:
             yield {"IfMatch": f'"{condition.etag}"'}
     except ClientError as error:
-        # With If-Match, NoSuchKey means that the object to replace is gone; a missing bucket is another matter.
+        # With If-Match, NoSuchKey means that the object to replace was deleted. A missing bucket has another code.
         is_gone = condition and condition.etag and error.response["Error"]["Code"] == "NoSuchKey"
         if is_gone or (condition and status_of(error) in _CONFLICTS):
             raise PreconditionFailed from error
@@ -230,7 +237,7 @@ def _described(response: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _pieces(content: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    """`content` in pieces of at least `_UPLOAD` bytes, except for the last."""
+    """`content` in pieces of at least `_UPLOAD` bytes. The last piece may be smaller."""
     buffer = bytearray()
     count = 0
     async with aclosing(content):

@@ -1,4 +1,4 @@
-"""`Endpoint` on SageMaker."""
+"""Implements `Endpoint` with SageMaker."""
 
 import io
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class SageMakerEndpoint:
-    """`Endpoint` on the sagemaker-runtime client, which must make one attempt only: its retries would bill twice.
+    """Implements `Endpoint` with a sagemaker-runtime client, which must not retry: each attempt is billed.
 
-    Without `model_messages`, the text of a model's errors is private.
+    If `model_messages` is false, the messages of the model's errors are private.
     """
 
     def __init__(self, client: "LeanSageMakerRuntime | Boto3SageMakerRuntime", *, model_messages: bool = True) -> None:
@@ -28,7 +28,7 @@ class SageMakerEndpoint:
     async def invoke(
         self, endpoint_name: str, body: bytes, parameters: Mapping[str, str], *, seconds: float
     ) -> Inference:
-        """Call InvokeEndpoint, and read the whole response."""
+        """Call InvokeEndpoint and read the complete response, within `seconds`. Raises `ServiceError`."""
         arguments: dict[str, Any] = dict(parameters)
         with translate_errors(Operation.INVOKE, private=self._private):
             response = await self._client.invoke_endpoint(
@@ -45,14 +45,14 @@ class SageMakerEndpoint:
 
 
 class Boto3SageMakerRuntime:
-    """boto3's client, each call in a thread. Its own timeouts limit a call, `until` does not."""
+    """boto3's client. Each call is made in a thread, and is limited by the client's timeouts instead of `until`."""
 
     def __init__(self, loop: Loop, clients: Clients) -> None:
         self._loop = loop
         self._clients = clients
 
     async def invoke_endpoint(self, *, until: float, **arguments: Any) -> Any:  # noqa: ARG002 - see above
-        """InvokeEndpoint, with its body read."""
+        """Call InvokeEndpoint and read the body. Raises `ClientError` or `BotoCoreError`."""
         return await self._loop.in_thread(self._invoke, arguments)
 
     def _invoke(self, arguments: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""`Topics` on SNS."""
+"""Implements `Topics` with SNS."""
 
 from collections.abc import Mapping
 
@@ -9,14 +9,14 @@ from sluice.failures import Operation
 
 
 class SnsTopics:
-    """`Topics` on the SNS client."""
+    """Implements `Topics` with boto3's SNS client. Each call is made in a thread."""
 
     def __init__(self, loop: Loop, clients: Clients) -> None:
         self._loop = loop
         self._clients = clients
 
     async def publish(self, topic_arn: str, message: str, attributes: Mapping[str, str]) -> None:
-        """Publish."""
+        """Call Publish. Raises `ServiceError`."""
         with translate_errors(Operation.NOTIFY):
             await self._loop.in_thread(
                 lambda: self._clients.sns.publish(

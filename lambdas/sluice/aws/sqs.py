@@ -1,4 +1,4 @@
-"""The queue ports on SQS."""
+"""Implements the queue ports with SQS."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -10,11 +10,11 @@ from sluice.aws.loop import Loop
 from sluice.failures import Operation, ServiceError
 from sluice.ports import Attribute
 
-_BATCH = 10  # messages of one SendMessageBatch, at most
+_BATCH = 10  # the maximum number of messages of one SendMessageBatch
 
 
 class _Queue:
-    """A queue on boto3's SQS client. Each call is made in a thread."""
+    """A queue, used through boto3's SQS client. Each call is made in a thread."""
 
     def __init__(self, loop: Loop, clients: Clients, queue_url: str) -> None:
         self._loop = loop
@@ -23,10 +23,10 @@ class _Queue:
 
 
 class SqsDeadLetterQueue(_Queue):
-    """`DeadLetterQueue` on SQS."""
+    """Implements `DeadLetterQueue` with SQS."""
 
     async def send(self, body: str, attributes: Mapping[str, Attribute]) -> None:
-        """SendMessage."""
+        """Call SendMessage. Raises `ServiceError`."""
         with translate_errors(Operation.DEAD_LETTER):
             await self._loop.in_thread(
                 lambda: self._clients.sqs.send_message(
@@ -41,10 +41,10 @@ class SqsDeadLetterQueue(_Queue):
 
 
 class SqsSourceQueue(_Queue):
-    """`SourceQueue` on SQS."""
+    """Implements `SourceQueue` with SQS."""
 
     async def change_visibility(self, receipt_handle: str, seconds: int) -> None:
-        """ChangeMessageVisibility."""
+        """Call ChangeMessageVisibility with a timeout of `seconds`. Raises `ServiceError`."""
         with translate_errors(Operation.DELAY):
             await self._loop.in_thread(
                 lambda: self._clients.sqs.change_message_visibility(
@@ -54,10 +54,10 @@ class SqsSourceQueue(_Queue):
 
 
 class SqsMessageSender(_Queue):
-    """`MessageSender` on SQS."""
+    """Implements `MessageSender` with SQS."""
 
     async def send(self, bodies: Iterable[str]) -> None:
-        """SendMessageBatch, ten messages at a time."""
+        """Call SendMessageBatch for every ten messages. Raises `ServiceError`, also if SQS rejects one message."""
         remaining = iter(bodies)
         while batch := list(islice(remaining, _BATCH)):
             entries: Any = [{"Id": str(number), "MessageBody": body} for number, body in enumerate(batch)]

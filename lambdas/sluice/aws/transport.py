@@ -1,4 +1,4 @@
-"""Which clients make the hot calls: the lean ones, or boto3's in threads."""
+"""Selects the clients for the calls that every request makes: the lean clients, or boto3's clients in threads."""
 
 import ssl
 from collections.abc import Mapping
@@ -15,20 +15,20 @@ from sluice.aws.sagemaker import Boto3SageMakerRuntime
 from sluice.settings import Settings
 from sluice.timeouts import CONNECT_SECONDS, ENDPOINT_CONNECT_SECONDS, READ_SECONDS
 
-_S3_CONNECTIONS = 16  # at once for each bucket: a handshake takes more CPU time than dozens of calls
+_S3_CONNECTIONS = 16  # per bucket, at most: a TLS handshake takes more CPU time than dozens of calls
 
 
 def uses_boto3(settings: Settings, environment: Mapping[str, str]) -> bool:
-    """Whether boto3 makes the hot calls: the setting says so, or a proxy is configured, which it alone supports."""
+    """Whether boto3 makes these calls: the setting selects it, or a proxy is configured, which only boto3 supports."""
     return settings.transport == "boto3" or has_proxy(environment)
 
 
 def hot_clients(
     loop: Loop, settings: Settings, environment: Mapping[str, str], clients: Clients
 ) -> tuple[LeanSageMakerRuntime | Boto3SageMakerRuntime, LeanS3 | None]:
-    """The clients of SageMaker and S3 for the calls that each request makes.
+    """The clients of SageMaker and S3 for the calls that every request makes.
 
-    They are the lean ones, unless `uses_boto3`. Without a client for S3, boto3's is used.
+    They are the lean clients, unless `uses_boto3` is true. If the client of S3 is None, boto3's client is used.
     """
     if uses_boto3(settings, environment):
         return Boto3SageMakerRuntime(loop, clients), None

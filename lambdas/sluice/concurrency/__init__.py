@@ -1,6 +1,6 @@
-"""Coroutines on one thread: a deterministic scheduler, and what coroutines wait for.
+"""Coroutines on one thread: a deterministic scheduler, and the objects that coroutines wait for.
 
-Nothing here knows of sockets or of the time of day. `sluice.aws.loop` adds I/O, threads and the clock.
+This package does not use sockets or the time of day. `sluice.aws.loop` adds I/O, threads and the clock.
 """
 
 from collections.abc import Coroutine
@@ -38,10 +38,10 @@ _T = TypeVar("_T")
 
 
 class Runner(Protocol):
-    """Runs coroutines, one after another, and leaves nothing behind when one ends: a loop with I/O."""
+    """A loop with I/O. Runs coroutines one after another, and keeps no task, timer or watch between runs."""
 
     def run(self, main: Coroutine[Any, Any, _T]) -> _T:
-        """Run a coroutine. Returns what it returns, or raises its error."""
+        """Run a coroutine. Returns its result or raises its error."""
 
     def close(self) -> None:
-        """Release the threads and the sockets. It cannot run any more."""
+        """Release the threads and the sockets. The runner cannot be used afterwards."""

@@ -19,7 +19,7 @@ class Cancelled(BaseException):
 
 
 class Future(Generic[_T]):
-    """A result, or an error, that is set once. `await` returns the result or raises the error."""
+    """A result or an error that is set once. `await` returns the result or raises the error."""
 
     __slots__ = ("_callbacks", "_done", "_error", "_result")
 
@@ -48,11 +48,11 @@ class Future(Generic[_T]):
         return self._error
 
     def set_result(self, result: _T) -> None:
-        """Set the result. Raises `RuntimeError` when the future is done."""
+        """Set the result. Raises `RuntimeError` if the future is already done."""
         self._settle(result, None)
 
     def set_error(self, error: BaseException) -> None:
-        """Set the error. Raises `RuntimeError` when the future is done."""
+        """Set the error. Raises `RuntimeError` if the future is already done."""
         self._settle(None, error)
 
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:

@@ -12,9 +12,9 @@ _T = TypeVar("_T")
 
 
 async def gather(*coroutines: Coroutine[Any, Any, _T]) -> list[_T]:
-    """Run `coroutines` at once. Returns their results in order.
+    """Run `coroutines` concurrently. Returns their results in the order of the arguments.
 
-    The first error cancels the others, and is raised when all have ended.
+    The first error cancels the other coroutines, and is raised when all have ended.
     """
     async with TaskGroup() as group:
         tasks = [group.spawn(coroutine) for coroutine in coroutines]

@@ -1,7 +1,7 @@
 """Runs tasks, one step at a time, on the thread that called `run`.
 
-Which step comes next depends only on the order in which what the tasks wait for is completed. I/O and the passing of
-time are behind two functions, `wait` and `clock`: tests provide their own, and run the same coroutines in virtual time.
+The order of the steps depends only on the order in which futures are completed. Two functions, `wait` and `clock`,
+provide I/O and the time. Tests provide their own functions, and run the same coroutines in virtual time.
 """
 
 import sys
@@ -24,13 +24,14 @@ class Deadlock(Exception):
 
 
 class Scheduler:
-    """Tasks that are ready, first in first out, and timers.
+    """A queue of the tasks that are ready, first in, first out, and the timers.
 
-    - `clock` returns the time in seconds, from any zero. It never goes back.
-    - `wait` is called when no task is ready, with the seconds until the next timer, or None without one. It returns
-      after that time at the latest, and earlier when it has completed a future. It raises `Deadlock` when nothing can
-      come.
-    - `choose`, where it is given, decides which ready task takes the next step; the queue is in order of readiness.
+    - `clock` returns a monotonic time in seconds. Its reference point is undefined.
+    - `wait` is called if no task is ready, with the number of seconds until the next timer, or None if there is no
+      timer. It returns after that time at the latest, or earlier if it has completed a future. It raises `Deadlock` if
+      no operation is in progress that could end a wait.
+    - `choose`, if given, selects the ready task that takes the next step. Its argument is the queue, in the order in
+      which the tasks became ready.
     """
 
     def __init__(
@@ -47,13 +48,15 @@ class Scheduler:
         self._spawned = 0
 
     def run(self, main: Coroutine[Any, Any, _T]) -> _T:
-        """Run `main` and what it spawns. Returns what `main` returns, when it does.
+        """Run `main` and the tasks that it spawns. Returns the result of `main`.
 
-        Tasks that are left then are cancelled, again at each further wait, and timers are dropped: between two runs the
-        scheduler holds nothing. An error is raised as it is: of `main`, or of a task that nothing has asked for its
-        result. Several are raised as a `BaseExceptionGroup`.
+        When `main` has ended, the remaining tasks are cancelled, again at each further wait, and the timers are
+        removed. The scheduler keeps no state between two runs.
+
+        Raises the error of `main`, or of a task whose error was not retrieved, unchanged. Several errors are raised as
+        a `BaseExceptionGroup`. Raises `RuntimeError` if a scheduler is already running.
         """
-        global _current  # noqa: PLW0603 - there is one thread, and so one scheduler that runs
+        global _current  # noqa: PLW0603 - there is one thread, so at most one scheduler runs
         if _current is not None:
             main.close()
             raise RuntimeError("a scheduler is running already")
@@ -149,14 +152,14 @@ _current: Scheduler | None = None
 
 
 def current() -> Scheduler:
-    """The scheduler that is running. Raises `RuntimeError` outside of a run."""
+    """The running scheduler. Raises `RuntimeError` if no scheduler is running."""
     if _current is None:
         raise RuntimeError("no scheduler is running")
     return _current
 
 
 def running() -> Task[Any]:
-    """The task that calls this. Raises `RuntimeError` outside of one."""
+    """The running task. Raises `RuntimeError` if no task is running."""
     task = current().running
     if task is None:
         raise RuntimeError("no task is running")
@@ -164,10 +167,10 @@ def running() -> Task[Any]:
 
 
 def now() -> float:
-    """The time on the clock of the scheduler that is running, in seconds."""
+    """The time on the clock of the running scheduler, in seconds."""
     return current().clock()
 
 
 def spawn(coroutine: Coroutine[Any, Any, _T], name: str = "") -> Task[_T]:
-    """Run `coroutine` as a task of the scheduler that is running."""
+    """Create a task of the running scheduler that runs `coroutine`."""
     return current().spawn(coroutine, name)

@@ -31,9 +31,9 @@ class Event:
 
 
 class Semaphore:
-    """`free` permits. Who asks for many is not overtaken by others that ask for few.
+    """A counter of permits, of which `free` are available. A request for many permits is not overtaken by smaller ones.
 
-    `async with` holds one permit. As a lock, it has one.
+    `async with` holds one permit. A semaphore of one permit is a lock.
     """
 
     def __init__(self, permits: int) -> None:
@@ -94,7 +94,7 @@ class Queue(Generic[_T]):
         return len(self._items)
 
     def put(self, item: _T) -> None:
-        """Add an item. Never waits."""
+        """Add an item. This method never waits."""
         if self._waiting:
             self._waiting.popleft().set_result(item)
         else:

@@ -9,9 +9,9 @@ _T = TypeVar("_T")
 
 
 class Task(Future[_T]):
-    """A coroutine under way, and the future of what it returns. `spawn` makes tasks.
+    """A coroutine in progress, and the future of its result. Tasks are created with `spawn`.
 
-    A task that ends in an error which nothing asks it for makes the run fail with that error.
+    If the error of a task is never retrieved, the run raises it.
     """
 
     __slots__ = (
@@ -45,13 +45,13 @@ class Task(Future[_T]):
         return f"<Task {self.name}>"
 
     def result(self) -> _T:
-        """The result. Raises the coroutine's error, `Cancelled` where it was cancelled."""
+        """The result. Raises the coroutine's error, which is `Cancelled` if the task was cancelled."""
         self.asked = self.asked or self._done
         return super().result()
 
     @property
     def error(self) -> BaseException | None:
-        """The coroutine's error, or None where there is none."""
+        """The coroutine's error, or None if it raised none."""
         self.asked = self.asked or self._done
         return super().error
 
@@ -61,15 +61,15 @@ class Task(Future[_T]):
         return self._error is not None and not self.asked
 
     def cancel(self) -> None:
-        """Raise `Cancelled` in the coroutine: where it waits now, or else where it waits next.
+        """Raise `Cancelled` in the coroutine, at its current wait or else at its next wait.
 
-        A wait whose end has come by the task's turn ends as ever: what the coroutine was given is not lost. A coroutine
-        that has not begun never begins. Does nothing when the task is done.
+        If the current wait completes before the task's next step, it returns its result, so that the result is not
+        lost. A coroutine that has not started never starts. Does nothing if the task is done.
         """
         self.interrupt(Cancelled())
 
     def interrupt(self, cancelled: Cancelled) -> None:
-        """`cancel`, by the scope that has made `cancelled`. Of two scopes the outer has precedence."""
+        """Cancel on behalf of the scope that created `cancelled`. The outer of two scopes takes precedence."""
         if self._done:
             return
         cancelled.task = self
@@ -87,7 +87,7 @@ class Task(Future[_T]):
             self._pending = None
 
     def step(self) -> None:
-        """Run the coroutine until it waits or ends. The scheduler calls this when the task's turn has come."""
+        """Run the coroutine until it waits or ends. The scheduler calls this method at the task's turn."""
         self._started = True
         raised: BaseException | None = self._take_pending() if self._cancels else None
         try:
@@ -104,13 +104,13 @@ class Task(Future[_T]):
         except StopIteration as end:
             self.set_result(end.value)
         except Cancelled as error:
-            # That of another task, which this one waited for, is an error like any other.
+            # A `Cancelled` of another task, for which this task waited, is treated like any other error.
             self.asked = self.asked or error.task is self
             self.set_error(error)
-        except Exception as error:  # noqa: BLE001 - raised again where the task is awaited, or at the run's end
+        except Exception as error:  # noqa: BLE001 - raised again by `result`, or at the end of the run
             self.set_error(error)
         except BaseException as error:
-            self.asked = True  # it ends the run
+            self.asked = True  # the error ends the run
             self.set_error(error)
             raise
 

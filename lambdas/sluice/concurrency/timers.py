@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Callable
 
-_FEW = 64
+_FEW = 64  # the number of cancelled timers up to which the heap is not cleaned
 
 
 class Timer:
@@ -35,7 +35,7 @@ class Timers:
         return len(self._heap) - self._cancelled
 
     def add(self, time: float, callback: Callable[[], object]) -> Timer:
-        """Call `callback` at `time`, in seconds of the scheduler's clock."""
+        """Call `callback` at `time`, in seconds on the scheduler's clock."""
         timer = Timer(self, time, callback)
         self._set += 1
         heapq.heappush(self._heap, (time, self._set, timer))

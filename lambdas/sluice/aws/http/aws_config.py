@@ -17,16 +17,17 @@ from sluice.aws.http.signature import Credentials, StaticCredentials
 if TYPE_CHECKING:
     from sluice.aws.clients import Clients
 
-# Partition aws and aws-us-gov; the others have other domains.
+# Regions of the partitions aws and aws-us-gov. Other partitions have other domains.
 _REGION = re.compile(r"(af|ap|ca|eu|il|me|mx|sa|us|us-gov)-[a-z]+-\d")
-# What can be the first part of a host name that the wildcard certificate *.s3.<region>.amazonaws.com fits.
+# Bucket names that are one label of a host name, as the wildcard certificate *.s3.<region>.amazonaws.com requires.
 _HOST_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{1,61})[a-z0-9]")
 _NEEDED = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"}
-# What Lambda defines besides ("Defined runtime environment variables"), and what botocore doesn't read.
+# Other variables that Lambda defines ("Defined runtime environment variables"), that `_read` supports, or that botocore
+# does not read.
 _PLAIN = re.compile(
     r"AWS_(SESSION_TOKEN|REGION|EXECUTION_ENV|CA_BUNDLE|ENDPOINT_URL(_S3|_SAGEMAKER_RUNTIME)?|(LAMBDA|XRAY)_.*)"
 )
-# An endpoint on an IP address, as a local run has it: the one kind that S3's bucket always follows as the path.
+# An endpoint on an IPv4 address, as in a local run. Only with these does botocore always put the bucket into the path.
 _ADDRESS = re.compile(r"https?://\d+\.\d+\.\d+\.\d+(:\d+)?/?")
 
 
@@ -34,7 +35,7 @@ _ADDRESS = re.compile(r"https?://\d+\.\d+\.\d+\.\d+(:\d+)?/?")
 class AwsConfig:
     """The region, the credentials, the endpoints, and the file of root certificates.
 
-    `s3_url` gives the URL of a bucket, whose path, if it has one, ends in the bucket's name.
+    `s3_url` returns the URL of a bucket. Its path is empty or ends in the bucket's name.
     """
 
     region: str
@@ -105,7 +106,7 @@ def _asked(environment: Mapping[str, str], clients: "Clients") -> AwsConfig:
     def credentials() -> Credentials:
         found = clients.session.get_credentials()
         if found is None:
-            from botocore.exceptions import NoCredentialsError  # noqa: PLC0415 - it is needed here alone
+            from botocore.exceptions import NoCredentialsError  # noqa: PLC0415 - needed only here
 
             raise NoCredentialsError
         frozen: Any = found.get_frozen_credentials()
@@ -122,7 +123,7 @@ def _asked(environment: Mapping[str, str], clients: "Clients") -> AwsConfig:
 
 
 def _ca_bundle(environment: Mapping[str, str], configured: str | None) -> str:
-    """The file that botocore verifies with: what is configured, certifi's where it is installed, botocore's own."""
+    """The certificate file that botocore uses: the configured file, else certifi's if installed, else botocore's."""
     stated = configured or environment.get("AWS_CA_BUNDLE") or environment.get("REQUESTS_CA_BUNDLE")
     if stated:
         return stated
@@ -130,4 +131,4 @@ def _ca_bundle(environment: Mapping[str, str], configured: str | None) -> str:
         spec = importlib.util.find_spec(package)
         if spec is not None and spec.submodule_search_locations:
             return str(Path(spec.submodule_search_locations[0], "cacert.pem"))
-    raise FileNotFoundError("botocore/cacert.pem")  # botocore always brings it
+    raise FileNotFoundError("botocore/cacert.pem")  # unreachable with botocore installed

@@ -1,10 +1,10 @@
-"""A body in chunks (RFC 9112, section 7.1)."""
+"""Decodes chunked bodies (RFC 9112, section 7.1)."""
 
 import re
 
 _SIZE = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;[^\r\n\0]*)?")
-_LINE = 4_096  # bytes of a line
-_LINES = 65_536  # bytes of all lines' extensions, and of all trailers
+_LINE = 4_096  # maximum bytes of a line
+_LINES = 65_536  # maximum bytes of all chunk extensions and trailers
 
 
 class CutOff(Exception):
@@ -23,15 +23,15 @@ class Chunks:
         self._max_bytes = max_bytes
         self._received = bytearray()  # data outside of chunks
         self._pieces: list[bytes] = []
-        self._size = 0  # of all chunks
-        self._left = 0  # bytes of the chunk that is coming in
+        self._size = 0  # bytes of all chunks
+        self._left = 0  # remaining bytes of the current chunk
         self._extras = 0  # bytes of extensions and trailers
         self._read = self._read_size
 
     def feed(self, data: bytes) -> bool:
         """Parse bytes. Returns whether the body is complete."""
         received = self._received
-        if self._left >= len(data) and not received:  # the middle of a big chunk
+        if self._left >= len(data) and not received:  # all of `data` is part of the current chunk
             self._pieces.append(data)
             self._left -= len(data)
             return False
@@ -45,10 +45,10 @@ class Chunks:
                 return True
 
     def body(self) -> bytes:
-        """The body."""
+        """The decoded body."""
         return b"".join(self._pieces)
 
-    # Each of these returns True when there may be more to read, None when more must come, and False at the end.
+    # Each of these returns True to continue with `self._read`, None to wait for more bytes, and False at the end.
 
     def _read_size(self) -> bool | None:
         line = self._line()

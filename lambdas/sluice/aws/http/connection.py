@@ -1,4 +1,4 @@
-"""One connection, and the exchanges over it. It waits for its socket, and never blocks the thread."""
+"""A connection, and the exchanges over it. Its socket is non-blocking."""
 
 import errno
 import os
@@ -11,8 +11,8 @@ from sluice.aws.http.protocol import Response, ResponseParser
 from sluice.aws.http.resolver import Address
 from sluice.aws.loop import READ, WRITE, Loop
 
-_RECEIVE = 65_536  # bytes; over TLS, a record of 16 KB comes at a time
-_SMALL = 65_536  # bytes of a body that is worth copying, to be sent in one piece with the head
+_RECEIVE = 65_536  # bytes of one receive call; over TLS, it returns one record of up to 16 KB
+_SMALL = 65_536  # maximum bytes of a body that is copied, to be sent in one call with the head
 _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
@@ -23,14 +23,14 @@ class Connection:
 
     def __init__(self, loop: Loop, sock: socket.socket) -> None:
         self.may_go_on = False
-        self.idle_since = 0.0  # seconds of the clock; for the pool
+        self.idle_since = 0.0  # seconds on the scheduler's clock; set by the pool
         self._sock = sock
         self._watch = loop.watch(sock)
 
     async def exchange(self, head: bytes, body: bytes, parser: ResponseParser) -> Response:
-        """Send a request and read its response, both at once if the other side begins before it has the request.
+        """Send a request and read its response. If the peer responds early, reading starts before sending has ended.
 
-        Raises `OSError` and what `parser` raises. After these, and after a cancellation, the connection must be closed.
+        Raises `OSError` and the errors of `parser`. After an error or a cancellation, the connection must be closed.
         """
         if len(body) <= _SMALL:
             is_sent = await self._send(head + body, parser)
@@ -62,7 +62,7 @@ class Connection:
         return False
 
     def session(self) -> ssl.SSLSession | None:
-        """The TLS session, which another connection to the same host may resume. It comes with the first response."""
+        """The TLS session, which another connection to the same host may resume. Available after the first response."""
         return self._sock.session if isinstance(self._sock, ssl.SSLSocket) else None
 
     def close(self) -> None:
@@ -71,7 +71,7 @@ class Connection:
         self._sock.close()
 
     async def _send(self, data: bytes, parser: ResponseParser) -> bool:
-        """Send `data`. Returns False when the response was there first, and sending ended."""
+        """Send `data`. Returns False if the response was complete first; the rest is not sent."""
         left = memoryview(data)
         while left:
             try:
@@ -112,11 +112,11 @@ class Connection:
 async def open_connection(
     loop: Loop, address: Address, tls: ssl.SSLContext | None, host: str, session: ssl.SSLSession | None
 ) -> Connection:
-    """Connect to `address`, and over TLS to `host` if there is a context. Raises `OSError`."""
+    """Open a connection to `address`. If `tls` is given, use TLS and verify `host`. Raises `OSError`."""
     family, kind, protocol, _, where = address
     sock = socket.socket(family, kind, protocol)
     try:
-        sock.setblocking(False)  # noqa: FBT003 - socket's way
+        sock.setblocking(False)  # noqa: FBT003 - the signature of socket.setblocking
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         await _connect(loop, sock, where)

@@ -1,4 +1,4 @@
-"""The headers that botocore puts on every request."""
+"""The headers that botocore adds to every request."""
 
 import os
 from collections.abc import Mapping
@@ -8,9 +8,9 @@ _USER_AGENT = "Sluice/0.1"
 
 
 def common(headers: Mapping[str, str]) -> dict[str, str]:
-    """`headers` with the user agent and, in Lambda, the X-Ray trace of the invocation that is under way.
+    """Return `headers` with the user agent and, in Lambda, the X-Ray trace header of the current invocation.
 
-    By the trace header AWS sees a function that sets itself off, and X-Ray which call belongs to which invocation
+    The trace header allows Lambda to detect recursive invocations, and X-Ray to assign calls to invocations
     (botocore.handlers.add_recursion_detection_header).
     """
     found = {"user-agent": _USER_AGENT, **headers}

@@ -24,7 +24,7 @@ from sluice.concurrency import Semaphore, deadline, now, timeout
 
 # NAT gateways and Network Load Balancers drop a connection that was idle for 350 s without notifying either side.
 _IDLE_SECONDS = 300
-_SESSION_SECONDS = 60  # after which another TLS session is taken: it takes 0.2 ms
+_SESSION_SECONDS = 60  # the interval of saving a TLS session, which takes 0.2 ms
 
 
 class ConnectionPool:
@@ -68,9 +68,9 @@ class ConnectionPool:
         until: float,
         max_bytes: int | None = None,
     ) -> Response:
-        """Send one request, once, and read its response, all of it by `until` on the scheduler's clock.
+        """Send a request, without retries, and read its response. `until` is the deadline, on the scheduler's clock.
 
-        Raises subclasses of `botocore.exceptions.BotoCoreError`, and `TooLarge` when the body is over `max_bytes`.
+        Raises subclasses of `botocore.exceptions.BotoCoreError`, and `TooLarge` if the body is over `max_bytes`.
         """
         head = request_head(method, path, headers, len(body))
         parser = ResponseParser(method, max_bytes)

@@ -1,6 +1,7 @@
-"""HTTP/1.1 (RFC 9112) as bytes: what a request is to be sent as, and the response that bytes are. It opens no socket.
+"""The HTTP/1.1 protocol (RFC 9112) without I/O: serializes request heads, and parses responses from bytes.
 
-A head is found by its end and split at once, not a line at a time: this is where the CPU time of a response goes.
+The parser searches for the end of a head and splits it in one step, because most of the CPU time of a response is spent
+on reading its head.
 """
 
 import re
@@ -12,8 +13,8 @@ from sluice.aws.http.chunks import Chunks, CutOff, TooLarge
 
 __all__ = ["CutOff", "NotHttp", "Response", "ResponseParser", "TooLarge", "request_head"]
 
-_HEADS = 65_536  # bytes of a response's head, with the interim responses before it
-_HEADERS = 100
+_HEADS = 65_536  # maximum bytes of a response's head, including preceding interim responses
+_HEADERS = 100  # maximum number of header lines
 _NO_BODY = {204, 304}
 _HEAD_END = b"\r\n\r\n"
 _PREFIX = b"HTTP/1."
@@ -27,7 +28,7 @@ class NotHttp(Exception):
 
 
 class Response(NamedTuple):
-    """A response that has been read to its end. Header names are in lower case."""
+    """A response, with its complete body. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -71,15 +72,15 @@ class ResponseParser:
         self.response: Response | None = None  # once it is complete
         self._method = method
         self._max_bytes = max_bytes
-        self._head = bytearray()  # that has come of a head without its end
-        self._heads = 0  # bytes of those before it
-        self._status = 0  # once the head is here
+        self._head = bytearray()  # the received part of an incomplete head
+        self._heads = 0  # bytes of the complete heads
+        self._status = 0  # 0 until the final head is complete
         self._fields: dict[str, str] = {}
-        self._pieces: list[bytes] = []  # of the body
-        self._left = -1  # bytes of the body that are to come; below 0 where only its end will tell
-        self._size = 0  # bytes of a body whose end will tell
+        self._pieces: list[bytes] = []  # the received pieces of the body
+        self._left = -1  # remaining bytes of the body; negative if its length is unknown
+        self._size = 0  # received bytes of a body of unknown length
         self._chunks: Chunks | None = None
-        self._is_last = False  # the connection takes no other request after this one
+        self._is_last = False  # True if the connection must not be used for another request
 
     @property
     def may_go_on(self) -> bool:
@@ -127,7 +128,7 @@ class ResponseParser:
             data = bytes(received[end + len(_HEAD_END) :])
             if self._status >= 200:
                 break
-            self._status = 0  # it is an interim response, which another follows
+            self._status = 0  # this is an interim response, which is followed by another response
             self._fields = {}
             self._head.clear()
         self._head.clear()
@@ -185,7 +186,7 @@ class ResponseParser:
         elif coding is not None:
             if coding.lower() != "chunked":
                 raise NotHttp("a Transfer-Encoding that was not asked for")
-            # It has precedence over a Content-Length. Two lengths may mean that someone in between was deceived.
+            # Transfer-Encoding overrides Content-Length. A response with both may be an attempt at response splitting.
             self._is_last = self._is_last or length is not None
             self._chunks = Chunks(self._max_bytes)
         elif length is None:

@@ -7,14 +7,14 @@ from typing import Any
 from sluice.aws.loop import Loop
 from sluice.concurrency import Future, now
 
-_KEPT_SECONDS = 30  # about a batch; AWS's answers are good for 5 to 60 s
+_KEPT_SECONDS = 30  # about the duration of a batch; the TTL of AWS's DNS records is 5 to 60 s
 
 Address = tuple[int, int, int, str, Any]  # as socket.getaddrinfo returns them
 GetAddresses = Callable[..., list[Any]]
 
 
 class Resolver:
-    """The addresses of `host`. `getaddrinfo` is socket's, or behaves as it."""
+    """The addresses of `host`. `getaddrinfo` has the signature and the errors of `socket.getaddrinfo`."""
 
     def __init__(self, loop: Loop, host: str, port: int, getaddrinfo: GetAddresses = socket.getaddrinfo) -> None:
         self._loop = loop
@@ -26,7 +26,7 @@ class Resolver:
         self._turn = -1
 
     async def addresses(self) -> list[Address]:
-        """All addresses, beginning with another each time. Waits for a lookup that is under way, whoever began it.
+        """Return all addresses. Each call starts with the next address. Concurrent calls share one lookup.
 
         Raises `OSError`.
         """

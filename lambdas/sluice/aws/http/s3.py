@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 
 class LeanS3:
-    """HeadObject, GetObject and PutObject as boto3's S3 client has them; `boto3_client` does what else there is.
+    """HeadObject, GetObject and PutObject, with the parameters and results of boto3's S3 client.
 
-    `pools` makes the connection pool of a URL. `call_seconds` is what a call may take here, before boto3 is asked.
+    `pools` creates the connection pool of a URL. `call_seconds` is the time limit of a call, after which `boto3_client`
+    makes it again. `max_bytes` is the maximum size of a body that is read into memory.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class LeanS3:
         self._max_bytes = max_bytes
         self._pools: dict[str, ConnectionPool] = {}
 
-    async def head_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803 - boto3's names, here and below
+    async def head_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803 - boto3's parameter names, here and below
         """HeadObject. Raises `ClientError`, with the status 404 if there is no object, or `BotoCoreError`."""
         found = headed(await self._send(self._requests.head(Bucket, Key)))
         if found is not None:
@@ -49,9 +50,9 @@ class LeanS3:
         return await self._loop.in_thread(lambda: self._boto3().head_object(Bucket=Bucket, Key=Key))
 
     async def get_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803
-        """GetObject. Raises `ClientError` or `BotoCoreError`.
+        """Call GetObject. Raises `ClientError` or `BotoCoreError`.
 
-        The body has been read, unless it is over `max_bytes`: then it is boto3's stream, to be closed.
+        The body has been read, unless it is over `max_bytes`. In that case, it is boto3's stream, which must be closed.
         """
         found = got(await self._send(self._requests.get(Bucket, Key)))
         return await self._loop.in_thread(self._get_object, Bucket, Key) if found is None else found
@@ -65,7 +66,7 @@ class LeanS3:
         Metadata: Mapping[str, str] | None = None,  # noqa: N803
         **parameters: str,
     ) -> Any:
-        """PutObject. Raises `ClientError` or `BotoCoreError`."""
+        """Call PutObject. Raises `ClientError` or `BotoCoreError`."""
         found = put(await self._send(self._requests.put(Bucket, Key, Body, Metadata or {}, parameters)))
         if found is not None:
             return found
@@ -99,7 +100,7 @@ class LeanS3:
     def _get_object(self, bucket: str, key: str) -> Any:
         response: Any = self._boto3().get_object(Bucket=bucket, Key=key)
         if response["ContentLength"] <= self._max_bytes:
-            # Read here, in the thread. Not `with` the body itself: that gives urllib3's stream, and urllib3's errors.
+            # Read in this thread. `with` on the body would return urllib3's stream, which raises urllib3's errors.
             with closing(response["Body"]) as stream:
                 response["Body"] = io.BytesIO(stream.read())
         return response

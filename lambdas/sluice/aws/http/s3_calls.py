@@ -1,4 +1,4 @@
-"""S3's hot calls as requests and responses: HeadObject, GetObject and PutObject as boto3's client has them."""
+"""The requests of HeadObject, GetObject and PutObject, and boto3's results from their responses."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ from sluice.aws.http.protocol import Response
 from sluice.aws.http.signature import Signer
 
 _METADATA = "x-amz-meta-"
-# PutObject's parameters that are headers (botocore's model).
+# The parameters of PutObject that are sent as headers (botocore's service model).
 _PUT_HEADERS = {
     "ContentType": "content-type",
     "IfMatch": "if-match",
@@ -42,7 +42,7 @@ class S3Request(NamedTuple):
 
 
 class S3Requests:
-    """Builds requests. `s3_url` is `AwsConfig`'s; a body of over `max_bytes` is not to be read."""
+    """Builds requests. `s3_url` is that of `AwsConfig`. Bodies over `max_bytes` are not read."""
 
     def __init__(self, s3_url: Callable[[str], str], signer: Signer, max_bytes: int) -> None:
         self._s3_url = s3_url
@@ -51,17 +51,17 @@ class S3Requests:
         self._buckets: dict[str, tuple[str, str, str]] = {}
 
     def head(self, bucket: str, key: str) -> S3Request:
-        """HeadObject."""
+        """The request of HeadObject."""
         return self._request("HEAD", bucket, key, {})
 
     def get(self, bucket: str, key: str) -> S3Request:
-        """GetObject, with the checksums that the object was stored with."""
+        """The request of GetObject. The response includes the checksums that are stored with the object."""
         return self._request("GET", bucket, key, {"x-amz-checksum-mode": "ENABLED"}, max_bytes=self._max_bytes)
 
     def put(
         self, bucket: str, key: str, body: bytes, metadata: Mapping[str, str], parameters: Mapping[str, str]
     ) -> S3Request:
-        """PutObject. `parameters` are boto3's."""
+        """The request of PutObject. `parameters` has the names of boto3's parameters."""
         headers = {_PUT_HEADERS[name]: value for name, value in parameters.items()}
         for name, value in metadata.items():
             headers[_METADATA + name] = value
@@ -101,14 +101,14 @@ def headed(response: Response | None) -> dict[str, Any] | None:
 
 
 def got(response: Response | None) -> dict[str, Any] | None:
-    """What GetObject returns."""
+    """The result of GetObject. It is None also if a checksum does not match the body."""
     if response is None or response.status != 200 or not _is_intact(response):
         return None
     return {**_object(response), "Body": io.BytesIO(response.body)}
 
 
 def put(response: Response | None) -> dict[str, Any] | None:
-    """What PutObject returns."""
+    """The result of PutObject."""
     return None if response is None or response.status != 200 else {"ETag": response.headers["etag"]}
 
 
@@ -129,7 +129,7 @@ def _object(response: Response) -> dict[str, Any]:
 
 
 def _is_intact(response: Response) -> bool:
-    """Whether the body has the checksums that came with it. One that ends in `-<parts>` is of its parts' checksums."""
+    """Whether the body matches its checksums, except those that end in `-<parts>`: they are checksums of checksums."""
     return all(
         base64.b64encode(digest(response.body)).decode() == stated
         for name, digest in _DIGESTS.items()

@@ -15,7 +15,7 @@ from sluice.inputs.message import FORWARDED
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
 
-# The parameters and the response elements that are headers (botocore's model; InvokeEndpoint API page).
+# The parameters and response elements that are sent as headers (botocore's service model; InvokeEndpoint API page).
 PARAMETERS = {parameter: f"x-amzn-sagemaker-{field.replace('_', '-')}" for parameter, field in FORWARDED.items()} | {
     "ContentType": "content-type",
     "Accept": "accept",
@@ -54,7 +54,7 @@ class LeanSageMakerRuntime:
     async def invoke_endpoint(
         self,
         *,
-        EndpointName: str,  # noqa: N803 - boto3's names
+        EndpointName: str,  # noqa: N803 - boto3's parameter names
         Body: bytes,  # noqa: N803
         until: float | None = None,
         **parameters: str,
@@ -69,7 +69,7 @@ class LeanSageMakerRuntime:
             "POST", path, headers, Body, until=end if until is None else min(end, until)
         )
         if response.status >= 300:
-            # In a thread: boto3's client may have to be made first.
+            # Use a thread, because boto3's client may not be created yet, which blocks.
             raise await self._loop.in_thread(lambda: service_error(self._boto3(), response))
         return invoked(response)
 
@@ -88,15 +88,15 @@ def invocation(
 
 
 def invoked(response: Response) -> dict[str, Any]:
-    """What InvokeEndpoint returns when it has succeeded."""
+    """The result of InvokeEndpoint for a successful response."""
     found: dict[str, Any] = {ELEMENTS[name]: value for name, value in response.headers.items() if name in ELEMENTS}
     found["Body"] = io.BytesIO(response.body)
     return found
 
 
 def service_error(client: "SageMakerRuntimeClient", response: Response) -> Exception:
-    """What botocore makes of an error response, with the members that the service model gives the error."""
-    from botocore.awsrequest import HeadersDict  # noqa: PLC0415 - only what goes wrong needs these
+    """The exception that botocore raises for an error response, with the error members of the service model."""
+    from botocore.awsrequest import HeadersDict  # noqa: PLC0415 - needed only for errors
     from botocore.parsers import create_parser  # noqa: PLC0415
 
     boto3: Any = client

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 for requests whose path is final and that have no query, as botocore's `auth` signs them."""
+"""AWS Signature Version 4, as in `botocore.auth`, for requests without a query whose path is already encoded."""
 
 import hmac
 import time
@@ -8,12 +8,12 @@ from hashlib import sha256
 from typing import NamedTuple, Protocol
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
-# These may be changed on the way (botocore.auth.SIGNED_HEADERS_BLACKLIST).
+# Intermediaries may change these headers (botocore.auth.SIGNED_HEADERS_BLACKLIST).
 _UNSIGNED = {"expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"}
 
 
 class Credentials(Protocol):
-    """What signs: botocore's `ReadOnlyCredentials` are such."""
+    """The credentials of a signature. botocore's `ReadOnlyCredentials` implement this protocol."""
 
     @property
     def access_key(self) -> str:
@@ -25,11 +25,11 @@ class Credentials(Protocol):
 
     @property
     def token(self) -> str | None:
-        """The session token, if there is one."""
+        """The session token, or None for long-term credentials."""
 
 
 class StaticCredentials(NamedTuple):
-    """Credentials that don't change while the process lives."""
+    """Credentials that do not change during the lifetime of the process."""
 
     access_key: str
     secret_key: str
@@ -39,7 +39,7 @@ class StaticCredentials(NamedTuple):
 class Signer:
     """Signs requests to one service in one region.
 
-    `credentials` is asked at each request, as they may be renewed; `clock` returns seconds since the epoch.
+    `credentials` is called for each request, as credentials may be renewed. `clock` returns seconds since the epoch.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Signer:
         self._clock = clock
 
     def sign(self, method: str, host: str, path: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
-        """`headers` with those that SigV4 asks for. `path` is percent-encoded as it goes out."""
+        """Return `headers` and the headers that SigV4 adds. `path` is percent-encoded, as in the request line."""
         credentials = self._credentials()
         seconds = int(self._clock())
         now = _timestamp(seconds)
@@ -85,7 +85,7 @@ def _timestamp(seconds: int) -> str:
 
 @lru_cache(maxsize=64)
 def _order(names: tuple[str, ...]) -> tuple[list[str], str]:
-    """The names of the headers to sign in their order, and the list of them in lower case. Few sets of names occur."""
+    """The names of the headers to sign, in order, and SignedHeaders. They are cached: few sets of names occur."""
     order = sorted((name for name in names if name.lower() not in _UNSIGNED), key=str.lower)
     return order, ";".join([name.lower() for name in order])
 

@@ -33,9 +33,9 @@ class Loop:
         self._threads = Threads(threads)
 
     def run(self, main: Coroutine[Any, Any, _T]) -> _T:
-        """Run `main`, as `Scheduler.run` does.
+        """Run `main`. See `Scheduler.run` for results and errors.
 
-        A call that blocks a thread when the run ends goes on there, and what becomes of it is dropped.
+        A call that is running in a thread when the run ends continues there, and its result is discarded.
         """
         try:
             return self.scheduler.run(main)
@@ -55,14 +55,14 @@ class Loop:
         return Watch(self, self._watches, sock)
 
     def submit(self, function: Callable[..., _T], *arguments: Any) -> Future[_T]:
-        """Call `function` in a thread, for all who await the future. `Cancelled` is its error if the run ends first."""
+        """Call `function` in a thread. Tasks may share the future. It fails with `Cancelled` if the run ends first."""
         return self._submit(function, *arguments)[0]
 
     async def in_thread(self, function: Callable[..., _T], *arguments: Any) -> _T:
         """Call `function` in a thread. Returns its result or raises its error.
 
-        When the wait is cancelled, a call that has not begun never begins. One that has begun goes on, and what becomes
-        of it is dropped.
+        If the wait is cancelled, a call that has not started never starts. A call that has started continues, and its
+        result is discarded.
         """
         future, cancel = self._submit(function, *arguments)
         try:
@@ -96,9 +96,9 @@ class Watch:
         self._future: Future[int] | None = None
 
     async def wait(self, events: int) -> int:
-        """Wait until the socket is ready for one of `events`: READ, WRITE or both. Returns what it is ready for.
+        """Wait until the socket is ready for one of `events`: READ, WRITE or both. Returns the events that are ready.
 
-        A socket that has failed is ready for all.
+        A socket that has failed is ready for all events.
         """
         future: Future[int] = Future()
         self._future = future

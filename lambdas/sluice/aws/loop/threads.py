@@ -14,17 +14,17 @@ _T = TypeVar("_T")
 
 
 class Threads:
-    """Up to `threads` threads, started when they are first needed.
+    """A pool of up to `threads` threads, which are started on demand.
 
-    `wake_up` is a socket that can be read when calls have ended. `deliver` then settles their futures, in the order in
-    which the calls ended.
+    `wake_up` is a socket that becomes readable when a call has ended. `deliver` then completes the futures of the calls
+    that have ended, in the order in which they ended.
     """
 
     def __init__(self, threads: int) -> None:
         self.wake_up, self._waker = socket.socketpair()
         self.wake_up.settimeout(0)
         self._waker.settimeout(0)
-        self.expected = False  # whether calls have been submitted in this run
+        self.expected = False  # True if a call was submitted in this run
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix="blocking")
         self._calls: dict[ThreadFuture[Any], Future[Any]] = {}
         self._ended: deque[ThreadFuture[Any]] = deque()  # appended to by the threads
@@ -35,7 +35,7 @@ class Threads:
         return bool(self._calls)
 
     def submit(self, function: Callable[..., _T], *arguments: Any) -> tuple[Future[_T], Callable[[], object]]:
-        """Call `function` in a thread. Returns its future, and a function that cancels a call that has not begun."""
+        """Call `function` in a thread. Returns its future, and a function that cancels a call that has not started."""
         future: Future[_T] = Future()
         call = self._executor.submit(function, *arguments)
         self.expected = True
@@ -44,7 +44,7 @@ class Threads:
         return future, call.cancel
 
     def deliver(self, _: int = 0) -> None:
-        """Settle the futures of the calls that have ended."""
+        """Complete the futures of the calls that have ended."""
         with contextlib.suppress(BlockingIOError):
             self.wake_up.recv(4096)
         while self._ended:
@@ -60,9 +60,9 @@ class Threads:
                 future.set_result(call.result())
 
     def abandon(self) -> bool:
-        """Expect no more results, for the run has ended. Returns whether there had been calls in it.
+        """Discard all calls at the end of a run. Returns whether a call was submitted in the run.
 
-        Calls that have not begun never begin. The futures of all others fail with `Cancelled`.
+        Calls that have not started never start. The futures of all undelivered calls fail with `Cancelled`.
         """
         calls, self._calls = self._calls, {}
         for call, future in calls.items():
