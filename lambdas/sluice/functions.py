@@ -28,7 +28,7 @@ class Application(Protocol):
     def runner(self) -> Runner:
         """What runs its coroutines."""
 
-    def run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
+    async def run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
         """Process deliveries. Returns the message IDs that SQS may delete.
 
         `remaining_ms` returns the milliseconds until Lambda ends the invocation.
@@ -66,7 +66,7 @@ class Function(Generic[_App]):
         app = self.application()
         app.logger.append_keys(function_request_id=context.aws_request_id)
         deliveries = [Delivery.from_record(record) for record in event["Records"]]
-        acknowledged = app.run(deliveries, context.get_remaining_time_in_millis)
+        acknowledged = app.runner.run(app.run(deliveries, context.get_remaining_time_in_millis))
         return {
             "batchItemFailures": [
                 {"itemIdentifier": delivery.message_id}
@@ -91,11 +91,8 @@ class RequestApplication:
     run_batch: RunBatch
     runner: Runner
 
-    def run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
+    async def run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
         """Process deliveries, and log and count each outcome. Returns the message IDs that SQS may delete."""
-        return self.runner.run(self._run(deliveries, remaining_ms))
-
-    async def _run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
         acknowledged: set[str] = set()
         async for outcomes in self.run_batch(self, deliveries, remaining_ms):
             for outcome in outcomes:

@@ -24,7 +24,8 @@ from sluice.aws.http.pool import ConnectionPool
 from sluice.aws.http.protocol import Response, TooLarge
 from sluice.aws.http.resolver import Resolver
 from sluice.aws.loop import Loop
-from sluice.concurrency import gather, now, sleep, spawn, timeout
+from sluice.concurrency import now, sleep, spawn, timeout
+from tests.support.groups import gather
 
 _T = TypeVar("_T")
 Handler = Callable[[socket.socket], None]

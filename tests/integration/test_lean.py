@@ -28,10 +28,11 @@ from sluice.aws.loop import Loop
 from sluice.aws.s3 import S3Bucket
 from sluice.aws.sagemaker import Boto3SageMakerRuntime, SageMakerEndpoint
 from sluice.aws.transport import hot_clients
-from sluice.concurrency import gather, now
+from sluice.concurrency import now
 from sluice.failures import Operation, ServiceError, classify
 from sluice.ports import Condition, Inference
 from tests.support.fakes import with_settings
+from tests.support.groups import gather
 from tests.support.runtime import Answer, Runtime, error
 
 MAX_BYTES = 1000

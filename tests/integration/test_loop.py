@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from sluice.aws.loop import READ, WRITE, Loop
-from sluice.concurrency import Cancelled, Deadlock, Future, gather, now, sleep, spawn, timeout
+from sluice.concurrency import Cancelled, Deadlock, Future, now, sleep, spawn, timeout
+from tests.support.groups import gather
 
 
 @pytest.fixture

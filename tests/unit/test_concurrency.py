@@ -22,12 +22,12 @@ from sluice.concurrency import (
     Semaphore,
     Task,
     current,
-    gather,
     now,
     sleep,
     spawn,
     timeout,
 )
+from tests.support.groups import gather
 from tests.support.virtual_time import VirtualTime, assert_nothing_is_left, run
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sluice.concurrency import Cancelled, Queue, Task, TaskGroup, gather, now, sleep, spawn, timeout
+from sluice.concurrency import Cancelled, Queue, Task, now, sleep, spawn, timeout
+from tests.support.groups import TaskGroup, gather
 from tests.support.virtual_time import run
 
 

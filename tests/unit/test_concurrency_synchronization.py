@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.concurrency import Event, Queue, Semaphore, gather, now, sleep, spawn, timeout
+from sluice.concurrency import Event, Queue, Semaphore, now, sleep, spawn, timeout
+from tests.support.groups import gather
 from tests.support.virtual_time import run
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sluice.concurrency import Cancelled, Event, Future, Queue, current, deadline, gather, now, sleep, spawn, timeout
+from sluice.concurrency import Cancelled, Event, Future, Queue, current, deadline, now, sleep, spawn, timeout
+from tests.support.groups import gather
 from tests.support.virtual_time import VirtualTime, run
 
 

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from sluice.concurrency import gather, sleep
+from sluice.concurrency import sleep
 from sluice.failures import Operation
 from sluice.ports import Inference
 from sluice.processing.outcome import Status
 from tests.support.events import event_bridge_event
 from tests.support.fakes import Call, World, delivery, service_error
+from tests.support.groups import gather
 from tests.support.virtual_time import run
 
 

@@ -7,7 +7,6 @@ from collections.abc import Coroutine
 from typing import Any, Protocol, TypeVar
 
 from sluice.concurrency.future import Cancelled, Future
-from sluice.concurrency.groups import TaskGroup, gather
 from sluice.concurrency.scheduler import Choose, Deadlock, Scheduler, current, now, spawn
 from sluice.concurrency.synchronization import Event, Queue, Semaphore
 from sluice.concurrency.task import Task
@@ -24,10 +23,8 @@ __all__ = [
     "Scheduler",
     "Semaphore",
     "Task",
-    "TaskGroup",
     "current",
     "deadline",
-    "gather",
     "now",
     "sleep",
     "spawn",

@@ -32,7 +32,7 @@ class Task(Future[_T]):
         super().__init__()
         self.name = name
         self.asked = False  # whether the result or the error was retrieved
-        self.scopes = 0  # the number of enclosing timeouts and groups
+        self.scopes = 0  # the number of enclosing scopes, such as timeouts
         self._coroutine = coroutine
         self._make_ready = make_ready
         self._started = False

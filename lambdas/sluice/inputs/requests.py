@@ -59,16 +59,10 @@ class DroppedObject:
 
 
 @dataclass(frozen=True, slots=True)
-class TransformPart:
-    """The lines that begin in bytes `start` to `end` of a dataset. The split function sends it.
-
-    When the file is `unpacked`, the positions and the size are those of the content of the gzip.
-    """
+class _OfDataset:
+    """A request that is about a dataset: a file that is transformed."""
 
     file: DroppedObject
-    start: int
-    end: int
-    unpacked: bool = False
 
     @property
     def source(self) -> str:
@@ -82,20 +76,20 @@ class TransformPart:
 
 
 @dataclass(frozen=True, slots=True)
-class Assembly:
+class TransformPart(_OfDataset):
+    """The lines that begin in bytes `start` to `end` of a dataset. The split function sends it.
+
+    When the file is `unpacked`, the positions and the size are those of the content of the gzip.
+    """
+
+    start: int
+    end: int
+    unpacked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly(_OfDataset):
     """The parts of a dataset, to be joined. The delivery that stores the last part sends it."""
-
-    file: DroppedObject
-
-    @property
-    def source(self) -> str:
-        """The S3 URI of the dataset."""
-        return self.file.source
-
-    @property
-    def upload(self) -> DroppedObject:
-        """The dataset."""
-        return self.file
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,11 +27,8 @@ class NotifyApplication:
     metrics: Metrics
     runner: Runner
 
-    def run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
+    async def run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
         """Publish a notification for each stored object. Returns the message IDs that SQS may delete."""
-        return self.runner.run(self._run(deliveries, remaining_ms))
-
-    async def _run(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> set[str]:
         acknowledged = {
             delivery.message_id
             for delivery in deliveries

@@ -11,6 +11,7 @@ from sluice.inputs.delivery import Delivery
 from sluice.inputs.identity import Identity
 from sluice.inputs.requests import Request
 from sluice.processing.outcome import Outcome, Status
+from sluice.timeouts import SETTLE_SECONDS
 
 R_co = TypeVar("R_co", bound=Request, covariant=True)
 
@@ -33,6 +34,11 @@ class Attempt(Generic[R_co]):
     def may_be_repeated(self) -> bool:
         """Whether this request may have been dead-lettered before, and so have an `.err`."""
         return self.identity.repeatable or self.delivery.receive_count > 1
+
+    @property
+    def call_seconds(self) -> float:
+        """The longest that a call begun now may take, so that the function has time left to store its outcome."""
+        return self.remaining_ms() / 1000 - SETTLE_SECONDS
 
     def ended(self, status: Status, *, latency: timedelta | None = None, detail: str | None = None) -> Outcome:
         """The outcome of this attempt."""

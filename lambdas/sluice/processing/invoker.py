@@ -19,7 +19,6 @@ from sluice.processing.result import IDENTITY, SEQUENCER, inference_metadata
 from sluice.processing.single_flight import SingleFlight
 from sluice.processing.storing import Sleep, clear_failure, conditional_write, retry_transient
 from sluice.settings import Settings
-from sluice.timeouts import SETTLE_SECONDS
 
 _Call = Attempt[SentMessage | DroppedObject]
 
@@ -86,7 +85,7 @@ class Invoker:
                 invocation.endpoint_name,
                 invocation.body,
                 invocation.parameters,
-                seconds=attempt.remaining_ms() / 1000 - SETTLE_SECONDS,
+                seconds=attempt.call_seconds,
             )
             latency = timedelta(seconds=now() - started)
             return await retry_transient(

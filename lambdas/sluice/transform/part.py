@@ -19,7 +19,6 @@ from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.storing import Sleep
 from sluice.settings import Settings
-from sluice.timeouts import SETTLE_SECONDS
 from sluice.transform.bisect import BudgetReached, Calls
 from sluice.transform.heads import require_head
 from sluice.transform.memory import ENOUGH_ANSWERED, Memory, MemoryExhausted, ResponseSizeRatio
@@ -175,8 +174,9 @@ class PartHandler:
         return answers_of(inference.body, inference.content_type, len(indices))
 
     async def _invoke(self, attempt: _Part, invocation: Invocation, body: bytes) -> Inference:
-        seconds = attempt.remaining_ms() / 1000 - SETTLE_SECONDS
-        return await self._endpoint.invoke(invocation.endpoint_name, body, invocation.parameters, seconds=seconds)
+        return await self._endpoint.invoke(
+            invocation.endpoint_name, body, invocation.parameters, seconds=attempt.call_seconds
+        )
 
     async def _is_done(self, attempt: _Part) -> bool:
         """Whether the part is stored, by itself or as several parts that an earlier delivery made of it."""

@@ -1,4 +1,4 @@
-"""Structured concurrency: several coroutines at once, all of which have ended afterwards."""
+"""Structured concurrency for tests: several coroutines at once, all of which have ended afterwards."""
 
 from collections.abc import Coroutine
 from types import TracebackType
