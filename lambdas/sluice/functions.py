@@ -111,16 +111,16 @@ def concurrently(
 
 
 async def one_by_one(
-    app: RequestApplication, deliveries: Sequence[Delivery], _remaining_ms: Callable[[], float]
+    app: RequestApplication, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]
 ) -> AsyncIterator[list[Outcome]]:
     """Process one delivery after another."""
     for delivery in deliveries:
-        yield await app.processor.process(app.processor.parse(delivery))
+        yield await app.processor.process(app.processor.parse(delivery), remaining_ms)
 
 
 async def dead_letter_crashed(
-    app: RequestApplication, deliveries: Sequence[Delivery], _remaining_ms: Callable[[], float]
+    app: RequestApplication, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]
 ) -> AsyncIterator[list[Outcome]]:
     """Process no delivery: each gets its `.err` and its dead-letter message, with the reason `Crashed`."""
     for delivery in deliveries:
-        yield await app.processor.dead_letter_crashed(app.processor.parse(delivery))
+        yield await app.processor.dead_letter_crashed(app.processor.parse(delivery), remaining_ms)

@@ -330,6 +330,7 @@ class World:
             queue,
             now=lambda: self.now,
             rng=random.Random(0),
+            sleep=self._sleep,
         )
         self.processor = SyncProcessor(self.core)
 

@@ -97,7 +97,9 @@ class Transforms:
             },
         )
         return SyncProcessor(
-            Processor(self.settings, router, results, dead, dead, now=lambda: NOW, rng=random.Random(0))
+            Processor(
+                self.settings, router, results, dead, dead, now=lambda: NOW, rng=random.Random(0), sleep=_no_sleep
+            )
         )
 
     def process(self, body: str, *, fuse: Fuse | None = None, **options: Any) -> list[Outcome]:

@@ -192,6 +192,56 @@ def test_a_new_upload_that_succeeds_removes_the_err_of_the_old(world: World) -> 
     assert set(world.results.objects) == {"invoke/a.csv.out"}
 
 
+def test_a_late_event_of_an_older_version_keeps_the_err_of_the_newer(world: World) -> None:
+    first = world.inputs.drop("invoke/a.csv", b"good")
+    world.deliver(first)
+    world.endpoint.answer = lambda call: service_error(Operation.INVOKE, "ModelError", original_status_code=400)
+    world.deliver(world.inputs.drop("invoke/a.csv", b"bad"))
+    world.deliver(first, message_id="22222222-2222-4222-8222-222222222222")
+    assert set(world.results.objects) == {"invoke/a.csv.out", "invoke/a.csv.err"}
+
+
+def test_a_success_keeps_the_err_of_a_newer_version(world: World) -> None:
+    older = world.inputs.drop("invoke/a.csv", b"good")
+    older_object = world.inputs("input").objects["invoke/a.csv"]
+
+    def answer(call: Call) -> Inference | Exception:
+        if call.body == b"bad":
+            return service_error(Operation.INVOKE, "ModelError", original_status_code=400)
+        world.another_worker().deliver(world.inputs.drop("invoke/a.csv", b"bad"))
+        world.inputs("input").objects["invoke/a.csv"] = older_object  # seen as it was before the newer upload
+        return Inference(b"answer")
+
+    world.endpoint.answer = answer
+    world.deliver(older)
+    assert "invoke/a.csv.err" in world.results.objects
+
+
+@pytest.mark.parametrize("inference_id", ["50% off", "two  spaces", "%41", "a%20b"])
+def test_a_request_whose_identity_is_encoded_in_metadata_is_recognized(world: World, inference_id: str) -> None:
+    request = {"Body": "x", "InferenceId": inference_id}
+    assert world.deliver(request).status is Status.SUCCEEDED
+    for number in range(2, 4):
+        assert world.deliver(request, receive_count=number).status is Status.DUPLICATE
+    assert len(world.endpoint.calls) == 1
+    assert not world.queue.sent
+
+
+@pytest.mark.parametrize("inference_id", ["50% off", "i"])
+def test_a_redrive_removes_the_err_of_its_own_request(world: World, inference_id: str) -> None:
+    answer, world.endpoint.answer = (
+        world.endpoint.answer,
+        lambda call: service_error(Operation.INVOKE, "ModelError", original_status_code=500),
+    )
+    world.deliver({"Body": "x", "InferenceId": inference_id})
+    assert len(world.results.objects) == 1
+    world.endpoint.answer = answer
+    body, reason = world.dead_letter()
+    world.deliver(body, attributes=reason)
+    (key,) = world.results.objects
+    assert key.endswith(".out")
+
+
 def test_a_redrive_of_a_request_with_a_result_removes_the_err(world: World) -> None:
     world.deliver({"Body": "x", "InferenceId": "i"})
     run(world.results.put("messages/i.err", b"{}", content_type=None))

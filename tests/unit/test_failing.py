@@ -199,6 +199,29 @@ def test_at_the_last_receive_the_dead_letter_queue_gets_the_reason_even_without_
     assert "is not JSON" in world.dead_letter()[1]["ErrorMessage"]
 
 
+@pytest.mark.parametrize("operation", ["put_error", "head"])
+def test_at_the_last_receive_the_err_is_stored_after_transient_errors_of_s3(world: World, operation: str) -> None:
+    refusals = [operation] * 2
+
+    def fail(name: str, key: str) -> None:
+        if refusals and name == refusals[0]:
+            refusals.pop()
+            raise service_error(Operation.STORE_RESULT, "SlowDown", "Reduce your request rate.", status=503)
+
+    world.results.fail = fail
+    assert world.deliver("{not json", receive_count=3).status is Status.DEAD_LETTERED
+    assert len(world.results.objects) == 1
+    assert not refusals
+
+
+def test_the_retries_of_an_err_end_with_the_time_of_the_function(world: World) -> None:
+    world.results.fail = _refuse("put_error")
+    parsed = world.core.parse(delivery("{not json", receive_count=3))
+    (outcome,) = world.processor.process(parsed, lambda: 0)
+    assert outcome.status is Status.DEAD_LETTERED
+    assert not world.slept
+
+
 @pytest.mark.parametrize("receive_count", [1, 3])
 def test_a_dead_letter_that_cannot_be_sent_is_an_item_failure(world: World, receive_count: int) -> None:
     world.queue.fail_send = service_error(Operation.DEAD_LETTER, "InternalError", status=500)

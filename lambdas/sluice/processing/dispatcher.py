@@ -55,7 +55,7 @@ class Dispatcher:
             for lane, parsed in self._startable(lanes, self._concurrency - under_way):
                 under_way += 1
                 if remaining_ms() < self._needed_ms:
-                    _start(ended, None, self._processor.release(parsed, _NOT_BEGUN))
+                    _start(ended, None, self._processor.release(parsed, _NOT_BEGUN, remaining_ms))
                 else:
                     lane.under_way += 1
                     _start(ended, lane, self._processor.process(parsed, remaining_ms))
@@ -67,7 +67,7 @@ class Dispatcher:
                 if ended_lane.limit.learn(outcomes):
                     for parsed in self._held_back(ended_lane):
                         under_way += 1
-                        _start(ended, None, self._processor.release(parsed, _HELD_BACK))
+                        _start(ended, None, self._processor.release(parsed, _HELD_BACK, remaining_ms))
             yield outcomes
 
     def _lanes(self, deliveries: Sequence[Delivery]) -> list[_Lane]:

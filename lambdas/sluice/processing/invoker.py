@@ -15,7 +15,7 @@ from sluice.inputs.requests import DroppedObject, SentMessage
 from sluice.ports import Bucket, Buckets, Condition, Endpoint, Inference, ObjectHead, ObjectTooLarge, StoredObject
 from sluice.processing.attempt import Attempt, AttemptFailed
 from sluice.processing.outcome import Outcome, Status
-from sluice.processing.result import IDENTITY, SEQUENCER, inference_metadata
+from sluice.processing.result import SEQUENCER, inference_metadata, owner_of
 from sluice.processing.single_flight import SingleFlight
 from sluice.processing.storing import Sleep, clear_failure, conditional_write, retry_transient
 from sluice.settings import Settings
@@ -62,7 +62,7 @@ class Invoker:
     async def already_resolved(self, attempt: _Call) -> Outcome | None:
         """The outcome when the request has been answered, or its object replaced. Raises `ServiceError`."""
         stored = await self._results.head(attempt.identity.name + keys.OUT)
-        if stored is not None and stored.metadata.get(IDENTITY) == attempt.identity.key:
+        if stored is not None and owner_of(stored) == attempt.identity.key:
             return attempt.ended(Status.DUPLICATE, detail="another delivery answered it")
         if await self._is_outdated(attempt):
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
@@ -96,8 +96,8 @@ class Invoker:
 
     async def _settled_by(self, stored: ObjectHead, attempt: _Call) -> Outcome | None:
         """The outcome when `stored` settles the request; None when the request must replace it."""
-        if stored.metadata.get(IDENTITY) == attempt.identity.key:
-            await clear_failure(self._results, attempt.identity.name)
+        if owner_of(stored) == attempt.identity.key:
+            await clear_failure(self._results, attempt)
             return attempt.ended(Status.DUPLICATE)
         match attempt.request:
             case SentMessage(raw):
@@ -200,7 +200,7 @@ class Invoker:
         if (outcome := await conditional_write(self._results, key, write, settled_by, stored)) is not None:
             return outcome
         if attempt.may_be_repeated:
-            await clear_failure(self._results, attempt.identity.name)
+            await clear_failure(self._results, attempt)
         return attempt.ended(Status.SUCCEEDED, latency=latency)
 
     async def _is_outdated(self, attempt: _Call) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sluice import keys
+from sluice.concurrency import sleep
 from sluice.error_codes import ErrorCode
 from sluice.failures import Failure, ServiceError, classify
 from sluice.inputs import identity as identities
@@ -17,8 +18,9 @@ from sluice.ports import Bucket, DeadLetterQueue, SourceQueue
 from sluice.processing.attempt import Attempt, AttemptFailed
 from sluice.processing.backoff import delay_seconds
 from sluice.processing.outcome import Outcome, Status
-from sluice.processing.result import dead_letter_attributes, error_document
+from sluice.processing.result import dead_letter_attributes, error_document, owner_metadata
 from sluice.processing.router import RequestHandler
+from sluice.processing.storing import Sleep, retry_transient
 from sluice.settings import Settings
 
 
@@ -82,6 +84,7 @@ class Processor:
         *,
         now: Callable[[], datetime],
         rng: random.Random,
+        sleep: Sleep = sleep,
     ) -> None:
         self._settings = settings
         self._handler = handler
@@ -90,6 +93,7 @@ class Processor:
         self._source_queue = source_queue
         self._now = now
         self._rng = rng
+        self._sleep = sleep
 
     def parse(self, delivery: Delivery) -> ParsedDelivery:
         """Parse a delivery: one attempt, or one for each record of an S3 event. Makes no call."""
@@ -126,25 +130,31 @@ class Processor:
                 ended.append(await self._handler.handle(replace(attempt, remaining_ms=remaining_ms)))
             except Exception as error:  # noqa: BLE001 - the table classifies every error, unforeseen ones included
                 failed.append(_failed(attempt, error))
-        return ended + await self._settle(parsed.delivery, failed)
+        return ended + await self._settle(parsed.delivery, failed, remaining_ms)
 
-    async def release(self, parsed: ParsedDelivery, failure: Failure) -> list[Outcome]:
+    async def release(
+        self, parsed: ParsedDelivery, failure: Failure, remaining_ms: Callable[[], float] = lambda: math.inf
+    ) -> list[Outcome]:
         """End a delivery without a call, because of `failure`: it returns to its queue, or is dead-lettered."""
         failed = [*parsed.failed, *(_failed(attempt, failure) for attempt in parsed.attempts)]
-        return [*parsed.ended, *await self._settle(parsed.delivery, failed)]
+        return [*parsed.ended, *await self._settle(parsed.delivery, failed, remaining_ms)]
 
-    async def dead_letter_crashed(self, parsed: ParsedDelivery) -> list[Outcome]:
+    async def dead_letter_crashed(
+        self, parsed: ParsedDelivery, remaining_ms: Callable[[], float] = lambda: math.inf
+    ) -> list[Outcome]:
         """End a delivery that SQS moved off its queue because no receive of it came to an outcome.
 
         It is dead-lettered as crashed, unless it was answered and only its acknowledgement is missing.
         """
-        return await self.release(parsed, Failure.of(ErrorCode.CRASHED))
+        return await self.release(parsed, Failure.of(ErrorCode.CRASHED), remaining_ms)
 
     def is_last_receive(self, delivery: Delivery) -> bool:
         """Whether SQS would move the message to the dead-letter queue rather than deliver it again."""
         return delivery.receive_count >= self._settings.max_receive_count
 
-    async def _settle(self, delivery: Delivery, failed: Sequence[_Failed]) -> list[Outcome]:
+    async def _settle(
+        self, delivery: Delivery, failed: Sequence[_Failed], remaining_ms: Callable[[], float]
+    ) -> list[Outcome]:
         """Return the failed requests to their queue, or dead-letter them: one of the two for the whole message."""
         last_receive = self.is_last_receive(delivery)
         if any(one.failure.failure_class.retryable for one in failed) and not last_receive:
@@ -153,7 +163,8 @@ class Processor:
         ended: list[Outcome] = []
         for one in failed:
             try:
-                resolved = await self._record(one)
+                # Only at the last receive: at the others, the message is retried with a far longer pause.
+                resolved = await self._record_patiently(one, remaining_ms) if last_receive else await self._record(one)
             except Exception as error:  # noqa: BLE001 - as above
                 if not last_receive:
                     return await self._retry(delivery, [_failed(one.attempt, error)])
@@ -163,6 +174,9 @@ class Processor:
             else:
                 remaining.append(one)
         return ended + await self._dead_letter(delivery, remaining)
+
+    async def _record_patiently(self, one: _Failed, remaining_ms: Callable[[], float]) -> Outcome | None:
+        return await retry_transient(lambda: self._record(one), self._sleep, remaining_ms)
 
     async def _record(self, one: _Failed) -> Outcome | None:
         """Write the `.err`. When the request has been answered or superseded meanwhile, return that outcome instead."""
@@ -178,7 +192,7 @@ class Processor:
             source=attempt.request.source,
             failed_at=self._now(),
         )
-        await self._results.put(key, document, content_type="application/json")
+        await self._results.put(key, document, content_type="application/json", metadata=owner_metadata(attempt))
         # Looked up again: the other delivery writes its .out first and removes the .err after that, so the later of
         # the two deliveries sees the other's object.
         if (resolved := await self._handler.already_resolved(attempt)) is not None:

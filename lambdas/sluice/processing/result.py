@@ -4,14 +4,14 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from sluice.failures import Failure
 from sluice.inputs.delivery import Delivery
 from sluice.inputs.identity import Identity
 from sluice.inputs.invocation import Invocation
 from sluice.inputs.requests import DroppedObject, Request
-from sluice.ports import Attribute, Inference
+from sluice.ports import Attribute, Inference, ObjectHead
 from sluice.processing.attempt import Attempt
 
 # Names in the metadata of a result.
@@ -146,6 +146,18 @@ def truncate(text: str, limit: int) -> str:
     if len(encoded) <= limit:
         return text
     return encoded[: limit - len("…".encode())].decode(errors="ignore") + "…" if limit > 16 else ""
+
+
+def owner_metadata(attempt: Attempt[Request]) -> dict[str, str]:
+    """The metadata of an `.err`: the request that owns it, and the sequencer of its object's version."""
+    upload = attempt.request.upload
+    return metadata([(IDENTITY, attempt.identity.key), (SEQUENCER, upload.sequencer if upload else None)])
+
+
+def owner_of(stored: ObjectHead) -> str | None:
+    """The `Identity.key` of the request that a result or an `.err` is of; None for one without an owner."""
+    owner = stored.metadata.get(IDENTITY)
+    return None if owner is None else unquote(owner)
 
 
 def inference_metadata(

@@ -6,8 +6,12 @@ from typing import TypeVar
 from sluice import keys
 from sluice.error_codes import FailureClass
 from sluice.failures import Operation, ServiceError, classify
+from sluice.inputs.identity import is_newer
+from sluice.inputs.requests import Request
 from sluice.ports import Bucket, Condition, ObjectHead, PreconditionFailed
+from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome
+from sluice.processing.result import SEQUENCER, owner_of
 from sluice.timeouts import STORE_PAUSES
 
 _TRIES = 5  # Each conflict means that the write of another delivery succeeded, so there are few.
@@ -59,8 +63,19 @@ async def conditional_write(
     )
 
 
-async def clear_failure(results: Bucket, name: str) -> None:
-    """Remove the `.err` of an earlier attempt, if there is one. A delete of no object would leave a delete marker."""
-    key = name + keys.ERR
-    if await results.head(key) is not None:
+async def clear_failure(results: Bucket, attempt: Attempt[Request]) -> None:
+    """Remove the `.err` that an earlier attempt at the request left, or an older version of its object.
+
+    That of another request or of a newer version stays. A delete of no object would leave a delete marker.
+    """
+    key = attempt.identity.name + keys.ERR
+    stored = await results.head(key)
+    if stored is not None and _may_replace(stored, attempt):
         await results.delete(key)
+
+
+def _may_replace(stored: ObjectHead, attempt: Attempt[Request]) -> bool:
+    if owner_of(stored) in {None, attempt.identity.key}:
+        return True
+    upload = attempt.request.upload
+    return upload is not None and not is_newer(stored.metadata.get(SEQUENCER), upload.sequencer)

@@ -27,6 +27,7 @@ from sluice.processing.result import (
     SOURCE_VERSION,
     TRACE_ID,
     metadata,
+    owner_of,
     timestamp,
 )
 from sluice.processing.storing import clear_failure, conditional_write
@@ -78,7 +79,7 @@ class Assembler:
         )
         if outcome is not None:
             return outcome
-        await clear_failure(self._results, name)
+        await clear_failure(self._results, attempt)
         return attempt.ended(Status.SUCCEEDED)
 
     async def already_resolved(self, attempt: Attempt[Assembly]) -> Outcome | None:
@@ -87,8 +88,8 @@ class Assembler:
         return None if stored is None else await self._settled_by(stored, attempt)
 
     async def _settled_by(self, stored: ObjectHead, attempt: Attempt[Assembly]) -> Outcome | None:
-        if stored.metadata.get(IDENTITY) == attempt.identity.key:
-            await clear_failure(self._results, attempt.identity.name)
+        if owner_of(stored) == attempt.identity.key:
+            await clear_failure(self._results, attempt)
             return attempt.ended(Status.DUPLICATE)
         if is_newer(stored.metadata.get(SEQUENCER), attempt.request.file.sequencer):
             return attempt.ended(Status.SUPERSEDED, detail="a newer upload of the same file was answered already")
