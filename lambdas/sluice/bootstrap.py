@@ -109,7 +109,7 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
         processor=processor,
         dispatcher=Dispatcher(processor, concurrency=settings.concurrent_calls, needed_ms=needed_ms),
         logger=logger,
-        telemetry=Telemetry(logger, Metrics()),
+        telemetry=Telemetry(logger, Metrics(), trace_header=lambda: os.environ.get("_X_AMZN_TRACE_ID")),
         run_batch=run_batch,
         runner=loop,
     )

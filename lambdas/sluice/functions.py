@@ -115,7 +115,7 @@ async def one_by_one(
 ) -> AsyncIterator[list[Outcome]]:
     """Process one delivery after another."""
     for delivery in deliveries:
-        yield await app.processor.process(app.processor.parse(delivery), remaining_ms)
+        yield await app.processor.process(app.processor.parse(delivery, remaining_ms))
 
 
 async def dead_letter_crashed(
@@ -123,4 +123,4 @@ async def dead_letter_crashed(
 ) -> AsyncIterator[list[Outcome]]:
     """Process no delivery: each gets its `.err` and its dead-letter message, with the reason `Crashed`."""
     for delivery in deliveries:
-        yield await app.processor.dead_letter_crashed(app.processor.parse(delivery), remaining_ms)
+        yield await app.processor.dead_letter_crashed(app.processor.parse(delivery, remaining_ms))

@@ -1,10 +1,9 @@
 """One log line and a few metrics for each outcome: IDs, names and reasons, but no payload and no custom attribute."""
 
 import logging
-import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -25,11 +24,22 @@ _VALUES = 100  # of a metric in one line of Embedded Metric Format, at most
 
 
 class Telemetry:
-    """Logs and counts outcomes, in the formats of Powertools. Metrics have one dimension, `service`: the deployment."""
+    """Logs and counts outcomes, in the formats of Powertools. Metrics have one dimension, `service`: the deployment.
 
-    def __init__(self, logger: Logger, metrics: Metrics) -> None:
+    `trace_header` returns the X-Ray trace header of the invocation, if there is one. `clock` returns seconds since the
+    epoch.
+    """
+
+    def __init__(
+        self,
+        logger: Logger,
+        metrics: Metrics,
+        *,
+        trace_header: Callable[[], str | None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._logger = logger
-        self._lines = _Lines(logger)
+        self._lines = _Lines(logger, trace_header, clock)
         self._metrics = metrics
         # Of this batch. Metrics are added at its end: `add_metric` formats all previous values of the metric.
         self._counts: Counter[str] = Counter()
@@ -71,8 +81,10 @@ class _Lines:
     Only for lines without an exception. Each line is written at once, as it is lost if the function ends.
     """
 
-    def __init__(self, logger: Logger) -> None:
+    def __init__(self, logger: Logger, trace_header: Callable[[], str | None], clock: Callable[[], float]) -> None:
         self._logger = logger
+        self._trace_header = trace_header
+        self._clock = clock
         self._second = -1  # since the epoch
         self._formatted = ("", "")  # the second's timestamp before and after the milliseconds
 
@@ -87,8 +99,7 @@ class _Lines:
             "timestamp": self._timestamp(),
             **fields,
         }
-        trace = os.environ.get("_X_AMZN_TRACE_ID")
-        if trace:
+        if trace := self._trace_header():
             line["xray_trace_id"] = trace.split(";")[0].replace("Root=", "")
         handler: Any = self._logger.registered_handler
         text = handler.formatter.json_serializer({key: value for key, value in line.items() if value is not None})
@@ -96,7 +107,7 @@ class _Lines:
         handler.flush()
 
     def _timestamp(self) -> str:
-        now = time.time()
+        now = self._clock()
         second = int(now)
         if second != self._second:
             self._second = second

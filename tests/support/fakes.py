@@ -286,9 +286,9 @@ class SyncProcessor:
         self.core = core
         self.parse = core.parse
 
-    def process(self, parsed: ParsedDelivery, remaining_ms: Callable[[], float] = lambda: math.inf) -> list[Outcome]:
+    def process(self, parsed: ParsedDelivery) -> list[Outcome]:
         try:
-            return run(self.core.process(parsed, remaining_ms))
+            return run(self.core.process(parsed))
         except BaseExceptionGroup as group:  # of several tasks that were under way when the worker was killed
             if group.subgroup(Killed):
                 raise Killed from group

@@ -105,7 +105,7 @@ class Transforms:
     def process(self, body: str, *, fuse: Fuse | None = None, **options: Any) -> list[Outcome]:
         """Process one delivery."""
         one = self.processor(fuse)
-        return one.process(one.parse(delivery(body, **options)), self.remaining_ms)
+        return one.process(one.parse(delivery(body, **options), self.remaining_ms))
 
     def run(self, choose: Callable[[int], int] = lambda waiting: 0) -> list[Outcome]:
         """Deliver messages until the queues are empty. `choose` selects one of the waiting messages by index.

@@ -216,8 +216,8 @@ def test_at_the_last_receive_the_err_is_stored_after_transient_errors_of_s3(worl
 
 def test_the_retries_of_an_err_end_with_the_time_of_the_function(world: World) -> None:
     world.results.fail = _refuse("put_error")
-    parsed = world.core.parse(delivery("{not json", receive_count=3))
-    (outcome,) = world.processor.process(parsed, lambda: 0)
+    parsed = world.core.parse(delivery("{not json", receive_count=3), lambda: 0)
+    (outcome,) = world.processor.process(parsed)
     assert outcome.status is Status.DEAD_LETTERED
     assert not world.slept
 

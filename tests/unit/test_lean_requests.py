@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from sluice.aws.http.aws_config import aws_config, is_plain
 from sluice.aws.http.connection import Connection
+from sluice.aws.http.connector import Connector
 from sluice.aws.http.pool import ConnectionPool
 from sluice.aws.http.protocol import Response, ResponseParser
 from sluice.aws.http.s3 import LeanS3
@@ -126,7 +127,7 @@ class _CatchingConnection(Connection):
         pass
 
 
-class _CatchingPool(ConnectionPool):
+class _CatchingConnector(Connector):
     """Catches the requests on its connections, for which it opens no socket."""
 
     def __init__(self, url: str, caught: list[Caught]) -> None:
@@ -134,8 +135,12 @@ class _CatchingPool(ConnectionPool):
         super().__init__(nothing, url, nothing, connect_timeout_seconds=1, resolver=nothing)
         self._caught = caught
 
-    async def _connect(self) -> Connection:
+    async def connect(self) -> Connection:
         return _CatchingConnection(self.url, self._caught)
+
+
+def _catching(url: str, caught: list[Caught]) -> ConnectionPool:
+    return ConnectionPool(_CatchingConnector(url, caught))
 
 
 def never() -> Any:
@@ -150,11 +155,9 @@ def sent_by_lean(service: str, region: str, call: Callable[[Any], Coroutine[Any,
     client: LeanS3 | LeanSageMakerRuntime
     if service == "s3":
         requests = S3Requests(found.s3_url, signer, 1)
-        client = LeanS3(no_loop, lambda url: _CatchingPool(url, caught), requests, never, call_seconds=1, max_bytes=1)
+        client = LeanS3(no_loop, lambda url: _catching(url, caught), requests, never, call_seconds=1, max_bytes=1)
     else:
-        client = LeanSageMakerRuntime(
-            no_loop, _CatchingPool(found.sagemaker_url, caught), signer, never, call_seconds=1
-        )
+        client = LeanSageMakerRuntime(no_loop, _catching(found.sagemaker_url, caught), signer, never, call_seconds=1)
     run(call(client))
     return caught[0]
 

@@ -33,11 +33,11 @@ def _logger(stream: io.StringIO, **options: Any) -> Logger:
     return logger
 
 
-def _recorded(logger: Logger, *outcomes: Outcome) -> list[dict[str, Any]]:
+def _recorded(logger: Logger, *outcomes: Outcome, trace: str | None = None) -> list[dict[str, Any]]:
     """Record `outcomes`, and return the metrics' lines."""
     metrics = io.StringIO()
     with redirect_stdout(metrics):
-        telemetry = Telemetry(logger, Metrics(namespace="Sluice", service="Sluice"))
+        telemetry = Telemetry(logger, Metrics(namespace="Sluice", service="Sluice"), trace_header=lambda: trace)
         for outcome in outcomes:
             telemetry.record(outcome)
         telemetry.flush()
@@ -63,7 +63,7 @@ def test_a_line_is_the_one_that_powertools_writes(outcome: Outcome, trace: str |
     with pytest.MonkeyPatch.context() as patch:
         if trace:
             patch.setenv("_X_AMZN_TRACE_ID", trace)
-        _recorded(_logger(ours), outcome)
+        _recorded(_logger(ours), outcome, trace=trace)
         fields = json.loads(ours.getvalue())
         their_logger: Any = _logger(theirs)
         written = {"level", "message", "timestamp", "service", "function_request_id", "xray_trace_id"}

@@ -124,7 +124,7 @@ def test_a_part_without_memory_is_sent_as_a_new_message() -> None:
         async with world.memory.reserve(lambda: 0) as others:
             await others.resize(1 << 30)
             core = world.processor().core
-            return await core.process(core.parse(delivery(body)), world.remaining_ms)
+            return await core.process(core.parse(delivery(body), world.remaining_ms))
 
     (outcome,) = run(while_others_hold_it())
     assert outcome.acknowledged

@@ -63,7 +63,7 @@ class S3Bucket:
                 if status_of(error) == 404 and error.response["Error"]["Code"] != "NoSuchBucket":
                     return None
                 raise
-            return ObjectHead(**_described(response))
+            return None if response is None else ObjectHead(**_described(response))
 
     async def get(self, key: str, *, version_id: str | None = None, max_bytes: int | None = None) -> StoredObject:
         """Call GetObject. Raises `ObjectTooLarge` if the object is larger than `max_bytes`."""

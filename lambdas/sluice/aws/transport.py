@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from sluice.aws.clients import Clients
 from sluice.aws.http.aws_config import aws_config, has_proxy
+from sluice.aws.http.connector import Connector
 from sluice.aws.http.pool import ConnectionPool
 from sluice.aws.http.s3 import LeanS3
 from sluice.aws.http.s3_calls import S3Requests
@@ -37,9 +38,12 @@ def hot_clients(
     context.load_verify_locations(found.ca_bundle)
 
     def storage(url: str) -> ConnectionPool:
-        return ConnectionPool(loop, url, context, connect_timeout_seconds=CONNECT_SECONDS, limit=_S3_CONNECTIONS)
+        connector = Connector(loop, url, context, connect_timeout_seconds=CONNECT_SECONDS)
+        return ConnectionPool(connector, limit=_S3_CONNECTIONS)
 
-    endpoint = ConnectionPool(loop, found.sagemaker_url, context, connect_timeout_seconds=ENDPOINT_CONNECT_SECONDS)
+    endpoint = ConnectionPool(
+        Connector(loop, found.sagemaker_url, context, connect_timeout_seconds=ENDPOINT_CONNECT_SECONDS)
+    )
     return (
         LeanSageMakerRuntime(
             loop,

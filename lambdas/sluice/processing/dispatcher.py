@@ -48,17 +48,17 @@ class Dispatcher:
 
         `remaining_ms` returns the milliseconds that are left to the function.
         """
-        lanes = self._lanes(deliveries)
+        lanes = self._lanes(deliveries, remaining_ms)
         ended: _Ended = Queue()
         under_way = 0
         while under_way or any(lane.waiting for lane in lanes):
             for lane, parsed in self._startable(lanes, self._concurrency - under_way):
                 under_way += 1
                 if remaining_ms() < self._needed_ms:
-                    _start(ended, None, self._processor.release(parsed, _NOT_BEGUN, remaining_ms))
+                    _start(ended, None, self._processor.release(parsed, _NOT_BEGUN))
                 else:
                     lane.under_way += 1
-                    _start(ended, lane, self._processor.process(parsed, remaining_ms))
+                    _start(ended, lane, self._processor.process(parsed))
             ended_lane, task = await ended.get()
             outcomes = task.result()
             under_way -= 1
@@ -67,14 +67,14 @@ class Dispatcher:
                 if ended_lane.limit.learn(outcomes):
                     for parsed in self._held_back(ended_lane):
                         under_way += 1
-                        _start(ended, None, self._processor.release(parsed, _HELD_BACK, remaining_ms))
+                        _start(ended, None, self._processor.release(parsed, _HELD_BACK))
             yield outcomes
 
-    def _lanes(self, deliveries: Sequence[Delivery]) -> list[_Lane]:
+    def _lanes(self, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]) -> list[_Lane]:
         lanes: dict[str | None, _Lane] = {}
         # The deliveries with the most receives go first: they probe an endpoint in trouble.
         for delivery in sorted(deliveries, key=lambda one: -one.receive_count):
-            parsed = self._processor.parse(delivery)
+            parsed = self._processor.parse(delivery, remaining_ms)
             limit = self._limits.setdefault(parsed.endpoint_name, ConcurrencyLimit(self._concurrency))
             lanes.setdefault(parsed.endpoint_name, _Lane(limit)).waiting.append(parsed)
         return list(lanes.values())

@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sluice import keys
@@ -52,9 +52,9 @@ def _failed(attempt: Attempt[Request], error: Exception) -> _Failed:
     return _Failed(attempt, classify(error).with_traceback(None), None if foreseen else error)
 
 
-def _unparsed(delivery: Delivery) -> Attempt[Request]:
+def _unparsed(delivery: Delivery, remaining_ms: Callable[[], float]) -> Attempt[Request]:
     """The attempt at a request that could not be parsed."""
-    return Attempt(delivery, SentMessage({}), identities.of_delivery(delivery))
+    return Attempt(delivery, SentMessage({}), identities.of_delivery(delivery), remaining_ms=remaining_ms)
 
 
 @dataclass(slots=True)
@@ -95,13 +95,16 @@ class Processor:
         self._rng = rng
         self._sleep = sleep
 
-    def parse(self, delivery: Delivery) -> ParsedDelivery:
-        """Parse a delivery: one attempt, or one for each record of an S3 event. Makes no call."""
+    def parse(self, delivery: Delivery, remaining_ms: Callable[[], float] = lambda: math.inf) -> ParsedDelivery:
+        """Parse a delivery: one attempt, or one for each record of an S3 event. Makes no call.
+
+        `remaining_ms` returns the milliseconds that are left to the function.
+        """
         parsed = ParsedDelivery(delivery)
         try:
             inputs = parse(delivery.body)
         except Exception as error:  # noqa: BLE001 - the message must not be lost, whatever the error
-            parsed.failed.append(_failed(_unparsed(delivery), error))
+            parsed.failed.append(_failed(_unparsed(delivery, remaining_ms), error))
             return parsed
         for one in inputs:
             try:
@@ -109,52 +112,43 @@ class Processor:
                     parsed.ended.append(Outcome(delivery.message_id, Status.IGNORED, detail=one.reason))
                 else:
                     identity = identities.of(one, self._settings, delivery)
-                    parsed.attempts.append(Attempt(delivery, one, identity, identity.endpoint_name))
+                    parsed.attempts.append(Attempt(delivery, one, identity, identity.endpoint_name, remaining_ms))
             except Exception as error:  # noqa: BLE001 - as above
-                parsed.failed.append(_failed(_unparsed(delivery), error))
+                parsed.failed.append(_failed(_unparsed(delivery, remaining_ms), error))
         if parsed.attempts:
             parsed.endpoint_name = parsed.attempts[0].endpoint_name or self._settings.default_endpoint_name
         return parsed
 
-    async def process(
-        self, parsed: ParsedDelivery, remaining_ms: Callable[[], float] = lambda: math.inf
-    ) -> list[Outcome]:
+    async def process(self, parsed: ParsedDelivery) -> list[Outcome]:
         """Process the delivery's requests, and return an outcome for each.
 
-        `remaining_ms` returns the milliseconds that are left to the function. The message may be deleted when every
-        outcome is acknowledged.
+        The message may be deleted when every outcome is acknowledged.
         """
         ended, failed = list(parsed.ended), list(parsed.failed)
         for attempt in parsed.attempts:
             try:
-                ended.append(await self._handler.handle(replace(attempt, remaining_ms=remaining_ms)))
+                ended.append(await self._handler.handle(attempt))
             except Exception as error:  # noqa: BLE001 - the table classifies every error, unforeseen ones included
                 failed.append(_failed(attempt, error))
-        return ended + await self._settle(parsed.delivery, failed, remaining_ms)
+        return ended + await self._settle(parsed.delivery, failed)
 
-    async def release(
-        self, parsed: ParsedDelivery, failure: Failure, remaining_ms: Callable[[], float] = lambda: math.inf
-    ) -> list[Outcome]:
+    async def release(self, parsed: ParsedDelivery, failure: Failure) -> list[Outcome]:
         """End a delivery without a call, because of `failure`: it returns to its queue, or is dead-lettered."""
         failed = [*parsed.failed, *(_failed(attempt, failure) for attempt in parsed.attempts)]
-        return [*parsed.ended, *await self._settle(parsed.delivery, failed, remaining_ms)]
+        return [*parsed.ended, *await self._settle(parsed.delivery, failed)]
 
-    async def dead_letter_crashed(
-        self, parsed: ParsedDelivery, remaining_ms: Callable[[], float] = lambda: math.inf
-    ) -> list[Outcome]:
+    async def dead_letter_crashed(self, parsed: ParsedDelivery) -> list[Outcome]:
         """End a delivery that SQS moved off its queue because no receive of it came to an outcome.
 
         It is dead-lettered as crashed, unless it was answered and only its acknowledgement is missing.
         """
-        return await self.release(parsed, Failure.of(ErrorCode.CRASHED), remaining_ms)
+        return await self.release(parsed, Failure.of(ErrorCode.CRASHED))
 
     def is_last_receive(self, delivery: Delivery) -> bool:
         """Whether SQS would move the message to the dead-letter queue rather than deliver it again."""
         return delivery.receive_count >= self._settings.max_receive_count
 
-    async def _settle(
-        self, delivery: Delivery, failed: Sequence[_Failed], remaining_ms: Callable[[], float]
-    ) -> list[Outcome]:
+    async def _settle(self, delivery: Delivery, failed: Sequence[_Failed]) -> list[Outcome]:
         """Return the failed requests to their queue, or dead-letter them: one of the two for the whole message."""
         last_receive = self.is_last_receive(delivery)
         if any(one.failure.failure_class.retryable for one in failed) and not last_receive:
@@ -164,7 +158,7 @@ class Processor:
         for one in failed:
             try:
                 # Only at the last receive: at the others, the message is retried with a far longer pause.
-                resolved = await self._record_patiently(one, remaining_ms) if last_receive else await self._record(one)
+                resolved = await self._record_patiently(one) if last_receive else await self._record(one)
             except Exception as error:  # noqa: BLE001 - as above
                 if not last_receive:
                     return await self._retry(delivery, [_failed(one.attempt, error)])
@@ -175,8 +169,8 @@ class Processor:
                 remaining.append(one)
         return ended + await self._dead_letter(delivery, remaining)
 
-    async def _record_patiently(self, one: _Failed, remaining_ms: Callable[[], float]) -> Outcome | None:
-        return await retry_transient(lambda: self._record(one), self._sleep, remaining_ms)
+    async def _record_patiently(self, one: _Failed) -> Outcome | None:
+        return await retry_transient(lambda: self._record(one), self._sleep, one.attempt.remaining_ms)
 
     async def _record(self, one: _Failed) -> Outcome | None:
         """Write the `.err`. When the request has been answered or superseded meanwhile, return that outcome instead."""

@@ -19,13 +19,15 @@ _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 class Connection:
     """A connected socket. After an exchange `may_go_on` is true if it can be reused."""
 
-    __slots__ = ("_sock", "_watch", "idle_since", "may_go_on")
+    __slots__ = ("_poll", "_sock", "_watch", "idle_since", "may_go_on")
 
     def __init__(self, loop: Loop, sock: socket.socket) -> None:
         self.may_go_on = False
         self.idle_since = 0.0  # seconds on the scheduler's clock; set by the pool
         self._sock = sock
         self._watch = loop.watch(sock)
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
 
     async def exchange(self, head: bytes, body: bytes, parser: ResponseParser) -> Response:
         """Send a request and read its response. If the peer responds early, reading starts before sending has ended.
@@ -49,9 +51,7 @@ class Connection:
 
         A TLS 1.3 session ticket may wait on one that is open.
         """
-        poll = select.poll()
-        poll.register(self._sock, select.POLLIN)
-        if not poll.poll(0):
+        if not self._poll.poll(0):
             return not (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending())
         try:
             self._sock.recv(1)
@@ -61,8 +61,12 @@ class Connection:
             return False
         return False
 
+    async def readable(self) -> None:
+        """Wait until the peer has sent something, or has closed the connection."""
+        await self._watch.wait(READ)
+
     def session(self) -> ssl.SSLSession | None:
-        """The TLS session, which another connection to the same host may resume. Available after the first response."""
+        """The TLS session, which another connection to the same host may resume. TLS 1.3 has one after the ticket."""
         return self._sock.session if isinstance(self._sock, ssl.SSLSocket) else None
 
     def close(self) -> None:

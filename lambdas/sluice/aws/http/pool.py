@@ -1,62 +1,46 @@
 """A pool of connections to one host. The errors are those of botocore's HTTP session."""
 
-import ssl
 import sys
 from collections import deque
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 from botocore.exceptions import (
     BotoCoreError,
     ConnectionClosedError,
     ConnectTimeoutError,
-    EndpointConnectionError,
     ReadTimeoutError,
     ResponseStreamingError,
-    SSLError,
 )
 
-from sluice.aws.http.connection import Connection, open_connection
+from sluice.aws.http.connection import Connection
+from sluice.aws.http.connector import Connector
 from sluice.aws.http.protocol import CutOff, NotHttp, Response, ResponseParser, request_head
-from sluice.aws.http.resolver import Resolver
-from sluice.aws.loop import Loop
-from sluice.concurrency import Semaphore, deadline, now, timeout
+from sluice.concurrency import Future, deadline, now, timeout
 
 # NAT gateways and Network Load Balancers drop a connection that was idle for 350 s without notifying either side.
 _IDLE_SECONDS = 300
-_SESSION_SECONDS = 60  # the interval of saving a TLS session, which takes 0.2 ms
+# Connections that are opened at once. A handshake takes more CPU time than several calls. While some are opened, others
+# become idle, and the requests that wait use those.
+_OPENING = 8
+_OPENING_SECONDS = 0.25  # how long a request waits for its turn to open a connection: the host may not respond
 
 
 class ConnectionPool:
-    """As many connections as are in use at once, or at most `limit`; further requests wait in order.
+    """At most `limit` connections; further requests wait in order, for a connection or their turn to open one.
 
-    `tls` is for all pools: loading certificates is expensive. Of idle connections the one that was used last is used
-    first, so that those that are not needed grow old and are closed.
+    Of idle connections the one that was used last is used first, so that those that are not needed grow old and are
+    closed.
     """
 
-    def __init__(
-        self,
-        loop: Loop,
-        url: str,
-        tls: ssl.SSLContext,
-        *,
-        connect_timeout_seconds: float,
-        limit: int | None = None,
-        resolver: Resolver | None = None,
-    ) -> None:
-        parts = urlsplit(url)
-        name = parts.hostname or ""
-        self.url = url
-        self.host = parts.netloc
-        self._loop = loop
-        self._name = name
-        self._tls = tls if parts.scheme == "https" else None
-        self._connect_timeout = connect_timeout_seconds
-        self._turns = Semaphore(sys.maxsize if limit is None else limit)
-        self._resolver = resolver or Resolver(loop, name, parts.port or (443 if parts.scheme == "https" else 80))
+    def __init__(self, connector: Connector, *, limit: int = sys.maxsize) -> None:
+        self.host = connector.host
+        self._connector = connector
+        self._limit = limit
+        self._count = 0  # connections, including those that are being opened
+        self._opening = 0  # connections that are being opened
         self._idle: deque[Connection] = deque()
-        self._session: ssl.SSLSession | None = None
-        self._session_until = -1.0
+        # Each gets a connection, or None if it is to open one, which is counted already.
+        self._waiting: deque[Future[Connection | None]] = deque()
 
     async def request(
         self,
@@ -74,75 +58,102 @@ class ConnectionPool:
         """
         head = request_head(method, path, headers, len(body))
         parser = ResponseParser(method, max_bytes)
+        url = self._connector.url
         is_connected = False
         try:
             with deadline(until):
-                async with self._turns:
-                    connection = self._take_idle() or await self._connect()
-                    is_connected = True
-                    try:
-                        response = await connection.exchange(head, body, parser)
-                    except BaseException:
-                        connection.close()
-                        raise
-                    self._put_back(connection)
-                    return response
+                connection = self._take_idle() or await self._wait_for_connection()
+                is_connected = True
+                try:
+                    response = await connection.exchange(head, body, parser)
+                except BaseException:
+                    self._drop(connection)
+                    raise
+                self._put_back(connection)
+                return response
         except BotoCoreError:  # some of these are also OSErrors
             raise
         except TimeoutError as error:
             kind = ReadTimeoutError if is_connected else ConnectTimeoutError
-            raise kind(endpoint_url=self.url, error=error) from error
+            raise kind(endpoint_url=url, error=error) from error
         except CutOff as error:
             raise ResponseStreamingError(error=error) from error
         except (OSError, NotHttp) as error:
-            raise ConnectionClosedError(endpoint_url=self.url, request=None, error=error) from error
+            raise ConnectionClosedError(endpoint_url=url, request=None, error=error) from error
 
     def close(self) -> None:
         """Close the idle connections."""
         while self._idle:
-            self._idle.pop().close()
+            self._drop(self._idle.pop())
 
     def _take_idle(self) -> Connection | None:
         oldest = now() - _IDLE_SECONDS
         while self._idle and self._idle[0].idle_since < oldest:
-            self._idle.popleft().close()
+            self._drop(self._idle.popleft())
         while self._idle:
             connection = self._idle.pop()
             if connection.is_open():
                 return connection
-            connection.close()
+            self._drop(connection)
         return None
 
     def _put_back(self, connection: Connection) -> None:
-        connection.idle_since = now()
-        if connection.idle_since >= self._session_until:
-            self._session = connection.session()
-            self._session_until = connection.idle_since + _SESSION_SECONDS
-        if connection.may_go_on:
-            self._idle.append(connection)
+        self._connector.save_session(connection)
+        if not connection.may_go_on:
+            self._drop(connection)
+        elif self._waiting:
+            self._waiting.popleft().set_result(connection)
         else:
-            connection.close()
+            connection.idle_since = now()
+            self._idle.append(connection)
 
-    async def _connect(self) -> Connection:
+    def _drop(self, connection: Connection) -> None:
+        connection.close()
+        self._count -= 1
+        self._give_turns()
+
+    async def _wait_for_connection(self) -> Connection:
+        """A connection that another request has put back, or a new one."""
+        if self._may_open():
+            self._count_opening()
+        elif (connection := await self._wait_for_turn()) is not None:
+            return connection
         try:
-            with timeout(self._connect_timeout):
-                return await self._connect_to_any()
-        except TimeoutError as error:
-            self._resolver.forget()
-            raise ConnectTimeoutError(endpoint_url=self.url, error=error) from error
-        except ssl.SSLError as error:
-            raise SSLError(endpoint_url=self.url, error=error) from error
-        except OSError as error:
-            self._resolver.forget()
-            raise EndpointConnectionError(endpoint_url=self.url, error=error) from error
+            return await self._connector.connect()
+        except BaseException:
+            self._count -= 1
+            raise
+        finally:
+            self._opening -= 1
+            self._give_turns()
 
-    async def _connect_to_any(self) -> Connection:
-        failed: OSError | None = None
-        for address in await self._resolver.addresses():
-            try:
-                return await open_connection(self._loop, address, self._tls, self._name, self._session)
-            except ssl.SSLError:
-                raise
-            except OSError as error:
-                failed = error
-        raise failed or OSError("the host has no address")
+    async def _wait_for_turn(self) -> Connection | None:
+        turn: Future[Connection | None] = Future()
+        self._waiting.append(turn)
+        try:
+            if self._count < self._limit:
+                try:
+                    with timeout(_OPENING_SECONDS):
+                        return await turn
+                except TimeoutError:
+                    if self._count < self._limit:
+                        self._waiting.remove(turn)
+                        self._count_opening()
+                        return None
+            return await turn
+        except BaseException:
+            self._waiting.remove(turn)
+            raise
+
+    def _may_open(self) -> bool:
+        # The first one is opened alone: all others resume its TLS session.
+        return self._count < self._limit and self._opening < (_OPENING if self._connector.has_session else 1)
+
+    def _count_opening(self) -> None:
+        self._count += 1
+        self._opening += 1
+
+    def _give_turns(self) -> None:
+        while self._waiting and self._may_open():
+            self._count_opening()
+            self._waiting.popleft().set_result(None)

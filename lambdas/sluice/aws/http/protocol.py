@@ -6,7 +6,6 @@ on reading its head.
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import NamedTuple
 
 from sluice.aws.http.chunks import Chunks, CutOff, TooLarge
@@ -19,7 +18,7 @@ _NO_BODY = {204, 304}
 _HEAD_END = b"\r\n\r\n"
 _PREFIX = b"HTTP/1."
 _STATUS_LINE = re.compile(r"(HTTP/1\.[0-9]) ([1-9][0-9][0-9])(?: .*)?", re.DOTALL)
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_FIELD = re.compile(r"^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\n]*)$", re.MULTILINE)
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 
@@ -145,23 +144,22 @@ class ResponseParser:
             raise NotHttp("no status line")
 
     def _read_head(self, head: str) -> int:
-        lines = head.split("\r\n")
-        breaks = len(lines) - 1
+        breaks = head.count("\r\n")
         if breaks > _HEADERS:
             raise NotHttp(f"over {_HEADERS} headers")
         if head.count("\n") != breaks or head.count("\r") != breaks or "\0" in head:
             raise NotHttp("a line break or a null within a line")
-        found = _STATUS_LINE.fullmatch(lines[0])
+        status_line, _, lines = head.partition("\r\n")
+        found = _STATUS_LINE.fullmatch(status_line)
         if not found:
             raise NotHttp("no status line")
+        pairs = _FIELD.findall(lines)
+        if len(pairs) != breaks:
+            raise NotHttp("a header without a colon, or whose name is none")
         fields = self._fields
-        for index in range(1, breaks + 1):
-            name, colon, value = lines[index].partition(":")
-            if not colon:
-                raise NotHttp("a header without a colon")
-            name = _field_name(name)
-            value = value.strip(" \t")
-            fields[name] = f"{fields[name]}, {value}" if name in fields else value
+        for name, line in pairs:
+            key, value = name.lower(), line.strip(" \t\r")
+            fields[key] = f"{fields[key]}, {value}" if key in fields else value
         is_old = found[1] == "HTTP/1.0"
         self._is_last = is_old
         if (wishes := fields.get("connection")) is not None:
@@ -223,10 +221,3 @@ class ResponseParser:
     def _finish(self, body: bytes) -> None:
         self._pieces = []
         self.response = Response(self._status, self._fields, body)
-
-
-@lru_cache(maxsize=256)
-def _field_name(name: str) -> str:
-    if not _TOKEN.fullmatch(name):
-        raise NotHttp("a header whose name is none")
-    return name.lower()

@@ -43,9 +43,14 @@ class LeanS3:
         self._pools: dict[str, ConnectionPool] = {}
 
     async def head_object(self, *, Bucket: str, Key: str) -> Any:  # noqa: N803 - boto3's parameter names, here and below
-        """HeadObject. Raises `ClientError`, with the status 404 if there is no object, or `BotoCoreError`."""
-        found = headed(await self._send(self._requests.head(Bucket, Key)))
-        if found is not None:
+        """HeadObject. Returns None if there is no object, where boto3 raises an error. Most requests find none.
+
+        Raises `ClientError`, with the status 404 if boto3 finds no object, or `BotoCoreError`.
+        """
+        response = await self._send(self._requests.head(Bucket, Key))
+        if response is not None and response.status == 404:
+            return None
+        if (found := headed(response)) is not None:
             return found
         return await self._loop.in_thread(lambda: self._boto3().head_object(Bucket=Bucket, Key=Key))
 

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from botocore.exceptions import ClientError
-
 from sluice.aws.http.headers import common
 from sluice.aws.http.protocol import Response
 from sluice.aws.http.signature import Signer
@@ -27,7 +25,6 @@ _DIGESTS: dict[str, Callable[[bytes], bytes]] = {
     "x-amz-checksum-sha1": lambda body: hashlib.sha1(body, usedforsecurity=False).digest(),
     "x-amz-checksum-sha256": lambda body: hashlib.sha256(body).digest(),
 }
-_NOT_FOUND: Any = {"Error": {"Code": "404", "Message": "Not Found"}, "ResponseMetadata": {"HTTPStatusCode": 404}}
 
 
 class S3Request(NamedTuple):
@@ -94,9 +91,7 @@ class S3Requests:
 
 
 def headed(response: Response | None) -> dict[str, Any] | None:
-    """What HeadObject returns. Raises `ClientError` if there is no object."""
-    if response is not None and response.status == 404:
-        raise ClientError(_NOT_FOUND, "HeadObject")
+    """What HeadObject returns."""
     return None if response is None or response.status != 200 else _object(response)
 
 
