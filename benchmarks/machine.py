@@ -58,6 +58,7 @@ class Machine:
             "HOME": str(self._folder),
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join([str(_HERE), str(lambdas)]),
+            "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001",
             "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
             "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
             "AWS_SESSION_TOKEN": "IQoJb3JpZ2luX2VjEXAMPLE" * 16,

@@ -1,5 +1,9 @@
 """Builds each function's application from its environment: joins the core with the adapters in `aws/`."""
 
+from sluice.aws.garbage import IN_LAMBDA, end_of_initialization
+
+# isort: split
+
 import os
 import random
 from collections.abc import Callable, Collection, Mapping
@@ -49,10 +53,11 @@ def notify_function() -> "Function[NotifyApplication]":
 
 def _function(build: Callable[[], _App]) -> Function[_App]:
     function = Function(build)
-    if "AWS_LAMBDA_RUNTIME_API" in os.environ:
+    if IN_LAMBDA:
         # In the init phase a function has a whole CPU, whatever its memory, and SnapStart keeps what is built in it.
         # Elsewhere the application is built at the first event.
         function.application()
+    end_of_initialization()
     return function
 
 

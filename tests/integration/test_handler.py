@@ -2,11 +2,14 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -367,3 +370,23 @@ def test_a_missing_setting_is_named(deployment: Deployment, monkeypatch: pytest.
     invoke.handler.close()
     with pytest.raises(ValueError, match="results_bucket"):
         deployment.run(sqs_record({"Body": "x"}))
+
+
+def test_no_garbage_is_collected_during_the_initialization() -> None:
+    program = """
+import gc
+def collections(): return sum(one["collections"] for one in gc.get_stats())
+before = collections()
+import invoke
+print(collections() - before, gc.isenabled(), gc.get_freeze_count())
+"""
+    queues = {f"SLUICE_{name}_QUEUE_URL": "https://queue" for name in ("SOURCE", "DEAD_LETTER", "REQUEST", "ASSEMBLY")}
+    environment = {**os.environ, **ENVIRONMENT, **queues, "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001"}
+    lambdas = Path(invoke.__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=lambdas, capture_output=True, text=True, check=True
+    )
+    collections, enabled, frozen = done.stdout.split()
+    assert int(collections) <= 1, "one may come before the first module is imported"
+    assert enabled == "True"
+    assert int(frozen) > 10_000
