@@ -8,9 +8,10 @@ The infrastructure doesn't import that code, so that synth needs none of its dep
 INVOKE_PREFIX = "invoke/"
 TRANSFORM_PREFIX = "transform/"
 MESSAGES_PREFIX = "messages/"
+FILES_PREFIX = "files/"
 OTHER_BUCKETS_PREFIX = "buckets/"
 PARTS_PREFIX = "parts/"
-RESULT_PREFIXES = (INVOKE_PREFIX, TRANSFORM_PREFIX, MESSAGES_PREFIX, OTHER_BUCKETS_PREFIX)
+RESULT_PREFIXES = (INVOKE_PREFIX, TRANSFORM_PREFIX, MESSAGES_PREFIX, FILES_PREFIX, OTHER_BUCKETS_PREFIX)
 """The prefixes of results and failures. The parts of files are neither."""
 
 RESULT_SUFFIX = ".out"

@@ -38,7 +38,7 @@ class Permissions:
             _allow("InvokeEndpoints", ["sagemaker:InvokeEndpoint"], self._endpoint_arns),
             *self._split_files(),
             _read(self._inputs),
-            *self._replace_results(),
+            *self._replace_results(self._inputs),
             *self._consume(self._queues.request_queue, self._inputs),
         ]
 
@@ -54,19 +54,21 @@ class Permissions:
         ]
 
     def assemble(self) -> list[iam.PolicyStatement]:
-        """Return the statements of the assemble function. It reads results only."""
+        """Return the statements of the assemble function. It reads no file, but looks for its newest version."""
+        files = [self._storage.input_bucket]
         return [
             self._abort_uploads(),
-            self._store_results("s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
-            _list_buckets([self._storage.results_bucket]),
-            *self._consume(self._queues.assembly_queue, ()),
+            _read(files),
+            *self._replace_results(files),
+            *self._consume(self._queues.assembly_queue, files),
         ]
 
     def crashed(self) -> list[iam.PolicyStatement]:
-        """Return the statements of the crashed function. It calls no endpoint."""
+        """Return the statements of the crashed function. It calls no endpoint, and sends what was left to be sent."""
         return [
             _read(self._inputs),
-            *self._replace_results(),
+            self._send_assemblies(),
+            *self._replace_results(self._inputs),
             *self._consume(self._queues.crashed_queue, self._inputs),
         ]
 
@@ -74,9 +76,12 @@ class Permissions:
         """Return the permissions to unpack a file and to send its parts as messages."""
         return [
             _allow("SendParts", ["sqs:SendMessage"], [self._queues.request_queue.queue_arn]),
-            _allow("SendAssemblies", ["sqs:SendMessage"], [self._queues.assembly_queue.queue_arn]),
+            self._send_assemblies(),
             self._abort_uploads(),
         ]
+
+    def _send_assemblies(self) -> iam.PolicyStatement:
+        return _allow("SendAssemblies", ["sqs:SendMessage"], [self._queues.assembly_queue.queue_arn])
 
     def _abort_uploads(self) -> iam.PolicyStatement:
         return _allow("AbortUploads", ["s3:AbortMultipartUpload"], [self._storage.results_bucket.arn_for_objects("*")])
@@ -84,11 +89,18 @@ class Permissions:
     def _store_results(self, *actions: str) -> iam.PolicyStatement:
         return _allow("StoreResults", list(actions), [self._storage.results_bucket.arn_for_objects("*")])
 
-    def _replace_results(self) -> list[iam.PolicyStatement]:
-        """Return the permissions to look for results, to store them, and to delete an `.err` that is out of date."""
+    def _replace_results(self, inputs: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
+        """Return the permissions to look for results and for the newest inputs, to store results, and to remove some.
+
+        Removed are an `.err` that is out of date, and a version of a result that hides the answer to a newer upload.
+        """
+        results = self._storage.results_bucket
         return [
-            self._store_results("s3:GetObject", "s3:PutObject", "s3:DeleteObject"),
-            _list_buckets([*self._inputs, self._storage.results_bucket]),
+            self._store_results(
+                "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion"
+            ),
+            _allow("ListVersions", ["s3:ListBucketVersions"], [results.bucket_arn]),
+            _list_buckets([*inputs, results]),
         ]
 
     def _consume(self, source: sqs.IQueue, inputs: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:

@@ -18,6 +18,7 @@ from cli.sqs import queue_depth
 from sluice.error_codes import FailureClass
 from sluice.keys import (
     ERR,
+    FILES_PREFIX,
     INVOKE_PREFIX,
     MESSAGES_PREFIX,
     OTHER_BUCKETS_PREFIX,
@@ -72,7 +73,7 @@ class RequestLookup:
             return object_name(bucket, key, self._deployment.input_bucket), False
         if text.startswith((INVOKE_PREFIX, TRANSFORM_PREFIX)):
             return object_name(self._deployment.input_bucket, text, self._deployment.input_bucket), False
-        if text.startswith((MESSAGES_PREFIX, OTHER_BUCKETS_PREFIX)):
+        if text.startswith((MESSAGES_PREFIX, FILES_PREFIX, OTHER_BUCKETS_PREFIX)):
             return text, False
         return message_name(text), True
 

@@ -25,9 +25,10 @@ _REJECTED_BY_SQS = re.compile("[\ufffe\uffff]")
 
 def result_name(message: Mapping[str, Any]) -> str:
     """The name of the result of a valid message that has an InferenceId."""
-    return keys.message_name(
-        message["InferenceId"], folder=message.get("S3OutputPathExtension", ""), filename=message.get("Filename")
-    )
+    folder = message.get("S3OutputPathExtension", "")
+    if "Filename" in message:
+        return keys.file_name(message["Filename"], folder=folder)
+    return keys.message_name(message["InferenceId"], folder=folder)
 
 
 def body_parameter(data: bytes, content_type: str | None) -> dict[str, Any]:

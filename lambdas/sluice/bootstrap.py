@@ -22,6 +22,7 @@ from sluice.failures import Operation
 from sluice.functions import Application, Function, RequestApplication, RunBatch
 from sluice.processing.dispatcher import Dispatcher
 from sluice.processing.invoker import Invoker
+from sluice.processing.outcomes import Outcomes
 from sluice.processing.processor import Processor
 from sluice.processing.router import Kind, RequestHandler, Router
 from sluice.settings import NotifySettings, Settings
@@ -83,9 +84,10 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
     endpoint = SageMakerEndpoint(sagemaker, model_messages=settings.model_messages)
     request_queue = SqsMessageSender(loop, clients, settings.request_queue_url)
     assembly_queue = SqsMessageSender(loop, clients, settings.assembly_queue_url)
+    outcomes = Outcomes(results, inputs)
     needed_ms = invocation_seconds(settings.read_timeout_seconds) * 1000
     handlers: dict[Kind, RequestHandler[Any]] = {
-        "call": Invoker(settings, endpoint, inputs, results, utc_now=_now),
+        "call": Invoker(settings, endpoint, inputs, results, outcomes, needed_ms=needed_ms, utc_now=_now),
         "file": Splitter(settings, inputs, results, request_queue=request_queue, assembly_queue=assembly_queue),
         "part": PartHandler(
             settings,
@@ -98,12 +100,12 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
             memory=Memory(int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", _MEMORY_MB))),
             utc_now=_now,
         ),
-        "assembly": Assembler(results),
+        "assembly": Assembler(results, outcomes),
     }
     processor = Processor(
         settings,
         Router(settings, {kind: handlers[kind] for kind in takes}),
-        results,
+        outcomes,
         SqsDeadLetterQueue(loop, clients, settings.dead_letter_queue_url),
         SqsSourceQueue(loop, clients, settings.source_queue_url),
         now=_now,

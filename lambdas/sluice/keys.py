@@ -14,6 +14,7 @@ INVOKE_PREFIX = "invoke/"
 TRANSFORM_PREFIX = "transform/"
 PARTS_PREFIX = "parts/"  # apart from the results, because a lifecycle rule selects objects by prefix
 MESSAGES_PREFIX = "messages/"
+FILES_PREFIX = "files/"  # apart from those that are named after an ID: a sender could name a file as another's ID
 OTHER_BUCKETS_PREFIX = "buckets/"
 
 OUT = ".out"
@@ -29,17 +30,25 @@ _DIGITS = 15
 _PART = re.compile(rf"/(\d{{{_DIGITS}}})-(\d{{{_DIGITS}}}){re.escape(OUT)}$")
 
 
-def message_name(inference_id: str, *, folder: str = "", filename: str | None = None) -> str:
-    """The name of a message's result.
+def message_name(inference_id: str, *, folder: str = "") -> str:
+    """The name of a message's `.err`, and of its result unless it has a Filename.
 
-    `inference_id` is the InferenceId or the SQS message ID, `folder` S3OutputPathExtension, and `filename` Filename.
-    A folder with a part `.` or `..` is ignored: the message is invalid, and its `.err` is stored as without a folder.
+    `inference_id` is the InferenceId or the SQS message ID, and `folder` S3OutputPathExtension. A folder with a part
+    `.` or `..` is ignored: the message is invalid, and its `.err` is stored as without a folder.
     """
+    return MESSAGES_PREFIX + _below(folder, quote(inference_id, safe=_SAFE))
+
+
+def file_name(filename: str, *, folder: str = "") -> str:
+    """The name of the result of a message with a Filename."""
+    return FILES_PREFIX + _below(folder, filename.removesuffix(OUT))
+
+
+def _below(folder: str, last: str) -> str:
     parts = folder.split("/")
     if "." in parts or ".." in parts:
         parts = []
-    last = filename.removesuffix(OUT) if filename else quote(inference_id, safe=_SAFE)
-    return MESSAGES_PREFIX + "/".join([*filter(None, parts), last])
+    return "/".join([*filter(None, parts), last])
 
 
 def object_name(bucket: str, key: str, input_bucket: str) -> str:

@@ -41,7 +41,10 @@ class StoredObject(ObjectHead):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """The condition of a write: that no object has the key, or that the object with this `etag` has it."""
+    """The condition of a write or a deletion: that no object has the key, or that the object with this `etag` has it.
+
+    An ETag identifies content, not a version: two versions with equal content have equal ETags.
+    """
 
     etag: str | None = None
 
@@ -101,8 +104,11 @@ class Bucket(Protocol):
         content_type: str | None,
         metadata: Mapping[str, str] | None = None,
         condition: Condition | None = None,
-    ) -> None:
-        """Write an object. Raises `PreconditionFailed` when `condition` does not hold."""
+    ) -> str | None:
+        """Write an object. Returns the ID of its version; None in a bucket without versioning.
+
+        Raises `PreconditionFailed` when `condition` does not hold.
+        """
 
     async def upload(
         self,
@@ -112,11 +118,18 @@ class Bucket(Protocol):
         content_type: str,
         metadata: Mapping[str, str],
         condition: Condition,
-    ) -> None:
+    ) -> str | None:
         """Write an object of any size as its content comes, in little memory, as `put` does."""
 
-    async def delete(self, key: str) -> None:
-        """Delete an object, if there is one."""
+    async def delete(self, key: str, *, version_id: str | None = None, condition: Condition | None = None) -> None:
+        """Delete an object, if there is one. In a versioned bucket its versions stay.
+
+        With `version_id`, only this version is deleted, for ever: if it was the newest, the one before it is the newest
+        again. Raises `PreconditionFailed` when `condition` does not hold.
+        """
+
+    async def previous(self, key: str, version_id: str) -> ObjectHead | None:
+        """The version of an object before the named one; None when there is none, or it is a delete marker."""
 
 
 Buckets = Callable[[str], Bucket]

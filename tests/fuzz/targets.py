@@ -138,7 +138,7 @@ def _delivered(body: str, world: World | None = None) -> str:
     router = Router(SETTINGS, {"call": world.invoker})
     world.processor = SyncProcessor(
         Processor(
-            SETTINGS, router, world.results, world.queue, world.queue, now=lambda: world.now, rng=cast("Any", None)
+            SETTINGS, router, world.outcomes, world.queue, world.queue, now=lambda: world.now, rng=cast("Any", None)
         )
     )
     outcomes = world.process(delivery(body, receive_count=SETTINGS.max_receive_count))

@@ -58,7 +58,9 @@ def test_both_topics(template: Template) -> None:
         tuple(rule["Value"] for rule in one["Filter"]["S3Key"]["Rules"]) for one in configuration["QueueConfigurations"]
     ]
     assert sorted(filters) == [
-        (prefix, suffix) for prefix in ("buckets/", "invoke/", "messages/", "transform/") for suffix in (".err", ".out")
+        (prefix, suffix)
+        for prefix in ("buckets/", "files/", "invoke/", "messages/", "transform/")
+        for suffix in (".err", ".out")
     ]
     (bucket,) = [one for one in resources["AWS::S3::Bucket"] if "ResultsBucket" in one["LogicalId"]]
     assert any("NotificationQueuePolicy" in name for name in bucket["DependsOn"]), "S3 checks the policy at once"

@@ -184,7 +184,16 @@ def actions(statement: dict[str, Any]) -> set[str]:
     return {statement["Action"]} if isinstance(statement["Action"], str) else set(statement["Action"])
 
 
-STORING = {"StoreResults": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}}
+STORING = {
+    "StoreResults": {
+        "s3:GetObject",
+        "s3:PutObject",
+        "s3:DeleteObject",
+        "s3:GetObjectVersion",
+        "s3:DeleteObjectVersion",
+    },
+    "ListVersions": {"s3:ListBucketVersions"},
+}
 READING = {"ReadInputs": {"s3:GetObject"}}
 SETTLING = {
     "TellMissingFromForbidden": {"s3:ListBucket"},
@@ -251,10 +260,11 @@ def test_the_split_and_assemble_functions_call_no_endpoint(resources: Resources)
     allowed = statements(resources, "Assemble")
     assert {sid: actions(one) for sid, one in allowed.items()} == {
         "AbortUploads": {"s3:AbortMultipartUpload"},
+        **READING,
         **STORING,
         **SETTLING,
     }
-    assert "InputBucket" not in text(allowed)
+    assert "lake" not in text(allowed), "files come from the input bucket alone"
 
 
 def test_only_actions_without_resource_types_are_allowed_on_all_resources(
@@ -301,7 +311,12 @@ def test_files_are_received_one_at_a_time_with_long_timeouts(resources: Resource
 
 def test_the_crashed_function_calls_no_endpoint(resources: Resources) -> None:
     allowed = statements(resources, "Crashed")
-    assert {sid: actions(one) for sid, one in allowed.items()} == {**READING, **STORING, **SETTLING}
+    assert {sid: actions(one) for sid, one in allowed.items()} == {
+        "SendAssemblies": {"sqs:SendMessage"},
+        **READING,
+        **STORING,
+        **SETTLING,
+    }
     assert "RequestQueue" not in text(allowed)
 
 

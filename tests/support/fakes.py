@@ -13,6 +13,7 @@ from typing import Any
 
 from sluice.failures import Failure, Operation, ServiceError
 from sluice.inputs.delivery import Delivery
+from sluice.keys import ERR
 from sluice.ports import (
     Attribute,
     Condition,
@@ -24,12 +25,14 @@ from sluice.ports import (
 )
 from sluice.processing.invoker import Invoker
 from sluice.processing.outcome import Outcome
+from sluice.processing.outcomes import Outcomes
 from sluice.processing.processor import ParsedDelivery, Processor
 from sluice.processing.router import Router
 from sluice.settings import Settings
 from tests.support.events import s3_event
 from tests.support.virtual_time import run
 
+NEEDED_MS = 80_000  # for a call and its outcome
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 SETTINGS = Settings(
@@ -107,9 +110,10 @@ class Stored:
 
 @dataclass
 class FakeBucket:
-    """A `Bucket` with conditional writes; `fail` may raise before any operation, by its name and key."""
+    """A versioned `Bucket` with conditional writes; `fail` may raise before any operation, by its name and key."""
 
     objects: dict[str, Stored] = field(default_factory=dict)
+    versions: dict[str, list[Stored]] = field(default_factory=dict)  # oldest first, without delete markers
     fail: Callable[[str, str], None] = lambda operation, key: None
     operation: Operation = Operation.STORE_RESULT
     ranges: list[tuple[int, int]] = field(default_factory=list)
@@ -151,13 +155,20 @@ class FakeBucket:
         content_type: str | None,
         metadata: Mapping[str, str] | None = None,
         condition: Condition | None = None,
-    ) -> None:
-        self.fail("put" if condition else "put_error", key)  # reasons are written unconditionally
+    ) -> str:
+        self.fail("put_error" if key.endswith(ERR) else "put", key)
+        self._check(key, condition)
+        etag = hashlib.sha256(body).hexdigest()[:32]
+        number = sum(len(versions) for versions in self.versions.values())
+        stored = Stored(body, content_type, dict(metadata or {}), etag, f"version-{number}")
+        self.objects[key] = stored
+        self.versions.setdefault(key, []).append(stored)
+        return f"version-{number}"
+
+    def _check(self, key: str, condition: Condition | None) -> None:
         there = self.objects.get(key)
         if condition is not None and (there.etag if there else None) != condition.etag:
             raise PreconditionFailed
-        etag = hashlib.sha256(body).hexdigest()[:32]
-        self.objects[key] = Stored(body, content_type, dict(metadata or {}), etag)
 
     async def upload(
         self,
@@ -167,8 +178,8 @@ class FakeBucket:
         content_type: str,
         metadata: Mapping[str, str],
         condition: Condition,
-    ) -> None:
-        await self.put(
+    ) -> str:
+        return await self.put(
             key,
             b"".join([piece async for piece in content]),
             content_type=content_type,
@@ -176,9 +187,24 @@ class FakeBucket:
             condition=condition,
         )
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, key: str, *, version_id: str | None = None, condition: Condition | None = None) -> None:
         self.fail("delete", key)
-        self.objects.pop(key, None)
+        self._check(key, condition)
+        there = self.objects.get(key)
+        if version_id is None:
+            self.objects.pop(key, None)
+            return
+        self.versions[key] = [one for one in self.versions[key] if one.version_id != version_id]
+        if there is not None and there.version_id == version_id:
+            self.objects.pop(key)
+            if self.versions[key]:
+                self.objects[key] = self.versions[key][-1]
+
+    async def previous(self, key: str, version_id: str) -> ObjectHead | None:
+        self.fail("previous", key)
+        ids = [one.version_id for one in self.versions.get(key, [])]
+        at = ids.index(version_id)
+        return ObjectHead(**self.versions[key][at - 1].described) if at else None
 
 
 @dataclass
@@ -313,19 +339,22 @@ class World:
         self.now = NOW
         self.slept: list[float] = []
         protect = (fuse or Fuse()).protect
-        results, queue = protect(self.results), protect(self.queue)
+        results, inputs, queue = protect(self.results), protect(self.inputs), protect(self.queue)
+        self.outcomes = outcomes = Outcomes(results, inputs)
         self.invoker = Invoker(
             settings,
             protect(self.endpoint),
-            protect(self.inputs),
+            inputs,
             results,
+            outcomes,
+            needed_ms=NEEDED_MS,
             utc_now=lambda: self.now,
             sleep=self._sleep,
         )
         self.core = Processor(
             settings,
             Router(settings, {"call": self.invoker}),
-            results,
+            outcomes,
             queue,
             queue,
             now=lambda: self.now,

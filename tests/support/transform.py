@@ -2,12 +2,14 @@
 
 import json
 import random
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from sluice import keys
 from sluice.processing.outcome import Outcome
+from sluice.processing.outcomes import Outcomes
 from sluice.processing.processor import Processor
 from sluice.processing.router import Router
 from sluice.settings import Settings
@@ -64,6 +66,7 @@ class Transforms:
         self.files, self.dead_letters = FakeFiles(self.inputs, self.results), FakeQueue()
         self.remaining_ms: Callable[[], float] = lambda: 90_000
         self.memory = Memory(512)
+        self.runs = 0
         self.splits, self.requests, self.assemblies = FakeSender(), FakeSender(), FakeSender()
 
     def drop(self, key: str, body: bytes, **options: Any) -> dict[str, Any]:
@@ -77,6 +80,7 @@ class Transforms:
         protect = (fuse or Fuse()).protect
         files, results = protect(self.files), protect(self.results)
         requests, assemblies, dead = protect(self.requests), protect(self.assemblies), protect(self.dead_letters)
+        outcomes = Outcomes(results, files)
         router = Router(
             self.settings,
             {
@@ -93,12 +97,12 @@ class Transforms:
                     utc_now=lambda: NOW,
                     sleep=_no_sleep,
                 ),
-                "assembly": Assembler(results),
+                "assembly": Assembler(results, outcomes),
             },
         )
         return SyncProcessor(
             Processor(
-                self.settings, router, results, dead, dead, now=lambda: NOW, rng=random.Random(0), sleep=_no_sleep
+                self.settings, router, outcomes, dead, dead, now=lambda: NOW, rng=random.Random(0), sleep=_no_sleep
             )
         )
 
@@ -112,11 +116,14 @@ class Transforms:
 
         Raises `AssertionError` if the queues do not become empty.
         """
+        self.runs += 1
         outcomes: list[Outcome] = []
         while waiting := [(queue, body) for queue in self._queues() for body in queue.bodies]:
             assert len(outcomes) < _MOST_DELIVERIES, "the queues do not become empty"
             queue, body = waiting[choose(len(waiting))]
-            ended = self.process(body, receive_count=3)
+            # A message that is sent again, in another run, has another message ID.
+            message_id = f"{self.runs}-{zlib.crc32(body.encode())}"
+            ended = self.process(body, receive_count=3, message_id=message_id)
             outcomes += ended
             if all(outcome.acknowledged for outcome in ended):
                 queue.bodies.remove(body)

@@ -138,5 +138,5 @@ def test_the_error_for_a_message_over_the_limit_names_an_alternative() -> None:
 
 def test_the_results_name_is_known_before_it_is_sent() -> None:
     raw = {"Body": "x", "InferenceId": "a b", "S3OutputPathExtension": "f", "Filename": "g.csv"}
-    assert result_name(raw) == "messages/f/g.csv"
+    assert result_name(raw) == "files/f/g.csv"
     assert result_name({"Body": "x", "InferenceId": "a b"}) == "messages/a%20b"

@@ -54,8 +54,8 @@ def test_trace_id_is_the_callers_else_the_inference_id_else_x_ray_else_the_messa
         ({"InferenceId": "../../x y/é?".replace("é", "e")}, "messages/..%2F..%2Fx%20y%2Fe%3F"),
         ({"InferenceId": "i", "S3OutputPathExtension": "a/b"}, "messages/a/b/i"),
         ({"InferenceId": "i", "S3OutputPathExtension": "a/b/"}, "messages/a/b/i"),
-        ({"InferenceId": "i", "Filename": "answer.json"}, "messages/answer.json"),
-        ({"Filename": "answer.out", "S3OutputPathExtension": "a"}, "messages/a/answer"),
+        ({"InferenceId": "i", "Filename": "answer.json"}, "files/answer.json"),
+        ({"Filename": "answer.out", "S3OutputPathExtension": "a"}, "files/a/answer"),
         # invalid names fail later; their .err still needs a key
         ({"InferenceId": "i", "S3OutputPathExtension": "../up"}, "messages/i"),
         ({"InferenceId": "i", "Filename": "../up"}, "messages/i"),
@@ -77,11 +77,19 @@ def test_the_name_of_a_messages_result(raw: dict[str, object], name: str) -> Non
     )
 )
 def test_no_message_leaves_its_prefix(raw: dict[str, object]) -> None:
-    name = message(raw).name
-    assert name.startswith("messages/")
-    assert not {"", ".", ".."} & set(f"{name}.out".split("/"))
-    assert name.isascii()
-    assert name.isprintable()
+    identity = message(raw)
+    assert identity.name.startswith(("messages/", "files/"))
+    assert identity.error_name.startswith("messages/")
+    for name in (identity.name, identity.error_name):
+        assert not {"", ".", ".."} & set(f"{name}.out".split("/"))
+        assert name.isascii()
+        assert name.isprintable()
+
+
+@given(st.lists(st.fixed_dictionaries({"Filename": st.sampled_from(["a", "b"])}), min_size=2))
+def test_each_request_has_an_err_of_its_own(raws: list[dict[str, object]]) -> None:
+    names = {message(raw, message_id=str(number)).error_name for number, raw in enumerate(raws)}
+    assert len(names) == len(raws)
 
 
 @given(st.sets(st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=64), min_size=2))
@@ -93,14 +101,6 @@ def test_a_redrive_is_the_same_request() -> None:
     first = message({}, message_id="first")
     redriven = message({}, message_id="second", attributes={"InferenceId": first.key, "TraceId": first.trace_id})
     assert (redriven.key, redriven.name, redriven.trace_id) == (first.key, first.name, first.trace_id)
-
-
-def test_which_requests_can_be_sent_again() -> None:
-    assert not message({}).repeatable
-    assert message({"InferenceId": "i"}).repeatable
-    assert message({"Filename": "f"}).repeatable
-    assert message({}, attributes={"InferenceId": "i"}).repeatable
-    assert dropped().repeatable
 
 
 def test_a_dropped_object_is_the_same_at_every_delivery_of_a_version_and_another_at_the_next() -> None:

@@ -48,7 +48,7 @@ outcomes = st.builds(
     Outcome,
     message_id=_TEXT,
     status=st.sampled_from(Status),
-    identity=st.none() | st.builds(Identity, _TEXT, _TEXT, _TEXT, st.booleans(), st.none() | _TEXT),
+    identity=st.none() | st.builds(Identity, _TEXT, _TEXT, _TEXT, _TEXT, _TEXT, st.none() | _TEXT),
     endpoint_name=st.none() | _TEXT,
     failure=st.none() | st.builds(Failure, st.sampled_from(FailureClass), _TEXT, _TEXT),
     retry_after_seconds=st.none() | st.integers(0, 900),

@@ -124,21 +124,22 @@ class S3Bucket:
         content_type: str | None,
         metadata: Mapping[str, str] | None = None,
         condition: Condition | None = None,
-    ) -> None:
-        """Call PutObject. Raises `PreconditionFailed` if `condition` is not met."""
+    ) -> str | None:
+        """Call PutObject. Returns the version ID. Raises `PreconditionFailed` if `condition` is not met."""
         arguments: dict[str, Any] = {"Metadata": dict(metadata or {})}
         # A given checksum is sent in a header. Otherwise boto3 sends the body in chunks, followed by a checksum, which
         # takes twice the CPU time.
         arguments["ChecksumCRC32"] = base64.b64encode(zlib.crc32(body).to_bytes(4, "big")).decode()
-        # A model may return any Content-Type, but S3 accepts only ASCII headers. The result, which has been billed, is
-        # stored without it.
-        if content_type and content_type.isascii():
+        # A model may return any Content-Type, but S3 accepts only a header's characters. The result, which has been
+        # billed, is stored without it.
+        if content_type and content_type.isascii() and content_type.isprintable():
             arguments["ContentType"] = content_type
         with translate_errors(self._write), _conditional(condition) as headers:
             if self._hot is not None:
-                await self._hot.put_object(Bucket=self._name, Key=key, Body=body, **arguments, **headers)
+                response = await self._hot.put_object(Bucket=self._name, Key=key, Body=body, **arguments, **headers)
             else:
-                await self._boto3("put_object", Key=key, Body=body, **arguments, **headers)
+                response = await self._boto3("put_object", Key=key, Body=body, **arguments, **headers)
+            return _version_id(response)
 
     async def upload(
         self,
@@ -148,24 +149,34 @@ class S3Bucket:
         content_type: str,
         metadata: Mapping[str, str],
         condition: Condition,
-    ) -> None:
+    ) -> str | None:
         """Call PutObject for a small object, or make a multipart upload, whose completion has the condition.
 
-        Raises `PreconditionFailed` if `condition` is not met.
+        Returns the version ID. Raises `PreconditionFailed` if `condition` is not met.
         """
         described: dict[str, Any] = {"ContentType": content_type, "Metadata": dict(metadata)}
         async with aclosing(_pieces(content)) as pieces:
             first = await anext(pieces, b"")
             with translate_errors(self._write), _conditional(condition) as headers:
                 if len(first) < _UPLOAD:
-                    await self._boto3("put_object", Key=key, Body=first, **described, **headers)
+                    response = await self._boto3("put_object", Key=key, Body=first, **described, **headers)
                 else:
-                    await self._upload_parts(key, first, pieces, described, headers)
+                    response = await self._upload_parts(key, first, pieces, described, headers)
+                return _version_id(response)
 
-    async def delete(self, key: str) -> None:
-        """Call DeleteObject."""
-        with translate_errors(self._write):
-            await self._boto3("delete_object", Key=key)
+    async def delete(self, key: str, *, version_id: str | None = None, condition: Condition | None = None) -> None:
+        """Call DeleteObject. Raises `PreconditionFailed` if `condition` is not met."""
+        with translate_errors(self._write), _conditional(condition) as headers:
+            await self._boto3("delete_object", Key=key, **_version(version_id), **headers)
+
+    async def previous(self, key: str, version_id: str) -> ObjectHead | None:
+        """Call ListObjectVersions, then HeadObject for the version before the named one."""
+        with translate_errors(self._read):
+            page = await self._boto3(
+                "list_object_versions", Prefix=key, KeyMarker=key, VersionIdMarker=version_id, MaxKeys=1
+            )
+        versions = [one for one in page.get("Versions", []) if one["Key"] == key]
+        return await self.head(key, version_id=versions[0]["VersionId"]) if versions else None
 
     async def _upload_parts(
         self,
@@ -174,7 +185,7 @@ class S3Bucket:
         rest: AsyncIterator[bytes],
         described: dict[str, Any],
         headers: dict[str, Any],
-    ) -> None:
+    ) -> Any:
         upload_id = (await self._boto3("create_multipart_upload", Key=key, **described))["UploadId"]
         upload: dict[str, Any] = {"Key": key, "UploadId": upload_id}
         try:
@@ -183,7 +194,7 @@ class S3Bucket:
                 part = await self._boto3("upload_part", **upload, PartNumber=len(etags) + 1, Body=piece)
                 etags.append(part["ETag"])
             parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
-            await self._boto3("complete_multipart_upload", **upload, MultipartUpload={"Parts": parts}, **headers)
+            return await self._boto3("complete_multipart_upload", **upload, MultipartUpload={"Parts": parts}, **headers)
         except BaseException:
             await self._boto3("abort_multipart_upload", **upload)
             raise
@@ -195,6 +206,12 @@ class S3Bucket:
 
 def _version(version_id: str | None) -> dict[str, Any]:
     return {} if version_id is None else {"VersionId": version_id}
+
+
+def _version_id(response: Mapping[str, Any]) -> str | None:
+    # In a bucket whose versioning is suspended or was never enabled, S3 calls every version "null".
+    version_id: str | None = response.get("VersionId")
+    return None if version_id == "null" else version_id
 
 
 def _read_body(response: Any, max_bytes: int | None) -> StoredObject:
@@ -226,11 +243,10 @@ def _conditional(condition: Condition | None) -> Iterator[dict[str, Any]]:
 
 def _described(response: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `ObjectHead` in a HeadObject or GetObject response."""
-    version_id = response.get("VersionId")
     return {
         "size": response["ContentLength"],
         "etag": response["ETag"].strip('"'),
-        "version_id": None if version_id == "null" else version_id,
+        "version_id": _version_id(response),
         "content_type": response.get("ContentType"),
         "metadata": response.get("Metadata", {}),
     }

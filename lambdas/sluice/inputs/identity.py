@@ -30,25 +30,20 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
 class Identity:
     """The identity of a request.
 
-    `name` is the result's key without its suffix. `key` is equal for two deliveries of the same request and for no
-    others. `repeatable` is true when a sender can make a second message with the same `key`; otherwise only SQS can
-    deliver the request twice. `inference_id` is the caller's, if there is one. `endpoint_name` is the requested one, as
-    far as it is known before the message is validated. `dataset` is the name of the dataset that a part belongs to; the
-    failure of a part is that of its dataset.
+    `name` is the result's key without its suffix, `error_name` that of the `.err`. No two requests have the same
+    `error_name`, but for the parts of one dataset. `key` is equal for two deliveries of the same request and for no
+    others. `owner` is the key of the request that the outcome belongs to: a part's is its dataset's. `inference_id` is
+    the caller's, if there is one. `endpoint_name` is the requested one, as far as it is known before the message is
+    validated.
     """
 
     name: str
+    error_name: str
     key: str
+    owner: str
     trace_id: str
-    repeatable: bool
     inference_id: str | None = None
     endpoint_name: str | None = None
-    dataset: str | None = None
-
-    @property
-    def error_name(self) -> str:
-        """The key of the `.err`, without its suffix."""
-        return self.dataset or self.name
 
 
 def of_delivery(delivery: IdentifiedMessage) -> Identity:
@@ -79,15 +74,15 @@ def of_message(message: SentMessage, delivery: IdentifiedMessage) -> Identity:
         "inference_id", attributes.get("InferenceId")
     )
     key = inference_id or delivery.message_id
+    folder = _valid("s3_output_path_extension", message.raw.get("S3OutputPathExtension")) or ""
+    error_name = keys.message_name(key, folder=folder)
+    filename = _valid("filename", message.raw.get("Filename"))
     return Identity(
-        name=keys.message_name(
-            key,
-            folder=_valid("s3_output_path_extension", message.raw.get("S3OutputPathExtension")) or "",
-            filename=_valid("filename", message.raw.get("Filename")),
-        ),
+        name=keys.file_name(filename, folder=folder) if filename else error_name,
+        error_name=error_name,
         key=key,
+        owner=key,
         trace_id=_trace_id(message.raw.get("TraceId"), inference_id, delivery) or delivery.message_id,
-        repeatable=inference_id is not None or "Filename" in message.raw,
         inference_id=inference_id,
         endpoint_name=_valid("endpoint_name", message.raw.get("EndpointName")),
     )
@@ -104,9 +99,10 @@ def of_object(dropped: DroppedObject, settings: Settings, delivery: IdentifiedMe
     key = key_of_version(dropped.bucket, dropped.key, dropped.version_id or dropped.sequencer or dropped.etag)
     return Identity(
         name=name,
+        error_name=name,
         key=key,
+        owner=key,
         trace_id=_valid("trace_id", delivery.string_attributes.get("TraceId")) or key,
-        repeatable=True,
         endpoint_name=folder_endpoint(dropped, settings),
     )
 
@@ -121,7 +117,6 @@ def of_part(part: TransformPart, settings: Settings, delivery: IdentifiedMessage
         dataset,
         name=keys.part_name(keys.parts_folder(dataset.name, dataset.key), part.start, part.end),
         key=f"{dataset.key}/{part.start}-{part.end}",
-        dataset=dataset.name,
     )
 
 

@@ -31,11 +31,6 @@ class Attempt(Generic[R_co]):
     remaining_ms: Callable[[], float] = lambda: math.inf
 
     @property
-    def may_be_repeated(self) -> bool:
-        """Whether this request may have been dead-lettered before, and so have an `.err`."""
-        return self.identity.repeatable or self.delivery.receive_count > 1
-
-    @property
     def call_seconds(self) -> float:
         """The longest that a call begun now may take, so that the function has time left to store its outcome."""
         return self.remaining_ms() / 1000 - SETTLE_SECONDS

@@ -7,17 +7,17 @@ from datetime import datetime, timedelta
 from sluice import keys
 from sluice.concurrency import now, sleep
 from sluice.error_codes import ErrorCode
-from sluice.failures import Failure, invalid
-from sluice.inputs.identity import is_newer
+from sluice.failures import Failure
 from sluice.inputs.invocation import Invocation, build, endpoint_of, location_of, message_for, oversize
 from sluice.inputs.message import Message, validate
 from sluice.inputs.requests import DroppedObject, SentMessage
 from sluice.ports import Bucket, Buckets, Condition, Endpoint, Inference, ObjectHead, ObjectTooLarge, StoredObject
-from sluice.processing.attempt import Attempt, AttemptFailed
+from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
-from sluice.processing.result import SEQUENCER, inference_metadata, owner_of
+from sluice.processing.outcomes import Outcomes
+from sluice.processing.result import inference_metadata
 from sluice.processing.single_flight import SingleFlight
-from sluice.processing.storing import Sleep, clear_failure, conditional_write, retry_transient
+from sluice.processing.storing import Sleep, retry_transient
 from sluice.settings import Settings
 
 _Call = Attempt[SentMessage | DroppedObject]
@@ -26,7 +26,10 @@ _REPLACED = "the object was replaced; its newer version answers"
 
 
 class Invoker:
-    """Looks for the result, loads the body, invokes the endpoint, and stores the result."""
+    """Looks for the result, loads the body, invokes the endpoint, and stores the result.
+
+    A call and storing its result take at most `needed_ms`. With less time left, no call is begun.
+    """
 
     def __init__(
         self,
@@ -34,7 +37,9 @@ class Invoker:
         endpoint: Endpoint,
         inputs: Buckets,
         results: Bucket,
+        outcomes: Outcomes,
         *,
+        needed_ms: float,
         utc_now: Callable[[], datetime],
         sleep: Sleep = sleep,
     ) -> None:
@@ -42,6 +47,8 @@ class Invoker:
         self._endpoint = endpoint
         self._inputs = inputs
         self._results = results
+        self._outcomes = outcomes
+        self._needed_ms = needed_ms
         self._utc_now = utc_now
         self._sleep = sleep
         self._single_flight = SingleFlight()
@@ -61,25 +68,22 @@ class Invoker:
 
     async def already_resolved(self, attempt: _Call) -> Outcome | None:
         """The outcome when the request has been answered, or its object replaced. Raises `ServiceError`."""
-        stored = await self._results.head(attempt.identity.name + keys.OUT)
-        if stored is not None and owner_of(stored) == attempt.identity.key:
-            return attempt.ended(Status.DUPLICATE, detail="another delivery answered it")
-        if await self._is_outdated(attempt):
-            return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
-        return None
+        return await self._outcomes.resolved(attempt)
 
     async def _handle(self, attempt: _Call) -> Outcome:
         # Looked up at every receive, although most requests are here for the first time: SQS may deliver a message
         # again that was acknowledged, and count that as its first receive, too. A thousand lookups cost $0.0004; a
         # call that is paid for twice costs far more.
-        stored = await self._results.head(attempt.identity.name + keys.OUT)
-        if stored and (outcome := await self._settled_by(stored, attempt)):
+        stored = await self._outcomes.answer(attempt)
+        if stored is not None and (outcome := await self._outcomes.settled_by(stored, attempt)) is not None:
             return outcome
         prepared = await self._prepare(attempt)
         if prepared is None:
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
         attempt, invocation = prepared
         with attempt.reporting():
+            if attempt.remaining_ms() < self._needed_ms:  # reading the input took long, or an earlier record's call
+                raise Failure.of(ErrorCode.NOT_BEGUN)
             started = now()
             inference = await self._endpoint.invoke(
                 invocation.endpoint_name,
@@ -93,25 +97,6 @@ class Invoker:
                 self._sleep,
                 attempt.remaining_ms,
             )
-
-    async def _settled_by(self, stored: ObjectHead, attempt: _Call) -> Outcome | None:
-        """The outcome when `stored` settles the request; None when the request must replace it."""
-        if owner_of(stored) == attempt.identity.key:
-            await clear_failure(self._results, attempt)
-            return attempt.ended(Status.DUPLICATE)
-        match attempt.request:
-            case SentMessage(raw):
-                field = "Filename" if "Filename" in raw else "InferenceId"
-                # The name is the other request's: an .err with that name would be taken for the other's.
-                own_name = keys.message_name(attempt.delivery.message_id)
-                unnamed = replace(attempt, identity=replace(attempt.identity, name=own_name))
-                raise AttemptFailed(unnamed) from invalid(
-                    field, "another request's result has this name already; choose one that is not taken"
-                )
-            case DroppedObject(sequencer=sequencer):
-                if is_newer(stored.metadata.get(SEQUENCER), sequencer):
-                    return attempt.ended(Status.SUPERSEDED, detail="a newer upload of the key was answered already")
-        return None
 
     async def _prepare(self, attempt: _Call) -> tuple[_Call, Invocation] | None:
         """The call to make, with what the attempt knows then; None when the object has been replaced since."""
@@ -185,27 +170,10 @@ class Invoker:
         key = attempt.identity.name + keys.OUT
         metadata = inference_metadata(attempt, invocation, inference, latency)
 
-        async def write(condition: Condition) -> None:
-            await self._results.put(
+        async def write(condition: Condition) -> str | None:
+            return await self._results.put(
                 key, inference.body, content_type=inference.content_type, metadata=metadata, condition=condition
             )
 
-        async def settled_by(found: ObjectHead) -> Outcome | None:
-            if (outcome := await self._settled_by(found, attempt)) is not None:
-                return outcome
-            if await self._is_outdated(attempt):
-                return attempt.ended(Status.SUPERSEDED, detail="the object was replaced while the model answered")
-            return None
-
-        if (outcome := await conditional_write(self._results, key, write, settled_by, stored)) is not None:
-            return outcome
-        if attempt.may_be_repeated:
-            await clear_failure(self._results, attempt)
-        return attempt.ended(Status.SUCCEEDED, latency=latency)
-
-    async def _is_outdated(self, attempt: _Call) -> bool:
-        upload = attempt.request.upload
-        if upload is None:
-            return False
-        newest = await self._inputs(upload.bucket).head(upload.key)
-        return newest is not None and not upload.is_version(newest)
+        outcome = await self._outcomes.record_answer(attempt, write, stored)
+        return outcome or attempt.ended(Status.SUCCEEDED, latency=latency)

@@ -3,22 +3,23 @@
 import math
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sluice import keys
 from sluice.concurrency import sleep
-from sluice.error_codes import ErrorCode
+from sluice.error_codes import ErrorCode, FailureClass
 from sluice.failures import Failure, ServiceError, classify
 from sluice.inputs import identity as identities
 from sluice.inputs.delivery import Delivery
 from sluice.inputs.envelopes import parse
 from sluice.inputs.requests import Ignorable, Request, SentMessage
-from sluice.ports import Bucket, DeadLetterQueue, SourceQueue
+from sluice.ports import DeadLetterQueue, SourceQueue
 from sluice.processing.attempt import Attempt, AttemptFailed
 from sluice.processing.backoff import delay_seconds
 from sluice.processing.outcome import Outcome, Status
-from sluice.processing.result import dead_letter_attributes, error_document, owner_metadata
+from sluice.processing.outcomes import Outcomes
+from sluice.processing.result import dead_letter_attributes, error_document
 from sluice.processing.router import RequestHandler
 from sluice.processing.storing import Sleep, retry_transient
 from sluice.settings import Settings
@@ -78,7 +79,7 @@ class Processor:
         self,
         settings: Settings,
         handler: RequestHandler[Request],
-        results: Bucket,
+        outcomes: Outcomes,
         dead_letter_queue: DeadLetterQueue,
         source_queue: SourceQueue,
         *,
@@ -88,7 +89,7 @@ class Processor:
     ) -> None:
         self._settings = settings
         self._handler = handler
-        self._results = results
+        self._outcomes = outcomes
         self._dead_letter_queue = dead_letter_queue
         self._source_queue = source_queue
         self._now = now
@@ -127,14 +128,22 @@ class Processor:
         ended, failed = list(parsed.ended), list(parsed.failed)
         for attempt in parsed.attempts:
             try:
-                ended.append(await self._handler.handle(attempt))
+                if (failure := await self._recorded(attempt)) is not None:
+                    failed.append(_Failed(attempt, failure, None))
+                else:
+                    ended.append(await self._handler.handle(attempt))
             except Exception as error:  # noqa: BLE001 - the table classifies every error, unforeseen ones included
                 failed.append(_failed(attempt, error))
         return ended + await self._settle(parsed.delivery, failed)
 
     async def release(self, parsed: ParsedDelivery, failure: Failure) -> list[Outcome]:
         """End a delivery without a call, because of `failure`: it returns to its queue, or is dead-lettered."""
-        failed = [*parsed.failed, *(_failed(attempt, failure) for attempt in parsed.attempts)]
+        failed = list(parsed.failed)
+        for attempt in parsed.attempts:
+            recorded: Failure | None = None
+            with suppress(Exception):  # then the attempt has the failure that it is released for
+                recorded = await self._recorded(attempt)
+            failed.append(_failed(attempt, recorded or failure))
         return [*parsed.ended, *await self._settle(parsed.delivery, failed)]
 
     async def dead_letter_crashed(self, parsed: ParsedDelivery) -> list[Outcome]:
@@ -151,14 +160,15 @@ class Processor:
     async def _settle(self, delivery: Delivery, failed: Sequence[_Failed]) -> list[Outcome]:
         """Return the failed requests to their queue, or dead-letter them: one of the two for the whole message."""
         last_receive = self.is_last_receive(delivery)
-        if any(one.failure.failure_class.retryable for one in failed) and not last_receive:
-            return await self._retry(delivery, failed)
+        retried = not last_receive and any(one.failure.failure_class.retryable for one in failed)
         remaining: list[_Failed] = []
         ended: list[Outcome] = []
         for one in failed:
+            if retried and one.failure.failure_class.retryable:
+                remaining.append(one)
+                continue
             try:
-                # Only at the last receive: at the others, the message is retried with a far longer pause.
-                resolved = await self._record_patiently(one) if last_receive else await self._record(one)
+                resolved = await self._record(one, last_receive=last_receive)
             except Exception as error:  # noqa: BLE001 - as above
                 if not last_receive:
                     return await self._retry(delivery, [_failed(one.attempt, error)])
@@ -167,18 +177,41 @@ class Processor:
                 ended.append(resolved)
             else:
                 remaining.append(one)
+        if retried:
+            return ended + await self._retry(delivery, remaining)
         return ended + await self._dead_letter(delivery, remaining)
 
-    async def _record_patiently(self, one: _Failed) -> Outcome | None:
-        return await retry_transient(lambda: self._record(one), self._sleep, one.attempt.remaining_ms)
+    async def _recorded(self, attempt: Attempt[Request]) -> Failure | None:
+        """The failure that an earlier receive recorded: it was not dead-lettered, or other requests were retried.
 
-    async def _record(self, one: _Failed) -> Outcome | None:
+        The request is not called again for it.
+        """
+        return await self._outcomes.failure_of(attempt) if attempt.delivery.receive_count > 1 else None
+
+    async def _record(self, one: _Failed, *, last_receive: bool) -> Outcome | None:
         """Write the `.err`. When the request has been answered or superseded meanwhile, return that outcome instead."""
         attempt = one.attempt
-        if (resolved := await self._handler.already_resolved(attempt)) is not None:
-            return resolved
-        key = attempt.identity.error_name + keys.ERR
-        document = error_document(
+
+        async def record() -> Outcome | None:
+            resolved: Outcome | None = None
+            try:
+                resolved = await self._handler.already_resolved(attempt)
+            except ServiceError as error:
+                # What is not resolved now never will be. The .err says why.
+                if not last_receive or classify(error).failure_class is FailureClass.TRANSIENT:
+                    raise
+            if resolved is not None:
+                await self._outcomes.clear_failure(attempt)
+                return resolved
+            return await self._outcomes.record_failure(attempt, self._document(one))
+
+        if not last_receive:  # the message is retried with a far longer pause
+            return await record()
+        return await retry_transient(record, self._sleep, attempt.remaining_ms)
+
+    def _document(self, one: _Failed) -> bytes:
+        attempt = one.attempt
+        return error_document(
             attempt.identity,
             one.failure,
             attempt.delivery,
@@ -186,12 +219,6 @@ class Processor:
             source=attempt.request.source,
             failed_at=self._now(),
         )
-        await self._results.put(key, document, content_type="application/json", metadata=owner_metadata(attempt))
-        # Looked up again: the other delivery writes its .out first and removes the .err after that, so the later of
-        # the two deliveries sees the other's object.
-        if (resolved := await self._handler.already_resolved(attempt)) is not None:
-            await self._results.delete(key)
-        return resolved
 
     async def _dead_letter(self, delivery: Delivery, failed: Sequence[_Failed]) -> list[Outcome]:
         if not failed:

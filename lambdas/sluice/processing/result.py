@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from urllib.parse import quote, unquote
 
+from sluice.error_codes import FailureClass
 from sluice.failures import Failure
 from sluice.inputs.delivery import Delivery
 from sluice.inputs.identity import Identity
@@ -17,6 +18,7 @@ from sluice.processing.attempt import Attempt
 # Names in the metadata of a result.
 IDENTITY = "sluice-identity"
 SEQUENCER = "source-sequencer"
+MESSAGE_ID = "message-id"
 SOURCE_VERSION = "source-version"
 TRACE_ID = "trace-id"
 INFERENCE_ID = "inference-id"
@@ -89,6 +91,19 @@ def error_document(
     return json.dumps({name: value for name, value in document.items() if value is not None}, indent=2).encode()
 
 
+def failure_from(document: bytes) -> Failure:
+    """The failure that an `.err` describes."""
+    fields = json.loads(document)
+    return Failure(
+        FailureClass[fields["FailureClass"].upper()],
+        fields["ErrorCode"],
+        fields["ErrorMessage"],
+        original_status_code=fields.get("OriginalStatusCode"),
+        original_message=fields.get("OriginalMessage"),
+        log_stream_arn=fields.get("LogStreamArn"),
+    )
+
+
 def dead_letter_attributes(
     identity: Identity,
     failure: Failure,
@@ -149,9 +164,15 @@ def truncate(text: str, limit: int) -> str:
 
 
 def owner_metadata(attempt: Attempt[Request]) -> dict[str, str]:
-    """The metadata of an `.err`: the request that owns it, and the sequencer of its object's version."""
+    """The metadata of an `.err`: the request that owns it, its object's sequencer, and the message that failed."""
     upload = attempt.request.upload
-    return metadata([(IDENTITY, attempt.identity.key), (SEQUENCER, upload.sequencer if upload else None)])
+    return metadata(
+        [
+            (IDENTITY, attempt.identity.owner),
+            (SEQUENCER, upload.sequencer if upload else None),
+            (MESSAGE_ID, attempt.delivery.message_id),
+        ]
+    )
 
 
 def owner_of(stored: ObjectHead) -> str | None:

@@ -8,12 +8,12 @@ from urllib.parse import unquote
 
 from sluice import keys
 from sluice.failures import Operation
-from sluice.inputs.identity import is_newer
 from sluice.inputs.message import compact
 from sluice.inputs.requests import Assembly
 from sluice.ports import Bucket, Condition, ObjectHead
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
+from sluice.processing.outcomes import Outcomes
 from sluice.processing.prefetch import prefetch
 from sluice.processing.result import (
     ACCEPT,
@@ -27,10 +27,8 @@ from sluice.processing.result import (
     SOURCE_VERSION,
     TRACE_ID,
     metadata,
-    owner_of,
     timestamp,
 )
-from sluice.processing.storing import clear_failure, conditional_write
 from sluice.transform.heads import require_head
 from sluice.transform.progress import covering_parts
 
@@ -51,8 +49,9 @@ class _Part:
 class Assembler:
     """Assembles datasets. Every delivery of an assembly writes the same objects."""
 
-    def __init__(self, results: Bucket) -> None:
+    def __init__(self, results: Bucket, outcomes: Outcomes) -> None:
         self._results = results
+        self._outcomes = outcomes
 
     async def handle(self, attempt: Attempt[Assembly]) -> Outcome:
         """Write a dataset's `.out`, and before it `.errors.jsonl` and `.summary.json`.
@@ -60,8 +59,8 @@ class Assembler:
         Raises `ServiceError` when AWS fails.
         """
         name = attempt.identity.name
-        stored = await self._results.head(name + keys.OUT)
-        if stored is not None and (outcome := await self._settled_by(stored, attempt)) is not None:
+        stored = await self._outcomes.answer(attempt)
+        if stored is not None and (outcome := await self._outcomes.settled_by(stored, attempt)) is not None:
             return outcome
         folder = keys.parts_folder(name, attempt.identity.key)
         covering = covering_parts(await self._results.list(folder), attempt.request.file.size or 0)
@@ -70,30 +69,14 @@ class Assembler:
                 Status.SUPERSEDED, detail="parts are missing; storing the last part requests the assembly again"
             )
         parts = await self._described(covering)
-        outcome = await conditional_write(
-            self._results,
-            name + keys.OUT,
-            lambda condition: self._write(attempt, parts, condition),
-            lambda found: self._settled_by(found, attempt),
-            stored,
+        outcome = await self._outcomes.record_answer(
+            attempt, lambda condition: self._write(attempt, parts, condition), stored
         )
-        if outcome is not None:
-            return outcome
-        await clear_failure(self._results, attempt)
-        return attempt.ended(Status.SUCCEEDED)
+        return outcome or attempt.ended(Status.SUCCEEDED)
 
     async def already_resolved(self, attempt: Attempt[Assembly]) -> Outcome | None:
         """The outcome when the dataset has been assembled, or superseded. Raises `ServiceError`."""
-        stored = await self._results.head(attempt.identity.name + keys.OUT)
-        return None if stored is None else await self._settled_by(stored, attempt)
-
-    async def _settled_by(self, stored: ObjectHead, attempt: Attempt[Assembly]) -> Outcome | None:
-        if owner_of(stored) == attempt.identity.key:
-            await clear_failure(self._results, attempt)
-            return attempt.ended(Status.DUPLICATE)
-        if is_newer(stored.metadata.get(SEQUENCER), attempt.request.file.sequencer):
-            return attempt.ended(Status.SUPERSEDED, detail="a newer upload of the same file was answered already")
-        return None
+        return await self._outcomes.resolved(attempt)
 
     async def _described(self, covering: list[str]) -> list[_Part]:
         parts: list[_Part] = []
@@ -108,7 +91,7 @@ class Assembler:
     async def _head(self, key: str) -> ObjectHead:
         return await require_head(self._results, key, Operation.STORE_RESULT)
 
-    async def _write(self, attempt: Attempt[Assembly], parts: list[_Part], condition: Condition) -> None:
+    async def _write(self, attempt: Attempt[Assembly], parts: list[_Part], condition: Condition) -> str | None:
         file, name = attempt.request.file, attempt.identity.name
         # All of these are of one version, whichever write succeeds: the parts' folder is named after the version, and
         # the .out says which version it is of.
@@ -140,7 +123,7 @@ class Assembler:
             SOURCE_VERSION: file.version_id,
             SOURCE_KEY: file.source,
         }
-        await self._results.upload(
+        return await self._results.upload(
             name + keys.OUT,
             prefetch(self._body, [part.key for part in parts]),
             content_type=(parts[0].head.content_type if parts else None) or "text/plain",

@@ -101,6 +101,7 @@ class PartHandler:
     async def already_resolved(self, attempt: _Part) -> Outcome | None:
         """The outcome when the part has been answered, or its dataset replaced. Raises `ServiceError`."""
         if await self._is_done(attempt):
+            await self._announce(attempt)  # the delivery that stored it may have been killed before that
             return attempt.ended(Status.DUPLICATE, detail="another delivery answered it")
         file = attempt.request.file
         try:

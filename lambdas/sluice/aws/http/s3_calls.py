@@ -104,7 +104,9 @@ def got(response: Response | None) -> dict[str, Any] | None:
 
 def put(response: Response | None) -> dict[str, Any] | None:
     """The result of PutObject."""
-    return None if response is None or response.status != 200 else {"ETag": response.headers["etag"]}
+    if response is None or response.status != 200:
+        return None
+    return {"ETag": response.headers["etag"], "VersionId": response.headers.get("x-amz-version-id")}
 
 
 def _object(response: Response) -> dict[str, Any]:

@@ -1,0 +1,177 @@
+"""The stored outcomes of requests: the only code that writes or removes a request's `.out` or `.err`.
+
+docs/outcomes.md describes the protocol: the states of a request, who may move it from which to which, and what a crash
+between any two steps leaves.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from sluice import keys
+from sluice.failures import Failure, Operation, ServiceError, invalid
+from sluice.inputs.identity import is_newer
+from sluice.inputs.requests import DroppedObject, Request
+from sluice.ports import Bucket, Buckets, Condition, ObjectHead, PreconditionFailed
+from sluice.processing.attempt import Attempt
+from sluice.processing.outcome import Outcome, Status
+from sluice.processing.result import MESSAGE_ID, SEQUENCER, failure_from, owner_metadata, owner_of
+
+_TRIES = 5  # Each conflict means that the write of another delivery succeeded, so there are few.
+
+_Attempt = Attempt[Request]
+
+
+class Outcomes:
+    """The outcomes in the results bucket. Every method raises `ServiceError` when S3 fails or refuses."""
+
+    def __init__(self, results: Bucket, inputs: Buckets) -> None:
+        self._results = results
+        self._inputs = inputs
+
+    async def answer(self, attempt: _Attempt) -> ObjectHead | None:
+        """The `.out` that has the name of the request's, of whichever request it is."""
+        return await self._results.head(attempt.identity.name + keys.OUT)
+
+    async def settled_by(self, stored: ObjectHead, attempt: _Attempt) -> Outcome | None:
+        """The outcome when `stored`, the `.out`, settles the request; None when the request must replace it.
+
+        Raises `Failure` (invalid) when it is the result of another message with the same Filename.
+        """
+        upload = attempt.request.upload
+        if owner_of(stored) == attempt.identity.key:
+            if await self._withdraw(attempt, stored.version_id):
+                return _superseded(attempt)
+            await self.clear_failure(attempt)
+            return attempt.ended(Status.DUPLICATE)
+        if upload is None:
+            raise invalid("Filename", "another request's result has this name already; choose one that is not taken")
+        return _superseded(attempt) if await self._is_outdated(upload, stored) else None
+
+    async def resolved(self, attempt: _Attempt) -> Outcome | None:
+        """The outcome when the request is answered or superseded, so that a failure no longer matters."""
+        stored = await self.answer(attempt)
+        upload = attempt.request.upload
+        if stored is not None and owner_of(stored) == attempt.identity.key:
+            return await self.settled_by(stored, attempt)
+        return _superseded(attempt) if upload is not None and await self._is_outdated(upload, stored) else None
+
+    async def record_answer(
+        self, attempt: _Attempt, write: Callable[[Condition], Awaitable[str | None]], stored: ObjectHead | None
+    ) -> Outcome | None:
+        """Write the `.out` with `write`, on the condition that its key still holds `stored`, and remove the `.err`.
+
+        Returns None, or the outcome when another result settles the request. After a conflict the decision is made
+        again for what is there. Raises `Failure` as `settled_by` does.
+        """
+        for _ in range(_TRIES):
+            try:
+                version_id = await write(Condition.replacing(stored))
+            except PreconditionFailed:
+                stored = await self.answer(attempt)
+                if stored is not None and (outcome := await self.settled_by(stored, attempt)) is not None:
+                    return outcome
+                continue
+            # The condition holds also for a newer upload's answer with the content of the one that was to be replaced.
+            if stored is not None and await self._withdraw(attempt, version_id):
+                return _superseded(attempt)
+            await self.clear_failure(attempt)
+            return None
+        raise _conflict()
+
+    async def record_failure(self, attempt: _Attempt, document: bytes) -> Outcome | None:
+        """Write `document` as the `.err`. Returns None, or the outcome when the request is answered or superseded."""
+        if (outcome := await self.resolved_failure(attempt)) is not None:
+            return outcome
+        key = attempt.identity.error_name + keys.ERR
+        for _ in range(_TRIES):
+            stored = await self._results.head(key)
+            if stored is not None and not _may_replace(stored, attempt):
+                return _superseded(attempt)
+            with suppress(PreconditionFailed):
+                await self._results.put(
+                    key,
+                    document,
+                    content_type="application/json",
+                    metadata=owner_metadata(attempt),
+                    condition=Condition.replacing(stored),
+                )
+                # Looked up again: another delivery writes its .out first and removes the .err after that, so the later
+                # of the two deliveries sees the other's object.
+                return await self.resolved_failure(attempt)
+        raise _conflict()
+
+    async def resolved_failure(self, attempt: _Attempt) -> Outcome | None:
+        """As `resolved`. The request's `.err` is removed then."""
+        if (outcome := await self.resolved(attempt)) is not None:
+            await self.clear_failure(attempt)
+        return outcome
+
+    async def failure_of(self, attempt: _Attempt) -> Failure | None:
+        """The failure that an earlier receive of the message recorded, without sending the dead letter."""
+        key = attempt.identity.error_name + keys.ERR
+        stored = await self._results.head(key)
+        if stored is None or not self._is_of_message(stored, attempt):
+            return None
+        found = await self._results.get(key)
+        return failure_from(found.body) if self._is_of_message(found, attempt) else None
+
+    async def clear_failure(self, attempt: _Attempt) -> None:
+        """Remove the `.err` of the request, or of an older version of its object. That of any other request stays."""
+        key = attempt.identity.error_name + keys.ERR
+        for _ in range(_TRIES):
+            stored = await self._results.head(key)  # a delete of no object would leave a delete marker
+            if stored is None or not _may_replace(stored, attempt):
+                return
+            with suppress(PreconditionFailed):
+                await self._results.delete(key, condition=Condition.replacing(stored))
+                return
+        raise _conflict()
+
+    async def _withdraw(self, attempt: _Attempt, version_id: str | None) -> bool:
+        """Delete the request's own version of the `.out` if it hides the answer to a newer upload."""
+        upload, key = attempt.request.upload, attempt.identity.name + keys.OUT
+        if upload is None or version_id is None or not await self._is_outdated(upload, None):
+            return False
+        hidden = await self._results.previous(key, version_id)
+        if hidden is None or not is_newer(hidden.metadata.get(SEQUENCER), upload.sequencer):
+            return False
+        await self._results.delete(key, version_id=version_id)
+        return True
+
+    async def _is_outdated(self, upload: DroppedObject, stored: ObjectHead | None) -> bool:
+        """Whether a newer upload answers. `stored` is the `.out`, of another upload.
+
+        The object itself says which version is the newest. An event's sequencer, which anybody may write who sends one,
+        decides only when the object cannot: it is gone, or its bucket has no versions.
+        """
+        newest = await self._inputs(upload.bucket).head(upload.key)
+        if newest is not None and upload.version_id and newest.version_id:
+            return upload.version_id != newest.version_id
+        if newest is not None and not upload.is_version(newest):
+            return True
+        return stored is not None and is_newer(stored.metadata.get(SEQUENCER), upload.sequencer)
+
+    @staticmethod
+    def _is_of_message(stored: ObjectHead, attempt: _Attempt) -> bool:
+        return (
+            owner_of(stored) == attempt.identity.owner
+            and stored.metadata.get(MESSAGE_ID) == attempt.delivery.message_id
+        )
+
+
+def _may_replace(stored: ObjectHead, attempt: _Attempt) -> bool:
+    """Whether the request may replace or remove the `.err` that is `stored`."""
+    if owner_of(stored) in {None, attempt.identity.owner}:
+        return True
+    upload = attempt.request.upload
+    return upload is not None and not is_newer(stored.metadata.get(SEQUENCER), upload.sequencer)
+
+
+def _superseded(attempt: _Attempt) -> Outcome:
+    return attempt.ended(Status.SUPERSEDED, detail="the object was replaced; its newer version answers")
+
+
+def _conflict() -> ServiceError:
+    return ServiceError(
+        Operation.STORE_RESULT, "ConditionalRequestConflict", f"{_TRIES} conditional writes found another object"
+    )
