@@ -78,9 +78,15 @@ class Outcomes:
             return None
         raise _conflict()
 
-    async def record_failure(self, attempt: _Attempt, document: bytes) -> Outcome | None:
-        """Write `document` as the `.err`. Returns None, or the outcome when the request is answered or superseded."""
-        if (outcome := await self.resolved_failure(attempt)) is not None:
+    async def record_failure(
+        self, attempt: _Attempt, document: bytes, resolved: Callable[[], Awaitable[Outcome | None]]
+    ) -> Outcome | None:
+        """Write `document` as the `.err`.
+
+        `resolved` returns the outcome when the request is answered or superseded. That outcome is returned, and no
+        `.err` of the request stays; else None is returned.
+        """
+        if (outcome := await self._without_failure(attempt, resolved)) is not None:
             return outcome
         key = attempt.identity.error_name + keys.ERR
         for _ in range(_TRIES):
@@ -97,12 +103,13 @@ class Outcomes:
                 )
                 # Looked up again: another delivery writes its .out first and removes the .err after that, so the later
                 # of the two deliveries sees the other's object.
-                return await self.resolved_failure(attempt)
+                return await self._without_failure(attempt, resolved)
         raise _conflict()
 
-    async def resolved_failure(self, attempt: _Attempt) -> Outcome | None:
-        """As `resolved`. The request's `.err` is removed then."""
-        if (outcome := await self.resolved(attempt)) is not None:
+    async def _without_failure(
+        self, attempt: _Attempt, resolved: Callable[[], Awaitable[Outcome | None]]
+    ) -> Outcome | None:
+        if (outcome := await resolved()) is not None:
             await self.clear_failure(attempt)
         return outcome
 

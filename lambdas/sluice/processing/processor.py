@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -192,18 +192,16 @@ class Processor:
         """Write the `.err`. When the request has been answered or superseded meanwhile, return that outcome instead."""
         attempt = one.attempt
 
-        async def record() -> Outcome | None:
-            resolved: Outcome | None = None
+        async def resolved() -> Outcome | None:
             try:
-                resolved = await self._handler.already_resolved(attempt)
+                return await self._handler.already_resolved(attempt)
             except ServiceError as error:
-                # What is not resolved now never will be. The .err says why.
                 if not last_receive or classify(error).failure_class is FailureClass.TRANSIENT:
                     raise
-            if resolved is not None:
-                await self._outcomes.clear_failure(attempt)
-                return resolved
-            return await self._outcomes.record_failure(attempt, self._document(one))
+                return None  # what is not resolved now never will be
+
+        def record() -> Awaitable[Outcome | None]:
+            return self._outcomes.record_failure(attempt, self._document(one), resolved)
 
         if not last_receive:  # the message is retried with a far longer pause
             return await record()

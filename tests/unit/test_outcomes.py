@@ -1,0 +1,322 @@
+"""Every outcome has one owner: who may write, replace and remove it, and who finishes what is half done."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sluice.failures import Operation
+from sluice.ports import Inference
+from sluice.processing.outcome import Outcome, Status
+from sluice.processing.result import SOURCE_VERSION
+from tests.support.fakes import Answer, Call, Fuse, Killed, World, delivery, service_error
+from tests.support.transform import Transforms
+
+REFUSED = service_error(Operation.INVOKE, "ModelError", original_status_code=400)
+THROTTLED = service_error(Operation.INVOKE, "ThrottlingException")
+KEY = "invoke/a.csv"
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def by_body(world: World, answers: dict[bytes, Answer], meanwhile: Callable[[], Any] | None = None) -> None:
+    """The endpoint answers by body. The first call for `B` first runs `meanwhile`, as another worker would."""
+    waiting = [] if meanwhile is None else [meanwhile]
+
+    def answer(call: Call) -> Answer:
+        if call.body == b"B" and waiting:
+            waiting.pop()()
+        return answers[call.body]
+
+    world.endpoint.answer = answer
+
+
+def owned_version(world: World, suffix: str = ".out") -> str | None:
+    return world.results.objects[KEY + suffix].metadata.get(SOURCE_VERSION)
+
+
+# An older answer over a newer one, whatever its content.
+
+
+@pytest.mark.parametrize("content", ["equal", "different"])
+def test_a_slow_older_answer_does_not_replace_a_newer_one(world: World, content: str) -> None:
+    """The newest answer has the content of the one that the older upload found: their ETags are equal."""
+    last = b"A" if content == "equal" else b"C"
+    meanwhile: list[Outcome] = []
+
+    def upload_again() -> None:
+        meanwhile.append(world.another_worker().deliver(world.inputs.drop(KEY, last), message_id="last"))
+
+    by_body(world, {b"A": Inference(b"a"), b"B": Inference(b"b"), b"C": Inference(b"c")}, upload_again)
+    world.deliver(world.inputs.drop(KEY, b"A"), message_id="first")
+    assert world.deliver(world.inputs.drop(KEY, b"B"), message_id="second").status is Status.SUPERSEDED
+    assert [one.status for one in meanwhile] == [Status.SUCCEEDED]
+    assert world.results.objects[KEY + ".out"].body == (b"a" if content == "equal" else b"c")
+    assert owned_version(world) == world.inputs("input").objects[KEY].version_id
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_worker_that_is_killed_before_it_withdraws_its_answer(world: World, *, after: bool) -> None:
+    for blows_at in itertools.count(1):
+        world = World()
+        inputs, endpoint = world.inputs, world.endpoint
+
+        def upload_again(world: World = world) -> None:
+            world.another_worker().deliver(world.inputs.drop(KEY, b"A"), message_id="last")
+
+        by_body(world, {b"A": Inference(b"a"), b"B": Inference(b"b")}, upload_again)
+        world.deliver(inputs.drop(KEY, b"A"), message_id="first")
+        older = inputs.drop(KEY, b"B")
+        fuse = Fuse(blows_at, after=after)
+        try:
+            world.another_worker(fuse).deliver(older, message_id="second")
+        except Killed:
+            world.deliver(older, message_id="second", receive_count=2)
+        newest = inputs("input").objects[KEY].version_id
+        if any(call.body == b"B" for call in endpoint.calls) and newest != "v2":
+            assert owned_version(world) == newest, f"killed at {fuse.passed}"
+        if len(fuse.passed) < blows_at:
+            return
+
+
+def test_an_older_answer_that_replaces_an_even_older_one_stays_until_the_newest(world: World) -> None:
+    """The newest upload fails: the answer to the one before it is the newest answer."""
+
+    def upload_again() -> None:
+        world.another_worker().deliver(world.inputs.drop(KEY, b"refused"), message_id="last")
+
+    answers: dict[bytes, Answer] = {b"A": Inference(b"a"), b"B": Inference(b"b"), b"refused": REFUSED}
+    by_body(world, answers, upload_again)
+    world.deliver(world.inputs.drop(KEY, b"A"), message_id="first")
+    world.deliver(world.inputs.drop(KEY, b"B"), message_id="second")
+    assert world.results.objects[KEY + ".out"].body == b"b"
+    assert KEY + ".err" in world.results.objects
+
+
+# The .err is that of one request.
+
+
+def test_two_failures_with_one_filename_have_two_errs(world: World) -> None:
+    world.endpoint.answer = lambda call: REFUSED
+    world.deliver({"Body": "x", "Filename": "r"}, message_id="first")
+    world.deliver({"Body": "y", "Filename": "r"}, message_id="second")
+    assert set(world.results.objects) == {"messages/first.err", "messages/second.err"}
+    world.endpoint.answer = lambda call: Inference(b"ok")
+    world.deliver({"Body": "z", "Filename": "r"}, message_id="third")
+    assert set(world.results.objects) == {"messages/first.err", "messages/second.err", "files/r.out"}
+
+
+@pytest.mark.parametrize("forged", [{"Filename": "order-7"}, {"Filename": "order-7", "Bodyy": "x"}])
+def test_a_filename_touches_no_other_requests_outcome(world: World, forged: dict[str, str]) -> None:
+    world.endpoint.answer = lambda call: REFUSED
+    world.deliver({"Body": "x", "InferenceId": "order-7"}, message_id="victim")
+    before = dict(world.results.objects)
+    world.endpoint.answer = lambda call: Inference(b"ok")
+    world.deliver({"Body": "x", **forged}, message_id="forged")
+    assert before.items() <= world.results.objects.items()
+
+
+def test_the_failure_of_an_older_version_does_not_replace_that_of_the_newer(world: World) -> None:
+    def upload_again() -> None:
+        world.another_worker().deliver(world.inputs.drop(KEY, b"refused"), message_id="newer")
+
+    by_body(world, {b"B": REFUSED, b"refused": REFUSED}, upload_again)
+    assert world.deliver(world.inputs.drop(KEY, b"B"), message_id="older").status is Status.SUPERSEDED
+    assert world.err(KEY)["MessageId"] == "newer"
+    assert len(world.queue.sent) == 1
+
+
+def test_an_err_that_is_replaced_while_it_is_removed_stays(world: World) -> None:
+    """The delete is conditional: the .err that was looked at may be another one by then."""
+    world.endpoint.answer = lambda call: REFUSED
+    world.deliver({"Body": "x", "InferenceId": "i"}, message_id="first")
+    world.endpoint.answer = lambda call: Inference(b"ok")
+    waiting = [None]
+
+    def refuse(operation: str, key: str) -> None:
+        if operation == "delete" and waiting:
+            waiting.pop()
+            stored = world.results.objects["messages/i.err"]
+            newer = type(stored)(b"{}", None, {"sluice-identity": "another"}, "another etag")
+            world.results.objects["messages/i.err"] = newer
+
+    world.results.fail = refuse
+    assert world.deliver({"Body": "x", "InferenceId": "i"}, message_id="second").status is Status.SUCCEEDED
+    assert world.results.objects["messages/i.err"].etag == "another etag"
+
+
+# Two effects: whoever finds the first finishes the second.
+
+
+def test_a_success_after_an_acknowledged_failure_that_sqs_counts_as_the_first_receive(world: World) -> None:
+    world.endpoint.answer = lambda call: REFUSED
+    assert world.deliver({"Body": "x"}, receive_count=1).status is Status.DEAD_LETTERED
+    world.endpoint.answer = lambda call: Inference(b"ok")
+    assert world.deliver({"Body": "x"}, receive_count=1).status is Status.SUCCEEDED
+    assert all(key.endswith(".out") for key in world.results.objects)
+
+
+def test_a_worker_killed_at_its_last_receive_leaves_no_err_beside_the_answer(world: World) -> None:
+    """The crashed function finds the answer, and removes the `.err` of an earlier failure."""
+    world.endpoint.answer = lambda call: REFUSED
+    world.deliver({"Body": "x", "InferenceId": "i"}, message_id="first")
+    world.endpoint.answer = lambda call: Inference(b"ok")
+    fuse = Fuse(5)  # head twice, invoke, put, and before the head that looks for the .err
+    last: dict[str, Any] = {"message_id": "second", "receive_count": 3}
+    with pytest.raises(Killed):
+        world.another_worker(fuse).deliver({"Body": "x", "InferenceId": "i"}, **last)
+    assert set(world.results.objects) == {"messages/i.out", "messages/i.err"}
+    parsed = world.processor.parse(delivery({"Body": "x", "InferenceId": "i"}, **last))
+    (outcome,) = world.processor.dead_letter_crashed(parsed)
+    assert outcome.status is Status.DUPLICATE
+    assert set(world.results.objects) == {"messages/i.out"}
+
+
+# What has been paid for is not paid for again.
+
+
+def test_a_refusal_is_not_called_again_while_the_dead_letter_queue_refuses(world: World) -> None:
+    world.endpoint.answer = lambda call: REFUSED
+    world.queue.fail_send = service_error(Operation.DEAD_LETTER, "InternalError", status=500)
+    for number in (1, 2):
+        assert world.deliver({"Body": "x"}, receive_count=number).status is Status.RETRY
+    world.queue.fail_send = None
+    outcome = world.deliver({"Body": "x"}, receive_count=3)
+    assert outcome.status is Status.DEAD_LETTERED
+    assert outcome.failure is not None
+    assert outcome.failure.code == "ModelError"
+    assert len(world.endpoint.calls) == 1
+    assert world.dead_letter()[1]["OriginalStatusCode"] == "400"
+
+
+def test_the_crashed_function_gives_the_recorded_reason(world: World) -> None:
+    world.endpoint.answer = lambda call: THROTTLED
+    world.queue.fail_send = service_error(Operation.DEAD_LETTER, "InternalError", status=500)
+    world.deliver({"Body": "x"}, receive_count=3)
+    world.queue.fail_send = None
+    (outcome,) = world.processor.dead_letter_crashed(world.processor.parse(delivery({"Body": "x"}, receive_count=4)))
+    assert outcome.failure is not None
+    assert outcome.failure.code == "ThrottlingException"
+
+
+def test_a_redrive_of_a_recorded_failure_is_called(world: World) -> None:
+    world.endpoint.answer = lambda call: REFUSED
+    world.deliver({"Body": "x"}, message_id="first", receive_count=2)
+    body, reason = world.dead_letter()
+    world.endpoint.answer = lambda call: Inference(b"ok")
+    redriven = world.deliver(body, message_id="second", attributes=reason, receive_count=2)
+    assert redriven.status is Status.SUCCEEDED
+    assert set(world.results.objects) == {"messages/first.out"}
+
+
+def test_a_refused_record_of_an_event_is_called_once_while_the_others_are_retried(world: World) -> None:
+    throttled = [True]
+
+    def answer(call: Call) -> Answer:
+        if call.body == b"bad":
+            return REFUSED
+        return THROTTLED if throttled else Inference(b"ok")
+
+    world.endpoint.answer = answer
+    event = world.inputs.drop("invoke/bad.csv", b"bad")
+    event["Records"] += world.inputs.drop("invoke/good.csv", b"good")["Records"]
+    for number in (1, 2):
+        statuses = {one.status for one in world.process(delivery(event, receive_count=number))}
+        assert statuses == {Status.RETRY}
+    throttled.clear()
+    ended = world.process(delivery(event, receive_count=3))
+    assert sorted(one.status for one in ended) == [Status.DEAD_LETTERED, Status.SUCCEEDED]
+    assert sum(call.body == b"bad" for call in world.endpoint.calls) == 1
+    assert set(world.results.objects) == {"invoke/bad.csv.err", "invoke/good.csv.out"}
+    assert len(world.queue.sent) == 1
+
+
+# Time.
+
+
+def test_no_call_is_begun_when_reading_the_input_took_too_long(world: World) -> None:
+    left = [90_000.0]
+
+    def slow(bucket: str, key: str) -> None:
+        left[0] -= 45_000
+
+    world.inputs.fail = slow
+    parsed = world.core.parse(delivery(world.inputs.drop(KEY)), lambda: left[0])
+    (outcome,) = world.processor.process(parsed)
+    assert outcome.status is Status.RETRY
+    assert not world.endpoint.calls
+
+
+def test_every_record_of_an_event_needs_the_time_of_a_call(world: World) -> None:
+    left = [90_000.0]
+    begun: list[float] = []
+
+    def answer(call: Call) -> Inference:
+        begun.append(left[0])
+        left[0] -= 6_000
+        return Inference(b"ok")
+
+    world.endpoint.answer = answer
+    event = world.inputs.drop("invoke/0")
+    for number in range(1, 8):
+        event["Records"] += world.inputs.drop(f"invoke/{number}")["Records"]
+    world.processor.process(world.core.parse(delivery(event), lambda: left[0]))
+    assert begun == [90_000, 84_000]
+
+
+# A part that is stored and not announced.
+
+
+def transform_with_one_part(**options: Any) -> tuple[Transforms, str]:
+    world = Transforms(**options)
+    world.endpoint.answer = lambda call: Inference(call.body, "text/csv")
+    world.drop("transform/a.csv", b"1\n2\n")
+    world.process(world.splits.bodies.pop())
+    (part,) = world.requests.bodies
+    world.requests.bodies.clear()
+    return world, part
+
+
+def test_an_announcement_that_is_refused_through_the_last_receive_is_a_failure_of_the_file() -> None:
+    world, part = transform_with_one_part()
+    send, refused = world.assemblies.send, service_error(Operation.SEND_PARTS, "AccessDenied", status=403)
+
+    async def refuse(bodies: object) -> None:
+        raise refused
+
+    world.assemblies.send = refuse  # type: ignore[method-assign]
+    ended = [world.process(part, receive_count=number)[0].status for number in (1, 2, 3)]
+    assert ended == [Status.RETRY, Status.RETRY, Status.DEAD_LETTERED]
+    assert "transform/a.csv.err" in world.results.objects
+    ((body, _),) = world.dead_letters.sent
+
+    world.assemblies.send = send  # type: ignore[method-assign]
+    world.requests.bodies.append(body)
+    world.run()
+    assert world.out("transform/a.csv") == b"1\n2\n"
+    assert "transform/a.csv.err" not in world.results.objects
+    assert len(world.endpoint.calls) == 1, "the part was stored"
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_worker_killed_at_the_last_receive_of_the_last_part_leaves_an_outcome(*, after: bool) -> None:
+    for blows_at in itertools.count(1):
+        world, part = transform_with_one_part()
+        fuse = Fuse(blows_at, after=after)
+        try:
+            world.process(part, fuse=fuse, receive_count=3)
+        except Killed:
+            one = world.processor()
+            one.dead_letter_crashed(one.parse(delivery(part, receive_count=4)))
+        world.run()
+        kinds = {
+            key for key in world.results.objects if key.startswith("transform/") and key.endswith((".out", ".err"))
+        }
+        assert len(kinds) == 1, f"killed at {fuse.passed}"
+        assert len(world.dead_letters.sent) == sum(key.endswith(".err") for key in kinds)
+        if len(fuse.passed) < blows_at:
+            return
