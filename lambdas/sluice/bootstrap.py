@@ -22,6 +22,7 @@ from sluice.failures import Operation
 from sluice.functions import Application, Function, RequestApplication, RunBatch
 from sluice.processing.dispatcher import Dispatcher
 from sluice.processing.invoker import Invoker
+from sluice.processing.memory import CallMemory, Memory
 from sluice.processing.outcomes import Outcomes
 from sluice.processing.processor import Processor
 from sluice.processing.router import Kind, RequestHandler, Router
@@ -29,7 +30,6 @@ from sluice.settings import NotifySettings, Settings
 from sluice.telemetry import Telemetry
 from sluice.timeouts import invocation_seconds
 from sluice.transform.assembler import Assembler
-from sluice.transform.memory import Memory
 from sluice.transform.part import PartHandler
 from sluice.transform.splitter import Splitter
 
@@ -85,9 +85,19 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
     request_queue = SqsMessageSender(loop, clients, settings.request_queue_url)
     assembly_queue = SqsMessageSender(loop, clients, settings.assembly_queue_url)
     outcomes = Outcomes(results, inputs)
+    memory = Memory(int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", _MEMORY_MB)))
     needed_ms = invocation_seconds(settings.read_timeout_seconds) * 1000
     handlers: dict[Kind, RequestHandler[Any]] = {
-        "call": Invoker(settings, endpoint, inputs, results, outcomes, needed_ms=needed_ms, utc_now=_now),
+        "call": Invoker(
+            settings,
+            endpoint,
+            inputs,
+            results,
+            outcomes,
+            memory=CallMemory(memory, settings.max_body_bytes),
+            needed_ms=needed_ms,
+            utc_now=_now,
+        ),
         "file": Splitter(settings, inputs, results, request_queue=request_queue, assembly_queue=assembly_queue),
         "part": PartHandler(
             settings,
@@ -97,7 +107,7 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
             request_queue=request_queue,
             assembly_queue=assembly_queue,
             needed_ms=needed_ms,
-            memory=Memory(int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", _MEMORY_MB))),
+            memory=memory,
             utc_now=_now,
         ),
         "assembly": Assembler(results, outcomes),

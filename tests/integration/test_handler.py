@@ -387,6 +387,8 @@ print(collections() - before, gc.isenabled(), gc.get_freeze_count())
         [sys.executable, "-c", program], env=environment, cwd=lambdas, capture_output=True, text=True, check=True
     )
     collections, enabled, frozen = done.stdout.split()
-    assert int(collections) <= 1, "one may come before the first module is imported"
+    assert int(collections) <= 3, (
+        "some may come before the first module is imported; with the collector on it is hundreds"
+    )
     assert enabled == "True"
     assert int(frozen) > 10_000

@@ -24,6 +24,7 @@ from sluice.ports import (
     StoredObject,
 )
 from sluice.processing.invoker import Invoker
+from sluice.processing.memory import CallMemory, Memory
 from sluice.processing.outcome import Outcome
 from sluice.processing.outcomes import Outcomes
 from sluice.processing.processor import ParsedDelivery, Processor
@@ -347,6 +348,7 @@ class World:
             inputs,
             results,
             outcomes,
+            memory=CallMemory(Memory(512), settings.max_body_bytes),
             needed_ms=NEEDED_MS,
             utc_now=lambda: self.now,
             sleep=self._sleep,

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice import keys
+from sluice.processing.memory import Memory
 from sluice.processing.outcome import Outcome
 from sluice.processing.outcomes import Outcomes
 from sluice.processing.processor import Processor
 from sluice.processing.router import Router
 from sluice.settings import Settings
 from sluice.transform.assembler import Assembler
-from sluice.transform.memory import Memory
 from sluice.transform.part import PartHandler
 from sluice.transform.splitter import Splitter
 from tests.support.fakes import (

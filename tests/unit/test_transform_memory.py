@@ -9,9 +9,10 @@ import pytest
 
 from sluice.concurrency import Event, spawn
 from sluice.ports import Inference
+from sluice.processing.memory import Memory, MemoryExhausted
 from sluice.processing.outcome import Outcome, Status
 from sluice.transform import work
-from sluice.transform.memory import ENOUGH_ANSWERED, Memory, MemoryExhausted, ResponseSizeRatio, needed
+from sluice.transform.memory import ENOUGH_ANSWERED, ResponseSizeRatio, needed
 from sluice.transform.options import MAX_CHUNK_BYTES
 from tests.support.fakes import Call, delivery
 from tests.support.transform import Transforms

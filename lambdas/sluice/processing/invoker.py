@@ -1,5 +1,6 @@
 """One request that is one InvokeEndpoint call, from its identity to its stored result. The processor handles errors."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from sluice.inputs.message import Message, validate
 from sluice.inputs.requests import DroppedObject, SentMessage
 from sluice.ports import Bucket, Buckets, Condition, Endpoint, Inference, ObjectHead, ObjectTooLarge, StoredObject
 from sluice.processing.attempt import Attempt
+from sluice.processing.memory import CallMemory, MemoryExhausted, Reservation
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes
 from sluice.processing.result import inference_metadata
@@ -39,6 +41,7 @@ class Invoker:
         results: Bucket,
         outcomes: Outcomes,
         *,
+        memory: CallMemory,
         needed_ms: float,
         utc_now: Callable[[], datetime],
         sleep: Sleep = sleep,
@@ -48,6 +51,7 @@ class Invoker:
         self._inputs = inputs
         self._results = results
         self._outcomes = outcomes
+        self._memory = memory
         self._needed_ms = needed_ms
         self._utc_now = utc_now
         self._sleep = sleep
@@ -77,12 +81,21 @@ class Invoker:
         stored = await self._outcomes.answer(attempt)
         if stored is not None and (outcome := await self._outcomes.settled_by(stored, attempt)) is not None:
             return outcome
+        endpoint_name = attempt.endpoint_name or self._settings.default_endpoint_name
+        try:
+            async with self._memory.reserve(lambda: self._seconds_left(attempt), endpoint_name) as reservation:
+                return await self._call(attempt, stored, reservation)
+        except MemoryExhausted:
+            raise Failure.of(ErrorCode.NOT_BEGUN) from None
+
+    async def _call(self, attempt: _Call, stored: ObjectHead | None, reservation: Reservation) -> Outcome:
         prepared = await self._prepare(attempt)
         if prepared is None:
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
         attempt, invocation = prepared
+        reservation.shrink(self._memory.needed(invocation.endpoint_name, len(invocation.body)))
         with attempt.reporting():
-            if attempt.remaining_ms() < self._needed_ms:  # reading the input took long, or an earlier record's call
+            if self._seconds_left(attempt) < 0:  # reading the input took long, or an earlier record's call
                 raise Failure.of(ErrorCode.NOT_BEGUN)
             started = now()
             inference = await self._endpoint.invoke(
@@ -92,11 +105,16 @@ class Invoker:
                 seconds=attempt.call_seconds,
             )
             latency = timedelta(seconds=now() - started)
+            self._memory.learn(invocation.endpoint_name, len(inference.body))
             return await retry_transient(
                 lambda: self._store(attempt, invocation, inference, latency, stored),
                 self._sleep,
                 attempt.remaining_ms,
             )
+
+    def _seconds_left(self, attempt: _Call) -> float:
+        """How long may be waited before there is no time for a call."""
+        return min((attempt.remaining_ms() - self._needed_ms) / 1000, sys.maxsize)
 
     async def _prepare(self, attempt: _Call) -> tuple[_Call, Invocation] | None:
         """The call to make, with what the attempt knows then; None when the object has been replaced since."""

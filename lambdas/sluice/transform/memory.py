@@ -1,14 +1,5 @@
-"""The memory that parts may hold together. A function processes several at once, and must not run out of memory."""
+"""How much memory a part takes, from what it reads to what it stores."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-
-from sluice.concurrency import Semaphore, timeout
-
-# Measured (docs/performance.md, Memory): the memory in use without parts, with room for the bodies of other calls.
-_WITHOUT_PARTS = 144 * 1024 * 1024
-_LEAST = 16 * 1024 * 1024
 _BYTES_PER_BYTE = 4  # of a range: read, cut, sent, signed
 _BYTES_PER_LINE = 480  # its position, its answer, and its error if it has one
 _BYTES_PER_ANSWERED = 3  # of answers: as received, in lines, joined
@@ -41,57 +32,3 @@ class ResponseSizeRatio:
         ratio = self._ratios.get(endpoint_name)
         most = 2 * ENOUGH_ANSWERED
         return most if ratio is None else min(most, int(ratio * sent))
-
-
-class MemoryExhausted(Exception):
-    """Other parts held the memory for as long as this one could wait."""
-
-
-class Memory:
-    """The memory that a function of `function_mb` MB has for parts, in bytes."""
-
-    def __init__(self, function_mb: int) -> None:
-        self._total = max(_LEAST, function_mb * 1024 * 1024 - _WITHOUT_PARTS)
-        self._free = Semaphore(self._total)
-
-    @asynccontextmanager
-    async def reserve(self, patience: Callable[[], float]) -> AsyncIterator["Reservation"]:
-        """An empty reservation, released at the end. `patience` returns how many more seconds it may wait to grow."""
-        reservation = Reservation(self, patience)
-        try:
-            yield reservation
-        finally:
-            await reservation.resize(0)
-
-    async def exchange(self, old: int, new: int, seconds: float) -> int:
-        """Release `old` bytes, then take `new` bytes, or all there are. Returns the bytes taken.
-
-        Waiters hold no memory, so they cannot deadlock. Raises `MemoryExhausted` after `seconds`, with nothing taken.
-        """
-        self._free.release(old)
-        new = min(new, self._total)
-        if new:
-            try:
-                with timeout(seconds):
-                    await self._free.acquire(new)
-            except TimeoutError:
-                raise MemoryExhausted from None
-        return new
-
-
-@dataclass(slots=True)
-class Reservation:
-    """Bytes of memory that a part holds."""
-
-    _memory: Memory
-    _patience: Callable[[], float]
-    _size: int = 0
-
-    async def resize(self, size: int) -> None:
-        """Reserve `size` bytes instead of the current number, and wait until they are free.
-
-        The caller must have dropped what the current bytes were for. Raises `MemoryExhausted` when they do not become
-        free in time.
-        """
-        old, self._size = self._size, 0
-        self._size = await self._memory.exchange(old, size, self._patience())

@@ -16,12 +16,13 @@ from sluice.inputs.invocation import Invocation
 from sluice.inputs.requests import Assembly, TransformPart
 from sluice.ports import Bucket, Buckets, Endpoint, Inference, MessageSender, PreconditionFailed
 from sluice.processing.attempt import Attempt
+from sluice.processing.memory import Memory, MemoryExhausted
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.storing import Sleep
 from sluice.settings import Settings
 from sluice.transform.bisect import BudgetReached, Calls
 from sluice.transform.heads import require_head
-from sluice.transform.memory import ENOUGH_ANSWERED, Memory, MemoryExhausted, ResponseSizeRatio
+from sluice.transform.memory import ENOUGH_ANSWERED, ResponseSizeRatio
 from sluice.transform.part_store import PartStore
 from sluice.transform.progress import begins_at, covering_parts
 from sluice.transform.records import answers_of, payloads

@@ -10,10 +10,11 @@ from sluice.inputs.invocation import Invocation, build, endpoint_of, message_for
 from sluice.inputs.requests import TransformPart
 from sluice.ports import Buckets, ObjectHead
 from sluice.processing.attempt import Attempt
+from sluice.processing.memory import Reservation
 from sluice.settings import Settings
 from sluice.transform.bisect import Refused
 from sluice.transform.lines import Lines, lines_of
-from sluice.transform.memory import Reservation, ResponseSizeRatio, needed
+from sluice.transform.memory import ResponseSizeRatio, needed
 from sluice.transform.options import Options
 from sluice.transform.records import CSV, Codec, RecordError, check_csv, filtered
 

@@ -1,0 +1,109 @@
+"""The memory that requests may hold together. A function processes many at once, and must not run out of memory."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from sluice.concurrency import Semaphore, timeout
+
+# Measured (docs/performance.md, Memory): the memory in use without bodies.
+_WITHOUT_BODIES = 144 * 1024 * 1024
+_LEAST = 16 * 1024 * 1024
+
+
+class MemoryExhausted(Exception):
+    """Other requests held the memory for as long as this one could wait."""
+
+
+class Memory:
+    """The memory that a function of `function_mb` MB has for bodies, in bytes."""
+
+    def __init__(self, function_mb: int) -> None:
+        self._total = max(_LEAST, function_mb * 1024 * 1024 - _WITHOUT_BODIES)
+        self._free = Semaphore(self._total)
+
+    @asynccontextmanager
+    async def reserve(self, patience: Callable[[], float]) -> AsyncIterator["Reservation"]:
+        """An empty reservation, released at the end. `patience` returns how many more seconds it may wait to grow."""
+        reservation = Reservation(self, patience)
+        try:
+            yield reservation
+        finally:
+            await reservation.resize(0)
+
+    async def exchange(self, old: int, new: int, patience: Callable[[], float]) -> int:
+        """Release `old` bytes, then take `new` bytes, or all there are. Returns the bytes taken.
+
+        Waiters hold no memory, so they cannot deadlock. Raises `MemoryExhausted` when they are not free in time, with
+        nothing taken.
+        """
+        self._free.release(old)
+        new = min(new, self._total)
+        if new <= self._free.free and not self._free.waiting:
+            await self._free.acquire(new)
+        elif new:
+            try:
+                with timeout(patience()):
+                    await self._free.acquire(new)
+            except TimeoutError:
+                raise MemoryExhausted from None
+        return new
+
+    def release(self, size: int) -> None:
+        """Release bytes."""
+        self._free.release(size)
+
+
+@dataclass(slots=True)
+class Reservation:
+    """Bytes of memory that a request holds."""
+
+    _memory: Memory
+    _patience: Callable[[], float]
+    _size: int = 0
+
+    async def resize(self, size: int) -> None:
+        """Reserve `size` bytes instead of the current number, and wait until they are free.
+
+        The caller must have dropped what the current bytes were for. Raises `MemoryExhausted` when they do not become
+        free in time.
+        """
+        old, self._size = self._size, 0
+        self._size = await self._memory.exchange(old, size, self._patience)
+
+    def shrink(self, size: int) -> None:
+        """Keep `size` bytes at most. Never waits."""
+        if size < self._size:
+            self._memory.release(self._size - size)
+            self._size = size
+
+
+class CallMemory:
+    """The memory of calls: the request's body and the response's.
+
+    A response is assumed to be as large as the largest one of its endpoint was; before there was one, as large as a
+    request may be.
+    """
+
+    def __init__(self, memory: Memory, max_body_bytes: int) -> None:
+        self._memory = memory
+        self._max_body_bytes = max_body_bytes
+        self._largest: dict[str, int] = {}
+
+    @asynccontextmanager
+    async def reserve(self, patience: Callable[[], float], endpoint_name: str | None) -> AsyncIterator[Reservation]:
+        """The memory of a call whose request is not known yet. `patience` returns how many seconds it may wait.
+
+        Raises `MemoryExhausted`.
+        """
+        async with self._memory.reserve(patience) as reservation:
+            await reservation.resize(self.needed(endpoint_name, self._max_body_bytes))
+            yield reservation
+
+    def needed(self, endpoint_name: str | None, body: int) -> int:
+        """The most bytes that a call with a body of `body` bytes takes."""
+        return body + self._largest.get(endpoint_name or "", self._max_body_bytes)
+
+    def learn(self, endpoint_name: str, answered: int) -> None:
+        """Take the size of a response into account, in bytes."""
+        self._largest[endpoint_name] = max(answered, self._largest.get(endpoint_name, 0))

@@ -1,0 +1,67 @@
+"""The bodies of the calls that are under way fit into the function's memory."""
+
+import pytest
+
+from sluice.concurrency import sleep
+from sluice.ports import Inference
+from sluice.processing.dispatcher import Dispatcher
+from sluice.processing.outcome import Outcome, Status
+from tests.support.fakes import NEEDED_MS, Call, World, delivery, with_settings
+from tests.support.virtual_time import run
+
+MB = 1024 * 1024
+FREE = (512 - 144) * MB
+
+
+class Concurrent:
+    """An endpoint that answers after a second, and counts its calls at once."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer = answer
+        self.under_way = 0
+        self.most = 0
+        self.before_the_first_answer = 0
+
+    async def __call__(self, call: Call) -> Inference:
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        await sleep(1)
+        self.before_the_first_answer = self.before_the_first_answer or self.most
+        self.under_way -= 1
+        return Inference(self.answer)
+
+
+def batch(world: World, count: int, remaining_ms: float = 90_000) -> list[Status]:
+    async def outcomes() -> list[Outcome]:
+        dispatcher = Dispatcher(world.core, concurrency=100, needed_ms=NEEDED_MS)
+        messages = [delivery({"Body": "x"}, message_id=f"{len(world.endpoint.calls)}-{n}") for n in range(count)]
+        return [one async for ended in dispatcher.run(messages, lambda: remaining_ms) for one in ended]
+
+    return [one.status for one in run(outcomes())]
+
+
+@pytest.mark.parametrize("largest", [6 * MB, 25 * MB])
+def test_calls_whose_responses_may_be_large_wait_for_memory(largest: int) -> None:
+    world = World(with_settings(max_body_bytes=largest))
+    world.endpoint.answer = endpoint = Concurrent(b"small")
+    assert set(batch(world, 100)) == {Status.SUCCEEDED}
+    assert 1 < endpoint.before_the_first_answer <= FREE // largest
+    endpoint.most = 0
+    assert set(batch(world, 100)) == {Status.SUCCEEDED}
+    assert endpoint.most == 100, "its responses are small"
+
+
+def test_the_largest_response_of_an_endpoint_is_expected() -> None:
+    world = World(with_settings(max_body_bytes=8 * MB))
+    world.endpoint.answer = endpoint = Concurrent(b"x" * 8 * MB)
+    batch(world, 1)
+    endpoint.most = 0
+    assert set(batch(world, 100)) == {Status.SUCCEEDED}
+    assert endpoint.most <= FREE // (8 * MB)
+
+
+def test_a_call_that_gets_no_memory_in_time_is_retried() -> None:
+    world = World(with_settings(max_body_bytes=200 * MB))
+    world.endpoint.answer = Concurrent(b"small")
+    left = NEEDED_MS + 500
+    assert sorted(batch(world, 2, left)) == [Status.RETRY, Status.SUCCEEDED]
