@@ -24,7 +24,7 @@ from sluice.transform.bisect import BudgetReached, Calls
 from sluice.transform.heads import require_head
 from sluice.transform.memory import ENOUGH_ANSWERED, ResponseSizeRatio
 from sluice.transform.part_store import PartStore
-from sluice.transform.progress import begins_at, covering_parts
+from sluice.transform.progress import begins_at, covered_until, covering_parts
 from sluice.transform.records import answers_of, payloads
 from sluice.transform.work import MAX_REFUSED, Reader, Work
 
@@ -77,8 +77,9 @@ class PartHandler:
         Raises `Failure` when a rule is broken, `ServiceError` when AWS fails, either of them as the cause of
         `AttemptFailed`.
         """
+        attempt = await self._rest_of(attempt)
         part = attempt.request
-        if await self._is_done(attempt):
+        if part.start == part.end:
             await self._announce(attempt)
             return attempt.ended(Status.DUPLICATE)
         head = await require_head(self._inputs(part.file.bucket), part.file.key)
@@ -101,7 +102,7 @@ class PartHandler:
 
     async def already_resolved(self, attempt: _Part) -> Outcome | None:
         """The outcome when the part has been answered, or its dataset replaced. Raises `ServiceError`."""
-        if await self._is_done(attempt):
+        if (await self._rest_of(attempt)).request.start == attempt.request.end:
             await self._announce(attempt)  # the delivery that stored it may have been killed before that
             return attempt.ended(Status.DUPLICATE, detail="another delivery answered it")
         file = attempt.request.file
@@ -180,11 +181,21 @@ class PartHandler:
             invocation.endpoint_name, body, invocation.parameters, seconds=attempt.call_seconds
         )
 
-    async def _is_done(self, attempt: _Part) -> bool:
-        """Whether the part is stored, by itself or as several parts that an earlier delivery made of it."""
+    async def _rest_of(self, attempt: _Part) -> _Part:
+        """The attempt at what earlier deliveries of the part have not stored; an empty range when nothing is left.
+
+        A delivery that ran out of time stores the lines that it has paid for, and may be killed before it sends the
+        rest.
+        """
         part, folder = attempt.request, keys.folder_of_part(attempt.identity.name)
         names = await self._results.list(folder, start_after=folder + keys.part_position(part.start))
-        return covering_parts(names, part.end, part.start) is not None
+        start = covered_until(names, part.start, part.end)
+        if start == part.start:
+            return attempt
+        rest = replace(part, start=start)
+        identity = of_part(rest, self._settings, attempt.delivery)
+        identity = replace(attempt.identity, name=identity.name, key=identity.key)
+        return replace(attempt, request=rest, identity=identity)
 
     async def _announce(self, attempt: _Part) -> None:
         """Send the assembly if this was the last part. Two parts may both be last; one assembly is effective."""

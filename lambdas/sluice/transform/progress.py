@@ -10,6 +10,15 @@ def begins_at(names: Iterable[str], start: int) -> bool:
     return any(begins == start for begins, _, _ in keys.stored_parts(names))
 
 
+def covered_until(names: Iterable[str], start: int, end: int) -> int:
+    """The byte, at most `end`, up to which stored parts cover a range without gap; `start` when none begins there."""
+    reached = {start}
+    for begins, ends, _ in keys.stored_parts(names):
+        if begins in reached and ends <= end:
+            reached.add(ends)
+    return max(reached)
+
+
 def covering_parts(names: Iterable[str], end: int, start: int = 0) -> list[str] | None:
     """The keys of parts that cover bytes `start` to `end` without gap or overlap, in order; None if one is missing.
 
