@@ -4,6 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics
@@ -26,6 +27,8 @@ _VALUES = 100  # of a metric in one line of Embedded Metric Format, at most
 class Telemetry:
     """Logs and counts outcomes, in the formats of Powertools. Metrics have one dimension, `service`: the deployment.
 
+    No method raises: a line that cannot be written must not change an outcome.
+
     `trace_header` returns the X-Ray trace header of the invocation, if there is one. `clock` returns seconds since the
     epoch.
     """
@@ -47,12 +50,8 @@ class Telemetry:
 
     def record(self, outcome: Outcome) -> None:
         """Log `outcome` and count it."""
-        fields = _fields(outcome)
-        if outcome.error is not None:
-            self._logger.error(outcome.status.value, exc_info=outcome.error, extra=fields)
-        else:
-            level = logging.INFO if outcome.failure is None else logging.WARNING
-            self._lines.write(level, outcome.status.value, fields)
+        with suppress(Exception):
+            self._log(outcome)
         self._counts[_COUNTED[outcome.status]] += 1
         if outcome.failure is not None:
             self._counts[_failures(outcome.failure.failure_class)] += 1
@@ -61,14 +60,27 @@ class Telemetry:
 
     def flush(self) -> None:
         """Write the metrics, in Embedded Metric Format: one line, or one for each 100 latencies."""
-        latencies, self._latencies_ms = self._latencies_ms, []
+        with suppress(Exception):
+            self._write_metrics()
+        self._counts.clear()
+        self._latencies_ms.clear()
+        self._metrics.metric_set.clear()  # also what could not be written, or is not to be: POWERTOOLS_METRICS_DISABLED
+
+    def _log(self, outcome: Outcome) -> None:
+        fields = _fields(outcome)
+        if outcome.error is not None:
+            self._logger.error(outcome.status.value, exc_info=outcome.error, extra=fields)
+        else:
+            level = logging.INFO if outcome.failure is None else logging.WARNING
+            self._lines.write(level, outcome.status.value, fields)
+
+    def _write_metrics(self) -> None:
         for name, count in self._counts.items():
             self._metrics.add_metric(name, MetricUnit.Count, count)
-        self._counts.clear()
-        for start in range(0, len(latencies), _VALUES):
+        for start in range(0, len(self._latencies_ms), _VALUES):
             self._metrics.metric_set["ModelLatency"] = {
                 "Unit": MetricUnit.Milliseconds.value,
-                "Value": latencies[start : start + _VALUES],
+                "Value": self._latencies_ms[start : start + _VALUES],
             }
             self._metrics.flush_metrics()
         if self._metrics.metric_set:
@@ -82,7 +94,7 @@ class _Lines:
     """
 
     def __init__(self, logger: Logger, trace_header: Callable[[], str | None], clock: Callable[[], float]) -> None:
-        self._logger = logger
+        self._logger: Any = logger  # it has the methods of logging's loggers, too
         self._trace_header = trace_header
         self._clock = clock
         self._second = -1  # since the epoch
@@ -90,7 +102,7 @@ class _Lines:
 
     def write(self, level: int, message: str, fields: Mapping[str, object]) -> None:
         """Write one line, if the logger is enabled for `level`."""
-        if level < self._logger.log_level:
+        if not self._logger.isEnabledFor(level):
             return
         line: dict[str, Any] = {
             **self._logger.get_current_keys(),  # their order is that of the line
@@ -103,6 +115,8 @@ class _Lines:
             line["xray_trace_id"] = trace.split(";")[0].replace("Root=", "")
         handler: Any = self._logger.registered_handler
         text = handler.formatter.json_serializer({key: value for key, value in line.items() if value is not None})
+        # A lone surrogate, as in a text that was cut within an emoji, has no UTF-8.
+        text = text.encode("utf-8", "backslashreplace").decode()
         handler.stream.write(text + handler.terminator)
         handler.flush()
 

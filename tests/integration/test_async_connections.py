@@ -25,7 +25,7 @@ from sluice.aws.http.pool import ConnectionPool
 from sluice.aws.http.protocol import Response, TooLarge
 from sluice.aws.http.resolver import Resolver
 from sluice.aws.loop import Loop
-from sluice.concurrency import now, sleep, spawn, timeout
+from sluice.concurrency import Cancelled, current, now, sleep, spawn, timeout
 from tests.support.groups import gather
 
 _T = TypeVar("_T")
@@ -781,6 +781,142 @@ def test_a_response_that_ends_before_the_request_is_sent_is_returned(*, tls: boo
         assert one.run(main()).status == 413
         assert not one.pool._idle, "the rest of the body was never sent"
         release.set()
+
+
+# What must not be sent, and to whom.
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["an idle connection", "one that is handed over"])
+def test_no_request_is_sent_after_its_deadline(*, waits: bool) -> None:
+    requests: list[bytes] = []
+    with serving(answering(requests=requests)) as server, client(server.url, limit=1) as one:
+
+        async def main() -> None:
+            await one.post(b"first")
+            if waits:
+                first = spawn(one.post(b"slow!"))
+                await sleep(0)
+            with pytest.raises(ConnectTimeoutError):
+                await one.post(b"never", seconds=-3)
+            if waits:
+                await first
+            assert (await one.post(b"after")).body == b"ok"
+
+        one.run(main())
+        assert server.accepted == 1, "the connection stays"
+    assert [request[-5:] for request in requests if request[-5:] != b"slow!"] == [b"first", b"after"]
+
+
+def test_no_request_is_sent_after_its_cancellation() -> None:
+    requests: list[bytes] = []
+    with serving(answering(requests=requests)) as server, client(server.url) as one:
+
+        async def main() -> None:
+            await one.post(b"first")
+            current().running.interrupt(Cancelled())  # type: ignore[union-attr]
+            with pytest.raises(Cancelled):
+                await one.post(b"never")
+
+        one.run(main())
+    assert [request[-5:] for request in requests] == [b"first"]
+
+
+def cork(sock: socket.socket, *, on: bool) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, on)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_CORK"), reason="requires Linux")
+@both
+def test_a_waiting_request_gets_no_connection_with_unrequested_data(*, tls: bool) -> None:
+    """TLS returns one record at a time: data after the response may not have been read with it."""
+
+    def handle(sock: socket.socket) -> None:
+        while request := read_request(sock):
+            body = request[-1:]
+            cork(sock, on=True)  # so that both arrive together
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n" + body)
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n?")
+            cork(sock, on=False)
+
+    with serving(handle, tls=tls) as server, client(server.url, limit=1) as one:
+
+        async def main() -> None:
+            answers = await gather(*[one.post(body) for body in (b"a", b"b", b"c", b"d")])
+            assert [answer.body for answer in answers] == [b"a", b"b", b"c", b"d"]
+
+        one.run(main())
+
+
+def test_an_address_that_does_not_respond_is_skipped() -> None:
+    lookups: list[int] = []
+    with serving(answering()) as server, half_open() as silent:
+        find = named(lambda port: [address("127.0.0.1", silent), address("127.0.0.1", server.port)], lookups)
+        with client(server.url, getaddrinfo=find, connect_timeout_seconds=0.1) as one:
+
+            async def main() -> None:
+                answers = await gather(*[one.post() for _ in range(4)])
+                assert [answer.body for answer in answers] == [b"ok"] * 4
+
+            one.run(main())
+
+
+def test_a_server_that_refuses_a_session_is_connected_to_without_one() -> None:
+    offered: list[bool] = []
+
+    def accept(sock: socket.socket) -> None:
+        # pre_shared_key, the extension that offers a session, is the last one (RFC 8446, section 4.2.11).
+        hello = sock.recv(65_536, socket.MSG_PEEK)
+        at = hello.rfind(b"\x00\x29")
+        offered.append(at > 0 and at + 4 + int.from_bytes(hello[at + 2 : at + 4], "big") == len(hello))
+        if offered[-1]:
+            sock.sendall(b"\x15\x03\x03\x00\x02\x02\x28")  # a fatal alert: handshake_failure
+            return
+        with server_tls().wrap_socket(sock, server_side=True) as tls:
+            read_request(tls)
+            tls.sendall(OK)
+
+    with serving(accept) as server, client(server.url.replace("http:", "https:")) as one:
+
+        async def main() -> None:
+            for _ in range(3):
+                assert (await one.post()).body == b"ok"
+                one.pool.close()
+
+        one.run(main())
+    assert True in offered
+
+
+def test_a_body_without_a_length_that_is_cut_is_incomplete() -> None:
+    def handle(sock: socket.socket) -> None:
+        read_request(sock)
+        sock.sendall(b"HTTP/1.1 200 OK\r\n\r\nhalf of the ans")
+        sock.shutdown(socket.SHUT_RDWR)  # without TLS's close_notify
+
+    with serving(handle, tls=True) as server, client(server.url) as one:
+
+        async def main() -> None:
+            with pytest.raises(ResponseStreamingError):
+                await one.post()
+
+        one.run(main())
+
+
+def test_the_first_connection_is_opened_alone_and_the_others_resume_its_session() -> None:
+    reused: list[bool | None] = []
+
+    def handle(sock: socket.socket) -> None:
+        assert isinstance(sock, ssl.SSLSocket)
+        reused.append(sock.session_reused)
+        answering()(sock)
+
+    with serving(handle, tls=True) as server, client(server.url) as one:
+
+        async def main() -> None:
+            await gather(*[one.post() for _ in range(20)])
+
+        one.run(main())
+    assert reused[0] is False
+    assert all(reused[1:])
 
 
 # TLS.

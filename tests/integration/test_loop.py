@@ -1,6 +1,7 @@
 """The loop: sockets, threads, and nothing left of either between two runs."""
 
 import contextlib
+import itertools
 import socket
 import threading
 import time
@@ -285,3 +286,42 @@ def wait_for(condition: object) -> None:
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < until
         time.sleep(0.001)
+
+
+@pytest.mark.parametrize("started", [0, 3])
+def test_a_call_for_which_no_thread_could_be_started_is_not_made(monkeypatch: pytest.MonkeyPatch, started: int) -> None:
+    """The executor has queued it by then: another thread would make a call that was reported as failed."""
+    start, count, made, failed = threading.Thread.start, itertools.count(), [], []
+
+    def limited(thread: threading.Thread) -> None:
+        if next(count) >= started:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    def call(number: int) -> None:
+        time.sleep(0.01)
+        made.append(number)
+
+    loop = Loop(threads=100)
+
+    async def one(number: int) -> None:
+        try:
+            await loop.in_thread(call, number)
+        except RuntimeError:
+            failed.append(number)
+
+    async def main() -> None:
+        await gather(*[one(number) for number in range(10)])
+        await sleep(0.1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", limited)
+        loop.run(main())
+    assert sorted(made + failed) == list(range(10))
+    assert len(made) == started
+
+    async def later() -> str:
+        return await loop.in_thread(lambda: "works")
+
+    assert loop.run(later()) == "works"
+    loop.close()

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from sluice.concurrency import now, sleep
 from sluice.error_codes import ErrorCode, FailureClass
 from sluice.failures import Failure, Operation, ServiceError
 from sluice.ports import Inference
-from sluice.processing.outcome import Status
+from sluice.processing.outcome import Outcome, Status
 from tests.support.fakes import SETTINGS, World, delivery, service_error
+from tests.support.virtual_time import run
 
 ID = "11111111-1111-4111-8111-111111111111"
 MODEL_400 = ServiceError(
@@ -220,6 +222,22 @@ def test_the_retries_of_an_err_end_with_the_time_of_the_function(world: World) -
     (outcome,) = world.processor.process(parsed)
     assert outcome.status is Status.DEAD_LETTERED
     assert not world.slept
+
+
+def test_an_s3_that_hangs_leaves_time_for_the_dead_letter(world: World) -> None:
+    async def hang(key: str, body: bytes, **_: Any) -> None:
+        await sleep(1000)
+
+    world.results.put = hang  # type: ignore[method-assign, assignment]
+
+    async def main() -> tuple[list[Outcome], float]:
+        parsed = world.core.parse(delivery("{not json", receive_count=3), lambda: 90_000 - now() * 1000)
+        return await world.core.process(parsed), now()
+
+    (outcome,), ended_at = run(main())
+    assert outcome.status is Status.DEAD_LETTERED
+    assert world.queue.sent
+    assert ended_at <= 85
 
 
 @pytest.mark.parametrize("receive_count", [1, 3])

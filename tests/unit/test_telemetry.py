@@ -110,3 +110,37 @@ def test_every_latency_is_a_value_of_one_metric() -> None:
 def test_without_latencies_the_counts_are_one_line() -> None:
     (line,) = _recorded(_logger(io.StringIO()), Outcome("1", Status.IGNORED), Outcome("2", Status.IGNORED))
     assert line["Ignored"] == [2.0]
+
+
+class _Broken(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError(32, "Broken pipe")
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("unforeseen")])
+def test_a_stream_that_is_broken_changes_no_outcome(error: Exception | None) -> None:
+    with redirect_stdout(_Broken()):
+        telemetry = Telemetry(
+            _logger(_Broken()), Metrics(namespace="Sluice", service="Sluice"), trace_header=lambda: None
+        )
+        telemetry.record(Outcome("1", Status.RETRY, model_latency=timedelta(1), error=error))
+        telemetry.flush()
+    assert _recorded(_logger(io.StringIO()), Outcome("2", Status.IGNORED))[0]["Ignored"] == [1.0], (
+        "nothing is left over"
+    )
+
+
+def test_a_lone_surrogate_is_escaped() -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="utf-8", write_through=True)
+    failure = Failure(FailureClass.MODEL, "ModelError", "cut within an emoji: \ud83d")
+    _recorded(_logger(stream), Outcome("1", Status.DEAD_LETTERED, failure=failure))  # type: ignore[arg-type]
+    assert json.loads(raw.getvalue())["error_message"] == "cut within an emoji: \ud83d"
+
+
+def test_disabled_metrics_do_not_accumulate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "true")
+    outcomes = [Outcome("1", Status.SUCCEEDED, model_latency=timedelta(1))] * 250
+    assert _recorded(_logger(io.StringIO()), *outcomes) == []
+    monkeypatch.delenv("POWERTOOLS_METRICS_DISABLED")
+    assert _recorded(_logger(io.StringIO()), Outcome("2", Status.IGNORED))[0].get("ModelLatency") is None

@@ -10,7 +10,7 @@ from sluice.concurrency.future import Cancelled, Future
 from sluice.concurrency.scheduler import Choose, Deadlock, Scheduler, current, now, spawn
 from sluice.concurrency.synchronization import Event, Queue, Semaphore
 from sluice.concurrency.task import Task
-from sluice.concurrency.timeouts import deadline, sleep, timeout
+from sluice.concurrency.timeouts import checkpoint, deadline, sleep, timeout
 
 __all__ = [
     "Cancelled",
@@ -23,6 +23,7 @@ __all__ = [
     "Scheduler",
     "Semaphore",
     "Task",
+    "checkpoint",
     "current",
     "deadline",
     "now",

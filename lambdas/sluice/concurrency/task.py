@@ -86,6 +86,13 @@ class Task(Future[_T]):
         if self._pending is cancelled:
             self._pending = None
 
+    def raise_pending(self) -> None:
+        """Raise the `Cancelled` that would be raised at the coroutine's next wait."""
+        if self._pending is not None:
+            pending = self._take_pending()
+            assert pending is not None  # noqa: S101 - for the type checker
+            raise pending
+
     def step(self) -> None:
         """Run the coroutine until it waits or ends. The scheduler calls this method at the task's turn."""
         self._started = True

@@ -17,6 +17,14 @@ async def sleep(seconds: float) -> None:
         timer.cancel()
 
 
+def checkpoint() -> None:
+    """Raise `Cancelled` if the running task was cancelled or its deadline has passed, without waiting.
+
+    For what must not begin then, although it begins without a wait.
+    """
+    running().raise_pending()
+
+
 def timeout(seconds: float) -> "Deadline":
     """`with timeout(5):` is a deadline, in seconds from now."""
     return Deadline(now() + seconds)

@@ -1,6 +1,7 @@
 """The notify function's application: it reads a queue of S3 events about results and failures."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aws_lambda_powertools import Logger, Metrics
@@ -34,8 +35,9 @@ class NotifyApplication:
             for delivery in deliveries
             if remaining_ms() >= _NEEDED_MS and await self.notify(delivery)
         }
-        if self.metrics.metric_set:  # S3's test events, for one, leave nothing to count
-            self.metrics.flush_metrics()
+        with suppress(Exception):  # a line that cannot be written must not send the notifications again
+            if self.metrics.metric_set:  # S3's test events, for one, leave nothing to count
+                self.metrics.flush_metrics()
         return acknowledged
 
     async def notify(self, delivery: Delivery) -> bool:

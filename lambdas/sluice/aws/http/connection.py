@@ -100,6 +100,9 @@ class Connection:
                 data = self._sock.recv(_RECEIVE)
             except _WOULD_BLOCK:
                 return False
+            except ssl.SSLEOFError:
+                parser.end(is_cut=True)
+                return True
             if data:
                 parser.feed(data)
             else:
@@ -125,7 +128,13 @@ async def open_connection(
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         await _connect(loop, sock, where)
         if tls is not None:
-            sock = tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False, session=session)
+            sock = tls.wrap_socket(
+                sock,
+                server_hostname=host,
+                do_handshake_on_connect=False,
+                suppress_ragged_eofs=False,  # a connection that is cut is not one that ends (RFC 9112, section 9.8)
+                session=session,
+            )
             await _shake_hands(loop, sock)
     except BaseException:
         sock.close()

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, SSLError
 
 from sluice.aws.http.connection import Connection, open_connection
-from sluice.aws.http.resolver import Resolver
+from sluice.aws.http.resolver import Address, Resolver
 from sluice.aws.loop import Loop
 from sluice.concurrency import now, timeout
 
@@ -45,8 +45,7 @@ class Connector:
     async def connect(self) -> Connection:
         """Open a connection. Raises subclasses of `botocore.exceptions.BotoCoreError`."""
         try:
-            with timeout(self._timeout):
-                connection = await self._connect_to_any()
+            connection = await self._connect_to_any()
         except TimeoutError as error:
             self._resolver.forget()
             raise ConnectTimeoutError(endpoint_url=self.url, error=error) from error
@@ -66,15 +65,29 @@ class Connector:
             self._session_until = now() + _SESSION_SECONDS
 
     async def _connect_to_any(self) -> Connection:
+        with timeout(self._timeout):
+            addresses = await self._resolver.addresses()
         failed: OSError | None = None
-        for address in await self._resolver.addresses():
+        for address in addresses:  # each with its own time: the first one may not respond
             try:
-                return await open_connection(self._loop, address, self._tls, self._name, self._session)
+                return await self._open(address)
             except ssl.SSLError:
                 raise
-            except OSError as error:
+            except OSError as error:  # also a TimeoutError
                 failed = error
         raise failed or OSError("the host has no address")
+
+    async def _open(self, address: Address) -> Connection:
+        session = self._session
+        try:
+            with timeout(self._timeout):
+                return await open_connection(self._loop, address, self._tls, self._name, session)
+        except (ssl.SSLError, ConnectionResetError):
+            if session is None:
+                raise
+        self._session = None  # the host may refuse it
+        with timeout(self._timeout):
+            return await open_connection(self._loop, address, self._tls, self._name, None)
 
     async def _receive_ticket(self, connection: Connection) -> None:
         """Wait for the ticket that TLS 1.3 sends after the handshake, and save the session."""

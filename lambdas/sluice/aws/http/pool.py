@@ -15,7 +15,7 @@ from botocore.exceptions import (
 from sluice.aws.http.connection import Connection
 from sluice.aws.http.connector import Connector
 from sluice.aws.http.protocol import CutOff, NotHttp, Response, ResponseParser, request_head
-from sluice.concurrency import Future, deadline, now, timeout
+from sluice.concurrency import Future, checkpoint, deadline, now, timeout
 
 # NAT gateways and Network Load Balancers drop a connection that was idle for 350 s without notifying either side.
 _IDLE_SECONDS = 300
@@ -63,6 +63,7 @@ class ConnectionPool:
         try:
             with deadline(until):
                 connection = self._take_idle() or await self._wait_for_connection()
+                self._check_time(until, connection)
                 is_connected = True
                 try:
                     response = await connection.exchange(head, body, parser)
@@ -80,6 +81,17 @@ class ConnectionPool:
             raise ResponseStreamingError(error=error) from error
         except (OSError, NotHttp) as error:
             raise ConnectionClosedError(endpoint_url=url, request=None, error=error) from error
+
+    def _check_time(self, until: float, connection: Connection) -> None:
+        """Raise if no request may be sent any more: a call that is begun is billed. The connection stays."""
+        try:
+            checkpoint()
+        except BaseException:
+            self._put_back(connection)
+            raise
+        if now() >= until:  # before the timer has been called
+            self._put_back(connection)
+            raise TimeoutError("the deadline has passed")
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -99,7 +111,8 @@ class ConnectionPool:
 
     def _put_back(self, connection: Connection) -> None:
         self._connector.save_session(connection)
-        if not connection.may_go_on:
+        # Unrequested data would be taken for the response to the next request, and a closed connection fails it.
+        if not connection.may_go_on or (self._waiting and not connection.is_open()):
             self._drop(connection)
         elif self._waiting:
             self._waiting.popleft().set_result(connection)

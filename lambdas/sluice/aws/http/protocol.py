@@ -96,13 +96,16 @@ class ResponseParser:
             self._feed_head(data)
         return self.response
 
-    def end(self) -> Response:
-        """Note that the connection has ended. Returns the response, if that completes it."""
+    def end(self, *, is_cut: bool = False) -> Response:
+        """Note that the connection has ended. Returns the response, if that completes it.
+
+        `is_cut` means that TLS was not closed: then the end completes nothing (RFC 9112, section 9.8).
+        """
         if self.response is None:
             if not self._status:
                 came = "within the response's head" if self._head or self._heads else "without a response"
                 raise NotHttp(f"the connection ended {came}")
-            if self._chunks is not None or self._left >= 0:
+            if is_cut or self._chunks is not None or self._left >= 0:
                 raise CutOff("the connection ended within the response's body")
             self._finish(b"".join(self._pieces))
         assert self.response is not None  # noqa: S101 - for the type checker

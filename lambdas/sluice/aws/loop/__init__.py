@@ -72,9 +72,11 @@ class Loop:
             raise
 
     def _submit(self, function: Callable[..., _T], *arguments: Any) -> tuple[Future[_T], Callable[[], object]]:
-        if not self._threads.expected:
+        is_first = not self._threads.expected
+        submitted = self._threads.submit(function, *arguments)
+        if is_first:
             self.selector.register(self._threads.wake_up, READ, self._threads.deliver)
-        return self._threads.submit(function, *arguments)
+        return submitted
 
     def _wait(self, timeout: float | None) -> None:
         if timeout is None and not self.waits and not self._threads.under_way:

@@ -37,7 +37,19 @@ class Threads:
     def submit(self, function: Callable[..., _T], *arguments: Any) -> tuple[Future[_T], Callable[[], object]]:
         """Call `function` in a thread. Returns its future, and a function that cancels a call that has not started."""
         future: Future[_T] = Future()
-        call = self._executor.submit(function, *arguments)
+        is_submitted = True
+
+        def guarded() -> _T:
+            if not is_submitted:
+                raise Cancelled
+            return function(*arguments)
+
+        try:
+            call = self._executor.submit(guarded)
+        except BaseException:
+            # The executor has queued the call before it failed to start a thread; another thread would make it.
+            is_submitted = False
+            raise
         self.expected = True
         self._calls[call] = future
         call.add_done_callback(self._note_end)
