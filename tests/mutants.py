@@ -27,7 +27,16 @@ _GUARDED = (
     *(f"inputs/{name}" for name in ("identity", "envelopes", "s3_events", "invocation")),
     *(
         f"processing/{name}"
-        for name in ("invoker", "processor", "concurrency_limit", "dispatcher", "single_flight", "storing")
+        for name in (
+            "invoker",
+            "processor",
+            "outcomes",
+            "memory",
+            "concurrency_limit",
+            "dispatcher",
+            "single_flight",
+            "storing",
+        )
     ),
 )
 _TRANSFORM = tuple(
@@ -52,6 +61,8 @@ _TESTS = (
     "crashes",
     "dispatch",
     "guards",
+    "outcomes",
+    "call_memory",
     "transform",
     "transform_messages",
 )

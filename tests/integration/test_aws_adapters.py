@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import pytest
 from moto import mock_aws
 
-import sluice.aws.s3
+import sluice.aws.pieces
 from sluice.aws.clients import Clients
 from sluice.aws.loop import Loop
 from sluice.aws.s3 import S3Bucket
@@ -134,9 +134,9 @@ def test_a_failed_upload_is_aborted(loop: Loop, clients: Clients, bucket: S3Buck
 
 
 def test_upload_parts_grow_so_that_any_file_fits_into_ten_thousand(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sluice.aws.s3, "_UPLOAD", 2)
-    monkeypatch.setattr(sluice.aws.s3, "_LARGE_OUTPUT", 3)
-    pieces = loop.run(every(sluice.aws.s3._pieces(generated(*[b"x"] * 40))))
+    monkeypatch.setattr(sluice.aws.pieces, "PIECE", 2)
+    monkeypatch.setattr(sluice.aws.pieces, "_PIECES", 3)
+    pieces = loop.run(every(sluice.aws.pieces.pieces(generated(*[b"x"] * 40))))
     assert b"".join(pieces) == b"x" * 40
     assert [len(piece) for piece in pieces] == [2, 2, 2, 4, 4, 4, 6, 6, 6, 4]
 
@@ -155,3 +155,45 @@ def test_a_failed_entry_of_a_batch_is_an_error(loop: Loop, clients: Clients, mon
     monkeypatch.setattr(clients.sqs, "send_message_batch", lambda **_: failed)
     with pytest.raises(ServiceError, match="InternalError"):
         loop.run(SqsMessageSender(loop, clients, "https://queue").send(["a"]))
+
+
+def test_a_version_of_an_object_is_withdrawn(loop: Loop, clients: Clients) -> None:
+    """Its deletion shows the version before it again, which `previous` describes."""
+    clients.s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
+    bucket = S3Bucket("bucket", loop, clients, read=Operation.STORE_RESULT)
+
+    async def main() -> None:
+        first = await bucket.put("k", b"a", content_type=None, metadata={"number": "1"}, condition=Condition())
+        second = await bucket.put("k", b"a", content_type=None, metadata={"number": "2"})
+        await bucket.put("kk", b"another key", content_type=None)
+        assert first
+        assert second
+        assert await bucket.previous("k", first) is None
+        before = await bucket.previous("k", second)
+        assert before is not None
+        assert (before.version_id, before.metadata["number"]) == (first, "1")
+        await bucket.delete("k", version_id=second)
+        newest = await bucket.head("k")
+        assert newest is not None
+        assert newest.version_id == first
+        await bucket.delete("k")
+        third = await bucket.put("k", b"c", content_type=None)
+        assert third
+        assert await bucket.previous("k", third) is None, "a delete marker is before it"
+
+    loop.run(main())
+
+
+def test_a_deletion_is_conditional(loop: Loop, clients: Clients) -> None:
+    bucket = S3Bucket("bucket", loop, clients, read=Operation.STORE_RESULT)
+
+    async def main() -> None:
+        await bucket.put("k", b"a", content_type=None)
+        stored = await bucket.head("k")
+        await bucket.put("k", b"b", content_type=None)
+        with pytest.raises(PreconditionFailed):
+            await bucket.delete("k", condition=Condition.replacing(stored))
+        await bucket.delete("k", condition=Condition.replacing(await bucket.head("k")))
+        assert await bucket.head("k") is None
+
+    loop.run(main())

@@ -12,18 +12,16 @@ from botocore.exceptions import ClientError
 from sluice.aws.clients import Clients
 from sluice.aws.errors import status_of, translate_errors
 from sluice.aws.loop import Loop
+from sluice.aws.pieces import PIECE, pieces
 from sluice.failures import Operation
 from sluice.ports import Condition, ObjectHead, ObjectTooLarge, PreconditionFailed, StoredObject
 
 if TYPE_CHECKING:
     from sluice.aws.http.s3 import LeanS3
 
-_UPLOAD = 8 * 1024 * 1024  # bytes of a part: S3 requires 5 MiB at least, and allows 10,000 parts
-_LARGE_OUTPUT = 1000  # the part size grows after every 1,000 parts: 10,000 parts hold 429 GiB
 _PAGE = 100  # the maximum number of keys of a listing that starts after a key
 
-# The statuses of a conditional write: another write was in progress (409), or the condition failed (412).
-_CONFLICTS = {409, 412}
+_CONFLICTS = {409, 412}  # of a conditional request: another write was in progress, or the condition failed
 
 
 class S3Bucket:
@@ -155,13 +153,13 @@ class S3Bucket:
         Returns the version ID. Raises `PreconditionFailed` if `condition` is not met.
         """
         described: dict[str, Any] = {"ContentType": content_type, "Metadata": dict(metadata)}
-        async with aclosing(_pieces(content)) as pieces:
-            first = await anext(pieces, b"")
+        async with aclosing(pieces(content)) as parts:
+            first = await anext(parts, b"")
             with translate_errors(self._write), _conditional(condition) as headers:
-                if len(first) < _UPLOAD:
+                if len(first) < PIECE:
                     response = await self._boto3("put_object", Key=key, Body=first, **described, **headers)
                 else:
-                    response = await self._upload_parts(key, first, pieces, described, headers)
+                    response = await self._upload_parts(key, first, parts, described, headers)
                 return _version_id(response)
 
     async def delete(self, key: str, *, version_id: str | None = None, condition: Condition | None = None) -> None:
@@ -250,18 +248,3 @@ def _described(response: Mapping[str, Any]) -> dict[str, Any]:
         "content_type": response.get("ContentType"),
         "metadata": response.get("Metadata", {}),
     }
-
-
-async def _pieces(content: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-    """`content` in pieces of at least `_UPLOAD` bytes. The last piece may be smaller."""
-    buffer = bytearray()
-    count = 0
-    async with aclosing(content):
-        async for data in content:
-            buffer += data
-            if len(buffer) >= _UPLOAD * (1 + count // _LARGE_OUTPUT):
-                yield bytes(buffer)
-                buffer.clear()
-                count += 1
-    if buffer:
-        yield bytes(buffer)
