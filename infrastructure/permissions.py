@@ -48,7 +48,7 @@ class Permissions:
         return [
             *self._split_files(),
             _read(files),
-            _list_buckets(files),
+            _list_buckets([*files, self._storage.results_bucket]),
             self._store_results("s3:GetObject", "s3:PutObject"),
             *self._consume(self._queues.split_queue, files),
         ]

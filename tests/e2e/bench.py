@@ -214,7 +214,7 @@ class Bench:
     def dropped(self, bucket: str, key: str, body: bytes = b"1\n", **options: Any) -> dict[str, Any]:
         """Store an object, and return its EventBridge event."""
         put = self.clients.s3.put_object(Bucket=bucket, Key=key, Body=body, **options)
-        details = {"key": key, "size": len(body), "etag": put["ETag"].strip('"')}
+        details = {"key": key, "size": len(body), "etag": put["ETag"].strip('"'), "sequencer": f"{time.time_ns():016X}"}
         if "VersionId" in put:
             details["version-id"] = put["VersionId"]
         return {

@@ -8,9 +8,9 @@ from typing import Any
 
 from sluice.inputs.envelopes import parse
 from sluice.inputs.internal_messages import body_of
-from sluice.inputs.requests import Assembly, DroppedObject
+from sluice.inputs.requests import Assembly, DroppedObject, TransformPart
 from sluice.keys import OUT, part_name, parts_folder
-from sluice.processing.result import IDENTITY
+from sluice.processing.result import IDENTITY, SEQUENCER
 from tests.e2e.bench import LISTED, Bench, Broke, Unit, fresh
 from tests.e2e.conftest import EXAMPLES
 from tests.e2e.test_pipeline import WINE
@@ -97,6 +97,30 @@ def _(bench: Bench, unit: Unit) -> None:
     bench.store(f"messages/{name}.err", b"{}")
     check(bench.deliver(unit, {**WINE, "InferenceId": name}), "returned to the queue")
     check(bench.stored(f"messages/{name}.err") is None, "the .err is still there")
+
+
+@scenario("an older answer that hides the answer to a newer upload is withdrawn", "invoke", "crashed")
+def _(bench: Bench, unit: Unit) -> None:
+    older, name = _hidden(bench, f"invoke/{fresh()}.csv")
+    check(bench.deliver(unit, older), "returned to the queue")
+    check(bench.stored(f"{name}.out") == b"newer", "the older answer is still there")
+
+
+@scenario("a file's older answer that hides the answer to a newer upload is withdrawn", "assemble")
+def _(bench: Bench, unit: Unit) -> None:
+    older, name = _hidden(bench, f"transform/{fresh()}.csv")
+    file: Any = next(iter(parse(json.dumps(older))))
+    check(bench.deliver(unit, body_of(Assembly(file))), "returned to the queue")
+    check(bench.stored(f"{name}.out") == b"newer", "the older answer is still there")
+
+
+def _hidden(bench: Bench, key: str) -> tuple[dict[str, Any], str]:
+    """The event of the older of two uploads, and the name of its result: the older answer was stored last."""
+    older, newer = (bench.dropped(bench.settings.input_bucket, key) for _ in range(2))
+    for event, body in ((newer, b"newer"), (older, b"older")):
+        metadata = {IDENTITY: bench.identity(event).key, SEQUENCER: event["detail"]["object"]["sequencer"]}
+        bench.store(f"{key}.out", body, Metadata=metadata)
+    return older, key
 
 
 @scenario("an invalid message is dead-lettered, with its .err", "invoke", "split", "assemble", "crashed")
@@ -189,6 +213,15 @@ def _(bench: Bench, unit: Unit) -> None:
     check(bench.stored(f"{name}.err") is None, "the .err is still there")
 
 
+@scenario("a file that was deleted meanwhile replaces the answer to an older upload", "assemble")
+def _(bench: Bench, unit: Unit) -> None:
+    file, message, name = _assembly(bench, b"1\n")
+    bench.store(f"{name}.out", b"older", Metadata={IDENTITY: "another", SEQUENCER: "0"})
+    bench.clients.s3.delete_object(Bucket=file.bucket, Key=file.key)
+    check(bench.deliver(unit, message), "returned to the queue")
+    check(bench.stored(f"{name}.out") == b"1\n", "not assembled")
+
+
 @scenario("a file that can't be assembled leaves no multipart upload", "assemble")
 def _(bench: Bench, unit: Unit) -> None:
     _, message, name = _assembly(bench, b"1" * _OVER_ONE_UPLOAD, b"2\n", StorageClass="GLACIER")
@@ -245,6 +278,13 @@ def _(bench: Bench, unit: Unit) -> None:
     bench.store(f"{identity.name}.err", b"{}")
     check(bench.deliver(unit, body_of(Assembly(file))), "returned to the queue")
     check(bench.stored(f"{identity.name}.err") is None, "the .err is still there")
+
+
+@scenario("a part that was stored before the crash, the last of its file, requests the assembly", "crashed")
+def _(bench: Bench, unit: Unit) -> None:
+    file, _, name = _assembly(bench, b"1\n")
+    check(bench.deliver(unit, body_of(TransformPart(file, 0, 2))), "returned to the queue")
+    check(bench.holds(bench.settings.assembly_queue_url, name), "no assembly")
 
 
 @scenario("a result is published to the success topic", "notify")
