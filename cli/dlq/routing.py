@@ -13,8 +13,9 @@ from sluice.failures import Failure, invalid
 from sluice.inputs import identity
 from sluice.inputs.envelopes import parse
 from sluice.inputs.invocation import endpoint_of
-from sluice.inputs.message import PARAMETERS, compact, validate
+from sluice.inputs.message import PARAMETERS, validate
 from sluice.inputs.requests import Ignorable, Input, SentMessage
+from sluice.inputs.strict_json import compact
 from sluice.processing.router import Kind, kind_of
 from sluice.settings import Settings
 
