@@ -1,20 +1,49 @@
 """The requests that messages hold, whatever form the messages came in."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.inputs.message import MAX_LOCATION, S3_URI
+from sluice.failures import Failure
+from sluice.inputs.message import MAX_LOCATION, S3_URI, Message, validate
 from sluice.ports import ObjectHead
 
 _S3_URI = re.compile(S3_URI)
+_BODIES = ("Body", "BodyBase64")
 
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """A JSON message that is not yet validated: its identity must be known even when it breaks a rule."""
+    """A JSON message. Its identity must be known even when it breaks a rule, so that is no error at first.
+
+    `message` is the validated message, or the rule that it breaks; None before it is validated.
+    """
 
     raw: dict[str, Any]
+    message: Message | Failure | None = field(default=None, compare=False)
+
+    def validated(self) -> "SentMessage":
+        """It, once validated: with the message, or with the failure that `valid` raises."""
+        message: Message | Failure
+        try:
+            message = validate(self.raw)
+        except Failure as failure:
+            message = failure.with_traceback(None)  # whose frames would keep the memory of the body
+        # The message holds a copy of a JSON body, so that of `raw` is dropped.
+        return SentMessage({key: value for key, value in self.raw.items() if key not in _BODIES}, message)
+
+    @property
+    def is_invalid(self) -> bool:
+        """Whether it has been validated, and breaks a rule."""
+        return isinstance(self.message, Failure)
+
+    def valid(self) -> Message:
+        """The valid message. Raises `Failure` (invalid) when it breaks a rule."""
+        if isinstance(self.message, Message):
+            return self.message
+        if isinstance(self.message, Failure):
+            raise self.message
+        return validate(self.raw)
 
     @property
     def source(self) -> str | None:

@@ -13,13 +13,14 @@ from sluice.failures import Failure, ServiceError, classify
 from sluice.inputs import identity as identities
 from sluice.inputs.delivery import Delivery
 from sluice.inputs.envelopes import parse
+from sluice.inputs.invocation import permanent_failure
 from sluice.inputs.requests import Ignorable, Request, SentMessage
 from sluice.ports import Bucket, DeadLetterQueue, SourceQueue
 from sluice.processing.attempt import Attempt, AttemptFailed
 from sluice.processing.backoff import delay_seconds
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.result import dead_letter_attributes, error_document, owner_metadata
-from sluice.processing.router import RequestHandler
+from sluice.processing.router import Router
 from sluice.processing.storing import Sleep, retry_transient
 from sluice.settings import Settings
 
@@ -77,7 +78,7 @@ class Processor:
     def __init__(
         self,
         settings: Settings,
-        handler: RequestHandler[Request],
+        handler: Router,
         results: Bucket,
         dead_letter_queue: DeadLetterQueue,
         source_queue: SourceQueue,
@@ -111,13 +112,25 @@ class Processor:
                 if isinstance(one, Ignorable):
                     parsed.ended.append(Outcome(delivery.message_id, Status.IGNORED, detail=one.reason))
                 else:
-                    identity = identities.of(one, self._settings, delivery)
-                    parsed.attempts.append(Attempt(delivery, one, identity, identity.endpoint_name, remaining_ms))
+                    self._add(parsed, one, remaining_ms)
             except Exception as error:  # noqa: BLE001 - as above
                 parsed.failed.append(_failed(_unparsed(delivery, remaining_ms), error))
-        if parsed.attempts:
-            parsed.endpoint_name = parsed.attempts[0].endpoint_name or self._settings.default_endpoint_name
         return parsed
+
+    def _add(self, parsed: ParsedDelivery, request: Request, remaining_ms: Callable[[], float]) -> None:
+        """Add the attempt at a request, and the endpoint unless the request breaks a rule, so that none is called."""
+        identity = identities.of(request, self._settings, parsed.delivery)
+        if isinstance(request, SentMessage):
+            request = request.validated()
+        attempt = Attempt(parsed.delivery, request, identity, identity.endpoint_name, remaining_ms)
+        try:
+            self._handler.check(request)
+        except Failure as failure:
+            parsed.failed.append(_failed(attempt, failure))
+            return
+        parsed.attempts.append(attempt)
+        if parsed.endpoint_name is None and not (isinstance(request, SentMessage) and request.is_invalid):
+            parsed.endpoint_name = identity.endpoint_name or self._settings.default_endpoint_name
 
     async def process(self, parsed: ParsedDelivery) -> list[Outcome]:
         """Process the delivery's requests, and return an outcome for each.
@@ -133,16 +146,26 @@ class Processor:
         return ended + await self._settle(parsed.delivery, failed)
 
     async def release(self, parsed: ParsedDelivery, failure: Failure) -> list[Outcome]:
-        """End a delivery without a call, because of `failure`: it returns to its queue, or is dead-lettered."""
-        failed = [*parsed.failed, *(_failed(attempt, failure) for attempt in parsed.attempts)]
-        return [*parsed.ended, *await self._settle(parsed.delivery, failed)]
+        """End a delivery without a call, because of `failure`: it returns to its queue, or is dead-lettered.
+
+        A message that no retry can help is dead-lettered with its own reason, rather than delivered again and again.
+        """
+        age = self._now() - parsed.delivery.sent_at
+        known = [permanent_failure(one.request, one.identity, self._settings, age) for one in parsed.attempts]
+        return await self._end(
+            parsed, [_failed(one, why or failure) for one, why in zip(parsed.attempts, known, strict=True)]
+        )
+
+    async def _end(self, parsed: ParsedDelivery, failed: list[_Failed]) -> list[Outcome]:
+        return [*parsed.ended, *await self._settle(parsed.delivery, [*parsed.failed, *failed])]
 
     async def dead_letter_crashed(self, parsed: ParsedDelivery) -> list[Outcome]:
         """End a delivery that SQS moved off its queue because no receive of it came to an outcome.
 
         It is dead-lettered as crashed, unless it was answered and only its acknowledgement is missing.
         """
-        return await self.release(parsed, Failure.of(ErrorCode.CRASHED))
+        failure = Failure.of(ErrorCode.CRASHED)
+        return await self._end(parsed, [_failed(attempt, failure) for attempt in parsed.attempts])
 
     def is_last_receive(self, delivery: Delivery) -> bool:
         """Whether SQS would move the message to the dead-letter queue rather than deliver it again."""
