@@ -65,7 +65,10 @@ def bounded_text(text: str) -> str:
 
 
 class Failure(Exception):
-    """A classified failure, which decides where the message goes. The rules raise it, and `classify` returns it."""
+    """A classified failure, which decides where the message goes. The rules raise it, and `classify` returns it.
+
+    `of_endpoint` says that InvokeEndpoint failed, and nothing else that the request needed.
+    """
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class Failure(Exception):
         original_status_code: int | None = None,
         original_message: str | None = None,
         log_stream_arn: str | None = None,
+        of_endpoint: bool = False,
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.failure_class = failure_class
@@ -84,6 +88,7 @@ class Failure(Exception):
         self.original_status_code = original_status_code
         self.original_message = original_message
         self.log_stream_arn = log_stream_arn
+        self.of_endpoint = of_endpoint
 
     @classmethod
     def of(cls, code: ErrorCode, message: str | None = None) -> "Failure":
@@ -222,6 +227,7 @@ def classify(error: Exception) -> Failure:
         original_status_code=error.original_status_code,
         original_message=None if error.private else error.original_message,
         log_stream_arn=error.log_stream_arn,
+        of_endpoint=error.operation is Operation.INVOKE,
     )
 
 

@@ -11,6 +11,7 @@ from sluice.failures import Failure, Operation
 from sluice.inputs.internal_messages import body_of
 from sluice.inputs.message import Message, validate
 from sluice.inputs.requests import Assembly, DroppedObject
+from sluice.inputs.target import Target
 from sluice.ports import Inference
 from sluice.processing.dispatcher import Dispatcher
 from sluice.processing.outcome import Outcome, Status
@@ -85,10 +86,13 @@ def test_it_has_the_same_reason_as_when_it_is_processed() -> None:
         assert (released.failure.code, released.failure.message) == (processed.failure.code, processed.failure.message)
 
 
-@pytest.mark.parametrize("what", ["no JSON", "an unknown key", "no body", "two bodies", "the message of another queue"])
+@pytest.mark.parametrize(
+    "what",
+    ["no JSON", "an unknown key", "no body", "two bodies", "an endpoint off the list", "the message of another queue"],
+)
 def test_a_message_that_breaks_a_rule_waits_for_no_endpoint(what: str) -> None:
-    assert World().core.parse(delivery(PERMANENT[what])).endpoint_name is None
-    assert World().core.parse(delivery({"Body": 1})).endpoint_name == "wine"
+    assert World().core.parse(delivery(PERMANENT[what])).target is None
+    assert World().core.parse(delivery({"Body": 1})).target == Target("wine")
 
 
 def test_a_crashed_message_keeps_that_reason() -> None:

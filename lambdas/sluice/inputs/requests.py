@@ -32,11 +32,6 @@ class SentMessage:
         # The message holds a copy of a JSON body, so that of `raw` is dropped.
         return SentMessage({key: value for key, value in self.raw.items() if key not in _BODIES}, message)
 
-    @property
-    def is_invalid(self) -> bool:
-        """Whether it has been validated, and breaks a rule."""
-        return isinstance(self.message, Failure)
-
     def valid(self) -> Message:
         """The valid message. Raises `Failure` (invalid) when it breaks a rule."""
         if isinstance(self.message, Message):

@@ -3,6 +3,7 @@
 import math
 import random
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from sluice.inputs.delivery import Delivery
 from sluice.inputs.envelopes import parse
 from sluice.inputs.invocation import permanent_failure
 from sluice.inputs.requests import Ignorable, Request, SentMessage
+from sluice.inputs.target import Target, target_of
 from sluice.ports import Bucket, DeadLetterQueue, SourceQueue
 from sluice.processing.attempt import Attempt, AttemptFailed
 from sluice.processing.backoff import delay_seconds
@@ -62,11 +64,11 @@ def _unparsed(delivery: Delivery, remaining_ms: Callable[[], float]) -> Attempt[
 class ParsedDelivery:
     """A delivery whose message has been parsed: its attempts, and the outcomes and failures that are known already.
 
-    `endpoint_name` is the endpoint that it will call, as far as that is known; None when it will call none.
+    `target` is what it will call, as far as that is known; None when it will call nothing.
     """
 
     delivery: Delivery
-    endpoint_name: str | None = None
+    target: Target | None = None
     attempts: list[Attempt[Request]] = field(default_factory=list)
     ended: list[Outcome] = field(default_factory=list)
     failed: list[_Failed] = field(default_factory=list)
@@ -118,7 +120,7 @@ class Processor:
         return parsed
 
     def _add(self, parsed: ParsedDelivery, request: Request, remaining_ms: Callable[[], float]) -> None:
-        """Add the attempt at a request, and the endpoint unless the request breaks a rule, so that none is called."""
+        """Add the attempt at a request, and its target unless the request breaks a rule, so that none is called."""
         identity = identities.of(request, self._settings, parsed.delivery)
         if isinstance(request, SentMessage):
             request = request.validated()
@@ -129,8 +131,9 @@ class Processor:
             parsed.failed.append(_failed(attempt, failure))
             return
         parsed.attempts.append(attempt)
-        if parsed.endpoint_name is None and not (isinstance(request, SentMessage) and request.is_invalid):
-            parsed.endpoint_name = identity.endpoint_name or self._settings.default_endpoint_name
+        if parsed.target is None:
+            with suppress(Failure):  # which is raised again when the request is processed
+                parsed.target = target_of(request, identity.endpoint_name, self._settings)
 
     async def process(self, parsed: ParsedDelivery) -> list[Outcome]:
         """Process the delivery's requests, and return an outcome for each.
