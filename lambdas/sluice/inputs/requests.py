@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.failures import Failure
+from sluice.failures import Failure, invalid
 from sluice.inputs.message import MAX_LOCATION, S3_URI, Message, validate
 from sluice.ports import ObjectHead
 
@@ -64,6 +64,15 @@ class DroppedObject:
     version_id: str | None
     sequencer: str | None
     etag: str | None
+
+    def check_names_version(self, head: ObjectHead) -> None:
+        """Raises `Failure` (invalid) when `head` has a version ID and the event does not.
+
+        The events of S3 name the version of an object in a versioned bucket (S3 User Guide, "Event message structure").
+        Without it, an event would be a new request about an object that has been answered, whoever sent it.
+        """
+        if head.version_id and not self.version_id:
+            raise invalid("object", "the event names no version of an object in a versioned bucket")
 
     def is_version(self, head: ObjectHead) -> bool:
         """Whether `head` is of the version that the event reports."""
