@@ -68,10 +68,10 @@ class LogEvent:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """The number of values of each metric in a line in Embedded Metric Format; empty for any other line."""
-        if "_aws" not in self.fields:
-            return {}
-        return {name: len(values) for name, values in self.fields.items() if isinstance(values, list)}
+        """The sum of each count in a line in Embedded Metric Format; empty for any other line."""
+        described = self.fields.get("_aws", {}).get("CloudWatchMetrics", [])
+        names = [one["Name"] for group in described for one in group["Metrics"] if one["Unit"] == "Count"]
+        return {name: round(sum(self.fields[name])) for name in names}
 
 
 def log_events(deployment: Deployment, pattern: str, since: datetime) -> Iterator[LogEvent]:

@@ -4,7 +4,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from cli.backfill.listing import ListedObject
-from sluice.inputs.message import compact
+from sluice.inputs.strict_json import compact
 
 
 def event_notification(bucket: str, listed: ListedObject) -> str:

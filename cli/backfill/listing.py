@@ -46,7 +46,7 @@ def list_objects(s3: "S3Client", bucket: str, prefix: str, start_after: str) -> 
     In a bucket with versioning ListObjectVersions is used, because ListObjectsV2 returns no version IDs.
     """
     previous_key = start_after
-    versioned = s3.get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled"
+    versioned = "Status" in s3.get_bucket_versioning(Bucket=bucket)  # if suspended, older objects have version IDs
     list_items = _newest_versions if versioned else _items
     for item in list_items(s3, bucket, prefix, start_after):
         if item["Key"] <= start_after:

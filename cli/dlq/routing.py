@@ -12,9 +12,10 @@ from sluice import keys
 from sluice.failures import Failure, invalid
 from sluice.inputs import identity
 from sluice.inputs.envelopes import parse
-from sluice.inputs.invocation import endpoint_of
-from sluice.inputs.message import PARAMETERS, compact, validate
+from sluice.inputs.invocation import endpoint_of, inline_body
+from sluice.inputs.message import PARAMETERS, validate
 from sluice.inputs.requests import Ignorable, Input, SentMessage
+from sluice.inputs.strict_json import compact
 from sluice.processing.router import Kind, kind_of
 from sluice.settings import Settings
 
@@ -105,7 +106,10 @@ class MessageBuilder:
         for key, value in self.overrides.items():
             if value is not None:
                 raw[key] = int(value) if key == "RequestTTLSeconds" and value.isdecimal() else value
-        endpoint_of(validate(raw), self.settings)
+        message = validate(raw)
+        endpoint_of(message, self.settings)
+        if message.input_location is None:
+            inline_body(message, self.settings)  # a body that no call can carry
         return compact(raw)
 
 

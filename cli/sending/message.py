@@ -14,7 +14,8 @@ import click
 from cli.errors import CliError, ExitCode
 from sluice import keys
 from sluice.inputs.invocation import endpoint_of, location_of, oversize, type_of_name
-from sluice.inputs.message import compact, load_json, validate
+from sluice.inputs.message import validate
+from sluice.inputs.strict_json import compact, load_json
 from sluice.settings import Settings
 
 _JSON = re.compile(r"application/(?:[\w.-]+\+)?json", re.IGNORECASE)

@@ -11,6 +11,9 @@ from enum import StrEnum
 
 from sluice.error_codes import ErrorCode, FailureClass
 
+MAX_TEXT = 16 * 1024  # characters of an error's text: a stack trace; a model may answer with megabytes of them
+_SURROGATE = re.compile("[\ud800-\udfff]")  # they have no UTF-8, so that neither a log line nor an object can hold them
+
 
 class Operation(StrEnum):
     """The AWS call that failed, as far as the table distinguishes calls."""
@@ -26,7 +29,7 @@ class Operation(StrEnum):
 
 
 class ServiceError(Exception):
-    """An AWS call that failed. The adapters raise it, and the table classifies it.
+    """An AWS call that failed. The adapters raise it, and the table classifies it. Its texts are cut to `MAX_TEXT`.
 
     When it is `private`, only the table may use its text: a model's message may quote its input.
     """
@@ -43,19 +46,29 @@ class ServiceError(Exception):
         log_stream_arn: str | None = None,
         private: bool = False,
     ) -> None:
+        message = bounded_text(message)
         super().__init__(f"{operation}: {code}: {message}")
         self.operation = operation
         self.code = code
         self.message = message
         self.status = status
         self.original_status_code = original_status_code
-        self.original_message = original_message
+        self.original_message = None if original_message is None else bounded_text(original_message)
         self.log_stream_arn = log_stream_arn
         self.private = private
 
 
+def bounded_text(text: str) -> str:
+    """At most `MAX_TEXT` characters of `text`, which is then searched and stored; `…` marks a cut."""
+    cut = text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + "…"
+    return _SURROGATE.sub("�", cut)
+
+
 class Failure(Exception):
-    """A classified failure, which decides where the message goes. The rules raise it, and `classify` returns it."""
+    """A classified failure, which decides where the message goes. The rules raise it, and `classify` returns it.
+
+    `of_endpoint` says that InvokeEndpoint failed, and nothing else that the request needed.
+    """
 
     def __init__(
         self,
@@ -66,6 +79,7 @@ class Failure(Exception):
         original_status_code: int | None = None,
         original_message: str | None = None,
         log_stream_arn: str | None = None,
+        of_endpoint: bool = False,
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.failure_class = failure_class
@@ -74,6 +88,7 @@ class Failure(Exception):
         self.original_status_code = original_status_code
         self.original_message = original_message
         self.log_stream_arn = log_stream_arn
+        self.of_endpoint = of_endpoint
 
     @classmethod
     def of(cls, code: ErrorCode, message: str | None = None) -> "Failure":
@@ -202,7 +217,8 @@ def classify(error: Exception) -> Failure:
     if isinstance(error, Failure):
         return error
     if not isinstance(error, ServiceError):
-        return Failure(FailureClass.TRANSIENT, type(error).__name__, str(error) or "no message")
+        # Not its text: that of a KeyError, for example, is content of the request.
+        return Failure(FailureClass.TRANSIENT, type(error).__name__, f"not foreseen; raised {_place(error)}")
     row = next(row for row in TABLE if row.matches(error))
     return Failure(
         row.failure_class,
@@ -211,4 +227,16 @@ def classify(error: Exception) -> Failure:
         original_status_code=error.original_status_code,
         original_message=None if error.private else error.original_message,
         log_stream_arn=error.log_stream_arn,
+        of_endpoint=error.operation is Operation.INVOKE,
     )
+
+
+def _place(error: Exception) -> str:
+    """Where an error was raised: the file and the line."""
+    traceback = error.__traceback__
+    if traceback is None:
+        return "outside of the function"
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    file = traceback.tb_frame.f_code.co_filename.replace("\\", "/").rpartition("/")[2]
+    return f"in {file}, line {traceback.tb_lineno}"

@@ -74,7 +74,7 @@ def test_throttled_then_answered(pipeline: Pipeline, name: str) -> None:
 
 BROKEN: list[tuple[str, str, dict[str, str]]] = [
     ('{"EndpointName": ', "message body: is not JSON", {"ErrorCode": "InvalidMessage"}),
-    ('{"Body": "x", "Unknown": "NAME"}', "Unknown: is not a parameter", {"ErrorCode": "InvalidMessage"}),
+    ('{"Body": "x", "Unknown": "NAME"}', "a key is not a parameter", {"ErrorCode": "InvalidMessage"}),
     ('{"Body": "NAME", "BodyBase64": "eA=="}', "exactly one of the three", {"ErrorCode": "InvalidMessage"}),
     ('{"Body": "NAME", "EndpointName": "wein"}', "EndpointName: is not one of", {"ErrorCode": "InvalidMessage"}),
     ('{"InputLocation": "s3://elsewhere/NAME"}', "bucket is not on", {"ErrorCode": "InvalidMessage"}),

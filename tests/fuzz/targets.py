@@ -23,7 +23,7 @@ from tests.fuzz.local_endpoint import LocalEndpoint
 from tests.support.events import event_bridge_event, s3_event, sns_envelope
 from tests.support.fakes import SETTINGS, SyncProcessor, World, delivery
 
-_KEY = re.compile(r"(messages|invoke|transform|buckets/lake)/[^\x00-\x1f\x7f]+\.(out|err)")
+_KEY = re.compile(r"(messages|files|invoke|transform|buckets/lake)/[^\x00-\x1f\x7f]+\.(out|err)")
 _MAX_BYTES = 1000  # of a response's body
 _HEADER = re.compile(r"[\x20-\x7e]*")
 

@@ -29,6 +29,7 @@ from sluice.aws.s3 import S3Bucket
 from sluice.aws.sagemaker import Boto3SageMakerRuntime, SageMakerEndpoint
 from sluice.aws.transport import hot_clients
 from sluice.concurrency import now
+from sluice.error_codes import FailureClass
 from sluice.failures import Operation, ServiceError, classify
 from sluice.ports import Condition, Inference
 from tests.support.fakes import with_settings
@@ -452,6 +453,13 @@ def test_the_error_of_a_garbled_answer_is_explained(runtime: Runtime) -> None:
     runtime.answers[b"1"] = Answer(500, {}, json.dumps({"Message": "é" * 10}).encode())
     with adapters(runtime) as lean, pytest.raises(ServiceError, match="é"):
         lean.invoke()
+
+
+def test_an_error_response_of_deep_json_is_classified_by_its_header(runtime: Runtime) -> None:
+    runtime.answers[b"1"] = Answer(424, {"x-amzn-errortype": "ModelError"}, b"[" * 100_000 + b"]" * 100_000)
+    with adapters(runtime) as lean, pytest.raises(ServiceError) as raised:
+        lean.invoke()
+    assert classify(raised.value).failure_class is FailureClass.MODEL, "not transient: a retry would be billed, too"
 
 
 @pytest.mark.parametrize("transport", ["lean", "boto3"])

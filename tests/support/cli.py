@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import boto3
+from aws_lambda_powertools import Metrics
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto import mock_aws
@@ -37,8 +38,10 @@ class Logs:
         self.written.append((group, at, json.dumps(fields)))
 
     def counts(self, at: datetime, *, group: str = INVOKE_LOGS, **counts: int) -> None:
-        emf = {"_aws": {"Timestamp": 1}, "service": "Sluice", **{name: [1.0] * n for name, n in counts.items()}}
-        self.written.append((group, at, json.dumps(emf)))
+        # As the functions write them: Powertools' format, one sum for each batch.
+        metrics = {name: {"Unit": "Count", "Value": [float(count)]} for name, count in counts.items()}
+        embedded = Metrics(namespace="Sluice", service="Sluice").serialize_metric_set(metrics=metrics)
+        self.written.append((group, at, json.dumps(embedded)))
 
     def get_paginator(self, operation: str) -> "Logs":
         assert operation == "filter_log_events"

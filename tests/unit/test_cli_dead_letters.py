@@ -179,6 +179,7 @@ def test_overrides_change_parameters_and_keep_the_identity() -> None:
         ("EndpointName=nosuch", '{"Body": "1"}', "not one of this deployment's"),
         ("Accept=é", '{"Body": "1"}', "Accept: must be visible ASCII"),
         ("Accept=text/csv", '{"Body": "1", "InputLocation": 5}', "InputLocation"),
+        ("Accept=text/csv", r'{"Body": "cut emoji \ud83d"}', "Body: holds a lone surrogate"),
         ("Accept=text/csv", s3_event("invoke/a"), "only a sent message has parameters"),
         ("Accept=text/csv", "not json", "only a sent message has parameters"),
     ],

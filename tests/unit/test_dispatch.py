@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
@@ -10,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.concurrency import Event
-from sluice.error_codes import FailureClass
-from sluice.failures import Failure, Operation
+from sluice.error_codes import ErrorCode, FailureClass
+from sluice.failures import Failure, Operation, classify
 from sluice.inputs.delivery import Delivery
+from sluice.inputs.target import Target
 from sluice.ports import Inference
 from sluice.processing.backoff import delay_seconds
-from sluice.processing.concurrency_limit import ConcurrencyLimit
+from sluice.processing.concurrency_limit import MAX_LIMITS, ConcurrencyLimit, ConcurrencyLimits
 from sluice.processing.dispatcher import Dispatcher
 from sluice.processing.outcome import Outcome, Status
 from tests.support.fakes import Call, World, delivery, service_error
@@ -46,6 +48,10 @@ class Bench:
     def __init__(self, world: World) -> None:
         self.world = world
         self._dispatcher = Dispatcher(world.core, concurrency=4, needed_ms=NEEDED_MS)
+
+    @property
+    def limits(self) -> ConcurrencyLimits:
+        return self._dispatcher.limits
 
     def run(self, deliveries: Sequence[Delivery], remaining_ms: float = 90_000) -> dict[str, Outcome]:
         ended = run(self._outcomes(deliveries, remaining_ms))
@@ -190,7 +196,7 @@ def test_a_delivery_returned_at_its_last_receive_is_dead_lettered_under_its_own_
 def outcome(failure_class: FailureClass | None) -> list[Outcome]:
     if failure_class is None:
         return [Outcome("m", Status.SUCCEEDED, model_latency=timedelta(seconds=1))]
-    return [Outcome("m", Status.RETRY, failure=Failure(failure_class, "code", "message"))]
+    return [Outcome("m", Status.RETRY, failure=Failure(failure_class, "code", "message", of_endpoint=True))]
 
 
 @given(st.lists(st.sampled_from([None, *FailureClass])), st.integers(1, 50))
@@ -219,6 +225,120 @@ def test_a_limit_halves_and_grows_by_one_a_round() -> None:
         limit.learn(outcome(FailureClass.CONFIGURATION))
     assert limit.calls == 1
     assert limit.learn(outcome(FailureClass.CAPACITY)), "one at a time was one too many"
+
+
+# What is learned, and of which target
+
+NOT_OF_THE_ENDPOINT = [
+    *[
+        service_error(operation, code, status=403)
+        for operation in Operation
+        if operation is not Operation.INVOKE
+        for code in ("AccessDenied", "SlowDown", "NoSuchBucket")
+    ],
+    Failure.of(ErrorCode.UNDER_WAY),
+    Failure.of(ErrorCode.NOT_BEGUN),
+    Failure.of(ErrorCode.HELD_BACK),
+    *[Failure(failure_class, "code", "message") for failure_class in FailureClass],
+    ZeroDivisionError(),
+]
+
+
+@pytest.mark.parametrize("error", NOT_OF_THE_ENDPOINT, ids=str)
+def test_what_is_not_a_failure_of_invoke_endpoint_does_not_lower_the_limit(error: Exception) -> None:
+    limit = ConcurrencyLimit(8)
+    assert not limit.learn([Outcome("m", Status.RETRY, endpoint_name="wine", failure=classify(error))])
+    assert limit.calls == 8
+
+
+def test_an_input_that_cannot_be_read_does_not_throttle_its_endpoint(bench: Bench) -> None:
+    def fail(bucket: str, key: str) -> None:
+        if key == "locked.csv":
+            raise service_error(
+                Operation.READ_INPUT, "AccessDenied", "not authorized to perform kms:Decrypt", status=403
+            )
+
+    bench.world.inputs.drop("locked.csv", bucket="lake")
+    bench.world.inputs.fail = fail
+    for round_ in range(5):
+        locked = [
+            delivery({"InputLocation": "s3://lake/locked.csv"}, message_id=f"locked-{round_}-{n}", receive_count=2)
+            for n in range(6)
+        ]
+        outcomes = bench.run([*locked, *batch(10)])
+        codes = Counter(one.failure.code if one.failure else one.status.value for one in outcomes.values())
+        assert codes == {"AccessDenied": 6, "succeeded": 10}
+    bench.world.endpoint.answer = four_at_once()
+    assert statuses(bench.run(batch(8))) == {Status.SUCCEEDED}, "four calls at once, as before"
+
+
+SELECTORS = ["InferenceComponentName", "TargetVariant", "TargetModel", "TargetContainerHostname"]
+
+
+@pytest.mark.parametrize("selector", SELECTORS)
+def test_a_target_in_trouble_does_not_hold_back_the_others_of_its_endpoint(bench: Bench, selector: str) -> None:
+    def answer(call: Call) -> Inference | Exception:
+        return THROTTLED if call.parameters.get(selector) == "cold" else Inference(b"ok")
+
+    bench.world.endpoint.answer = answer
+
+    def to(target: str | None) -> list[Delivery]:
+        chosen = {selector: target} if target else {}
+        return [delivery({"Body": "1", **chosen}, message_id=f"{target}-{next(_NUMBERS)}") for _ in range(30)]
+
+    for _ in range(3):
+        outcomes = bench.run([*to("cold"), *to("warm"), *to(None)])
+        succeeded = Counter(name.partition("-")[0] for name, one in outcomes.items() if one.status is Status.SUCCEEDED)
+        assert succeeded == {"warm": 30, "None": 30}
+    assert sum(call.parameters.get(selector) == "cold" for call in bench.world.endpoint.calls) <= 10
+
+
+def test_an_outcome_is_that_of_the_endpoint_that_was_called(bench: Bench) -> None:
+    """The metadata of an object name another endpoint than its folder, in whose lane it waits."""
+    bench.world.endpoint.answer = lambda call: THROTTLED if call.endpoint_name == "digits" else Inference(b"ok")
+    events = [
+        delivery(
+            bench.world.inputs.drop(f"invoke/{n}.csv", b"%d" % n, metadata={"endpoint-name": "digits"}),
+            message_id=f"digits-{next(_NUMBERS)}",
+        )
+        for n in range(12)
+    ]
+    bench.run(events)
+    bench.world.endpoint.calls.clear()
+    bench.run(batch(10, "digits"))
+    assert bench.calls("digits") <= 2, "it is known to be in trouble"
+    bench.world.endpoint.answer = four_at_once()
+    assert statuses(bench.run(batch(8))) == {Status.SUCCEEDED}, "the other is not"
+
+
+def test_the_targets_of_one_endpoint_have_one_share(bench: Bench) -> None:
+    """The other endpoint has half of the calls, and waits for no more than those that are under way."""
+    models = [delivery({"Body": "1", "TargetModel": f"m{n}"}, message_id=f"model-{n}") for n in range(20)]
+    bench.run([*models, *batch(5, "digits")])
+    started = [call.endpoint_name for call in bench.world.endpoint.calls]
+    assert started.index("digits") < 4
+    assert len(started) - 1 - started[::-1].index("digits") < 12
+    assert [call.parameters["TargetModel"] for call in bench.world.endpoint.calls if call.endpoint_name == "wine"] == [
+        f"m{n}" for n in range(20)
+    ], "each in its turn"
+
+
+def test_the_limits_that_are_kept_are_bounded() -> None:
+    limits = ConcurrencyLimits(4)
+    limits.of(Target("wine")).learn(outcome(FailureClass.CAPACITY))
+    for number in range(3 * MAX_LIMITS):
+        limits.of(Target("wine", target_model=f"m{number}"))
+        limits.of(None)
+    assert len(limits) == MAX_LIMITS
+    assert limits.of(Target("wine")).calls == 2, "one that says something is kept for longer"
+    for number in range(MAX_LIMITS):
+        limits.of(Target("digits", target_model=f"m{number}")).learn(outcome(FailureClass.CAPACITY))
+    assert len(limits) == MAX_LIMITS
+
+
+def test_an_endpoint_off_the_list_has_no_limit_of_its_own(bench: Bench) -> None:
+    bench.run([delivery({"Body": "1", "EndpointName": f"e{n}"}, message_id=f"m{n}") for n in range(50)])
+    assert len(bench.limits) == 0
 
 
 @given(st.integers(1, 2000), st.floats(0.1, 60), st.floats(1, 43200), st.randoms())

@@ -36,6 +36,7 @@ def refused(body: object) -> str:
         sns_envelope(MESSAGE),
         {"version": "0", "detail-type": "Inference wanted", "source": "my.app", "detail": MESSAGE},
         sns_envelope({"detail-type": "Inference wanted", "source": "my.app", "detail": MESSAGE}),
+        sns_envelope(sns_envelope({"detail-type": "Inference wanted", "source": "my.app", "detail": MESSAGE})),
     ],
 )
 def test_a_message_and_its_envelopes(body: object) -> None:
@@ -114,6 +115,7 @@ def _broken(change: str, value: object) -> Any:
         ('"text"', "message body: must be a JSON object"),
         (sns_envelope("not json"), "Message (of the SNS envelope): is not JSON"),
         (sns_envelope([1]), "Message: must be a JSON object"),
+        ({**sns_envelope(MESSAGE), "Message": MESSAGE}, "Message (of the SNS envelope): must be text"),
         ({"detail-type": "x", "source": "y", "detail": "text"}, "detail: must be a JSON object"),
         ({"Records": []}, "Records: List should have at least 1 item"),
         (_broken("eventName", "ObjectRemoved:Delete"), "Records.0.eventName: "),
@@ -122,7 +124,7 @@ def _broken(change: str, value: object) -> Any:
         (_broken("s3", {"bucket": {"name": "b"}}), "Records.0.s3.object: Field required"),
         ({**event_bridge_event("a", etag="e"), "detail-type": "Object Deleted"}, "detail-type: Input should be"),
         (s3_event("invoke/a"), "neither versionId, sequencer nor eTag"),
-        (sns_envelope(sns_envelope(sns_envelope(MESSAGE))), "more than 3"),
+        (sns_envelope(sns_envelope(sns_envelope(sns_envelope(MESSAGE)))), "is in more than 3 SNS or EventBridge"),
     ],
 )
 def test_refusals_name_the_field(body: object, says: str) -> None:

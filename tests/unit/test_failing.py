@@ -45,7 +45,7 @@ def fails_with(error: Exception) -> Any:
 
 BROKEN: list[tuple[Any, str, str]] = [
     ("{not json", "message body: is not JSON", ID),
-    ({"Body": "x", "Unknown": 1, "InferenceId": "i"}, "Unknown: is not a parameter", "i"),
+    ({"Body": "x", "Unknown": 1, "InferenceId": "i"}, "a key is not a parameter", "i"),
     ({"Body": "x", "BodyBase64": "QQ==", "InferenceId": "i"}, "exactly one of the three", "i"),
     ({"Body": "x", "EndpointName": "nope", "InferenceId": "i"}, "EndpointName: is not one of this deployment's", "i"),
     ({"InputLocation": "s3://secret/x", "InferenceId": "i"}, "InputLocation: the bucket is not on", "i"),

@@ -1,9 +1,11 @@
 """The failure table: the class of each error, for each row. The effect of each class is in test_failing."""
 
+import re
+
 import pytest
 
 from sluice.error_codes import FailureClass
-from sluice.failures import TABLE, Failure, Operation, ServiceError, classify
+from sluice.failures import MAX_TEXT, TABLE, Failure, Operation, ServiceError, classify
 
 INVOKE, INPUT, RESULT = Operation.INVOKE, Operation.READ_INPUT, Operation.STORE_RESULT
 NO_CAPACITY = (
@@ -135,3 +137,18 @@ def test_a_failure_is_classified_as_itself() -> None:
 def test_an_unforeseen_error_is_named_after_its_type() -> None:
     assert classify(ZeroDivisionError("division by zero")).code == "ZeroDivisionError"
     assert classify(RuntimeError()).message
+
+
+def test_the_reason_of_an_unforeseen_error_says_where_and_nothing_of_the_content() -> None:
+    try:
+        dict[str, int]()["patient"]
+    except KeyError as error:
+        assert re.fullmatch(r"not foreseen; raised in test_failures\.py, line \d+", classify(error).message)
+
+
+def test_a_models_text_is_cut_before_it_is_searched_or_stored() -> None:
+    error = ServiceError(INVOKE, "ModelError", "é" * 5_000_000 + "timed out", original_message="\ud800" * 5)
+    failure = classify(error)
+    assert failure.code == "ModelError"
+    assert failure.message == "é" * MAX_TEXT + "…"
+    assert failure.original_message == "�" * 5

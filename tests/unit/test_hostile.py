@@ -38,7 +38,7 @@ MESSAGES = {
         '{"Type": "Notification", "TopicArn": "x", "Message": '
         + json.dumps('{"detail-type": 1, "detail": {"x": 1}}')
         + "}",
-        "x: is not a parameter",
+        "a key is not a parameter",
     ),
 }
 

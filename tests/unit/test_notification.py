@@ -162,7 +162,7 @@ def test_an_expired_message() -> None:
     late = {"InputLocation": "s3://lake/a.csv", "RequestTTLSeconds": 60, "EndpointName": "digits", "InferenceId": "i"}
     world.deliver(late, age=timedelta(minutes=2))
     assert json.loads(notification(world.results, "messages/i.err").message) == failed(
-        "Expired: RequestTTLSeconds: 60 s had passed since the message was sent; it was not invoked",
+        "Expired: RequestTTLSeconds: 60 s have passed since the message was sent; it is not invoked any more",
         "i",
         "messages/i.err",
         "2026-11-24T11:58:00.000Z",

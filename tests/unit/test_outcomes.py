@@ -1,6 +1,7 @@
 """Every outcome has one owner: who may write, replace and remove it, and who finishes what is half done."""
 
 import itertools
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -320,3 +321,55 @@ def test_a_worker_killed_at_the_last_receive_of_the_last_part_leaves_an_outcome(
         assert len(world.dead_letters.sent) == sum(key.endswith(".err") for key in kinds)
         if len(fuse.passed) < blows_at:
             return
+
+
+# What a sender forges changes no other request's outcome.
+
+
+def forged(event: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """A copy of an S3 event, with changes of its object."""
+    copy: dict[str, Any] = json.loads(json.dumps(event))
+    described = copy["Records"][0]["s3"]["object"]
+    for name, value in changes.items():
+        described.pop(name) if value is None else described.update({name: value})
+    return copy
+
+
+FORGERIES: dict[str, dict[str, Any]] = {
+    "no version": {"versionId": None, "sequencer": "FFFF"},
+    "no version and no sequencer": {"versionId": None, "sequencer": None},
+    "a version that is not": {"versionId": "made-up", "sequencer": "FFFF"},
+    "the right version, another sequencer": {"sequencer": "FFFF"},
+    "the right version, another ETag": {"eTag": "0", "sequencer": "0"},
+}
+
+
+@pytest.mark.parametrize("state", ["answered", "failed", "not delivered yet", "deleted"])
+@pytest.mark.parametrize("changes", FORGERIES.values(), ids=FORGERIES)
+def test_a_forged_event_changes_no_outcome(world: World, changes: dict[str, Any], state: str) -> None:
+    genuine = world.inputs.drop(KEY, b"A")
+    by_body(world, {b"A": REFUSED if state == "failed" else Inference(b"a"), b"B": Inference(b"b")})
+    if state != "not delivered yet":
+        world.deliver(genuine, message_id="genuine")
+    if state == "deleted":
+        world.inputs("input").objects.pop(KEY)
+    before = {key: stored for key, stored in world.results.objects.items() if key.startswith(KEY)}
+    world.deliver(forged(genuine, **changes), message_id="forged", receive_count=3)
+    if state != "not delivered yet" and "versionId" in changes:  # else it is a duplicate of the genuine event
+        assert {key: stored for key, stored in world.results.objects.items() if key.startswith(KEY)} == before
+    if state != "deleted":
+        world.deliver(genuine, message_id="genuine", receive_count=2)
+        suffix = ".err" if state == "failed" else ".out"
+        assert {key for key in world.results.objects if key.startswith(KEY)} == {KEY + suffix}
+    # Later uploads are answered, whatever sequencer the forged event had.
+    world.deliver(world.inputs.drop(KEY, b"B"), message_id="later")
+    assert {key for key in world.results.objects if key.startswith(KEY)} == {KEY + ".out"}
+    assert world.results.objects[KEY + ".out"].body == b"b"
+
+
+def test_a_forged_event_for_a_key_without_an_object_leaves_nothing_that_stays(world: World) -> None:
+    event = forged(world.inputs.drop(KEY, b"A"), versionId="made-up", sequencer="FFFF")
+    world.inputs("input").objects.pop(KEY)
+    assert world.deliver(event, message_id="forged").status is Status.DEAD_LETTERED
+    assert world.deliver(world.inputs.drop(KEY, b"A"), message_id="genuine").status is Status.SUCCEEDED
+    assert set(world.results.objects) == {KEY + ".out"}

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sluice.inputs.message import PARAMETERS, load_json, validate
+from sluice.inputs.message import PARAMETERS, validate
+from sluice.inputs.strict_json import load_json
 
 ROOT = Path(__file__).parents[2]
 SENDERS = ROOT / "examples" / "senders"

@@ -9,11 +9,11 @@ from typing import Any
 
 from sluice.failures import invalid
 from sluice.inputs.internal_messages import internal_request
-from sluice.inputs.message import load_json
 from sluice.inputs.requests import Ignorable, Input, SentMessage
 from sluice.inputs.s3_events import from_event_bridge, from_notification, is_test_event
+from sluice.inputs.strict_json import load_json
 
-_ENVELOPES = 3  # EventBridge → SNS → SQS is the deepest that AWS itself builds; one more is tolerated
+MAX_ENVELOPES = 3  # EventBridge → SNS → SQS is the deepest that AWS itself builds; one more is tolerated
 
 
 def parse(body: str) -> list[Input]:
@@ -22,19 +22,28 @@ def parse(body: str) -> list[Input]:
     Raises `Failure` (invalid) when the body has none of the accepted forms.
     """
     raw, field = load_json(body, "message body"), "message body"
-    for _ in range(_ENVELOPES):
+    envelopes = 0
+    while True:
         if not isinstance(raw, dict):
             raise invalid(field, "must be a JSON object whose keys are InvokeEndpoint parameters")
         if raw.get("Type") == "Notification" and "TopicArn" in raw:
             field = "Message"
-            raw = load_json(str(raw.get("Message", "")), "Message (of the SNS envelope)")
+            raw = load_json(_text(raw.get("Message")), "Message (of the SNS envelope)")
         elif "detail-type" in raw and "detail" in raw:
             if raw.get("source") == "aws.s3":
                 return [from_event_bridge(raw)]
             raw, field = raw["detail"], "detail"
         else:
             return _innermost(raw)
-    raise invalid(field, f"is wrapped in more than {_ENVELOPES} SNS or EventBridge envelopes")
+        envelopes += 1
+        if envelopes > MAX_ENVELOPES:
+            raise invalid("message body", f"is in more than {MAX_ENVELOPES} SNS or EventBridge envelopes")
+
+
+def _text(message: object) -> str:
+    if not isinstance(message, str):
+        raise invalid("Message (of the SNS envelope)", "must be text")
+    return message
 
 
 def _innermost(raw: dict[str, Any]) -> list[Input]:

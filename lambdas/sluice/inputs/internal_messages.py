@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.alias_generators import to_pascal
 
 from sluice.failures import invalid
-from sluice.inputs.message import explain
+from sluice.inputs.message import check_keys, explain
 from sluice.inputs.requests import Assembly, DroppedObject, TransformPart
 
 
@@ -70,10 +70,12 @@ def internal_request(raw: dict[str, Any]) -> TransformPart | Assembly | None:
         if key in raw:
             if not isinstance(raw[key], dict):
                 raise invalid(key, "must be a JSON object")
+            known = [to_pascal(name) for name in model.model_fields]
+            check_keys(raw[key], known)
             try:
                 return model.model_validate(raw[key]).request()
             except ValidationError as error:
-                raise explain(error) from None
+                raise explain(error, known) from None
     return None
 
 

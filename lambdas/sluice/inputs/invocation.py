@@ -3,12 +3,14 @@
 import mimetypes
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
+from sluice.error_codes import ErrorCode
 from sluice.failures import Failure, invalid
 from sluice.inputs.identity import Identity, folder_endpoint
 from sluice.inputs.message import FORWARDED, PARAMETERS, Message, validate
-from sluice.inputs.requests import DroppedObject
+from sluice.inputs.requests import DroppedObject, Request, SentMessage
 from sluice.settings import Settings
 
 # The types that S3 and its clients give an object when no type was stated.
@@ -100,6 +102,46 @@ def location_of(message: Message, settings: Settings) -> tuple[str, str]:
     if not settings.may_read(bucket):
         raise invalid("InputLocation", "the bucket is not on this deployment's list; see input_location_buckets")
     return bucket, key
+
+
+def check_ttl(message: Message, age: timedelta) -> None:
+    """Raises `Failure` (expired) when RequestTTLSeconds is less than the `age` of the SQS message."""
+    ttl = message.request_ttl_seconds
+    if ttl is not None and age > timedelta(seconds=ttl):
+        raise Failure.of(
+            ErrorCode.EXPIRED,
+            f"RequestTTLSeconds: {ttl} s have passed since the message was sent; it is not invoked any more",
+        )
+
+
+def inline_body(message: Message, settings: Settings) -> bytes:
+    """The bytes of Body or BodyBase64. Raises `Failure` (invalid) when they can't be decoded, or are too many."""
+    body = message.inline_body()
+    if len(body) > settings.max_body_bytes:
+        raise oversize("BodyBase64" if message.body_base64 is not None else "Body", len(body), settings)
+    return body
+
+
+def permanent_failure(request: Request, identity: Identity, settings: Settings, age: timedelta) -> Failure | None:
+    """The failure that a call for `request` would end with, as far as that is known without any AWS request.
+
+    No retry can help it. `age` is that of the SQS message.
+    """
+    if not isinstance(request, SentMessage):
+        return None
+    try:
+        message = request.valid()
+        endpoint_of(message, settings)
+        check_ttl(message, age)
+        body, key = b"", None
+        if message.input_location is None:
+            body = inline_body(message, settings)
+        else:
+            _, key = location_of(message, settings)
+        build(message, identity, body, settings, key=key)
+    except Failure as failure:
+        return failure
+    return None
 
 
 def oversize(field: str, size: int, settings: Settings) -> Failure:

@@ -7,9 +7,8 @@ an HTTP header or an S3 key: header values are visible ASCII, so that no header 
 import base64
 import binascii
 import difflib
-import json
-from collections import Counter
-from typing import Annotated, Any, NoReturn, Self
+from collections.abc import Collection
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
@@ -25,6 +24,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from sluice.error_codes import ErrorCode
 from sluice.failures import Failure, invalid
+from sluice.inputs.strict_json import compact
 
 _ALIASES = {"request_ttl_seconds": "RequestTTLSeconds"}
 
@@ -56,7 +56,9 @@ Id = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=_PRIN
 
 Absent = SkipJsonSchema[None]  # a missing key; null itself is refused, except as a Body
 
+MAX_KEYS = 64  # of a message: three times as many as there are parameters
 _MAX_RULES = 5  # broken rules that one reason names
+_NEAR = 64  # characters of an unknown key, beyond which it is no misspelt parameter
 
 _BODIES = ("Body", "BodyBase64", "InputLocation")
 
@@ -169,72 +171,48 @@ FORWARDED = {parameter: field for parameter, field in PARAMETERS.items() if para
 """The parameters of InvokeEndpoint besides the name of the endpoint and the body. All are HTTP headers (bc)."""
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    msg = f"{name} is not JSON"
-    raise ValueError(msg)
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if value in {float("inf"), float("-inf")}:
-        msg = f"the number {text[:40]} is too large for JSON's usual range"
-        raise ValueError(msg)
-    return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    unique = dict(pairs)
-    if len(unique) != len(pairs):
-        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        msg = f"the key {twice[:64]!r} occurs twice in one object"
-        raise ValueError(msg)
-    return unique
-
-
-def compact(value: Any) -> str:
-    """`value` as JSON in one line, without unnecessary characters."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def load_json(text: str, field: str) -> Any:
-    """`text` as JSON, parsed more strictly than by `json.loads`: no NaN, no infinite numbers, no key twice.
-
-    Each of these would be forwarded with another meaning. Raises `Failure` (invalid) naming `field`.
-    """
-    try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique)
-    except json.JSONDecodeError as error:
-        raise invalid(field, f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
-    except RecursionError:
-        raise invalid(field, "is nested too deeply") from None
-    except ValueError as error:
-        raise invalid(field, f"is not acceptable JSON: {error}") from None
+def check_keys(raw: dict[str, Any], known: Collection[str]) -> None:
+    """Raises `Failure` (invalid) when `raw` has more keys than are validated one by one. `known` are the valid ones."""
+    if len(raw) > MAX_KEYS:
+        raise invalid("message", f"has over {MAX_KEYS} keys; known are {', '.join(known)}")
 
 
 def validate(raw: dict[str, Any]) -> Message:
     """`raw` as a `Message`.
 
-    Raises `Failure` (invalid) naming each field and its rule. Values are not repeated, because they may be private.
+    Raises `Failure` (invalid) naming each parameter and its rule. Neither values nor unknown keys are repeated, because
+    they may be private.
     """
+    check_keys(raw, PARAMETERS)
     try:
         return Message.model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:
         raise explain(error, PARAMETERS) from None
 
 
-def explain(error: ValidationError, known: dict[str, str] | None = None) -> Failure:
-    """The failure for pydantic's `error`: each field with its rule; for an unknown key, the nearest of `known`."""
-    parts = []
+def explain(error: ValidationError, known: Collection[str] = ()) -> Failure:
+    """The failure for pydantic's `error`: each field with its rule, and for unknown keys the nearest of `known`."""
+    parts: list[str] = []
+    unknown: list[str] = []
     for detail in error.errors(include_url=False, include_input=False):
         if detail["type"] == "none_required":  # the other branch of an optional value
             continue
+        if detail["type"] == "extra_forbidden":
+            unknown.append(str(detail["loc"][-1]))
+            continue
         where = ".".join(str(part) for part in detail["loc"] if not str(part).startswith("constrained-"))
         rule = _RULES.get(detail.get("ctx", {}).get("pattern", ""), detail["msg"]).removeprefix("Value error, ")
-        if detail["type"] == "extra_forbidden" and known:
-            close = difflib.get_close_matches(where, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-            where, rule = where[:64] or '""', f"is not a parameter; {hint}"
         parts.append(f"{where}: {rule}" if where else rule)
+    if unknown:
+        parts.append(_unknown(unknown, known))
     if len(parts) > _MAX_RULES:
         parts[_MAX_RULES:] = [f"and {len(parts) - _MAX_RULES} more"]
     return Failure.of(ErrorCode.INVALID_MESSAGE, "; ".join(parts))
+
+
+def _unknown(names: list[str], known: Collection[str]) -> str:
+    """The rule that unknown keys break. They are not named: they may be those of a body sent as the message."""
+    near = {close for name in names if len(name) <= _NEAR for close in difflib.get_close_matches(name, known, n=1)}
+    hint = f"did you mean {', '.join(sorted(near))}?" if near else f"known are {', '.join(known)}"
+    count = "a key is not a parameter" if len(names) == 1 else f"{len(names)} keys are not parameters"
+    return f"message: {count}; {hint}"

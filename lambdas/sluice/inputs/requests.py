@@ -1,20 +1,44 @@
 """The requests that messages hold, whatever form the messages came in."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from sluice.inputs.message import MAX_LOCATION, S3_URI
+from sluice.failures import Failure, invalid
+from sluice.inputs.message import MAX_LOCATION, S3_URI, Message, validate
 from sluice.ports import ObjectHead
 
 _S3_URI = re.compile(S3_URI)
+_BODIES = ("Body", "BodyBase64")
 
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """A JSON message that is not yet validated: its identity must be known even when it breaks a rule."""
+    """A JSON message. Its identity must be known even when it breaks a rule, so that is no error at first.
+
+    `message` is the validated message, or the rule that it breaks; None before it is validated.
+    """
 
     raw: dict[str, Any]
+    message: Message | Failure | None = field(default=None, compare=False)
+
+    def validated(self) -> "SentMessage":
+        """It, once validated: with the message, or with the failure that `valid` raises."""
+        message: Message | Failure
+        try:
+            message = validate(self.raw)
+        except Failure as failure:
+            message = failure.with_traceback(None)  # whose frames would keep the memory of the body
+        # The message holds a copy of a JSON body, so that of `raw` is dropped.
+        return SentMessage({key: value for key, value in self.raw.items() if key not in _BODIES}, message)
+
+    def valid(self) -> Message:
+        """The valid message. Raises `Failure` (invalid) when it breaks a rule."""
+        if isinstance(self.message, Message):
+            return self.message
+        if isinstance(self.message, Failure):
+            raise self.message
+        return validate(self.raw)
 
     @property
     def source(self) -> str | None:
@@ -40,6 +64,15 @@ class DroppedObject:
     version_id: str | None
     sequencer: str | None
     etag: str | None
+
+    def check_names_version(self, head: ObjectHead) -> None:
+        """Raises `Failure` (invalid) when `head` has a version ID and the event does not.
+
+        The events of S3 name the version of an object in a versioned bucket (S3 User Guide, "Event message structure").
+        Without it, an event would be a new request about an object that has been answered, whoever sent it.
+        """
+        if head.version_id and not self.version_id:
+            raise invalid("object", "the event names no version of an object in a versioned bucket")
 
     def is_version(self, head: ObjectHead) -> bool:
         """Whether `head` is of the version that the event reports."""

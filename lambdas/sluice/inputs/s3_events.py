@@ -6,8 +6,12 @@ from urllib.parse import unquote_plus
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sluice.failures import invalid
-from sluice.inputs.message import explain, load_json
+from sluice.inputs.message import explain
 from sluice.inputs.requests import DroppedObject, Ignorable
+from sluice.inputs.strict_json import load_json
+
+# S3 sends one record in each notification, although `Records` is an array (S3 User Guide, "Event message structure").
+MAX_RECORDS = 10
 
 
 class _Wire(BaseModel):
@@ -106,6 +110,9 @@ def from_event_bridge(raw: dict[str, Any]) -> DroppedObject | Ignorable:
 
 
 def _records(raw: Any) -> list[S3Record]:
+    # Before any validation: a record costs a few bytes to send, and several requests to process.
+    if isinstance(raw, dict) and isinstance(records := raw.get("Records"), list) and len(records) > MAX_RECORDS:
+        raise invalid("Records", f"has over {MAX_RECORDS} records; S3 sends one in each notification")
     try:
         return _Notification.model_validate(raw).records
     except ValidationError as error:

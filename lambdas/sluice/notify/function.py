@@ -13,6 +13,7 @@ from sluice.inputs.delivery import Delivery
 from sluice.inputs.s3_events import S3Record, created_records
 from sluice.notify.notification import Notification
 from sluice.notify.notifier import Notifier
+from sluice.telemetry import exception_fields
 from sluice.timeouts import NOTIFY_SECONDS
 
 # With less time left no notification is begun: if Lambda ended the function, the whole batch would be published again.
@@ -48,8 +49,9 @@ class NotifyApplication:
         except (Failure, ServiceError) as error:
             reason = {"error_code": error.code, "error_message": error.message[:1024]}
             self.logger.error("not notified", extra={"message_id": delivery.message_id, **reason})  # noqa: TRY400 - foreseen: its traceback adds nothing
-        except Exception:
-            self.logger.exception("not notified", extra={"message_id": delivery.message_id})
+        except Exception as error:  # noqa: BLE001 - one message must not fail the batch
+            fields = {"message_id": delivery.message_id, **exception_fields(error)}
+            self.logger.error("not notified", extra=fields)  # noqa: TRY400 - its own traceback has the error's text
         else:
             return True
         self.metrics.add_metric("NotificationsFailed", MetricUnit.Count, 1)

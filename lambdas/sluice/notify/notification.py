@@ -12,8 +12,8 @@ from urllib.parse import unquote
 
 from sluice import keys
 from sluice.failures import invalid
-from sluice.inputs.message import load_json
 from sluice.inputs.s3_events import S3Record
+from sluice.inputs.strict_json import load_json
 from sluice.processing.result import (
     ACCEPT,
     CONTENT_TYPE,
@@ -85,7 +85,7 @@ def of_failure(record: S3Record, input_bucket: str, document: bytes) -> Notifica
         record,
         FAILED,
         received_at=stored.get("ReceivedAt"),
-        reason=truncate(sanitize(f"{code}: {stored.get('ErrorMessage')}"), MAX_TEXT),
+        reason=truncate(sanitize(f"{code}: {stored.get('ErrorMessage')}"[: MAX_TEXT + 1]), MAX_TEXT),
         request={"endpointName": stored.get("EndpointName"), "inputLocation": source or stored.get("Source")},
         response={"failureLocation": _uri(record)},
         inference_id=inference_id or trace_id or name,

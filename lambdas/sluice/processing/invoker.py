@@ -9,8 +9,17 @@ from sluice import keys
 from sluice.concurrency import now, sleep
 from sluice.error_codes import ErrorCode
 from sluice.failures import Failure
-from sluice.inputs.invocation import Invocation, build, endpoint_of, location_of, message_for, oversize
-from sluice.inputs.message import Message, validate
+from sluice.inputs.invocation import (
+    Invocation,
+    build,
+    check_ttl,
+    endpoint_of,
+    inline_body,
+    location_of,
+    message_for,
+    oversize,
+)
+from sluice.inputs.message import Message
 from sluice.inputs.requests import DroppedObject, SentMessage
 from sluice.ports import Bucket, Buckets, Condition, Endpoint, Inference, ObjectHead, ObjectTooLarge, StoredObject
 from sluice.processing.attempt import Attempt
@@ -119,20 +128,17 @@ class Invoker:
     async def _prepare(self, attempt: _Call) -> tuple[_Call, Invocation] | None:
         """The call to make, with what the attempt knows then; None when the object has been replaced since."""
         match attempt.request:
-            case SentMessage(raw):
-                return await self._prepare_message(attempt, validate(raw))
+            case SentMessage() as sent:
+                return await self._prepare_message(attempt, sent.valid())
             case DroppedObject() as dropped:
                 return await self._prepare_object(attempt, dropped)
 
     async def _prepare_message(self, attempt: _Call, message: Message) -> tuple[_Call, Invocation]:
         attempt = replace(attempt, endpoint_name=endpoint_of(message, self._settings))
         with attempt.reporting():
-            self._check_ttl(message, attempt)
+            check_ttl(message, self._utc_now() - attempt.delivery.sent_at)
             if message.input_location is None:
-                body = message.inline_body()
-                if len(body) > self._settings.max_body_bytes:
-                    field = "BodyBase64" if message.body_base64 is not None else "Body"
-                    raise oversize(field, len(body), self._settings)
+                body = inline_body(message, self._settings)
                 return attempt, build(message, attempt.identity, body, self._settings)
             bucket, key = location_of(message, self._settings)
             loaded = await self._load(bucket, key, "InputLocation")
@@ -140,6 +146,7 @@ class Invoker:
 
     async def _prepare_object(self, attempt: _Call, dropped: DroppedObject) -> tuple[_Call, Invocation] | None:
         loaded = await self._load(dropped.bucket, dropped.key, "object")
+        dropped.check_names_version(loaded)
         if not dropped.is_version(loaded):
             return None
         message = message_for(dropped, loaded.metadata, self._settings)
@@ -149,7 +156,7 @@ class Invoker:
         with attempt.reporting():
             attempt = replace(attempt, endpoint_name=endpoint_of(message, self._settings))
         with attempt.reporting():
-            self._check_ttl(message, attempt)
+            check_ttl(message, self._utc_now() - attempt.delivery.sent_at)
             return attempt, self._build(attempt, message, dropped.key, loaded)
 
     def _build(self, attempt: _Call, message: Message, key: str, loaded: StoredObject) -> Invocation:
@@ -161,14 +168,6 @@ class Invoker:
             key=key,
             object_content_type=loaded.content_type,
         )
-
-    def _check_ttl(self, message: Message, attempt: _Call) -> None:
-        ttl = message.request_ttl_seconds
-        if ttl is not None and self._utc_now() - attempt.delivery.sent_at > timedelta(seconds=ttl):
-            raise Failure.of(
-                ErrorCode.EXPIRED,
-                f"RequestTTLSeconds: {ttl} s had passed since the message was sent; it was not invoked",
-            )
 
     async def _load(self, bucket: str, key: str, field: str) -> StoredObject:
         try:

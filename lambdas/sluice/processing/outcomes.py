@@ -88,10 +88,10 @@ class Outcomes:
         """
         if (outcome := await self._without_failure(attempt, resolved)) is not None:
             return outcome
-        key = attempt.identity.error_name + keys.ERR
+        key = await self._error_key(attempt)
         for _ in range(_TRIES):
             stored = await self._results.head(key)
-            if stored is not None and not _may_replace(stored, attempt):
+            if stored is not None and not await self._may_replace(stored, attempt):
                 return _superseded(attempt)
             with suppress(PreconditionFailed):
                 await self._results.put(
@@ -127,12 +127,37 @@ class Outcomes:
         key = attempt.identity.error_name + keys.ERR
         for _ in range(_TRIES):
             stored = await self._results.head(key)  # a delete of no object would leave a delete marker
-            if stored is None or not _may_replace(stored, attempt):
+            if stored is None or not await self._may_replace(stored, attempt):
                 return
             with suppress(PreconditionFailed):
                 await self._results.delete(key, condition=Condition.replacing(stored))
                 return
         raise _conflict()
+
+    async def _error_key(self, attempt: _Attempt) -> str:
+        """The key of the `.err`.
+
+        Anybody may send an event. One whose object does not confirm it has its `.err` under the message's own ID, if it
+        names no version, or if the name that it claims has another request's outcome.
+        """
+        upload, name = attempt.request.upload, attempt.identity.error_name
+        if upload is None:
+            return name + keys.ERR
+        newest = await self._inputs(upload.bucket).head(upload.key)
+        if newest is not None and (newest.version_id is None or newest.version_id == upload.version_id):
+            return name + keys.ERR
+        if newest is None:
+            there = [await self._results.head(name + suffix) for suffix in (keys.OUT, keys.ERR)]
+            if all(stored is None or owner_of(stored) in {None, attempt.identity.owner} for stored in there):
+                return name + keys.ERR
+        return keys.message_name(attempt.delivery.message_id) + keys.ERR
+
+    async def _may_replace(self, stored: ObjectHead, attempt: _Attempt) -> bool:
+        """Whether the request may replace or remove the `.err` that is `stored`."""
+        if owner_of(stored) in {None, attempt.identity.owner}:
+            return True
+        upload = attempt.request.upload
+        return upload is not None and not await self._is_outdated(upload, stored)
 
     async def _withdraw(self, attempt: _Attempt, version_id: str | None) -> bool:
         """Delete the request's own version of the `.out` if it hides the answer to a newer upload."""
@@ -164,14 +189,6 @@ class Outcomes:
             owner_of(stored) == attempt.identity.owner
             and stored.metadata.get(MESSAGE_ID) == attempt.delivery.message_id
         )
-
-
-def _may_replace(stored: ObjectHead, attempt: _Attempt) -> bool:
-    """Whether the request may replace or remove the `.err` that is `stored`."""
-    if owner_of(stored) in {None, attempt.identity.owner}:
-        return True
-    upload = attempt.request.upload
-    return upload is not None and not is_newer(stored.metadata.get(SEQUENCER), upload.sequencer)
 
 
 def _superseded(attempt: _Attempt) -> Outcome:

@@ -13,14 +13,16 @@ from sluice.failures import Failure, ServiceError, classify
 from sluice.inputs import identity as identities
 from sluice.inputs.delivery import Delivery
 from sluice.inputs.envelopes import parse
+from sluice.inputs.invocation import permanent_failure
 from sluice.inputs.requests import Ignorable, Request, SentMessage
+from sluice.inputs.target import Target, target_of
 from sluice.ports import DeadLetterQueue, SourceQueue
 from sluice.processing.attempt import Attempt, AttemptFailed
 from sluice.processing.backoff import delay_seconds
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes
 from sluice.processing.result import dead_letter_attributes, error_document
-from sluice.processing.router import RequestHandler
+from sluice.processing.router import Router
 from sluice.processing.storing import Sleep, retry_transient
 from sluice.settings import Settings
 
@@ -62,11 +64,11 @@ def _unparsed(delivery: Delivery, remaining_ms: Callable[[], float]) -> Attempt[
 class ParsedDelivery:
     """A delivery whose message has been parsed: its attempts, and the outcomes and failures that are known already.
 
-    `endpoint_name` is the endpoint that it will call, as far as that is known; None when it will call none.
+    `target` is what it will call, as far as that is known; None when it will call nothing.
     """
 
     delivery: Delivery
-    endpoint_name: str | None = None
+    target: Target | None = None
     attempts: list[Attempt[Request]] = field(default_factory=list)
     ended: list[Outcome] = field(default_factory=list)
     failed: list[_Failed] = field(default_factory=list)
@@ -78,7 +80,7 @@ class Processor:
     def __init__(
         self,
         settings: Settings,
-        handler: RequestHandler[Request],
+        handler: Router,
         outcomes: Outcomes,
         dead_letter_queue: DeadLetterQueue,
         source_queue: SourceQueue,
@@ -112,13 +114,26 @@ class Processor:
                 if isinstance(one, Ignorable):
                     parsed.ended.append(Outcome(delivery.message_id, Status.IGNORED, detail=one.reason))
                 else:
-                    identity = identities.of(one, self._settings, delivery)
-                    parsed.attempts.append(Attempt(delivery, one, identity, identity.endpoint_name, remaining_ms))
+                    self._add(parsed, one, remaining_ms)
             except Exception as error:  # noqa: BLE001 - as above
                 parsed.failed.append(_failed(_unparsed(delivery, remaining_ms), error))
-        if parsed.attempts:
-            parsed.endpoint_name = parsed.attempts[0].endpoint_name or self._settings.default_endpoint_name
         return parsed
+
+    def _add(self, parsed: ParsedDelivery, request: Request, remaining_ms: Callable[[], float]) -> None:
+        """Add the attempt at a request, and its target unless the request breaks a rule, so that none is called."""
+        identity = identities.of(request, self._settings, parsed.delivery)
+        if isinstance(request, SentMessage):
+            request = request.validated()
+        attempt = Attempt(parsed.delivery, request, identity, identity.endpoint_name, remaining_ms)
+        try:
+            self._handler.check(request)
+        except Failure as failure:
+            parsed.failed.append(_failed(attempt, failure))
+            return
+        parsed.attempts.append(attempt)
+        if parsed.target is None:
+            with suppress(Failure):  # which is raised again when the request is processed
+                parsed.target = target_of(request, identity.endpoint_name, self._settings)
 
     async def process(self, parsed: ParsedDelivery) -> list[Outcome]:
         """Process the delivery's requests, and return an outcome for each.
@@ -137,21 +152,30 @@ class Processor:
         return ended + await self._settle(parsed.delivery, failed)
 
     async def release(self, parsed: ParsedDelivery, failure: Failure) -> list[Outcome]:
-        """End a delivery without a call, because of `failure`: it returns to its queue, or is dead-lettered."""
-        failed = list(parsed.failed)
-        for attempt in parsed.attempts:
-            recorded: Failure | None = None
-            with suppress(Exception):  # then the attempt has the failure that it is released for
-                recorded = await self._recorded(attempt)
-            failed.append(_failed(attempt, recorded or failure))
-        return [*parsed.ended, *await self._settle(parsed.delivery, failed)]
+        """End a delivery without a call, because of `failure`: it returns to its queue, or is dead-lettered.
+
+        A message that no retry can help is dead-lettered with its own reason, rather than delivered again and again.
+        """
+        age = self._now() - parsed.delivery.sent_at
+        known = [permanent_failure(one.request, one.identity, self._settings, age) for one in parsed.attempts]
+        return await self._end(parsed, [why or failure for why in known])
 
     async def dead_letter_crashed(self, parsed: ParsedDelivery) -> list[Outcome]:
         """End a delivery that SQS moved off its queue because no receive of it came to an outcome.
 
         It is dead-lettered as crashed, unless it was answered and only its acknowledgement is missing.
         """
-        return await self.release(parsed, Failure.of(ErrorCode.CRASHED))
+        return await self._end(parsed, [Failure.of(ErrorCode.CRASHED)] * len(parsed.attempts))
+
+    async def _end(self, parsed: ParsedDelivery, failures: Sequence[Failure]) -> list[Outcome]:
+        """End the attempts with these failures, unless an earlier receive has recorded others."""
+        failed = list(parsed.failed)
+        for attempt, failure in zip(parsed.attempts, failures, strict=True):
+            recorded: Failure | None = None
+            with suppress(Exception):
+                recorded = await self._outcomes.failure_of(attempt)
+            failed.append(_failed(attempt, recorded or failure))
+        return [*parsed.ended, *await self._settle(parsed.delivery, failed)]
 
     def is_last_receive(self, delivery: Delivery) -> bool:
         """Whether SQS would move the message to the dead-letter queue rather than deliver it again."""

@@ -32,6 +32,7 @@ MAX_MESSAGE_BYTES = 1024 * 1024  # SQS: body and attributes together
 _MAX_METADATA_BYTES = 2048  # S3: user-defined metadata, names and values together
 MAX_TEXT = 1024  # bytes of an error's text in an attribute; the .err has the whole text
 
+_NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _HALF_ESCAPE = re.compile(r"%[0-9A-F]?$")
 # The characters that S3 metadata carries as they are; '%' and all others are percent-encoded.
 _AS_IT_IS = re.compile(r"[!-$&-~]*(?: [!-$&-~]+)*")  # plain characters, with single spaces between them
@@ -143,21 +144,19 @@ def _reason(
     )
     for name, value in values:
         if value is not None and value != "":
-            yield name, Attribute(sanitize(str(value)), "Number" if isinstance(value, int) else "String")
+            # Cut first, with one character over the limit, so that `truncate` marks the cut.
+            text = sanitize(str(value)[: MAX_TEXT + 1])
+            yield name, Attribute(text, "Number" if isinstance(value, int) else "String")
 
 
 def sanitize(text: str) -> str:
     """`text` with the characters replaced that SQS refuses (SendMessage: those of XML, no control characters)."""
-    return "".join(char if char in "\t\n\r" or _in_xml(ord(char)) else "�" for char in text)
-
-
-def _in_xml(code: int) -> bool:
-    return 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0xFFFD or 0x10000 <= code <= 0x10FFFF
+    return _NOT_IN_XML.sub("�", text)
 
 
 def truncate(text: str, limit: int) -> str:
     """`text` in at most `limit` bytes of UTF-8. `…` marks a truncated text. Empty when nothing fits."""
-    encoded = text.encode()
+    encoded = text[: limit + 1].encode()
     if len(encoded) <= limit:
         return text
     return encoded[: limit - len("…".encode())].decode(errors="ignore") + "…" if limit > 16 else ""

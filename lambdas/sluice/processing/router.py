@@ -38,10 +38,17 @@ class Router:
 
     async def handle(self, attempt: Attempt[Request]) -> Outcome:
         """As the handler of the kind. Raises `Failure` (invalid) for a kind that this queue does not hold."""
-        kind = kind_of(attempt.request, self._settings)
+        return await self._handler(attempt.request).handle(attempt)
+
+    def check(self, request: Request) -> None:
+        """Raises `Failure` (invalid) for a kind that this queue does not hold."""
+        self._handler(request)
+
+    def _handler(self, request: Request) -> RequestHandler[Any]:
+        kind = kind_of(request, self._settings)
         if (handler := self._handlers.get(kind)) is None:
             raise invalid("message", f"is of a kind that this queue does not take: {kind}")
-        return await handler.handle(attempt)
+        return handler
 
     async def already_resolved(self, attempt: Attempt[Request]) -> Outcome | None:
         """As the handler of the kind; None for a kind that this queue does not hold."""

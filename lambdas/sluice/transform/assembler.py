@@ -8,8 +8,8 @@ from urllib.parse import unquote
 
 from sluice import keys
 from sluice.failures import Operation
-from sluice.inputs.message import compact
 from sluice.inputs.requests import Assembly
+from sluice.inputs.strict_json import compact_bytes
 from sluice.ports import Bucket, Condition, ObjectHead
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
@@ -140,7 +140,7 @@ class Assembler:
             for line in document.splitlines():
                 error: dict[str, Any] = json.loads(line)
                 error["Line"] += part.before
-                yield compact(error).encode() + b"\n"
+                yield compact_bytes(error) + b"\n"
 
     async def _body(self, key: str) -> bytes:
         return (await self._results.get(key)).body

@@ -133,4 +133,5 @@ def _renamed(failure: Failure, message: str) -> Failure:
         original_status_code=failure.original_status_code,
         original_message=failure.original_message,
         log_stream_arn=failure.log_stream_arn,
+        of_endpoint=failure.of_endpoint,
     )

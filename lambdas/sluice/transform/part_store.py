@@ -10,8 +10,8 @@ from typing import Any
 from sluice import keys
 from sluice.error_codes import ErrorCode
 from sluice.failures import Failure
-from sluice.inputs.message import compact
 from sluice.inputs.requests import TransformPart
+from sluice.inputs.strict_json import compact_bytes
 from sluice.ports import Bucket, Condition, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.result import ACCEPT, CONTENT_TYPE, ENDPOINT_NAME, IDENTITY, TRACE_ID, metadata, timestamp
@@ -102,4 +102,4 @@ def _error(index: int, line: bytes, failure: Failure, trace_id: str) -> bytes:
         "Record": quoted if len(line) <= _MAX_QUOTED else quoted + "…",
     }
     kept = {name: value for name, value in fields.items() if value is not None}
-    return compact(kept).encode() + b"\n"
+    return compact_bytes(kept) + b"\n"

@@ -7,7 +7,7 @@ Its operators (SageMaker Developer Guide, "Associate Prediction Results with Inp
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 _STEP = re.compile(
     r"""
@@ -22,6 +22,11 @@ _STEP = re.compile(
 )
 
 _Step = Callable[[Any], list[Any]]
+_Selector = TypeVar("_Selector", int, str)
+
+# Each step goes one level down, so the values that a path finds are disjoint parts of the record, unless a step selects
+# an element twice: with 100 such steps, a path would find 2^100 values. A step with indices from both ends may do so.
+_MAX_MIXED = 2
 
 
 class PathError(ValueError):
@@ -44,15 +49,19 @@ class Path:
     def parse(cls, text: str) -> "Path":
         """Raises `PathError`."""
         if not text.startswith("$"):
-            raise PathError(f"{text!r} must begin with $")
+            raise PathError("must begin with $")
         steps: list[_Step] = []
         many = False
+        mixed = 0
         at = 1
         while at < len(text):
             found = _STEP.match(text, at)
             if found is None:
-                raise PathError(f"{text!r} is not understood from character {at + 1} on: {text[at : at + 12]!r}")
+                raise PathError(f"is not understood from character {at + 1} on")
             step, several = _step(found)
+            mixed += _is_mixed(found["indices"])
+            if mixed > _MAX_MIXED:
+                raise PathError(f"has over {_MAX_MIXED} steps with indices from both ends")
             steps.append(step)
             many = many or several
             at = found.end()
@@ -71,7 +80,7 @@ class Path:
         if self.many:
             return values
         if not values:
-            raise NotThere(f"{self.text} finds nothing in it")
+            raise NotThere
         return values[0]
 
 
@@ -82,13 +91,24 @@ def _step(found: re.Match[str]) -> tuple[_Step, bool]:
     if found["name"]:
         return _names([found["name"]]), False
     if found["names"]:
-        names = re.findall(r"'([^']*)'", found["names"])
+        names = _distinct(re.findall(r"'([^']*)'", found["names"]))
         return _names(names), len(names) > 1
     if found["indices"]:
-        indices = [int(index) for index in found["indices"].split(",")]
+        indices = _distinct([int(index) for index in found["indices"].split(",")])
         return _indices(indices), len(indices) > 1
     part = slice(*(int(found[end]) if found[end] else None for end in ("start", "end")))
     return (lambda value: value[part] if isinstance(value, list) else []), True
+
+
+def _distinct(selected: list[_Selector]) -> list[_Selector]:
+    if len(set(selected)) != len(selected):
+        raise PathError("selects an element twice in one step")
+    return selected
+
+
+def _is_mixed(indices: str | None) -> bool:
+    signs = {index.strip().startswith("-") for index in (indices or "").split(",")}
+    return len(signs) > 1
 
 
 def _children(value: Any) -> list[Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sluice.inputs.message import compact
+from sluice.inputs.strict_json import TooDeep, compact_bytes, loads
 from sluice.transform.options import Options
 from sluice.transform.paths import NotThere, Path
 
@@ -40,12 +40,22 @@ class Codec:
         try:
             text = line.decode()
             if self.base == CSV:
-                (row,) = csv.reader(io.StringIO(text), strict=True)
-                return row
+                rows = list(csv.reader(io.StringIO(text), strict=True))
+                if len(rows) != 1:
+                    raise RecordError(f"is not {CSV}: it is {len(rows)} rows")
+                return rows[0]
             if self.base == JSON_LINES:
-                return json.loads(text)
-        except (UnicodeDecodeError, ValueError, csv.Error) as error:
+                return loads(text)
+        except UnicodeDecodeError as error:
+            raise RecordError(f"is not {self.base}: no UTF-8 at byte {error.start + 1}") from None
+        except TooDeep as error:
+            raise RecordError(str(error)) from None
+        except json.JSONDecodeError as error:
+            raise RecordError(f"is not {self.base}: {error.msg} at column {error.colno}") from None
+        except csv.Error as error:
             raise RecordError(f"is not {self.base}: {error}") from None
+        except ValueError:
+            raise RecordError(f"is not {self.base}: an integer has too many digits") from None
         raise RecordError(f"can't be filtered or joined, as it is {self.base}: use text/csv or application/jsonlines")
 
     def dump(self, value: Any) -> bytes:
@@ -57,7 +67,7 @@ class Codec:
                 [cell if isinstance(cell, str) else json.dumps(cell) for cell in cells]
             )
             return buffer.getvalue().encode()
-        return compact(value).encode()
+        return compact_bytes(value)
 
 
 def check_csv(line: bytes) -> None:
@@ -75,8 +85,8 @@ def filtered(line: bytes, path: Path, codec: Codec) -> bytes:
         return line
     try:
         return codec.dump(path.find(codec.load(line)))
-    except NotThere as error:
-        raise RecordError(str(error)) from None
+    except NotThere:
+        raise RecordError("the InputFilter finds nothing in it") from None
 
 
 def answers_of(body: bytes, content_type: str | None, count: int) -> list[bytes]:
@@ -98,7 +108,7 @@ def _one_line(body: bytes, base: str) -> bytes:
     if base == _JSON:
         value = _json(body)
         array = next(iter(value.values())) if isinstance(value, dict) and len(value) == 1 else value
-        return compact(array[0] if isinstance(array, list) and len(array) == 1 else value).encode()
+        return compact_bytes(array[0] if isinstance(array, list) and len(array) == 1 else value)
     text = _text(body)
     if b"\n" in text:
         raise AnswerError("several lines came back for one record")
@@ -112,12 +122,14 @@ def _elements(body: bytes, count: int) -> list[bytes]:
         value = arrays[0] if len(arrays) == 1 else value
     if not isinstance(value, list):
         raise AnswerError(f"the answer holds no array of {count} answers")
-    return [compact(one).encode() for one in value]
+    return [compact_bytes(one) for one in value]
 
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        return loads(body)
+    except TooDeep as error:
+        raise AnswerError(f"the answer {error}") from None
     except ValueError:
         raise AnswerError("the answer is not JSON, as its content type says") from None
 
@@ -149,13 +161,15 @@ def joined(line: bytes, answer: bytes, options: Options, codec: Codec) -> bytes:
         value = {**record, "SageMakerOutput": output} if isinstance(record, dict) else both
     try:
         return codec.dump(options.output_filter.find(value))
-    except NotThere as error:
-        raise RecordError(str(error)) from None
+    except NotThere:
+        raise RecordError("the OutputFilter finds nothing in the record and its answer") from None
 
 
 def _loaded(answer: bytes) -> Any:
     try:
-        return json.loads(answer)
+        return loads(answer)
+    except TooDeep as error:
+        raise RecordError(f"its answer {error}") from None
     except ValueError:
         return answer.decode(errors="replace")
 

@@ -46,6 +46,7 @@ class Splitter:
         """
         file = attempt.request
         head = await require_head(self._inputs(file.bucket), file.key)
+        file.check_names_version(head)
         if not file.is_version(head):
             return attempt.ended(Status.SUPERSEDED, detail="the file was replaced; its newer version is transformed")
         options = Options.from_metadata(head.metadata, self._settings.transform_defaults)

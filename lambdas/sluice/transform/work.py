@@ -15,7 +15,7 @@ from sluice.settings import Settings
 from sluice.transform.bisect import Refused
 from sluice.transform.lines import Lines, lines_of
 from sluice.transform.memory import ResponseSizeRatio, needed
-from sluice.transform.options import Options
+from sluice.transform.options import MAX_CHUNK_BYTES, Options
 from sluice.transform.records import CSV, Codec, RecordError, check_csv, filtered
 
 _TAIL = 16 * 1024  # bytes that are first read beyond a range, for the end of its last line
@@ -87,9 +87,13 @@ class Reader:
         """
         attempt, options, invocation = prepared.attempt, prepared.options, prepared.invocation
         limit = min(options.max_payload * 1024 * 1024, self._settings.max_body_bytes)
-        work = Work(attempt.request, options, invocation, Codec(invocation.parameters["ContentType"]), Lines())
+        part = attempt.request
+        whole = options.split_type == "None"
+        if part.end - part.start > (self._settings.max_body_bytes if whole else MAX_CHUNK_BYTES):
+            raise invalid("Start, End", "the range is larger than the split function makes one")
+        work = Work(part, options, invocation, Codec(invocation.parameters["ContentType"]), Lines())
         folder = keys.folder_of_part(attempt.identity.name)
-        if options.split_type == "None":
+        if whole:
             await self._whole(work, folder, head, reservation)
         else:
             await self._lines(work, folder, head, limit, reservation)

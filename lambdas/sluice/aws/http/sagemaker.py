@@ -11,6 +11,7 @@ from sluice.aws.http.signature import Signer
 from sluice.aws.loop import Loop
 from sluice.concurrency import now
 from sluice.inputs.message import FORWARDED
+from sluice.inputs.strict_json import TooDeep, loads
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
@@ -102,7 +103,7 @@ def service_error(client: "SageMakerRuntimeClient", response: Response) -> Excep
     boto3: Any = client
     model = boto3.meta.service_model
     parser = create_parser(model.protocol)
-    raw = {"status_code": response.status, "headers": HeadersDict(response.headers), "body": response.body}
+    raw = {"status_code": response.status, "headers": HeadersDict(response.headers), "body": _error_body(response.body)}
     parsed = parser.parse(raw, model.operation_model("InvokeEndpoint").output_shape)
     code = parsed.get("Error", {}).get("Code")
     shape = model.shape_for_error_code(code)
@@ -110,3 +111,14 @@ def service_error(client: "SageMakerRuntimeClient", response: Response) -> Excep
         parsed.update(parser.parse(raw, shape))
     error: Exception = boto3.exceptions.from_code(code)(parsed, "InvokeEndpoint")
     return error
+
+
+def _error_body(body: bytes) -> bytes:
+    """`body`, or nothing when it is nested too deeply for botocore's parser: then the headers and the status decide."""
+    try:
+        loads(body)
+    except TooDeep:
+        return b""
+    except ValueError:
+        pass  # the parser takes what is not JSON as the message
+    return body
