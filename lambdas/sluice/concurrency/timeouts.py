@@ -41,7 +41,7 @@ def deadline(time: float) -> "Deadline":
 class Deadline:
     """The context manager of `deadline` and `timeout`. `expired` is true if the time passed within the block."""
 
-    __slots__ = ("_cancelled", "_task", "_timer", "expired", "time")
+    __slots__ = ("_cancelled", "_depth", "_task", "_timer", "expired", "time")
 
     _timer: Timer
 
@@ -52,7 +52,8 @@ class Deadline:
     def __enter__(self) -> "Deadline":
         self._task = running()
         self._task.scopes += 1
-        self._cancelled = Cancelled(self._task.scopes)
+        self._cancelled: Cancelled | None = None
+        self._depth = self._task.scopes
         self._timer = current().timers.add(self.time, self._expire)
         return self
 
@@ -61,10 +62,13 @@ class Deadline:
     ) -> None:
         self._timer.cancel()
         self._task.scopes -= 1
+        if self._cancelled is None:
+            return
         self._task.withdraw(self._cancelled)
         if error is self._cancelled:
             raise TimeoutError(f"the deadline at {self.time:.3f} s has passed") from error
 
     def _expire(self) -> None:
         self.expired = True
+        self._cancelled = Cancelled(self._depth)
         self._task.interrupt(self._cancelled)

@@ -72,9 +72,11 @@ class Invoker:
         Raises `Failure` when a rule is broken, `ServiceError` when AWS fails, either of them as the cause of
         `AttemptFailed`, and any error of a bug.
         """
-        async with self._single_flight.acquire(attempt.identity.key) as owned:
-            if owned:
+        if await self._single_flight.acquire(attempt.identity.key):
+            try:
                 return await self._handle(attempt)
+            finally:
+                self._single_flight.release(attempt.identity.key)
         if (outcome := await self.already_resolved(attempt)) is not None:
             return outcome
         raise Failure.of(ErrorCode.UNDER_WAY)
@@ -92,10 +94,13 @@ class Invoker:
             return outcome
         endpoint_name = attempt.endpoint_name or self._settings.default_endpoint_name
         try:
-            async with self._memory.reserve(lambda: self._seconds_left(attempt), endpoint_name) as reservation:
-                return await self._call(attempt, stored, reservation)
+            reservation = await self._memory.reserve(lambda: self._seconds_left(attempt), endpoint_name)
         except MemoryExhausted:
             raise Failure.of(ErrorCode.NOT_BEGUN) from None
+        try:
+            return await self._call(attempt, stored, reservation)
+        finally:
+            reservation.shrink(0)
 
     async def _call(self, attempt: _Call, stored: ObjectHead | None, reservation: Reservation) -> Outcome:
         prepared = await self._prepare(attempt)

@@ -90,15 +90,14 @@ class CallMemory:
         self._max_body_bytes = max_body_bytes
         self._largest: dict[str, int] = {}
 
-    @asynccontextmanager
-    async def reserve(self, patience: Callable[[], float], endpoint_name: str | None) -> AsyncIterator[Reservation]:
-        """The memory of a call whose request is not known yet. `patience` returns how many seconds it may wait.
+    async def reserve(self, patience: Callable[[], float], endpoint_name: str | None) -> Reservation:
+        """The memory of a call whose request is not known yet. The caller shrinks it to 0 at the end.
 
-        Raises `MemoryExhausted`.
+        `patience` returns how many seconds it may wait. Raises `MemoryExhausted`.
         """
-        async with self._memory.reserve(patience) as reservation:
-            await reservation.resize(self.needed(endpoint_name, self._max_body_bytes))
-            yield reservation
+        reservation = Reservation(self._memory, patience)
+        await reservation.resize(self.needed(endpoint_name, self._max_body_bytes))
+        return reservation
 
     def needed(self, endpoint_name: str | None, body: int) -> int:
         """The most bytes that a call with a body of `body` bytes takes."""

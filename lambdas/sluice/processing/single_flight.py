@@ -1,8 +1,5 @@
 """Single flight: within a function, one call at a time for one request. Its duplicates in the batch wait for it."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from sluice.concurrency import Event
 
 
@@ -12,17 +9,15 @@ class SingleFlight:
     def __init__(self) -> None:
         self._owned: dict[str, Event] = {}
 
-    @asynccontextmanager
-    async def acquire(self, key: str) -> AsyncIterator[bool]:
-        """Yield True if this caller owns the key; otherwise wait for the owner, and yield False."""
+    async def acquire(self, key: str) -> bool:
+        """Return True if the caller owns the key now, and must release it; otherwise wait for the owner."""
         owner = self._owned.get(key)
-        if owner is not None:
-            await owner.wait()
-            yield False
-            return
-        ended = self._owned[key] = Event()
-        try:
-            yield True
-        finally:
-            del self._owned[key]
-            ended.set()
+        if owner is None:
+            self._owned[key] = Event()
+            return True
+        await owner.wait()
+        return False
+
+    def release(self, key: str) -> None:
+        """Release an owned key, and wake those that wait for it."""
+        self._owned.pop(key).set()

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import quote
 
 _USER_AGENT = "Sluice/0.1"
@@ -14,7 +15,11 @@ def common(headers: Mapping[str, str]) -> dict[str, str]:
     (botocore.handlers.add_recursion_detection_header).
     """
     found = {"user-agent": _USER_AGENT, **headers}
-    trace = os.environ.get("_X_AMZN_TRACE_ID")
-    if trace and os.environ.get("AWS_LAMBDA_FUNCTION_NAME"):
-        found["x-amzn-trace-id"] = quote(trace, safe="-=;:+&[]{}\"',")
+    if (trace := os.environ.get("_X_AMZN_TRACE_ID")) and os.environ.get("AWS_LAMBDA_FUNCTION_NAME"):
+        found["x-amzn-trace-id"] = _quoted(trace)
     return found
+
+
+@lru_cache(maxsize=2)
+def _quoted(trace: str) -> str:
+    return quote(trace, safe="-=;:+&[]{}\"',")

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import re
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from sluice.aws.http.protocol import Response
 from sluice.aws.http.signature import Signer
 
 _METADATA = "x-amz-meta-"
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_.~/-]*")  # what `quote` leaves as it is, for a fifth of its time
 # The parameters of PutObject that are sent as headers (botocore's service model).
 _PUT_HEADERS = {
     "ContentType": "content-type",
@@ -75,7 +77,7 @@ class S3Requests:
         max_bytes: int | None = None,
     ) -> S3Request:
         url, host, prefix = self._bucket(bucket)
-        path = f"{prefix}/{quote(key, safe='/~')}"
+        path = f"{prefix}/{key if _PLAIN_KEY.fullmatch(key) else quote(key, safe='/~')}"
         signed = self._signer.sign(method, host, path, common(headers), body)
         return S3Request(url, method, path, signed, body, max_bytes)
 

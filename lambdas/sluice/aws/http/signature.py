@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import NamedTuple, Protocol
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
+_NO_BODY = sha256(b"").hexdigest()
 # Intermediaries may change these headers (botocore.auth.SIGNED_HEADERS_BLACKLIST).
 _UNSIGNED = {"expect", "transfer-encoding", "user-agent", "x-amzn-trace-id"}
 
@@ -59,14 +60,14 @@ class Signer:
         credentials = self._credentials()
         seconds = int(self._clock())
         now = _timestamp(seconds)
-        payload = sha256(body).hexdigest()
+        payload = sha256(body).hexdigest() if body else _NO_BODY
         signed = {**headers, "host": host, "x-amz-date": now}
         if credentials.token:
             signed["x-amz-security-token"] = credentials.token
         if self._service == "s3":
             signed["x-amz-content-sha256"] = payload
-        order, names = _order(tuple(signed))
-        lines = "".join([f"{name.lower()}:{' '.join(signed[name].split())}\n" for name in order])
+        # Without a body, as in HeadObject, only the path and the second differ from request to request.
+        lines, names = (_canonical if body else _constant)(tuple(signed.items()))
         canonical = f"{method}\n{path}\n\n{lines}\n{names}\n{payload}"
         scope = f"{now[:8]}/{self._region}/{self._service}/aws4_request"
         to_sign = f"{_ALGORITHM}\n{now}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
@@ -81,6 +82,16 @@ class Signer:
 @lru_cache(maxsize=2)
 def _timestamp(seconds: int) -> str:
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
+
+
+def _canonical(headers: tuple[tuple[str, str], ...]) -> tuple[str, str]:
+    """CanonicalHeaders and SignedHeaders."""
+    values = dict(headers)
+    order, names = _order(tuple(values))
+    return "".join([f"{name.lower()}:{' '.join(values[name].split())}\n" for name in order]), names
+
+
+_constant = lru_cache(maxsize=16)(_canonical)
 
 
 @lru_cache(maxsize=64)
