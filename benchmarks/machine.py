@@ -78,6 +78,7 @@ class Machine:
             "SLUICE_DEAD_LETTER_QUEUE_URL": f"{self._url}/123456789012/dead-letter",
             "SLUICE_REQUEST_QUEUE_URL": f"{self._url}/123456789012/request",
             "SLUICE_ASSEMBLY_QUEUE_URL": f"{self._url}/123456789012/assembly",
+            "SLUICE_INTERNAL_SENDERS": "AROAEXAMPLEFUNCTION01",
             "SLUICE_MAX_RECEIVE_COUNT": "20",
             "SLUICE_RETRY_BASE_SECONDS": "5",
             "SLUICE_RETRY_CAP_SECONDS": "900",

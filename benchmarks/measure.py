@@ -35,7 +35,7 @@ def record(body: object) -> dict[str, Any]:
         "attributes": {
             "ApproximateReceiveCount": "1",
             "SentTimestamp": now,
-            "SenderId": "AIDAIENQZJOLO23YVJ4VO",
+            "SenderId": "AROAEXAMPLEFUNCTION01:split",
             "ApproximateFirstReceiveTimestamp": now,
         },
         "messageAttributes": {},

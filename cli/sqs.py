@@ -27,11 +27,15 @@ _QUEUE_OUTPUTS: dict[Kind, str] = {
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """A message to send: the URL of its queue, its body, and its string attributes."""
+    """A message to send: the URL of its queue, its body, and its string attributes.
+
+    If it `is_shared`, several dead letters are sent again by one such message with the same body.
+    """
 
     queue_url: str
     body: str
     attributes: Mapping[str, str] = field(default_factory=dict)
+    is_shared: bool = False
 
     @property
     def size(self) -> int:

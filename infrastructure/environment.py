@@ -7,6 +7,9 @@ from infrastructure.settings import Settings, SettingsError
 from infrastructure.storage import Storage
 
 METRICS_NAMESPACE = "Sluice"
+INTERNAL_SENDERS = "SLUICE_INTERNAL_SENDERS"
+"""The role IDs of the functions that send messages to each other; `Functions` adds them to each function."""
+
 _MAX_BYTES = 4096  # Lambda quotas: names and values together
 _TOKEN_BYTES = 100  # an upper estimate for a bucket name or queue URL, which is known at deployment only
 
@@ -53,7 +56,7 @@ def environment(settings: Settings, storage: Storage, queues: Queues, source: sq
         "SLUICE_ASSEMBLY_QUEUE_URL": queues.assembly_queue.queue_url,
     }
     size = sum(len(name) + len(value) for name, value in known.items())
-    size += sum(len(name) + _TOKEN_BYTES for name in at_deployment)
+    size += sum(len(name) + _TOKEN_BYTES for name in (*at_deployment, INTERNAL_SENDERS))
     if size > _MAX_BYTES:
         raise SettingsError(
             f"sluice.endpoint_names: with sluice.input_location_buckets they take {size} bytes of a Lambda function's "

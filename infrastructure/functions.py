@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from aws_cdk import Annotations
+from aws_cdk import Annotations, Fn
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
@@ -10,7 +10,7 @@ from infrastructure.build import Target
 from infrastructure.bytecode import LAMBDA_PYTHON, interpreter
 from infrastructure.code import code
 from infrastructure.dependencies import layer
-from infrastructure.environment import environment
+from infrastructure.environment import INTERNAL_SENDERS, environment
 from infrastructure.network import Network
 from infrastructure.permissions import Permissions
 from infrastructure.queue_function import ARCHITECTURE, RUNTIME, FunctionDefaults, FunctionSpec, QueueFunction
@@ -58,6 +58,10 @@ class Functions(Construct):
             name: QueueFunction(self, name, spec, self.defaults)
             for name, spec in _specs(settings, storage, queues, permissions)
         }
+        # The ID of a role is known once the role is made, whichever functions come to have it in their environment.
+        senders = Fn.join(",", [functions[name].role.role_id for name in ("Invoke", "Split")])
+        for function in functions.values():
+            function.function.add_environment(INTERNAL_SENDERS, senders)
         self.invoke = functions["Invoke"]
         self.all = tuple(functions.values())
 

@@ -50,7 +50,7 @@ class QueueFunction(Construct):
         settings = defaults.settings
         self.memory_mb = spec.memory_mb
         self.log_group = self._log_group(settings)
-        role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        self.role = role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         self.function = lambda_.Function(
             self,
             "Function",

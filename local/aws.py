@@ -49,7 +49,7 @@ def start(port: int, sagemaker_runtime_url: str, directory: Path, tls: Tls | Non
     temporary = directory / "tmp"
     temporary.mkdir(parents=True, exist_ok=True)
     return Child(
-        "local.enforcing" if tls else "ministack",
+        "local.enforcing",
         [],
         health=f"{url(port, tls)}/_ministack/health",
         verify=tls.context() if tls else True,

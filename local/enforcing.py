@@ -1,7 +1,7 @@
-"""`python -m local.enforcing`: ministack with corrections where its enforcement of IAM differs from AWS.
+"""`python -m local.enforcing`: ministack with corrections where it differs from AWS.
 
-Each correction follows AWS's documentation. ministack itself checks signatures, and evaluates the policies of roles,
-queues, topics and buckets.
+Each correction follows AWS's documentation. If enforcement is on, ministack itself checks signatures, and evaluates the
+policies of roles, queues, topics and buckets; it is corrected where that differs. SenderId is always corrected.
 """
 
 import re
@@ -11,6 +11,8 @@ from urllib.parse import unquote
 
 from ministack import app
 from ministack.core import iam_actions, iam_evaluator, router
+
+from local import senders
 
 Response = tuple[int, dict[str, str], bytes]
 
@@ -67,13 +69,19 @@ def _hiding_missing_objects(handler: Callable[..., Awaitable[Response]]) -> Call
 
 def main() -> None:
     """Serve until SIGTERM."""
+    senders.correct()
+    if app.AUTH:
+        _correct_enforcement()
+    app.main()
+
+
+def _correct_enforcement() -> None:
     iam_actions.extract_iam_action = _action
     iam_actions.extract_resource_arn = _resource
     iam_actions.SERVICE_TO_IAM_NAMESPACE["sagemaker"] = "sagemaker"
     # Otherwise it loads botocore's models of all services at the first call, which blocks it for many seconds.
     router._KNOWN_AWS_SERVICE_NAMES = frozenset({"sagemaker"})
     app.SERVICE_HANDLERS["s3"] = _hiding_missing_objects(app.SERVICE_HANDLERS["s3"])
-    app.main()
 
 
 if __name__ == "__main__":

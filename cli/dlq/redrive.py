@@ -11,7 +11,7 @@ from cli.dlq.dead_letter import DeadLetter
 from cli.dlq.groups import Groups
 from cli.dlq.reader import Reader
 from cli.dlq.routing import MessageBuilder, sender_attributes_in
-from cli.sqs import BATCH_SIZE, RateLimit, send_messages
+from cli.sqs import BATCH_SIZE, OutgoingMessage, RateLimit, send_messages
 from sluice.failures import Failure
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class Redrive:
     limit: int | None = None
     report: RedriveReport = field(default_factory=RedriveReport)
     _sent: set[tuple[str | None, int]] = field(default_factory=set)
+    _shared: set[str] = field(default_factory=set)
 
     def run(self, on_sent: Callable[[int], None]) -> RedriveReport:
         """Send the messages. `on_sent` is called with the number sent so far. Raises botocore's errors.
@@ -100,19 +101,29 @@ class Redrive:
         return dead_letter.sent_at >= self.reader.started_at and _fingerprint(dead_letter) in self._sent
 
     def _send(self, dead_letters: Sequence[DeadLetter], attributes: Sequence[Mapping[str, str]]) -> None:
-        valid, messages = [], []
+        messages: list[OutgoingMessage] = []
+        valid: list[tuple[DeadLetter, int | None]] = []  # with the index of the message, None if it has been sent
+        shared: dict[str, int | None] = dict.fromkeys(self._shared)
         for dead_letter, sender_attributes in zip(dead_letters, attributes, strict=True):
             try:
-                messages.append(self.builder.build(dead_letter, sender_attributes))
-                valid.append(dead_letter)
+                message = self.builder.build(dead_letter, sender_attributes)
             except Failure as failure:
                 self.report.invalid[dead_letter.message_id] = failure.message
-        if not messages:
+                continue
+            if message.is_shared and message.body in shared:
+                valid.append((dead_letter, shared[message.body]))
+                continue
+            valid.append((dead_letter, len(messages)))
+            if message.is_shared:
+                shared[message.body] = len(messages)
+            messages.append(message)
+        if not valid:
             return
         self.rate_limit.wait(len(messages))
         rejected = send_messages(self.sqs, messages)
-        self.report.rejected |= {valid[index].message_id: reason for index, reason in rejected.items()}
-        sent = [dead_letter for index, dead_letter in enumerate(valid) if index not in rejected]
+        self._shared.update(body for body, index in shared.items() if index not in rejected)
+        self.report.rejected |= {one.message_id: rejected[index] for one, index in valid if index in rejected}
+        sent = [dead_letter for dead_letter, index in valid if index not in rejected]
         self.report.sent += len(sent)
         self._sent.update(_fingerprint(dead_letter) for dead_letter in sent)
         self.report.undeleted |= self.reader.delete(sent)

@@ -61,6 +61,7 @@ class Settings(_Environment):
     dead_letter_queue_url: str
     request_queue_url: str
     assembly_queue_url: str
+    internal_senders: Names = ()  # role IDs of the functions that send messages to each other; nobody, if empty
     max_receive_count: int = Field(ge=1)
     retry_base_seconds: float = Field(gt=0)
     retry_cap_seconds: float = Field(gt=0, le=43200)

@@ -88,6 +88,7 @@ class Failures:
             "AWS_ENDPOINT_URL": proxy_url,
             "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": engine.sagemaker_runtime_url,
             "SLUICE_READ_TIMEOUT_SECONDS": str(_READ_TIMEOUT_SECONDS),
+            "SLUICE_INTERNAL_SENDERS": aws.ACCOUNT,  # the workers have the credentials of the account, not of a role
             "POWERTOOLS_LOG_LEVEL": "ERROR",
         }
         self._workers = [self._worker() for _ in range(_WORKERS)]

@@ -146,6 +146,8 @@ class Bench:
     def deliver(self, unit: Unit, body: object) -> bool:
         """Send a message, receive it, and call the function with it, like the event source mapping.
 
+        A message between the functions is received as if a function had sent it.
+
         Returns whether the message was acknowledged; if so, it is deleted. Raises `Broke` if the invocation failed.
         """
         text = body if isinstance(body, str) else json.dumps(body)
@@ -159,6 +161,10 @@ class Bench:
             "messageAttributes": {},
             "eventSource": "aws:sqs",
         }
+        if text.startswith('{"Transform'):
+            function = self.clients.lambda_.get_function_configuration(FunctionName=unit.function_name)
+            senders = function["Environment"]["Variables"]["SLUICE_INTERNAL_SENDERS"]
+            record["attributes"] = {**message["Attributes"], "SenderId": f"{senders.split(',')[0]}:invoke"}
         response = self.clients.lambda_.invoke(
             FunctionName=unit.function_name, Payload=json.dumps({"Records": [record]}).encode()
         )

@@ -7,6 +7,8 @@ import json
 import random
 
 from local.models.wine import Wine, held_out
+from sluice.inputs.internal_messages import body_of
+from sluice.inputs.requests import DroppedObject, TransformPart
 from tests.e2e.conftest import Pipeline
 
 
@@ -96,4 +98,22 @@ def test_an_eventbridge_event_of_a_file_on_the_request_queue(pipeline: Pipeline)
     }
     pipeline.send(event)
     assert pipeline.wait(f"{key}.out").body.count(b"\n") == 3
+    assert f"{key}.err" not in pipeline.stored()
+
+
+def test_a_part_that_another_sent_is_refused(pipeline: Pipeline) -> None:
+    """The sender here is the account's root user, who may send anything, but is not one of the functions."""
+    key = "transform/wine/forged.csv"
+    pipeline.drop(key, ("\n".join(wine_csv(3))).encode(), Metadata={"accept": "text/csv"})
+    answered = pipeline.wait(f"{key}.out")
+    head = pipeline.engine.clients.s3.head_object(Bucket=pipeline.engine.input_bucket, Key=key)
+    file = DroppedObject(
+        pipeline.engine.input_bucket, key, head["ContentLength"], "other", "F", head["ETag"].strip('"')
+    )
+    body = body_of(TransformPart(file, 0, head["ContentLength"]))
+    pipeline.send(body)
+    reason = pipeline.dead_letter(body)
+    assert reason["ErrorCode"] == "InvalidMessage"
+    assert "parts are sent by the functions alone" in reason["ErrorMessage"]
+    assert pipeline.wait(f"{key}.out").body == answered.body
     assert f"{key}.err" not in pipeline.stored()

@@ -36,6 +36,9 @@ from tests.support.virtual_time import run
 NEEDED_MS = 80_000  # for a call and its outcome
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
+SENDER = "AIDAEXAMPLESENDER0001"
+FUNCTION = "AROAEXAMPLEFUNCTION01:split"  # the sender of messages between the functions
+
 SETTINGS = Settings(
     endpoint_names=("wine", "digits"),
     default_endpoint_name="wine",
@@ -46,6 +49,7 @@ SETTINGS = Settings(
     dead_letter_queue_url="https://sqs/dead-letter",
     request_queue_url="https://sqs/request",
     assembly_queue_url="https://sqs/assembly",
+    internal_senders=("AROAEXAMPLEFUNCTION01",),
     max_receive_count=3,
     retry_base_seconds=5,
     retry_cap_seconds=900,
@@ -399,6 +403,7 @@ def delivery(
     attributes: Mapping[str, str] | None = None,
     trace_header: str | None = None,
     age: timedelta = timedelta(0),
+    sender_id: str = SENDER,
 ) -> Delivery:
     """A delivery of `body`: verbatim if it is text, otherwise as JSON."""
     return Delivery(
@@ -409,6 +414,7 @@ def delivery(
         sent_at=NOW - age,
         trace_header=trace_header,
         attributes={name: {"stringValue": value, "dataType": "String"} for name, value in (attributes or {}).items()},
+        sender_id=sender_id,
     )
 
 

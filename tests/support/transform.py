@@ -18,6 +18,7 @@ from sluice.transform.assembler import Assembler
 from sluice.transform.part import PartHandler
 from sluice.transform.splitter import Splitter
 from tests.support.fakes import (
+    FUNCTION,
     NOW,
     FakeBucket,
     FakeEndpoint,
@@ -107,7 +108,8 @@ class Transforms:
         )
 
     def process(self, body: str, *, fuse: Fuse | None = None, **options: Any) -> list[Outcome]:
-        """Process one delivery."""
+        """Process one delivery, by default of a message that a function has sent."""
+        options.setdefault("sender_id", FUNCTION)
         one = self.processor(fuse)
         return one.process(one.parse(delivery(body, **options), self.remaining_ms))
 

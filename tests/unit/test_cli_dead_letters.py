@@ -1,6 +1,7 @@
 """Dead letters: filters, groups, and the messages that a redrive sends for them."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from sluice.error_codes import FailureClass
 from sluice.failures import Failure
 from sluice.inputs import identity
 from sluice.inputs.delivery import Delivery
+from sluice.inputs.envelopes import parse
 from sluice.inputs.internal_messages import body_of
 from sluice.inputs.requests import Assembly, DroppedObject, SentMessage, TransformPart
 from sluice.processing.result import dead_letter_attributes
@@ -98,13 +100,29 @@ def s3_event(*keys: str) -> str:
         (s3_event("transform/a"), "file queue"),
         (s3_event("transform/a", "transform/b"), "file queue"),
         (s3_event("transform/a", "invoke/b"), "call queue"),
-        (body_of(TransformPart(FILE, 0, 9)), "part queue"),
-        (body_of(Assembly(FILE)), "assembly queue"),
     ],
 )
 def test_each_kind_of_request_is_sent_to_its_queue_with_its_body_unchanged(body: str, queue: str) -> None:
     message = builder().build(dead_letter(body), {})
     assert (message.queue_url, message.body) == (queue, body)
+
+
+@pytest.mark.parametrize("file", [FILE, replace(FILE, version_id=None), replace(FILE, sequencer="0A")])
+@pytest.mark.parametrize(
+    "request_of",
+    [lambda file: TransformPart(file, 0, 9), lambda file: TransformPart(file, 2, 4, unpacked=True), Assembly],
+)
+def test_a_message_between_the_functions_becomes_the_event_of_its_dataset(file: Any, request_of: Any) -> None:
+    """Only the functions may send parts. The event is about the same version, so stored parts are not called again."""
+    message = builder().build(dead_letter(body_of(request_of(file)), InferenceId="part", TraceId="t"), {"Team": "blue"})
+    assert (message.queue_url, message.attributes, message.is_shared) == ("file queue", {}, True)
+    (event,) = parse(message.body)
+    assert isinstance(event, DroppedObject)
+    assert event == file
+    assert (
+        identity.of_object(event, SETTINGS, dead_letter("")).key
+        == identity.of_object(file, SETTINGS, dead_letter("")).key
+    )
 
 
 @pytest.mark.parametrize("raw", [{"Body": "1"}, {"Body": "1", "InferenceId": "order-7"}, {"Body": 1, "TraceId": "t"}])

@@ -15,6 +15,9 @@ from cli.dlq.reader import Reader
 from cli.dlq.redrive import ErrorDocuments, Redrive, RedriveReport
 from cli.dlq.routing import MessageBuilder
 from cli.sqs import RateLimit
+from sluice.inputs.envelopes import parse
+from sluice.inputs.internal_messages import body_of
+from sluice.inputs.requests import DroppedObject, TransformPart
 from tests.support.fakes import SETTINGS
 from tests.support.queues import BEGAN, FakeSqs, Killed, Stored
 
@@ -72,6 +75,49 @@ def test_every_dead_letter_is_sent_with_its_body_and_identity_and_deleted() -> N
     assert {(one.body, one.attributes["InferenceId"]) for one in sqs.queues[REQUESTS]} == {
         (json.dumps({"Body": number}), f"i{number}") for number in range(25)
     }
+
+
+def of_datasets(datasets: int, parts: int) -> FakeSqs:
+    sqs = FakeSqs()
+    for start in range(parts):
+        for number in range(datasets):
+            file = DroppedObject("input", f"transform/{number}.csv", parts, f"v{number}", "0A", "e")
+            sqs.put(DLQ, body_of(TransformPart(file, start, start + 1)), {"InferenceId": f"{number}/{start}"})
+    sqs.pass_(60)
+    return sqs
+
+
+def test_the_parts_of_a_dataset_are_sent_again_by_one_event_of_it() -> None:
+    sqs = of_datasets(2, 25)
+    report, _ = run(sqs)
+    assert report == RedriveReport(sent=50)
+    assert sqs.queues[DLQ] == []
+    keys = [one.key for sent in sqs.queues[REQUESTS] for one in parse(sent.body) if isinstance(one, DroppedObject)]
+    assert sorted(keys) == ["transform/0.csv", "transform/1.csv"]
+
+
+def test_parts_stay_when_the_event_of_their_dataset_is_not_accepted() -> None:
+    sqs = of_datasets(2, 7)
+    sqs.refuse = lambda action, message: action == "send" and "transform/1.csv" in message.body
+    report, _ = run(sqs)
+    assert (report.sent, len(report.rejected)) == (7, 7)
+    assert len(sqs.queues[REQUESTS]) == 1
+    assert {one.attributes["InferenceId"][0] for one in sqs.queues[DLQ]} == {"1"}
+
+
+@given(st.lists(st.integers(1, 40), max_size=4))
+def test_after_kills_no_dataset_is_lost(kills: list[int]) -> None:
+    sqs = of_datasets(3, 9)
+    for call in kills:
+        sqs.dies_at = call
+        try:
+            run(sqs)
+        except Killed:
+            sqs.pass_(31)
+        sqs.revive()
+    run(sqs)
+    assert sqs.queues[DLQ] == []
+    assert {sent.body.partition("transform/")[2][:5] for sent in sqs.queues[REQUESTS]} == {"0.csv", "1.csv", "2.csv"}
 
 
 def test_messages_that_are_not_selected_or_over_the_limit_are_made_visible_at_once() -> None:

@@ -1,6 +1,7 @@
 """The messages between the functions, and which function accepts each."""
 
 import itertools
+import json
 from typing import Any
 
 import pytest
@@ -11,13 +12,15 @@ from cli.lookup.progress import bytes_done
 from sluice.failures import Failure
 from sluice.inputs.envelopes import parse
 from sluice.inputs.identity import of
-from sluice.inputs.internal_messages import body_of
+from sluice.inputs.internal_messages import body_of, check_sender
 from sluice.inputs.requests import Assembly, DroppedObject, SentMessage, TransformPart
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.router import Kind, Router, kind_of
 from sluice.transform.progress import covering_parts
-from tests.support.fakes import SETTINGS, World, delivery
+from tests.support.events import sns_envelope
+from tests.support.fakes import FUNCTION, SETTINGS, World, delivery
+from tests.support.transform import Transforms
 from tests.support.virtual_time import run
 
 FILE = DroppedObject(bucket="input", key="transform/a b/é.csv", size=10, version_id="v", sequencer="1", etag="e")
@@ -134,3 +137,48 @@ def test_a_part_is_never_taken_for_the_body_of_one_call() -> None:
     router = Router(SETTINGS, {"call": World().invoker})
     with pytest.raises(Failure, match="a kind that this queue does not take: part"):
         run(router.handle(Attempt(delivery({}), PART, of(PART, SETTINGS, delivery({})))))
+
+
+SENDERS = [
+    *["", "AIDAEXAMPLESENDER0001", "123456789012", "AROAEXAMPLEANOTHER001:split", "split:AROAEXAMPLEFUNCTION01"],
+    *["AROAEXAMPLEFUNCTION0", "AROAEXAMPLEFUNCTION011:split", "AROAEXAMPLEFUNCTION0:1", "aroaexamplefunction01:split"],
+]
+
+
+@pytest.mark.parametrize("sender_id", SENDERS)
+@pytest.mark.parametrize("sent", [PART, TransformPart(FILE, 3, 4, unpacked=True), Assembly(FILE)])
+@pytest.mark.parametrize("enveloped", [False, True])
+@pytest.mark.parametrize("receive_count", [1, 3])
+def test_a_message_between_the_functions_that_another_sent_is_refused(
+    sender_id: str, sent: Any, receive_count: int, *, enveloped: bool
+) -> None:
+    world = Transforms()
+    world.drop(FILE.key, b"123456789\n")
+    body = json.dumps(sns_envelope(body_of(sent))) if enveloped else body_of(sent)
+    (outcome,) = world.process(body, sender_id=sender_id, receive_count=receive_count)
+    assert outcome.status is Status.DEAD_LETTERED
+    assert outcome.failure is not None
+    assert outcome.failure.message.startswith("message: parts are sent by the functions alone; to run a dataset again")
+    assert world.endpoint.calls == []
+    assert world.requests.bodies == world.assemblies.bodies == []
+    assert set(world.results.objects) == {"messages/11111111-1111-4111-8111-111111111111.err"}, "not the dataset's .err"
+
+
+def test_without_internal_senders_nobody_is_one() -> None:
+    for sender_id in ("", ":", ":split", FUNCTION):
+        with pytest.raises(Failure, match="sent by the functions alone"):
+            check_sender(PART, sender_id, ())
+
+
+@pytest.mark.parametrize("sender_id", ["AROAEXAMPLEFUNCTION01:split", "AROAEXAMPLEFUNCTION01:invoke"])
+def test_a_message_that_a_function_sent_is_processed(sender_id: str) -> None:
+    world = Transforms()
+    world.drop("transform/a.csv", b"1\n")
+    world.process(world.splits.bodies.pop())
+    (outcome,) = world.process(world.requests.bodies.pop(), sender_id=sender_id)
+    assert outcome.status is Status.SUCCEEDED
+
+
+def test_other_messages_may_come_from_anybody() -> None:
+    for sent in (SentMessage({"Body": "x"}), FILE):
+        check_sender(sent, "", ())

@@ -26,7 +26,9 @@ class IdentifiedMessage(Protocol):
 class Delivery:
     """An SQS record: the body verbatim, the sender's attributes, and what SQS adds to it.
 
-    `receive_count` counts this receive; `sent_at` is when the message came onto the queue.
+    `receive_count` counts this receive; `sent_at` is when the message came onto the queue. `sender_id` is the system
+    attribute SenderId, which SQS sets: for an IAM role `<RoleId>:<session name>`, for a user the user ID (SQS API
+    reference, ReceiveMessage).
     """
 
     message_id: str
@@ -36,6 +38,7 @@ class Delivery:
     sent_at: datetime
     trace_header: str | None
     attributes: Mapping[str, Mapping[str, Any]]
+    sender_id: str = ""
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
@@ -49,6 +52,7 @@ class Delivery:
             sent_at=datetime.fromtimestamp(int(system["SentTimestamp"]) / 1000, UTC),
             trace_header=system.get("AWSTraceHeader"),
             attributes=record.get("messageAttributes") or {},
+            sender_id=system.get("SenderId", ""),
         )
 
     @property

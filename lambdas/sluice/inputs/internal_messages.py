@@ -1,6 +1,7 @@
 """The messages between the functions: a part of a dataset to process, the parts of a dataset to assemble."""
 
 import json
+from collections.abc import Collection
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -8,7 +9,7 @@ from pydantic.alias_generators import to_pascal
 
 from sluice.failures import invalid
 from sluice.inputs.message import check_keys, explain
-from sluice.inputs.requests import Assembly, DroppedObject, TransformPart
+from sluice.inputs.requests import Assembly, DroppedObject, Input, TransformPart
 
 
 class _File(BaseModel):
@@ -77,6 +78,20 @@ def internal_request(raw: dict[str, Any]) -> TransformPart | Assembly | None:
             except ValidationError as error:
                 raise explain(error, known) from None
     return None
+
+
+def check_sender(request: Input, sender_id: str, internal_senders: Collection[str]) -> None:
+    """Raises `Failure` (invalid) for a message between the functions that another principal has sent.
+
+    Such a message makes work that nobody can limit: calls for any range of any dataset, again and again.
+    `internal_senders` are the role IDs of the functions that send such messages, and `sender_id` is the message's.
+    """
+    if isinstance(request, TransformPart | Assembly) and sender_id.partition(":")[0] not in internal_senders:
+        raise invalid(
+            "message",
+            "parts are sent by the functions alone; to run a dataset again, drop it again or redrive its dead letters "
+            "with `sluice dlq redrive`",
+        )
 
 
 def body_of(request: TransformPart | Assembly) -> str:

@@ -13,6 +13,7 @@ from sluice.failures import Failure, ServiceError, classify
 from sluice.inputs import identity as identities
 from sluice.inputs.delivery import Delivery
 from sluice.inputs.envelopes import parse
+from sluice.inputs.internal_messages import check_sender
 from sluice.inputs.invocation import permanent_failure
 from sluice.inputs.requests import Ignorable, Request, SentMessage
 from sluice.inputs.target import Target, target_of
@@ -111,6 +112,7 @@ class Processor:
             return parsed
         for one in inputs:
             try:
+                check_sender(one, delivery.sender_id, self._settings.internal_senders)
                 if isinstance(one, Ignorable):
                     parsed.ended.append(Outcome(delivery.message_id, Status.IGNORED, detail=one.reason))
                 else:
