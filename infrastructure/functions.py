@@ -59,7 +59,7 @@ class Functions(Construct):
             for name, spec in _specs(settings, storage, queues, permissions)
         }
         # The ID of a role is known once the role is made, whichever functions come to have it in their environment.
-        senders = Fn.join(",", [functions[name].role.role_id for name in ("Invoke", "Split")])
+        senders = Fn.join(",", [functions[name].role.role_id for name in ("Invoke", "Split", "Crashed")])
         for function in functions.values():
             function.function.add_environment(INTERNAL_SENDERS, senders)
         self.invoke = functions["Invoke"]

@@ -53,7 +53,7 @@ def test_each_variable_names_its_own_resource(resources: Resources, unit: str) -
         "SLUICE_DEAD_LETTER_QUEUE_URL": {"QueuesDeadLetterQueue"},
         "SLUICE_REQUEST_QUEUE_URL": {"QueuesRequestQueue"},
         "SLUICE_ASSEMBLY_QUEUE_URL": {"QueuesAssemblyQueue"},
-        "SLUICE_INTERNAL_SENDERS": {"FunctionsInvokeRole", "FunctionsSplitRole"},
+        "SLUICE_INTERNAL_SENDERS": {"FunctionsInvokeRole", "FunctionsSplitRole", "FunctionsCrashedRole"},
     }
 
 

@@ -11,7 +11,7 @@ from sluice.failures import Operation
 from sluice.ports import Inference
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.result import SOURCE_VERSION
-from tests.support.fakes import Answer, Call, Fuse, Killed, World, delivery, service_error
+from tests.support.fakes import FUNCTION, Answer, Call, Fuse, Killed, World, delivery, service_error
 from tests.support.transform import Transforms
 
 REFUSED = service_error(Operation.INVOKE, "ModelError", original_status_code=400)
@@ -312,7 +312,7 @@ def test_a_worker_killed_at_the_last_receive_of_the_last_part_leaves_an_outcome(
             world.process(part, fuse=fuse, receive_count=3)
         except Killed:
             one = world.processor()
-            one.dead_letter_crashed(one.parse(delivery(part, receive_count=4)))
+            one.dead_letter_crashed(one.parse(delivery(part, receive_count=4, sender_id=FUNCTION)))
         world.run()
         kinds = {
             key for key in world.results.objects if key.startswith("transform/") and key.endswith((".out", ".err"))

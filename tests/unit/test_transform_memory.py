@@ -14,7 +14,7 @@ from sluice.processing.outcome import Outcome, Status
 from sluice.transform import work
 from sluice.transform.memory import ENOUGH_ANSWERED, ResponseSizeRatio, needed
 from sluice.transform.options import MAX_CHUNK_BYTES
-from tests.support.fakes import Call, delivery
+from tests.support.fakes import FUNCTION, Call, delivery
 from tests.support.transform import Transforms
 from tests.support.virtual_time import run
 
@@ -125,7 +125,7 @@ def test_a_part_without_memory_is_sent_as_a_new_message() -> None:
         async with world.memory.reserve(lambda: 0) as others:
             await others.resize(1 << 30)
             core = world.processor().core
-            return await core.process(core.parse(delivery(body), world.remaining_ms))
+            return await core.process(core.parse(delivery(body, sender_id=FUNCTION), world.remaining_ms))
 
     (outcome,) = run(while_others_hold_it())
     assert outcome.acknowledged
