@@ -24,7 +24,7 @@ from queue import Queue
 _ROOT = Path(__file__).parents[1]
 _TABLE = "failures"
 _GUARDED = (
-    *(f"inputs/{name}" for name in ("identity", "envelopes", "s3_events", "invocation")),
+    *(f"inputs/{name}" for name in ("identity", "envelopes", "s3_events", "invocation", "target", "strict_json")),
     *(
         f"processing/{name}"
         for name in ("invoker", "processor", "concurrency_limit", "dispatcher", "single_flight", "storing")
@@ -52,6 +52,9 @@ _TESTS = (
     "crashes",
     "dispatch",
     "guards",
+    "permanent",
+    "bounds",
+    "versions",
     "transform",
     "transform_messages",
 )
