@@ -24,7 +24,7 @@ from queue import Queue
 _ROOT = Path(__file__).parents[1]
 _TABLE = "failures"
 _GUARDED = (
-    *(f"inputs/{name}" for name in ("identity", "envelopes", "s3_events", "invocation")),
+    *(f"inputs/{name}" for name in ("identity", "envelopes", "s3_events", "invocation", "target", "strict_json")),
     *(
         f"processing/{name}"
         for name in (
@@ -63,6 +63,9 @@ _TESTS = (
     "guards",
     "outcomes",
     "call_memory",
+    "permanent",
+    "bounds",
+    "versions",
     "transform",
     "transform_messages",
 )
