@@ -86,9 +86,11 @@ class Outcomes:
         `resolved` returns the outcome when the request is answered or superseded. That outcome is returned, and no
         `.err` of the request stays; else None is returned.
         """
-        if (outcome := await self._without_failure(attempt, resolved)) is not None:
+        key = attempt.identity.error_name + keys.ERR
+        if (outcome := await self._without_failure(attempt, key, resolved)) is not None:
             return outcome
-        key = await self._error_key(attempt)
+        if not await self._may_claim(attempt):
+            key = keys.message_name(attempt.delivery.message_id) + keys.ERR
         for _ in range(_TRIES):
             stored = await self._results.head(key)
             if stored is not None and not await self._may_replace(stored, attempt):
@@ -103,14 +105,14 @@ class Outcomes:
                 )
                 # Looked up again: another delivery writes its .out first and removes the .err after that, so the later
                 # of the two deliveries sees the other's object.
-                return await self._without_failure(attempt, resolved)
+                return await self._without_failure(attempt, key, resolved)
         raise _conflict()
 
     async def _without_failure(
-        self, attempt: _Attempt, resolved: Callable[[], Awaitable[Outcome | None]]
+        self, attempt: _Attempt, key: str, resolved: Callable[[], Awaitable[Outcome | None]]
     ) -> Outcome | None:
         if (outcome := await resolved()) is not None:
-            await self.clear_failure(attempt)
+            await self._clear(attempt, key)
         return outcome
 
     async def failure_of(self, attempt: _Attempt) -> Failure | None:
@@ -124,7 +126,9 @@ class Outcomes:
 
     async def clear_failure(self, attempt: _Attempt) -> None:
         """Remove the `.err` of the request, or of an older version of its object. That of any other request stays."""
-        key = attempt.identity.error_name + keys.ERR
+        await self._clear(attempt, attempt.identity.error_name + keys.ERR)
+
+    async def _clear(self, attempt: _Attempt, key: str) -> None:
         for _ in range(_TRIES):
             stored = await self._results.head(key)  # a delete of no object would leave a delete marker
             if stored is None or not await self._may_replace(stored, attempt):
@@ -134,23 +138,21 @@ class Outcomes:
                 return
         raise _conflict()
 
-    async def _error_key(self, attempt: _Attempt) -> str:
-        """The key of the `.err`.
+    async def _may_claim(self, attempt: _Attempt) -> bool:
+        """Whether the failure may have the name of the object that the request is about.
 
-        Anybody may send an event. One whose object does not confirm it has its `.err` under the message's own ID, if it
-        names no version, or if the name that it claims has another request's outcome.
+        Anybody may send an event. One that the object does not confirm has its `.err` under the ID of its own message:
+        if it names no version of an object in a versioned bucket, or if the object is gone and its name has another
+        request's outcome.
         """
         upload, name = attempt.request.upload, attempt.identity.error_name
         if upload is None:
-            return name + keys.ERR
+            return True
         newest = await self._inputs(upload.bucket).head(upload.key)
-        if newest is not None and (newest.version_id is None or newest.version_id == upload.version_id):
-            return name + keys.ERR
-        if newest is None:
-            there = [await self._results.head(name + suffix) for suffix in (keys.OUT, keys.ERR)]
-            if all(stored is None or owner_of(stored) in {None, attempt.identity.owner} for stored in there):
-                return name + keys.ERR
-        return keys.message_name(attempt.delivery.message_id) + keys.ERR
+        if newest is not None:
+            return newest.version_id is None or upload.version_id is not None
+        there = [await self._results.head(name + suffix) for suffix in (keys.OUT, keys.ERR)]
+        return all(stored is None or owner_of(stored) in {None, attempt.identity.owner} for stored in there)
 
     async def _may_replace(self, stored: ObjectHead, attempt: _Attempt) -> bool:
         """Whether the request may replace or remove the `.err` that is `stored`."""

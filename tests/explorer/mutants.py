@@ -1,0 +1,68 @@
+"""The protocol with one guard less each. The explorer must find a violation in every one of them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from sluice.ports import ObjectHead
+from sluice.processing import outcomes as protocol
+from sluice.processing.outcomes import Outcomes
+from tests.support.fakes import FakeBucket
+
+_put = FakeBucket.put
+
+
+async def _never(*_: Any) -> bool:
+    return False
+
+
+async def _always(*_: Any) -> bool:
+    return True
+
+
+async def _nothing(*_: Any) -> None:
+    return None
+
+
+async def _unconditional_put(self: FakeBucket, key: str, body: bytes, **options: Any) -> str:
+    return await _put(self, key, body, **{**options, "condition": None})
+
+
+async def _without_looking_again(self: Any, attempt: Any, key: str, resolved: Callable[[], Any]) -> Any:
+    """Only the first of the two looks for an answer counts."""
+    if getattr(self, "has_looked", False):
+        return None
+    self.has_looked = True
+    return await _resolve(self, attempt, key, resolved)
+
+
+_resolve = Outcomes._without_failure
+
+
+def _of_anybody(stored: ObjectHead) -> str | None:
+    """The owner as it is stored, percent-encoded."""
+    return stored.metadata.get("sluice-identity")
+
+
+_MUTANTS: dict[str, list[tuple[Any, str, Any]]] = {
+    "an answer is not withdrawn": [(Outcomes, "_withdraw", _never)],
+    "writes are unconditional": [(FakeBucket, "put", _unconditional_put)],
+    "the .err is not looked for after a success": [(Outcomes, "clear_failure", _nothing)],
+    "any .err may be replaced": [(Outcomes, "_may_replace", _always)],
+    "no upload is outdated": [(Outcomes, "_is_outdated", _never)],
+    "the answer is not looked for again after the .err": [(Outcomes, "_without_failure", _without_looking_again)],
+    "a recorded failure is called again": [(Outcomes, "failure_of", _nothing)],
+    "owners are compared encoded": [(protocol, "owner_of", _of_anybody)],
+}
+NAMES = tuple(_MUTANTS)
+
+
+@contextmanager
+def mutated(name: str) -> Iterator[None]:
+    """Run the block with one guard less."""
+    with pytest.MonkeyPatch.context() as patch:
+        for target, attribute, replacement in _MUTANTS[name]:
+            patch.setattr(target, attribute, replacement)
+        yield

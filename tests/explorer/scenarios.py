@@ -1,0 +1,173 @@
+"""The scenarios: two or three deliveries of one request, one key, one name or one dataset."""
+
+import json
+from collections.abc import Callable, Iterator
+
+from sluice.failures import Operation
+from sluice.ports import Inference
+from sluice.processing.result import SOURCE_VERSION
+from tests.explorer.scenario import Run, Scenario
+from tests.support.fakes import Answer, service_error
+
+REFUSED = service_error(Operation.INVOKE, "ModelError", original_status_code=400)
+THROTTLED = service_error(Operation.INVOKE, "ThrottlingException")
+KEY = "invoke/a.csv"
+
+
+def _called_once(body: bytes) -> Callable[[Run], Iterator[str]]:
+    """What the model has refused is not called again, unless a worker was killed before it recorded that."""
+
+    def invariant(one: Run) -> Iterator[str]:
+        made = sum(call.body == body for call in one.world.endpoint.calls)
+        if made > 1 + any("killed" in line for line in one.steps.log):
+            yield f"the model was called {made} times for {body.decode()}"
+
+    return invariant
+
+
+def _newest_answer(one: Run) -> Iterator[str]:
+    """The `.out` is of the newest upload, unless that one failed."""
+    newest = one.world.inputs("input").objects[KEY].version_id
+    out = one.world.results.objects.get(KEY + ".out")
+    has_failed = KEY + ".err" in one.world.results.objects
+    if out is not None and not has_failed and out.metadata.get(SOURCE_VERSION) != newest:
+        yield f"{KEY}.out is of {out.metadata.get(SOURCE_VERSION)}, and the newest upload is {newest}"
+
+
+def _twice(*answers: Answer) -> Callable[[Run], None]:
+    """One message that two functions receive at the same time."""
+
+    def build(one: Run) -> None:
+        one.answers[b"x"] = list(answers)
+        message = one.message({"Body": "x"}, "message")
+        one.deliver("first", message)
+        one.deliver("second", message)
+
+    return build
+
+
+def _counted_as_first(*answers: Answer) -> Callable[[Run], None]:
+    """SQS delivers a message twice, and counts both as the first receive."""
+
+    def build(one: Run) -> None:
+        one.answers[b"x"] = list(answers)
+        message = one.message({"Body": "x"}, "message")
+        one.deliver("first", message)
+        one.deliver("again", message, counts=False)
+
+    return build
+
+
+def _one_id(*answers: Answer) -> Callable[[Run], None]:
+    """Two messages with one InferenceId: the same request, sent twice."""
+
+    def build(one: Run) -> None:
+        one.answers[b"x"] = list(answers)
+        for name in ("one", "two"):
+            one.deliver(name, one.message({"Body": "x", "InferenceId": "50% off"}, name))
+
+    return build
+
+
+def _one_filename(first: Answer, second: Answer) -> Callable[[Run], None]:
+    """Two requests with one Filename."""
+
+    def build(one: Run) -> None:
+        one.answers |= {b"x": [first], b"y": [second]}
+        for name, body in (("one", "x"), ("two", "y")):
+            one.deliver(name, one.message({"Body": body, "Filename": "f"}, name))
+
+    return build
+
+
+def _uploads(*contents: tuple[bytes, Answer], before: tuple[bytes, Answer] | None = None) -> Callable[[Run], None]:
+    """Uploads of one key, one after another; each upload's event is delivered while the others are processed."""
+
+    def build(one: Run) -> None:
+        for body, answer in [*contents, *([before] if before else [])]:
+            one.answers[body] = [answer]
+        if before:
+            one.world.deliver(one.world.inputs.drop(KEY, before[0]), message_id="before")
+            one.world.endpoint.calls.clear()
+            one.world.queue.sent.clear()
+        for number, (body, _) in enumerate(contents, 1):
+            one.upload(f"upload {number}", KEY, body)
+        one.invariants.append(_newest_answer)
+
+    return build
+
+
+def _old_event_again(old: Answer, new: Answer) -> Callable[[Run], None]:
+    """The event of an old upload is delivered once more, while that of the new one is processed."""
+
+    def build(one: Run) -> None:
+        one.answers |= {b"old": [old], b"new": [new]}
+        event = one.world.inputs.drop(KEY, b"old")
+        one.world.deliver(event, message_id="old")
+        one.world.queue.sent.clear()
+        again = one.message(event, "old")
+        one.deliver("old again", again)
+        one.deliver("new", one.message(one.world.inputs.drop(KEY, b"new"), "new"))
+        one.invariants.append(_newest_answer)
+
+    return build
+
+
+def _redrive(one: Run) -> None:
+    """A dead letter is redriven while SQS delivers the failed message once more."""
+    one.answers[b"x"] = [REFUSED, Inference(b"ok")]
+    failed = one.message({"Body": "x"}, "failed")
+    one.world.deliver(failed.body, message_id="failed")
+    (_, reason), *_ = one.world.queue.sent
+    attributes = {name: attribute.value for name, attribute in reason.items()}
+    one.deliver("once more", failed)
+    one.deliver("redrive", one.message(failed.body, "redriven", attributes=attributes))
+
+
+def _records(one: Run) -> None:
+    """An S3 event with a record that the model refuses, and one that is throttled at first."""
+    one.answers |= {b"bad": [REFUSED], b"good": [THROTTLED, Inference(b"ok")]}
+    event = one.world.inputs.drop("invoke/bad.csv", b"bad")
+    event["Records"] += one.world.inputs.drop("invoke/good.csv", b"good")["Records"]
+    message = one.message(json.dumps(event), "event")
+    one.deliver("first", message)
+    one.invariants.append(_called_once(b"bad"))
+
+
+def _last_receive(one: Run) -> None:
+    """The last receive of a message whose request failed before, as another message."""
+    one.answers[b"x"] = [REFUSED, Inference(b"ok")]
+    one.world.deliver({"Body": "x", "InferenceId": "i"}, message_id="before")
+    message = one.message({"Body": "x", "InferenceId": "i"}, "last", receives=2)
+    one.deliver("last", message)
+
+
+OK_A, OK_B = Inference(b"a"), Inference(b"b")
+SCENARIOS = {
+    one.name: one
+    for one in (
+        Scenario("one-message-twice", _twice(OK_A)),
+        Scenario("one-message-refused-then-answered", _twice(REFUSED, OK_A)),
+        Scenario("one-message-answered-then-refused", _twice(OK_A, REFUSED)),
+        Scenario("counted-as-first-refused-then-answered", _counted_as_first(REFUSED, OK_A)),
+        Scenario("counted-as-first-answered-then-refused", _counted_as_first(OK_A, REFUSED)),
+        Scenario("one-id-answered", _one_id(OK_A)),
+        Scenario("one-id-refused-then-answered", _one_id(REFUSED, OK_A)),
+        Scenario("one-id-refused", _one_id(REFUSED)),
+        Scenario("one-filename-answered", _one_filename(OK_A, OK_B)),
+        Scenario("one-filename-refused", _one_filename(REFUSED, REFUSED)),
+        Scenario("one-filename-refused-and-answered", _one_filename(REFUSED, OK_B)),
+        Scenario("two-uploads-equal", _uploads((b"A", OK_A), (b"A", OK_A))),
+        Scenario("two-uploads-different", _uploads((b"A", OK_A), (b"B", OK_B))),
+        Scenario("two-uploads-the-newer-refused", _uploads((b"A", OK_A), (b"B", REFUSED))),
+        Scenario("two-uploads-the-older-refused", _uploads((b"A", REFUSED), (b"B", OK_B))),
+        Scenario("two-uploads-refused", _uploads((b"A", REFUSED), (b"B", REFUSED))),
+        Scenario("three-uploads-a-b-a", _uploads((b"B", OK_B), (b"A", OK_A), before=(b"A", OK_A))),
+        Scenario("old-event-again-new-answered", _old_event_again(OK_A, OK_B)),
+        Scenario("old-event-again-new-refused", _old_event_again(OK_A, REFUSED)),
+        Scenario("old-event-again-old-refused", _old_event_again(REFUSED, OK_B)),
+        Scenario("redrive-while-running", _redrive),
+        Scenario("records-of-one-event", _records),
+        Scenario("last-receive", _last_receive),
+    )
+}
