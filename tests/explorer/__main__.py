@@ -4,8 +4,11 @@ import argparse
 import sys
 import time
 
+from tests.explorer.datasets import DATASETS
 from tests.explorer.explorer import Schedule, replay, schedules
 from tests.explorer.scenarios import SCENARIOS
+
+ALL = {**SCENARIOS, **DATASETS}
 
 
 def main() -> int:
@@ -17,13 +20,13 @@ def main() -> int:
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="default: all")
     options = parser.parse_args()
     if options.replay:
-        found = replay(SCENARIOS, options.replay)
+        found = replay(ALL, options.replay)
         _print(found)
         return bool(found.violations)
     total, violating = 0, 0
-    for name in options.scenarios or SCENARIOS:
+    for name in options.scenarios or ALL:
         began, count, worst = time.monotonic(), 0, None
-        for one in schedules(SCENARIOS[name], preemptions=options.preemptions, kills=options.kills):
+        for one in schedules(ALL[name], preemptions=options.preemptions, kills=options.kills):
             count += 1
             if one.violations and (worst is None or len(one.log) < len(worst.log)):
                 worst = one
@@ -33,7 +36,7 @@ def main() -> int:
         if worst is not None:
             violating += 1
             _print(worst)
-    sys.stdout.write(f"{len(options.scenarios or SCENARIOS)} scenarios, {total:,d} schedules, {violating} violated\n")
+    sys.stdout.write(f"{len(options.scenarios or ALL)} scenarios, {total:,d} schedules, {violating} violated\n")
     return bool(violating)
 
 

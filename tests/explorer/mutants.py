@@ -8,7 +8,9 @@ import pytest
 
 from sluice.ports import ObjectHead
 from sluice.processing import outcomes as protocol
+from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes
+from sluice.transform.part import PartHandler
 from tests.support.fakes import FakeBucket
 
 _put = FakeBucket.put
@@ -41,6 +43,12 @@ async def _without_looking_again(self: Any, attempt: Any, key: str, resolved: Ca
 _resolve = Outcomes._without_failure
 
 
+async def _resolved_unannounced(self: PartHandler, attempt: Any) -> Outcome | None:
+    """A stored part is resolved, although the assembly may not have been requested."""
+    is_done = (await self._rest_of(attempt)).request.start == attempt.request.end
+    return attempt.ended(Status.DUPLICATE) if is_done else None
+
+
 def _of_anybody(stored: ObjectHead) -> str | None:
     """The owner as it is stored, percent-encoded."""
     return stored.metadata.get("sluice-identity")
@@ -54,6 +62,7 @@ _MUTANTS: dict[str, list[tuple[Any, str, Any]]] = {
     "no upload is outdated": [(Outcomes, "_is_outdated", _never)],
     "the answer is not looked for again after the .err": [(Outcomes, "_without_failure", _without_looking_again)],
     "a recorded failure is called again": [(Outcomes, "failure_of", _nothing)],
+    "a stored part is not announced again": [(PartHandler, "already_resolved", _resolved_unannounced)],
     "owners are compared encoded": [(protocol, "owner_of", _of_anybody)],
 }
 NAMES = tuple(_MUTANTS)

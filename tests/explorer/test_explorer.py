@@ -4,10 +4,12 @@ import itertools
 
 import pytest
 
+from tests.explorer.datasets import DATASETS
 from tests.explorer.explorer import replay, schedules
 from tests.explorer.mutants import NAMES, mutated
 from tests.explorer.scenarios import SCENARIOS
 
+ALL = {**SCENARIOS, **DATASETS}
 # Schedules that violated the promise, by the scenario that they are of. They were found in code that had not the guard.
 FOUND = (
     "two-uploads-refused:1:0:0.0.0.0.0.0.1",
@@ -16,32 +18,32 @@ FOUND = (
 )
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", ALL)
 def test_every_schedule_keeps_the_promise(name: str) -> None:
     """With one preemption and one kill; `make explore` tries more."""
-    for one in schedules(SCENARIOS[name], preemptions=1, kills=1):
+    for one in schedules(ALL[name], preemptions=1, kills=1):
         assert not one.violations, f"{one.id}: {one.violations}"
 
 
 @pytest.mark.parametrize("schedule", FOUND)
 def test_a_schedule_that_was_found(schedule: str) -> None:
-    assert not replay(SCENARIOS, schedule).violations
+    assert not replay(ALL, schedule).violations
 
 
 @pytest.mark.parametrize("mutant", NAMES)
 def test_a_missing_guard_is_found(mutant: str) -> None:
     with mutated(mutant):
         every = itertools.chain.from_iterable(
-            schedules(scenario, preemptions=2, kills=0, limit=400) for scenario in SCENARIOS.values()
+            schedules(scenario, preemptions=2, kills=int(name in DATASETS), limit=400) for name, scenario in ALL.items()
         )
         found = next((one for one in every if one.violations), None)
         assert found is not None, f"the explorer does not find that {mutant}"
-        again = replay(SCENARIOS, found.id)
+        again = replay(ALL, found.id)
         assert again.violations == found.violations, "its ID replays it"
         assert again.log == found.log
 
 
 def test_a_schedule_is_the_same_each_time() -> None:
-    every = list(schedules(SCENARIOS["two-uploads-different"], preemptions=1, kills=1))
+    every = list(schedules(ALL["two-uploads-different"], preemptions=1, kills=1))
     assert len({one.id for one in every}) == len(every), "no schedule is tried twice"
-    assert every[7] == replay(SCENARIOS, every[7].id)
+    assert every[7] == replay(ALL, every[7].id)
