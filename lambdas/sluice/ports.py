@@ -1,6 +1,6 @@
 """What the core needs of AWS, as protocols of coroutines. The adapters in `aws/` implement them; tests fake them."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -66,13 +66,26 @@ class ObjectTooLarge(Exception):
         self.size = size
 
 
+Admit = Callable[[int], Awaitable[None]]
+"""Waits until there is memory for so many bytes."""
+
+
 class Endpoint(Protocol):
     """The SageMaker runtime."""
 
     async def invoke(
-        self, endpoint_name: str, body: bytes, parameters: Mapping[str, str], *, seconds: float
+        self,
+        endpoint_name: str,
+        body: bytes,
+        parameters: Mapping[str, str],
+        *,
+        seconds: float,
+        admit: Admit | None = None,
     ) -> Inference:
-        """Call InvokeEndpoint once, without retries, for at most `seconds` in all. Raises `ServiceError`."""
+        """Call InvokeEndpoint once, without retries, for at most `seconds` in all. Raises `ServiceError`.
+
+        `admit` is awaited before a large body of a response is read, with its size in bytes as far as that is known.
+        """
 
 
 class Bucket(Protocol):

@@ -741,6 +741,32 @@ def test_a_large_request_and_a_large_response(*, tls: bool) -> None:
 
 
 @both
+@pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
+def test_a_large_body_is_read_when_it_is_admitted(*, chunked: bool, tls: bool) -> None:
+    body = b"y" * 1_000_000
+    chunks = b"".join(b"2710\r\n" + body[:10_000] + b"\r\n" for _ in range(100)) + b"0\r\n\r\n"
+    coding = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 1000000"
+    answer = b"HTTP/1.1 200 OK\r\n" + coding + b"\r\n\r\n" + (chunks if chunked else body)
+    asked: list[int] = []
+
+    async def admit(size: int) -> None:
+        asked.append(size)
+        await sleep(0.02)
+
+    with serving(answering(answer), tls=tls) as server, client(server.url) as one:
+
+        async def main() -> Response:
+            return await one.post(admit=admit)
+
+        assert one.run(main()).body == body
+    if chunked:
+        assert asked == sorted(set(asked))
+        assert asked[-1] >= len(body)
+    else:
+        assert asked == [len(body)]
+
+
+@both
 def test_a_response_that_begins_before_the_request_is_sent_is_read(*, tls: bool) -> None:
     """The server stops reading until its response is read."""
 

@@ -15,6 +15,7 @@ from sluice.failures import Failure, Operation, ServiceError
 from sluice.inputs.delivery import Delivery
 from sluice.keys import ERR
 from sluice.ports import (
+    Admit,
     Attribute,
     Condition,
     Inference,
@@ -82,7 +83,13 @@ class FakeEndpoint:
     calls: list[Call] = field(default_factory=list)
 
     async def invoke(
-        self, endpoint_name: str, body: bytes, parameters: Mapping[str, str], *, seconds: float = math.inf
+        self,
+        endpoint_name: str,
+        body: bytes,
+        parameters: Mapping[str, str],
+        *,
+        seconds: float = math.inf,
+        admit: Admit | None = None,
     ) -> Inference:
         call = Call(endpoint_name, body, parameters)
         self.calls.append(call)
@@ -91,6 +98,8 @@ class FakeEndpoint:
             answer = await answer
         if isinstance(answer, Exception):
             raise answer
+        if admit is not None and len(answer.body) > 65_536:
+            await admit(len(answer.body))
         return answer
 
 
@@ -344,6 +353,7 @@ class World:
         self.now = NOW
         self.slept: list[float] = []
         protect = (fuse or Fuse()).protect
+        self.memory = Memory(512)
         results, inputs, queue = protect(self.results), protect(self.inputs), protect(self.queue)
         self.outcomes = outcomes = Outcomes(results, inputs)
         self.invoker = Invoker(
@@ -352,7 +362,7 @@ class World:
             inputs,
             results,
             outcomes,
-            memory=CallMemory(Memory(512), settings.max_body_bytes),
+            memory=CallMemory(self.memory, settings.max_body_bytes),
             needed_ms=NEEDED_MS,
             utc_now=lambda: self.now,
             sleep=self._sleep,

@@ -1,5 +1,7 @@
 """The bodies of the calls that are under way fit into the function's memory."""
 
+from typing import Any
+
 import pytest
 
 from sluice.concurrency import sleep
@@ -20,13 +22,11 @@ class Concurrent:
         self.answer = answer
         self.under_way = 0
         self.most = 0
-        self.before_the_first_answer = 0
 
     async def __call__(self, call: Call) -> Inference:
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         await sleep(1)
-        self.before_the_first_answer = self.before_the_first_answer or self.most
         self.under_way -= 1
         return Inference(self.answer)
 
@@ -40,15 +40,36 @@ def batch(world: World, count: int, remaining_ms: float = 90_000) -> list[Status
     return [one.status for one in run(outcomes())]
 
 
-@pytest.mark.parametrize("largest", [6 * MB, 25 * MB])
-def test_calls_whose_responses_may_be_large_wait_for_memory(largest: int) -> None:
-    world = World(with_settings(max_body_bytes=largest))
+def held(world: World) -> list[int]:
+    """The bytes that are reserved while results are stored, which takes a second."""
+    put, seen = world.results.put, []
+
+    async def slow(key: str, body: bytes, **options: Any) -> str:
+        seen.append(FREE - world.memory._free.free)
+        await sleep(1)
+        return await put(key, body, **options)
+
+    world.results.put = slow  # type: ignore[method-assign]
+    return seen
+
+
+def test_calls_with_small_bodies_do_not_wait() -> None:
+    world = World(with_settings(max_body_bytes=25 * MB))
     world.endpoint.answer = endpoint = Concurrent(b"small")
     assert set(batch(world, 100)) == {Status.SUCCEEDED}
-    assert 1 < endpoint.before_the_first_answer <= FREE // largest
-    endpoint.most = 0
-    assert set(batch(world, 100)) == {Status.SUCCEEDED}
-    assert endpoint.most == 100, "its responses are small"
+    assert endpoint.most == 100
+    assert world.memory._free.free == FREE
+
+
+@pytest.mark.parametrize("size", [6 * MB, 25 * MB])
+def test_large_responses_wait_until_there_is_memory_for_them(size: int) -> None:
+    world = World(with_settings(max_body_bytes=25 * MB))
+    world.endpoint.answer = Concurrent(b"x" * size)
+    seen = held(world)
+    assert set(batch(world, 40 * 6 * MB // size * 3)) == {Status.SUCCEEDED}
+    assert max(seen) <= FREE + size, "one at a time may take more than there is"
+    assert world.memory._free.free == FREE
+    assert world.memory.overcommitting.free == 1
 
 
 def test_the_largest_response_of_an_endpoint_is_expected() -> None:
@@ -62,6 +83,7 @@ def test_the_largest_response_of_an_endpoint_is_expected() -> None:
 
 def test_a_call_that_gets_no_memory_in_time_is_retried() -> None:
     world = World(with_settings(max_body_bytes=200 * MB))
-    world.endpoint.answer = Concurrent(b"small")
+    world.endpoint.answer = Concurrent(b"x" * 200 * MB)
+    batch(world, 1)
     left = NEEDED_MS + 500
     assert sorted(batch(world, 2, left)) == [Status.RETRY, Status.SUCCEEDED]

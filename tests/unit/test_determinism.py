@@ -50,7 +50,8 @@ class _Recorded:
 
     def __getattr__(self, name: str) -> Any:
         async def operation(*args: Any, **kwargs: Any) -> Any:
-            self._operations.log.append((name, repr((args, kwargs))))
+            shown = {key: value for key, value in kwargs.items() if not callable(value)}
+            self._operations.log.append((name, repr((args, shown))))
             await sleep(self._operations.seconds())
             return await getattr(self._port, name)(*args, **kwargs)
 

@@ -109,7 +109,7 @@ class _CatchingConnection(Connection):
         self._url = url
         self._caught = caught
 
-    async def exchange(self, head: bytes, body: bytes, parser: ResponseParser) -> Response:
+    async def exchange(self, head: bytes, body: bytes, parser: ResponseParser, admit: object = None) -> Response:
         first, *lines, end, rest = head.decode("latin-1").split("\r\n")
         assert (end, rest) == ("", "")
         method, path, version = first.split(" ")

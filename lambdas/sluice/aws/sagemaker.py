@@ -9,7 +9,7 @@ from sluice.aws.errors import translate_errors
 from sluice.aws.loop import Loop
 from sluice.concurrency import now
 from sluice.failures import Operation
-from sluice.ports import Inference
+from sluice.ports import Admit, Inference
 
 if TYPE_CHECKING:
     from sluice.aws.http.sagemaker import LeanSageMakerRuntime
@@ -26,13 +26,19 @@ class SageMakerEndpoint:
         self._private = () if model_messages else ("ModelError",)
 
     async def invoke(
-        self, endpoint_name: str, body: bytes, parameters: Mapping[str, str], *, seconds: float
+        self,
+        endpoint_name: str,
+        body: bytes,
+        parameters: Mapping[str, str],
+        *,
+        seconds: float,
+        admit: Admit | None = None,
     ) -> Inference:
         """Call InvokeEndpoint and read the complete response, within `seconds`. Raises `ServiceError`."""
         arguments: dict[str, Any] = dict(parameters)
         with translate_errors(Operation.INVOKE, private=self._private):
             response = await self._client.invoke_endpoint(
-                EndpointName=endpoint_name, Body=body, until=now() + seconds, **arguments
+                EndpointName=endpoint_name, Body=body, until=now() + seconds, admit=admit, **arguments
             )
         return Inference(
             body=response["Body"].read(),
@@ -45,13 +51,16 @@ class SageMakerEndpoint:
 
 
 class Boto3SageMakerRuntime:
-    """boto3's client. Each call is made in a thread, and is limited by the client's timeouts instead of `until`."""
+    """boto3's client. Each call is made in a thread, and is limited by the client's timeouts instead of `until`.
+
+    It admits no response: boto3 reads all of it.
+    """
 
     def __init__(self, loop: Loop, clients: Clients) -> None:
         self._loop = loop
         self._clients = clients
 
-    async def invoke_endpoint(self, *, until: float, **arguments: Any) -> Any:  # noqa: ARG002 - see above
+    async def invoke_endpoint(self, *, until: float, admit: Admit | None, **arguments: Any) -> Any:  # noqa: ARG002 - see above
         """Call InvokeEndpoint and read the body. Raises `ClientError` or `BotoCoreError`."""
         return await self._loop.in_thread(self._invoke, arguments)
 

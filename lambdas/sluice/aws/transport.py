@@ -16,11 +16,8 @@ from sluice.aws.sagemaker import Boto3SageMakerRuntime
 from sluice.settings import Settings
 from sluice.timeouts import CONNECT_SECONDS, ENDPOINT_CONNECT_SECONDS, READ_SECONDS
 
-# Connections to S3, for each bucket: a TLS handshake takes more CPU time than dozens of calls. A connection makes one
-# call in some 20 ms, so that even 1,000 results are stored within seconds.
-_S3_CONNECTIONS = 16
-_CALLS_PER_S3_CONNECTION = 6
-_ENDPOINT_CONNECTIONS = 800  # a function has 1,024 descriptors (Lambda quotas)
+_S3_CONNECTIONS = 16  # for each bucket: a TLS handshake takes more CPU time than dozens of calls
+_ENDPOINT_CONNECTIONS = 1_000  # a function has 1,024 descriptors (Lambda quotas)
 
 
 def uses_boto3(settings: Settings, environment: Mapping[str, str]) -> bool:
@@ -43,8 +40,7 @@ def hot_clients(
 
     def storage(url: str) -> ConnectionPool:
         connector = Connector(loop, url, context, connect_timeout_seconds=CONNECT_SECONDS)
-        limit = max(_S3_CONNECTIONS, settings.concurrent_calls // _CALLS_PER_S3_CONNECTION)
-        return ConnectionPool(connector, limit=min(limit, _ENDPOINT_CONNECTIONS // _CALLS_PER_S3_CONNECTION))
+        return ConnectionPool(connector, limit=_S3_CONNECTIONS)
 
     endpoint = ConnectionPool(
         Connector(loop, found.sagemaker_url, context, connect_timeout_seconds=ENDPOINT_CONNECT_SECONDS),

@@ -9,6 +9,7 @@ from sluice.concurrency import Semaphore, timeout
 # Measured (docs/performance.md, Memory): the memory in use without bodies.
 _WITHOUT_BODIES = 144 * 1024 * 1024
 _LEAST = 16 * 1024 * 1024
+_SMALL = 64 * 1024  # bytes of a response that are read without asking
 
 
 class MemoryExhausted(Exception):
@@ -21,6 +22,7 @@ class Memory:
     def __init__(self, function_mb: int) -> None:
         self._total = max(_LEAST, function_mb * 1024 * 1024 - _WITHOUT_BODIES)
         self._free = Semaphore(self._total)
+        self.overcommitting = Semaphore(1)  # one request at a time takes more than there is
 
     @asynccontextmanager
     async def reserve(self, patience: Callable[[], float]) -> AsyncIterator["Reservation"]:
@@ -53,6 +55,14 @@ class Memory:
         """Release bytes."""
         self._free.release(size)
 
+    def fits(self, size: int) -> bool:
+        """Whether so many bytes are free."""
+        return size <= self._free.free
+
+    def take(self, size: int) -> None:
+        """Take bytes, whether or not they are free."""
+        self._free.free -= size
+
 
 @dataclass(slots=True)
 class Reservation:
@@ -61,6 +71,7 @@ class Reservation:
     _memory: Memory
     _patience: Callable[[], float]
     _size: int = 0
+    _is_over: bool = False
 
     async def resize(self, size: int) -> None:
         """Reserve `size` bytes instead of the current number, and wait until they are free.
@@ -71,18 +82,36 @@ class Reservation:
         old, self._size = self._size, 0
         self._size = await self._memory.exchange(old, size, self._patience)
 
+    async def grow(self, size: int) -> None:
+        """Reserve `size` bytes in all, without dropping what the current bytes are for.
+
+        If there is not enough memory, it waits for its turn to take more than there is. Whoever has it goes on to its
+        end, so that those who hold memory and wait cannot deadlock.
+        """
+        more = size - self._size
+        if more <= 0:
+            return
+        if not self._is_over and not self._memory.fits(more):
+            await self._memory.overcommitting.acquire()
+            self._is_over = True
+        self._memory.take(more)
+        self._size = size
+
     def shrink(self, size: int) -> None:
         """Keep `size` bytes at most. Never waits."""
         if size < self._size:
             self._memory.release(self._size - size)
             self._size = size
+        if self._is_over and not size:
+            self._is_over = False
+            self._memory.overcommitting.release()
 
 
 class CallMemory:
     """The memory of calls: the request's body and the response's.
 
-    A response is assumed to be as large as the largest one of its endpoint was; before there was one, as large as a
-    request may be.
+    A response is assumed to be as large as the largest one of its endpoint was. One that is larger is read when there
+    is memory for it: until then its endpoint must wait.
     """
 
     def __init__(self, memory: Memory, max_body_bytes: int) -> None:
@@ -101,7 +130,7 @@ class CallMemory:
 
     def needed(self, endpoint_name: str | None, body: int) -> int:
         """The most bytes that a call with a body of `body` bytes takes."""
-        return body + self._largest.get(endpoint_name or "", self._max_body_bytes)
+        return body + self._largest.get(endpoint_name or "", _SMALL)
 
     def learn(self, endpoint_name: str, answered: int) -> None:
         """Take the size of a response into account, in bytes."""

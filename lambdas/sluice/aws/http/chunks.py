@@ -23,7 +23,7 @@ class Chunks:
         self._max_bytes = max_bytes
         self._received = bytearray()  # data outside of chunks
         self._pieces: list[bytes] = []
-        self._size = 0  # bytes of all chunks
+        self.size = 0  # bytes of all chunks, so far
         self._left = 0  # remaining bytes of the current chunk
         self._extras = 0  # bytes of extensions and trailers
         self._read = self._read_size
@@ -59,8 +59,8 @@ class Chunks:
             raise CutOff("no size of a chunk")
         self._count_extra(len(line) - found.end(1))
         self._left = int(found[1], 16)
-        self._size += self._left
-        if self._max_bytes is not None and self._size > self._max_bytes:
+        self.size += self._left
+        if self._max_bytes is not None and self.size > self._max_bytes:
             raise TooLarge
         self._read = self._read_data if self._left else self._read_trailer
         return True

@@ -5,11 +5,13 @@ import os
 import select
 import socket
 import ssl
+import sys
 from typing import Any
 
 from sluice.aws.http.protocol import Response, ResponseParser
 from sluice.aws.http.resolver import Address
 from sluice.aws.loop import READ, WRITE, Loop
+from sluice.ports import Admit
 
 _RECEIVE = 65_536  # bytes of one receive call; over TLS, it returns one record of up to 16 KB
 _SMALL = 65_536  # maximum bytes of a body that is copied, to be sent in one call with the head
@@ -29,7 +31,7 @@ class Connection:
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
-    async def exchange(self, head: bytes, body: bytes, parser: ResponseParser) -> Response:
+    async def exchange(self, head: bytes, body: bytes, parser: ResponseParser, admit: Admit | None = None) -> Response:
         """Send a request and read its response. If the peer responds early, reading starts before sending has ended.
 
         Raises `OSError` and the errors of `parser`. After an error or a cancellation, the connection must be closed.
@@ -40,8 +42,13 @@ class Connection:
             is_sent = await self._send(head, parser) and await self._send(body, parser)
         if parser.response is None:
             await self._watch.wait(READ)
-            while not self._receive(parser):
-                await self._watch.wait(READ)
+            admitted = sys.maxsize if admit is None else _SMALL
+            while not self._receive(parser, admitted):
+                if admit is not None and parser.expected > admitted:
+                    admitted = parser.expected if parser.is_length_known else 2 * parser.expected
+                    await admit(admitted)  # meanwhile, the peer must wait: nothing is read
+                else:
+                    await self._watch.wait(READ)
         assert parser.response is not None  # noqa: S101 - for the type checker
         self.may_go_on = is_sent and parser.may_go_on
         return parser.response
@@ -93,9 +100,11 @@ class Connection:
                 return False
         return True
 
-    def _receive(self, parser: ResponseParser) -> bool:
-        """Read the available data. Returns whether the response is complete."""
+    def _receive(self, parser: ResponseParser, most: int = sys.maxsize) -> bool:
+        """Read the available data of a response of at most `most` bytes. Returns whether the response is complete."""
         while parser.response is None:
+            if parser.expected > most:
+                return False
             try:
                 data = self._sock.recv(_RECEIVE)
             except _WOULD_BLOCK:

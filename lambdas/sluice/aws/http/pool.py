@@ -16,9 +16,11 @@ from sluice.aws.http.connection import Connection
 from sluice.aws.http.connector import Connector
 from sluice.aws.http.protocol import CutOff, NotHttp, Response, ResponseParser, request_head
 from sluice.concurrency import Future, checkpoint, deadline, now, timeout
+from sluice.ports import Admit
 
 # NAT gateways and Network Load Balancers drop a connection that was idle for 350 s without notifying either side.
 _IDLE_SECONDS = 300
+_IDLE = 512  # connections that stay open, of the 1,024 descriptors of a function
 # Connections that are opened at once. A handshake takes more CPU time than several calls. While some are opened, others
 # become idle, and the requests that wait use those.
 _OPENING = 8
@@ -51,8 +53,12 @@ class ConnectionPool:
         *,
         until: float,
         max_bytes: int | None = None,
+        admit: Admit | None = None,
     ) -> Response:
         """Send a request, without retries, and read its response. `until` is the deadline, on the scheduler's clock.
+
+        `admit` is awaited before a large body is read, with its size, or with twice what has been received if the
+        response does not state it.
 
         Raises subclasses of `botocore.exceptions.BotoCoreError`, and `TooLarge` if the body is over `max_bytes`.
         """
@@ -66,7 +72,7 @@ class ConnectionPool:
                 self._check_time(until, connection)
                 is_connected = True
                 try:
-                    response = await connection.exchange(head, body, parser)
+                    response = await connection.exchange(head, body, parser, admit)
                 except BaseException:
                     self._drop(connection)
                     raise
@@ -116,6 +122,8 @@ class ConnectionPool:
             self._drop(connection)
         elif self._waiting:
             self._waiting.popleft().set_result(connection)
+        elif len(self._idle) >= _IDLE:
+            self._drop(connection)
         else:
             connection.idle_since = now()
             self._idle.append(connection)

@@ -59,6 +59,7 @@ class ResponseParser:
         "_heads",
         "_is_last",
         "_left",
+        "_length",
         "_max_bytes",
         "_method",
         "_pieces",
@@ -76,10 +77,23 @@ class ResponseParser:
         self._status = 0  # 0 until the final head is complete
         self._fields: dict[str, str] = {}
         self._pieces: list[bytes] = []  # the received pieces of the body
+        self._length = -1  # of the body; negative if the response does not state it
         self._left = -1  # remaining bytes of the body; negative if its length is unknown
         self._size = 0  # received bytes of a body of unknown length
         self._chunks: Chunks | None = None
         self._is_last = False  # True if the connection must not be used for another request
+
+    @property
+    def is_length_known(self) -> bool:
+        """Whether the response states the length of its body."""
+        return self._length >= 0
+
+    @property
+    def expected(self) -> int:
+        """The bytes of the body, as far as they are known: what the response states, or what has been received."""
+        if self._length >= 0:
+            return self._length
+        return self._size if self._chunks is None else self._chunks.size
 
     @property
     def may_go_on(self) -> bool:
@@ -193,7 +207,7 @@ class ResponseParser:
         elif length is None:
             self._is_last = True
         else:
-            self._left = int(length)
+            self._left = self._length = int(length)
             if self._max_bytes is not None and self._left > self._max_bytes:
                 raise TooLarge
             if not self._left:

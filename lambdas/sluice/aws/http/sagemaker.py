@@ -12,6 +12,7 @@ from sluice.aws.loop import Loop
 from sluice.concurrency import now
 from sluice.inputs.message import FORWARDED
 from sluice.inputs.strict_json import TooDeep, loads
+from sluice.ports import Admit
 
 if TYPE_CHECKING:
     from mypy_boto3_sagemaker_runtime.client import SageMakerRuntimeClient
@@ -58,6 +59,7 @@ class LeanSageMakerRuntime:
         EndpointName: str,  # noqa: N803 - boto3's parameter names
         Body: bytes,  # noqa: N803
         until: float | None = None,
+        admit: Admit | None = None,
         **parameters: str,
     ) -> Any:
         """InvokeEndpoint, without retries. Raises `ClientError` or `BotoCoreError`.
@@ -67,7 +69,7 @@ class LeanSageMakerRuntime:
         path, headers = invocation(self._signer, self._pool.host, EndpointName, Body, parameters)
         end = now() + self._call_seconds
         response = await self._pool.request(
-            "POST", path, headers, Body, until=end if until is None else min(end, until)
+            "POST", path, headers, Body, until=end if until is None else min(end, until), admit=admit
         )
         if response.status >= 300:
             # Use a thread, because boto3's client may not be created yet, which blocks.
