@@ -69,6 +69,8 @@ class ObjectTooLarge(Exception):
 Admit = Callable[[int], Awaitable[None]]
 """Waits until there is memory for so many bytes."""
 
+UNASKED_BYTES = 64 * 1024  # of a response's body, that are read without `Admit`
+
 
 class Endpoint(Protocol):
     """The SageMaker runtime."""

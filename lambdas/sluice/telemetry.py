@@ -43,7 +43,6 @@ class Telemetry:
         trace_header: Callable[[], str | None],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._logger = logger
         self._lines = _Lines(logger, trace_header, clock)
         self._metrics = metrics
         # Of this batch. Metrics are added at its end: `add_metric` formats all previous values of the metric.
@@ -91,7 +90,7 @@ class Telemetry:
 class _Lines:
     """Writes the lines that `Logger.log(level, message, extra=fields)` writes, for a sixth of its CPU time.
 
-    Each line is written at once, as it is lost if the function ends.
+    Each line is written at once: one that is held back is lost if the function is killed.
     """
 
     def __init__(self, logger: Logger, trace_header: Callable[[], str | None], clock: Callable[[], float]) -> None:

@@ -15,6 +15,7 @@ from sluice.failures import Failure, Operation, ServiceError
 from sluice.inputs.delivery import Delivery
 from sluice.keys import ERR
 from sluice.ports import (
+    UNASKED_BYTES,
     Admit,
     Attribute,
     Condition,
@@ -98,7 +99,7 @@ class FakeEndpoint:
             answer = await answer
         if isinstance(answer, Exception):
             raise answer
-        if admit is not None and len(answer.body) > 65_536:
+        if admit is not None and len(answer.body) > UNASKED_BYTES:
             await admit(len(answer.body))
         return answer
 

@@ -25,15 +25,13 @@ from sluice.ports import Bucket, Buckets, Condition, Endpoint, Inference, Object
 from sluice.processing.attempt import Attempt
 from sluice.processing.memory import CallMemory, MemoryExhausted, Reservation
 from sluice.processing.outcome import Outcome, Status
-from sluice.processing.outcomes import Outcomes
+from sluice.processing.outcomes import Outcomes, superseded
 from sluice.processing.result import inference_metadata
 from sluice.processing.single_flight import SingleFlight
 from sluice.processing.storing import Sleep, retry_transient
 from sluice.settings import Settings
 
 _Call = Attempt[SentMessage | DroppedObject]
-
-_REPLACED = "the object was replaced; its newer version answers"
 
 
 class Invoker:
@@ -105,7 +103,7 @@ class Invoker:
     async def _call(self, attempt: _Call, stored: ObjectHead | None, reservation: Reservation) -> Outcome:
         prepared = await self._prepare(attempt)
         if prepared is None:
-            return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
+            return superseded(attempt)
         attempt, invocation = prepared
         reservation.shrink(self._memory.needed(invocation.endpoint_name, len(invocation.body)))
         with attempt.reporting():

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from sluice.concurrency import Semaphore, timeout
+from sluice.ports import UNASKED_BYTES
 
 # Measured (docs/performance.md, Memory): the memory in use without bodies.
 _WITHOUT_BODIES = 144 * 1024 * 1024
 _LEAST = 16 * 1024 * 1024
-_SMALL = 64 * 1024  # bytes of a response that are read without asking
 
 
 class MemoryExhausted(Exception):
@@ -31,7 +31,7 @@ class Memory:
         try:
             yield reservation
         finally:
-            await reservation.resize(0)
+            reservation.shrink(0)
 
     async def exchange(self, old: int, new: int, patience: Callable[[], float]) -> int:
         """Release `old` bytes, then take `new` bytes, or all there are. Returns the bytes taken.
@@ -130,7 +130,7 @@ class CallMemory:
 
     def needed(self, endpoint_name: str | None, body: int) -> int:
         """The most bytes that a call with a body of `body` bytes takes."""
-        return body + self._largest.get(endpoint_name or "", _SMALL)
+        return body + self._largest.get(endpoint_name or "", UNASKED_BYTES)
 
     def learn(self, endpoint_name: str, answered: int) -> None:
         """Take the size of a response into account, in bytes."""

@@ -40,12 +40,12 @@ class Outcomes:
         upload = attempt.request.upload
         if owner_of(stored) == attempt.identity.key:
             if await self._withdraw(attempt, stored.version_id):
-                return _superseded(attempt)
+                return superseded(attempt)
             await self.clear_failure(attempt)
             return attempt.ended(Status.DUPLICATE)
         if upload is None:
             raise invalid("Filename", "another request's result has this name already; choose one that is not taken")
-        return _superseded(attempt) if await self._is_outdated(upload, stored) else None
+        return superseded(attempt) if await self._is_outdated(upload, stored) else None
 
     async def resolved(self, attempt: _Attempt) -> Outcome | None:
         """The outcome when the request is answered or superseded, so that a failure no longer matters."""
@@ -53,7 +53,7 @@ class Outcomes:
         upload = attempt.request.upload
         if stored is not None and owner_of(stored) == attempt.identity.key:
             return await self.settled_by(stored, attempt)
-        return _superseded(attempt) if upload is not None and await self._is_outdated(upload, stored) else None
+        return superseded(attempt) if upload is not None and await self._is_outdated(upload, stored) else None
 
     async def record_answer(
         self, attempt: _Attempt, write: Callable[[Condition], Awaitable[str | None]], stored: ObjectHead | None
@@ -73,7 +73,7 @@ class Outcomes:
                 continue
             # The condition holds also for a newer upload's answer with the content of the one that was to be replaced.
             if stored is not None and await self._withdraw(attempt, version_id):
-                return _superseded(attempt)
+                return superseded(attempt)
             await self.clear_failure(attempt)
             return None
         raise _conflict()
@@ -94,7 +94,7 @@ class Outcomes:
         for _ in range(_TRIES):
             stored = await self._results.head(key)
             if stored is not None and not await self._may_replace(stored, attempt):
-                return _superseded(attempt)
+                return superseded(attempt)
             with suppress(PreconditionFailed):
                 await self._results.put(
                     key,
@@ -193,7 +193,8 @@ class Outcomes:
         )
 
 
-def _superseded(attempt: _Attempt) -> Outcome:
+def superseded(attempt: _Attempt) -> Outcome:
+    """The outcome of a request whose object was replaced."""
     return attempt.ended(Status.SUPERSEDED, detail="the object was replaced; its newer version answers")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sluice.aws.http.protocol import Response, ResponseParser
 from sluice.aws.http.resolver import Address
 from sluice.aws.loop import READ, WRITE, Loop
-from sluice.ports import Admit
+from sluice.ports import UNASKED_BYTES, Admit
 
 _RECEIVE = 65_536  # bytes of one receive call; over TLS, it returns one record of up to 16 KB
 _SMALL = 65_536  # maximum bytes of a body that is copied, to be sent in one call with the head
@@ -42,7 +42,7 @@ class Connection:
             is_sent = await self._send(head, parser) and await self._send(body, parser)
         if parser.response is None:
             await self._watch.wait(READ)
-            admitted = sys.maxsize if admit is None else _SMALL
+            admitted = sys.maxsize if admit is None else UNASKED_BYTES
             while not self._receive(parser, admitted):
                 if admit is not None and parser.expected > admitted:
                     admitted = parser.expected if parser.is_length_known else 2 * parser.expected
