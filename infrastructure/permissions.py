@@ -48,8 +48,7 @@ class Permissions:
         return [
             *self._split_files(),
             _read(files),
-            _list_buckets([*files, self._storage.results_bucket]),
-            self._store_results("s3:GetObject", "s3:PutObject"),
+            *self._replace_results(files),
             *self._consume(self._queues.split_queue, files),
         ]
 
@@ -86,9 +85,6 @@ class Permissions:
     def _abort_uploads(self) -> iam.PolicyStatement:
         return _allow("AbortUploads", ["s3:AbortMultipartUpload"], [self._storage.results_bucket.arn_for_objects("*")])
 
-    def _store_results(self, *actions: str) -> iam.PolicyStatement:
-        return _allow("StoreResults", list(actions), [self._storage.results_bucket.arn_for_objects("*")])
-
     def _replace_results(self, inputs: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
         """Return the permissions to look for results and for the newest inputs, to store results, and to remove some.
 
@@ -96,8 +92,10 @@ class Permissions:
         """
         results = self._storage.results_bucket
         return [
-            self._store_results(
-                "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion"
+            _allow(
+                "StoreResults",
+                ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion"],
+                [results.arn_for_objects("*")],
             ),
             _allow("ListVersions", ["s3:ListBucketVersions"], [results.bucket_arn]),
             _list_buckets([*inputs, results]),

@@ -98,7 +98,9 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
             needed_ms=needed_ms,
             utc_now=_now,
         ),
-        "file": Splitter(settings, inputs, results, request_queue=request_queue, assembly_queue=assembly_queue),
+        "file": Splitter(
+            settings, inputs, results, outcomes, request_queue=request_queue, assembly_queue=assembly_queue
+        ),
         "part": PartHandler(
             settings,
             endpoint,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sluice.concurrency import sleep, spawn
-from tests.explorer.scenario import Run, Scenario
+from tests.explorer.execution import Scenario
 from tests.explorer.steps import Step
 from tests.support.virtual_time import run
 
@@ -84,7 +84,7 @@ def execute(scenario: Scenario, choices: list[int], *, preemptions: int, kills: 
         tuple(made),
         tuple(widths),
         tuple(one.steps.log),
-        tuple(_violations(one)),
+        tuple(one.violations()),
     )
 
 
@@ -104,8 +104,3 @@ def _options(pending: list[Step], last: str, may_preempt: bool, may_kill: bool) 
     if may_kill:
         options += [(step, after) for step in steps if step.is_of_worker for after in (False, True)]
     return options
-
-
-def _violations(one: Run) -> Iterator[str]:
-    for invariant in one.invariants:
-        yield from invariant(one)

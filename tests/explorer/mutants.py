@@ -11,6 +11,7 @@ from sluice.processing import outcomes as protocol
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes
 from sluice.transform.part import PartHandler
+from sluice.transform.splitter import Splitter
 from tests.support.fakes import FakeBucket
 
 _put = FakeBucket.put
@@ -63,6 +64,7 @@ _MUTANTS: dict[str, list[tuple[Any, str, Any]]] = {
     "the answer is not looked for again after the .err": [(Outcomes, "_without_failure", _without_looking_again)],
     "a recorded failure is called again": [(Outcomes, "failure_of", _nothing)],
     "a stored part is not announced again": [(PartHandler, "already_resolved", _resolved_unannounced)],
+    "a file that could not be split is not looked for": [(Splitter, "already_resolved", _nothing)],
     "owners are compared encoded": [(protocol, "owner_of", _of_anybody)],
 }
 NAMES = tuple(_MUTANTS)

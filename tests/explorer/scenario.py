@@ -1,9 +1,9 @@
 """A scenario: the deliveries that run at the same time, and what must hold when all messages have ended."""
 
 import json
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from sluice.inputs.envelopes import parse
 from sluice.inputs.identity import Identity, of
@@ -11,10 +11,9 @@ from sluice.inputs.requests import Ignorable
 from sluice.ports import Inference, ObjectHead
 from sluice.processing.outcome import Outcome
 from sluice.processing.result import owner_of
+from tests.explorer.execution import Work
 from tests.explorer.steps import Steps
-from tests.support.fakes import SETTINGS, Answer, Call, Fuse, Killed, Stored, World, delivery
-
-Work = Callable[[], Coroutine[Any, Any, None]]
+from tests.support.fakes import SETTINGS, Answer, Call, Stored, World, delivery
 
 
 @dataclass
@@ -71,19 +70,11 @@ class Run:
         self.actors[name] = work
 
     async def _process(self, name: str, message: Message, receives: int) -> None:
-        worker = World(SETTINGS, self.world, cast("Fuse", self.steps.of(name)))
+        worker = World(SETTINGS, self.world, self.steps.of(name))
         parsed = worker.core.parse(
             delivery(message.body, message_id=message.message_id, receive_count=receives, attributes=message.attributes)
         )
-        try:
-            outcomes = await worker.core.process(parsed)
-        except Killed:
-            return
-        except BaseExceptionGroup as group:
-            if group.subgroup(Killed) is None:
-                raise
-            return
-        self._end(message, outcomes)
+        self._end(message, await worker.core.process(parsed))
 
     def _end(self, message: Message, outcomes: list[Outcome]) -> None:
         if all(one.acknowledged for one in outcomes):
@@ -104,6 +95,11 @@ class Run:
                 crashed = message.receives > SETTINGS.max_receive_count
                 end = worker.processor.dead_letter_crashed if crashed else worker.processor.process
                 self._end(message, end(worker.processor.parse(one)))
+
+    def violations(self) -> Iterator[str]:
+        """What the invariants of the scenario find."""
+        for invariant in self.invariants:
+            yield from invariant(self)
 
     def identities(self) -> list[tuple[Message, Identity]]:
         """The requests of the messages. Only the newest upload of a key is one that must have an outcome."""
@@ -146,17 +142,3 @@ def one_outcome_each(one: Run) -> Iterator[str]:
 
 def _owner(stored: Stored | None) -> str | None:
     return None if stored is None else owner_of(ObjectHead(**stored.described))
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """`build` puts messages onto the queue and says which of them are delivered at the same time."""
-
-    name: str
-    build: Callable[[Run], None]
-
-    def start(self) -> Run:
-        """A new run."""
-        one = Run()
-        self.build(one)
-        return one

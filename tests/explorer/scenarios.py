@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from sluice.failures import Operation
 from sluice.ports import Inference
 from sluice.processing.result import SOURCE_VERSION
-from tests.explorer.scenario import Run, Scenario
+from tests.explorer.execution import Scenario, scenario
+from tests.explorer.scenario import Run
 from tests.support.fakes import Answer, service_error
 
 REFUSED = service_error(Operation.INVOKE, "ModelError", original_status_code=400)
@@ -142,32 +143,36 @@ def _last_receive(one: Run) -> None:
     one.deliver("last", message)
 
 
+def _of(name: str, build: Callable[[Run], None]) -> Scenario:
+    return scenario(name, Run, build)
+
+
 OK_A, OK_B = Inference(b"a"), Inference(b"b")
 SCENARIOS = {
     one.name: one
     for one in (
-        Scenario("one-message-twice", _twice(OK_A)),
-        Scenario("one-message-refused-then-answered", _twice(REFUSED, OK_A)),
-        Scenario("one-message-answered-then-refused", _twice(OK_A, REFUSED)),
-        Scenario("counted-as-first-refused-then-answered", _counted_as_first(REFUSED, OK_A)),
-        Scenario("counted-as-first-answered-then-refused", _counted_as_first(OK_A, REFUSED)),
-        Scenario("one-id-answered", _one_id(OK_A)),
-        Scenario("one-id-refused-then-answered", _one_id(REFUSED, OK_A)),
-        Scenario("one-id-refused", _one_id(REFUSED)),
-        Scenario("one-filename-answered", _one_filename(OK_A, OK_B)),
-        Scenario("one-filename-refused", _one_filename(REFUSED, REFUSED)),
-        Scenario("one-filename-refused-and-answered", _one_filename(REFUSED, OK_B)),
-        Scenario("two-uploads-equal", _uploads((b"A", OK_A), (b"A", OK_A))),
-        Scenario("two-uploads-different", _uploads((b"A", OK_A), (b"B", OK_B))),
-        Scenario("two-uploads-the-newer-refused", _uploads((b"A", OK_A), (b"B", REFUSED))),
-        Scenario("two-uploads-the-older-refused", _uploads((b"A", REFUSED), (b"B", OK_B))),
-        Scenario("two-uploads-refused", _uploads((b"A", REFUSED), (b"B", REFUSED))),
-        Scenario("three-uploads-a-b-a", _uploads((b"B", OK_B), (b"A", OK_A), before=(b"A", OK_A))),
-        Scenario("old-event-again-new-answered", _old_event_again(OK_A, OK_B)),
-        Scenario("old-event-again-new-refused", _old_event_again(OK_A, REFUSED)),
-        Scenario("old-event-again-old-refused", _old_event_again(REFUSED, OK_B)),
-        Scenario("redrive-while-running", _redrive),
-        Scenario("records-of-one-event", _records),
-        Scenario("last-receive", _last_receive),
+        _of("one-message-twice", _twice(OK_A)),
+        _of("one-message-refused-then-answered", _twice(REFUSED, OK_A)),
+        _of("one-message-answered-then-refused", _twice(OK_A, REFUSED)),
+        _of("counted-as-first-refused-then-answered", _counted_as_first(REFUSED, OK_A)),
+        _of("counted-as-first-answered-then-refused", _counted_as_first(OK_A, REFUSED)),
+        _of("one-id-answered", _one_id(OK_A)),
+        _of("one-id-refused-then-answered", _one_id(REFUSED, OK_A)),
+        _of("one-id-refused", _one_id(REFUSED)),
+        _of("one-filename-answered", _one_filename(OK_A, OK_B)),
+        _of("one-filename-refused", _one_filename(REFUSED, REFUSED)),
+        _of("one-filename-refused-and-answered", _one_filename(REFUSED, OK_B)),
+        _of("two-uploads-equal", _uploads((b"A", OK_A), (b"A", OK_A))),
+        _of("two-uploads-different", _uploads((b"A", OK_A), (b"B", OK_B))),
+        _of("two-uploads-the-newer-refused", _uploads((b"A", OK_A), (b"B", REFUSED))),
+        _of("two-uploads-the-older-refused", _uploads((b"A", REFUSED), (b"B", OK_B))),
+        _of("two-uploads-refused", _uploads((b"A", REFUSED), (b"B", REFUSED))),
+        _of("three-uploads-a-b-a", _uploads((b"B", OK_B), (b"A", OK_A), before=(b"A", OK_A))),
+        _of("old-event-again-new-answered", _old_event_again(OK_A, OK_B)),
+        _of("old-event-again-new-refused", _old_event_again(OK_A, REFUSED)),
+        _of("old-event-again-old-refused", _old_event_again(REFUSED, OK_B)),
+        _of("redrive-while-running", _redrive),
+        _of("records-of-one-event", _records),
+        _of("last-receive", _last_receive),
     )
 }

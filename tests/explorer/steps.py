@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.concurrency import Future
-from tests.support.fakes import Killed
+from tests.support.fakes import Fuse
 
 
 @dataclass
@@ -35,57 +35,38 @@ class Steps:
             self._killed.add(step.delivery)
 
     async def take(self, delivery: str, description: str, *, is_of_worker: bool = True) -> None:
-        """Wait until the explorer chooses this step. Raises `Killed` if the worker is killed before it."""
+        """Wait until the explorer chooses this step; for ever, if the worker is killed before it."""
+        if delivery not in self._killed:
+            step = Step(delivery, description, is_of_worker)
+            self.pending.append(step)
+            await step.permit
+            self.log.append(f"{delivery}: {'killed before ' * (delivery in self._killed)}{description}")
         if delivery in self._killed:
-            raise Killed  # nothing runs in a killed worker, not even clean-up
-        step = Step(delivery, description, is_of_worker)
-        self.pending.append(step)
-        await step.permit
-        if delivery in self._killed:
-            self.log.append(f"{delivery}: killed before {description}")
-            raise Killed
-        self.log.append(f"{delivery}: {description}")
+            await Future[None]()  # nothing runs in a killed worker, not even clean-up
 
-    def taken(self, delivery: str) -> None:
-        """Note that the operation has taken effect. Raises `Killed` if the worker is killed after it."""
+    async def taken(self, delivery: str) -> None:
+        """Note that the operation has taken effect. Waits for ever if the worker is killed after it."""
         if delivery in self._ends_after:
             self._killed.add(delivery)
             self.log.append(f"{delivery}: killed after that")
-            raise Killed
+            await Future[None]()
 
-    def of(self, delivery: str) -> "Steps.Fuse":
+    def of(self, delivery: str) -> Fuse:
         """What makes each operation of a delivery's ports a step."""
-        return Steps.Fuse(self, delivery)
-
-    class Fuse:
-        """Protects ports as `tests.support.fakes.Fuse` does."""
-
-        def __init__(self, steps: "Steps", delivery: str) -> None:
-            self._steps = steps
-            self._delivery = delivery
-
-        def protect(self, port: Any) -> Any:
-            """`port`, each of whose operations is a step."""
-            return _Stepped(port, self._steps, self._delivery)
+        return _Stepped(self, delivery)
 
 
-class _Stepped:
-    def __init__(self, port: Any, steps: Steps, delivery: str) -> None:
-        self._port = port
+class _Stepped(Fuse):
+    def __init__(self, steps: Steps, delivery: str) -> None:
+        super().__init__()
         self._steps = steps
         self._delivery = delivery
 
-    def __call__(self, name: str) -> Any:
-        """A bucket of `Buckets`."""
-        return _Stepped(self._port(name), self._steps, self._delivery)
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        async def operation(*args: Any, **kwargs: Any) -> Any:
-            about = args[0] if args and isinstance(args[0], str) else ""
-            await self._steps.take(self._delivery, f"{name} {about}".strip()[:100])
-            try:
-                return await getattr(self._port, name)(*args, **kwargs)
-            finally:
-                self._steps.taken(self._delivery)
-
-        return operation
+    async def around(self, name: str, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run `operation` as one step."""
+        about = args[0] if args and isinstance(args[0], str) else ""
+        await self._steps.take(self._delivery, f"{name} {about}".strip()[:100])
+        try:
+            return await operation(*args, **kwargs)
+        finally:
+            await self._steps.taken(self._delivery)

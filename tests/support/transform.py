@@ -85,7 +85,9 @@ class Transforms:
         router = Router(
             self.settings,
             {
-                "file": Splitter(self.settings, files, results, request_queue=requests, assembly_queue=assemblies),
+                "file": Splitter(
+                    self.settings, files, results, outcomes, request_queue=requests, assembly_queue=assemblies
+                ),
                 "part": PartHandler(
                     self.settings,
                     protect(self.endpoint),

@@ -6,7 +6,6 @@ import random
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
@@ -19,7 +18,7 @@ from sluice.inputs.delivery import Delivery
 from sluice.ports import Inference
 from sluice.processing.dispatcher import Dispatcher
 from sluice.telemetry import Telemetry
-from tests.support.fakes import NOW, Answer, Call, World, delivery, service_error
+from tests.support.fakes import NOW, Answer, Call, Fuse, World, delivery, service_error
 from tests.support.virtual_time import VirtualTime
 
 _ERRORS = (
@@ -29,33 +28,19 @@ _ERRORS = (
 )
 
 
-@dataclass
-class Operations:
+class Operations(Fuse):
     """The operations on the ports, in the order in which they begin. Each takes a random time."""
 
-    seconds: Callable[[], float]
-    log: list[tuple[str, str]] = field(default_factory=list)
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        super().__init__()
+        self.log: list[tuple[str, str]] = []
+        self._seconds = seconds
 
-    def protect(self, port: Any) -> Any:
-        return _Recorded(port, self)
-
-
-class _Recorded:
-    def __init__(self, port: Any, operations: Operations) -> None:
-        self._port = port
-        self._operations = operations
-
-    def __call__(self, name: str) -> Any:
-        return _Recorded(self._port(name), self._operations)
-
-    def __getattr__(self, name: str) -> Any:
-        async def operation(*args: Any, **kwargs: Any) -> Any:
-            shown = {key: value for key, value in kwargs.items() if not callable(value)}
-            self._operations.log.append((name, repr((args, shown))))
-            await sleep(self._operations.seconds())
-            return await getattr(self._port, name)(*args, **kwargs)
-
-        return operation
+    async def around(self, name: str, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        shown = {key: value for key, value in kwargs.items() if not callable(value)}
+        self.log.append((name, repr((args, shown))))
+        await sleep(self._seconds())
+        return await operation(*args, **kwargs)
 
 
 def batch(world: World) -> list[Delivery]:
@@ -75,7 +60,7 @@ def run_batch(order: int) -> tuple[list[tuple[str, str]], list[dict[str, Any]], 
     """Run the batch with the completion order that `order` seeds. Returns the operations, the log and the results."""
     chance = random.Random(order)
     operations = Operations(lambda: chance.randrange(4) / 10)
-    world = World(fuse=cast("Any", operations))
+    world = World(fuse=operations)
 
     def answer(call: Call) -> Answer:
         number = call.body.decode()

@@ -12,6 +12,7 @@ from sluice.inputs.requests import Assembly, DroppedObject, TransformPart
 from sluice.ports import Bucket, Buckets, Condition, MessageSender, ObjectHead, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
+from sluice.processing.outcomes import Outcomes
 from sluice.settings import Settings
 from sluice.transform.gzipped import is_packed, unpacked
 from sluice.transform.heads import require_head
@@ -29,6 +30,7 @@ class Splitter:
         settings: Settings,
         inputs: Buckets,
         results: Bucket,
+        outcomes: Outcomes,
         *,
         request_queue: MessageSender,
         assembly_queue: MessageSender,
@@ -36,6 +38,7 @@ class Splitter:
         self._settings = settings
         self._inputs = inputs
         self._results = results
+        self._outcomes = outcomes
         self._request_queue = request_queue
         self._assembly_queue = assembly_queue
 
@@ -45,6 +48,9 @@ class Splitter:
         Raises `Failure` when the file's metadata breaks a rule, `ServiceError` when AWS fails.
         """
         file = attempt.request
+        stored = await self._outcomes.answer(attempt)
+        if stored is not None and (outcome := await self._outcomes.settled_by(stored, attempt)) is not None:
+            return outcome
         head = await require_head(self._inputs(file.bucket), file.key)
         file.check_names_version(head)
         if not file.is_version(head):
@@ -69,9 +75,12 @@ class Splitter:
                 await self._assembly_queue.send([body_of(Assembly(whole))])
             return attempt.ended(Status.SUCCEEDED, detail=f"{len(parts)} parts")
 
-    async def already_resolved(self, attempt: Attempt[DroppedObject]) -> Outcome | None:  # noqa: ARG002 - the protocol's form
-        """None: only the next delivery of the event resolves a failure to split."""
-        return None
+    async def already_resolved(self, attempt: Attempt[DroppedObject]) -> Outcome | None:
+        """The outcome when the dataset has been assembled, or superseded. Raises `ServiceError`.
+
+        An earlier delivery may have sent all parts before this one failed.
+        """
+        return await self._outcomes.resolved(attempt)
 
     async def _unpack(self, attempt: Attempt[DroppedObject], head: ObjectHead) -> int:
         """Write the content of a gzip file to the folder of its parts. Returns its size in bytes."""
