@@ -101,8 +101,29 @@ class Pipeline:
         httpx2.put(url, json={"rules": rules}, trust_env=False).raise_for_status()
 
     def calls(self, inference_id: str) -> list[dict[str, Any]]:
-        listed = httpx2.get(f"{self.engine.sagemaker_runtime_url}/_calls", trust_env=False).json()["Calls"]
-        return [call for call in listed if call.get("InferenceId") == inference_id]
+        return [call for call in self.all_calls() if call.get("InferenceId") == inference_id]
+
+    def all_calls(self) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = httpx2.get(
+            f"{self.engine.sagemaker_runtime_url}/_calls", trust_env=False
+        ).json()["Calls"]
+        return listed
+
+    def logged(self) -> Iterator[str]:
+        """The functions' output, including metrics."""
+        for group in self.engine.outputs["LogGroupNames"].split(","):
+            pages = self.engine.clients.logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+            yield from (event["message"] for page in pages for event in page["events"])
+
+    def ended(self, message_id: str) -> str:
+        """Wait until the message has ended, and return its status, as logged."""
+        deadline = time.monotonic() + _SECONDS
+        while time.monotonic() < deadline:
+            for line in self.logged():
+                if message_id in line and (status := json.loads(line).get("message")) not in {None, "retry"}:
+                    return str(status)
+            time.sleep(0.2)
+        raise AssertionError(f"message {message_id} has not ended")
 
 
 @pytest.fixture(scope="session")

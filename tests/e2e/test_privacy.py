@@ -13,13 +13,6 @@ from tests.e2e.conftest import Pipeline
 CREDENTIAL = re.compile(r"A[KS]IA[A-Z0-9]{16}|aws_secret_access_key|x-amz-security-token", re.IGNORECASE)
 
 
-def logged(pipeline: Pipeline) -> Iterator[str]:
-    """The functions' output, including metrics."""
-    for group in pipeline.engine.outputs["LogGroupNames"].split(","):
-        pages = pipeline.engine.clients.logs.get_paginator("filter_log_events").paginate(logGroupName=group)
-        yield from (event["message"] for page in pages for event in page["events"])
-
-
 def failures(pipeline: Pipeline) -> Iterator[str]:
     """All `.err` documents, and the dead letters' attributes."""
     for key in pipeline.stored():
@@ -74,7 +67,7 @@ def test_canaries_appear_nowhere(pipeline: Pipeline, canary: str) -> None:
     pipeline.wait(f"{file}.err")
     pipeline.wait(f"{rows}.summary.json")
 
-    lines = "\n".join(logged(pipeline))
+    lines = "\n".join(pipeline.logged())
     assert all(inference_id in lines for inference_id in names.values()), "these are the logs"
     reasons = "\n".join(failures(pipeline))
     assert all(inference_id in reasons for inference_id in names.values()), "these are the failures"

@@ -251,7 +251,7 @@ def test_the_split_and_assemble_functions_call_no_endpoint(resources: Resources)
     allowed = statements(resources, "Split")
     assert {sid: actions(one) for sid, one in allowed.items()} == {
         "AbortUploads": {"s3:AbortMultipartUpload"},
-        "StoreResults": {"s3:GetObject", "s3:PutObject"},
+        **STORING,
         **SENDING,
         **READING,
         **SETTLING,
