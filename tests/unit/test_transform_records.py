@@ -89,6 +89,8 @@ def test_json_lines_through_the_input_filter() -> None:
         (b"{}", "$.a", JSONL),
         (b"\xff", "$[0]", CSV),
         (b"a", "$[1]", CSV),
+        (b"a", "$[0,1]", CSV),
+        (b"a", "$[1:]", CSV),
         (b'"a', "$[0]", CSV),
         (b"a", "$[0]", Codec("text/plain")),
     ],
@@ -113,7 +115,7 @@ def test_a_record_that_cannot_be_filtered_says_why(line: bytes, path: str, codec
             b'{"p":1}',
             {"JoinSource": "Input", "OutputFilter": "$['id','SageMakerOutput']"},
             JSONL,
-            b'[7,{"p":1}]',
+            b'{"id":7,"SageMakerOutput":{"p":1}}',
         ),
     ],
 )

@@ -1,7 +1,8 @@
 """JSONPath, as far as Batch Transform's filters support it.
 
 Its operators (SageMaker Developer Guide, "Associate Prediction Results with Input Records"): `$`, `.name`,
-`['name', …]`, `[index, …]` from the end if negative, `[start:end]`, and the wildcard `*`, as `.*` or `[*]`.
+`['name', …]`, `[index, …]` from the end if negative, `[start:end]`, both together as in `[0,5:]`, and the wildcard `*`,
+as `.*` or `[*]`.
 """
 
 import re
@@ -12,20 +13,20 @@ from typing import Any, TypeVar
 _STEP = re.compile(
     r"""
     \.?\[\s*(?P<wild>\*)\s*\]
-    | \.?\[\s*(?P<start>-?\d+)?\s*:\s*(?P<end>-?\d+)?\s*\]
-    | \.?\[\s*(?P<indices>-?\d+(?:\s*,\s*-?\d+)*)\s*\]
+    | \.?\[\s*(?P<elements>(?:SLICE|-?\d+)(?:\s*,\s*(?:SLICE|-?\d+))*)\s*\]
     | \.?\[\s*(?P<names>'[^']*'(?:\s*,\s*'[^']*')*)\s*\]
     | \.(?P<any>\*)
     | \.(?P<name>[A-Za-z_][\w-]*)
-    """,
+    """.replace("SLICE", r"(?:-?\d+)?\s*:\s*(?:-?\d+)?"),
     re.VERBOSE,
 )
 
 _Step = Callable[[Any], list[Any]]
-_Selector = TypeVar("_Selector", int, str)
+_Selector = TypeVar("_Selector", str, int | slice)
 
 # Each step goes one level down, so the values that a path finds are disjoint parts of the record, unless a step selects
-# an element twice: with 100 such steps, a path would find 2^100 values. A step with indices from both ends may do so.
+# an element twice: with 100 such steps, a path would find 2^100 values. A step with indices from both ends may do so,
+# and one with a slice beside others.
 _MAX_MIXED = 2
 
 
@@ -39,7 +40,10 @@ class NotThere(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A parsed path. One with a slice, a wildcard or several names finds a list; any other finds one value."""
+    """A parsed path. One with a slice, a wildcard or several indices finds a list; any other finds one value.
+
+    Several names at its end are one value, an object with these names; further within, they are several values.
+    """
 
     text: str
     steps: tuple[_Step, ...]
@@ -58,10 +62,10 @@ class Path:
             found = _STEP.match(text, at)
             if found is None:
                 raise PathError(f"is not understood from character {at + 1} on")
-            step, several = _step(found)
-            mixed += _is_mixed(found["indices"])
+            step, several = _step(found, is_last=found.end() == len(text))
+            mixed += _is_mixed(found["elements"])
             if mixed > _MAX_MIXED:
-                raise PathError(f"has over {_MAX_MIXED} steps with indices from both ends")
+                raise PathError(f"has over {_MAX_MIXED} steps that may select an element twice")
             steps.append(step)
             many = many or several
             at = found.end()
@@ -73,7 +77,7 @@ class Path:
         return not self.steps
 
     def find(self, record: Any) -> Any:
-        """What it finds in `record`. Raises `NotThere` when it names one value and there is none."""
+        """What it finds in `record`. Raises `NotThere` when there is no element at an index, or none of the names."""
         values = [record]
         for step in self.steps:
             values = [found for value in values for found in step(value)]
@@ -84,7 +88,7 @@ class Path:
         return values[0]
 
 
-def _step(found: re.Match[str]) -> tuple[_Step, bool]:
+def _step(found: re.Match[str], *, is_last: bool) -> tuple[_Step, bool]:
     """The step, and whether it may find several values."""
     if found["wild"] or found["any"]:
         return _children, True
@@ -92,23 +96,27 @@ def _step(found: re.Match[str]) -> tuple[_Step, bool]:
         return _names([found["name"]]), False
     if found["names"]:
         names = _distinct(re.findall(r"'([^']*)'", found["names"]))
-        return _names(names), len(names) > 1
-    if found["indices"]:
-        indices = _distinct([int(index) for index in found["indices"].split(",")])
-        return _indices(indices), len(indices) > 1
-    part = slice(*(int(found[end]) if found[end] else None for end in ("start", "end")))
-    return (lambda value: value[part] if isinstance(value, list) else []), True
+        return (_object(names), False) if is_last and len(names) > 1 else (_names(names), len(names) > 1)
+    selectors = _distinct([_selector(one) for one in found["elements"].split(",")])
+    return _elements(selectors), len(selectors) > 1 or isinstance(selectors[0], slice)
+
+
+def _selector(text: str) -> int | slice:
+    start, is_slice, end = (part.strip() for part in text.partition(":"))
+    if not is_slice:
+        return int(start)
+    return slice(int(start) if start else None, int(end) if end else None)
 
 
 def _distinct(selected: list[_Selector]) -> list[_Selector]:
-    if len(set(selected)) != len(selected):
+    if any(one in selected[:number] for number, one in enumerate(selected)):
         raise PathError("selects an element twice in one step")
     return selected
 
 
-def _is_mixed(indices: str | None) -> bool:
-    signs = {index.strip().startswith("-") for index in (indices or "").split(",")}
-    return len(signs) > 1
+def _is_mixed(elements: str | None) -> bool:
+    several = (elements or "").split(",")
+    return len(several) > 1 and (":" in "".join(several) or len({"-" in one for one in several}) > 1)
 
 
 def _children(value: Any) -> list[Any]:
@@ -121,10 +129,28 @@ def _names(names: list[str]) -> _Step:
     return lambda value: [value[name] for name in names if name in value] if isinstance(value, dict) else []
 
 
-def _indices(indices: list[int]) -> _Step:
+def _object(names: list[str]) -> _Step:
+    def step(value: Any) -> list[Any]:
+        found = {name: value[name] for name in names if name in value} if isinstance(value, dict) else {}
+        return [found] if found else []
+
+    return step
+
+
+def _elements(selectors: list[int | slice]) -> _Step:
+    """Raises `NotThere` when a row is too short: it would be taken for one with fewer columns (DataProcessing)."""
+
     def step(value: Any) -> list[Any]:
         if not isinstance(value, list):
             return []
-        return [value[index] for index in indices if -len(value) <= index < len(value)]
+        found: list[Any] = []
+        for one in selectors:
+            if isinstance(one, slice):
+                found += value[one]
+            elif -len(value) <= one < len(value):
+                found.append(value[one])
+            else:
+                raise NotThere
+        return found
 
     return step

@@ -84,9 +84,12 @@ def filtered(line: bytes, path: Path, codec: Codec) -> bytes:
     if path.is_root:
         return line
     try:
-        return codec.dump(path.find(codec.load(line)))
+        found = path.find(codec.load(line))
     except NotThere:
-        raise RecordError("the InputFilter finds nothing in it") from None
+        raise RecordError("the InputFilter finds nothing in it, or not all the indices that it names") from None
+    if codec.base == CSV and found == []:
+        raise RecordError("the InputFilter leaves nothing of it")
+    return codec.dump(found)
 
 
 def answers_of(body: bytes, content_type: str | None, count: int) -> list[bytes]:
@@ -162,7 +165,9 @@ def joined(line: bytes, answer: bytes, options: Options, codec: Codec) -> bytes:
     try:
         return codec.dump(options.output_filter.find(value))
     except NotThere:
-        raise RecordError("the OutputFilter finds nothing in the record and its answer") from None
+        raise RecordError(
+            "the OutputFilter finds nothing in the record and its answer, or not all the indices that it names"
+        ) from None
 
 
 def _loaded(answer: bytes) -> Any:
