@@ -1,21 +1,23 @@
 """Redrive: sends each dead letter to its queue, and then deletes it from the dead-letter queue."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from cli.deployment import is_denied
 from cli.dlq.dead_letter import DeadLetter
 from cli.dlq.groups import Groups
 from cli.dlq.reader import Reader
 from cli.dlq.routing import MessageBuilder, sender_attributes_in
+from cli.lookup.failures import ErrorKey, Failures
 from cli.sqs import BATCH_SIZE, OutgoingMessage, RateLimit, send_messages
 from sluice.failures import Failure
+from sluice.processing.result import owner_of
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
     from mypy_boto3_sqs.client import SQSClient
 
 
@@ -32,32 +34,30 @@ class RedriveReport:
     """Sent, but still on the dead-letter queue. If they are sent again, each is still answered once."""
 
 
-class ErrorDocuments:
-    """Reads the sender's message attributes from the `.err` documents. `bucket` is the results bucket."""
+class SenderAttributes:
+    """Reads the sender's message attributes from the `.err` documents."""
 
-    def __init__(self, s3: "S3Client", bucket: str, builder: MessageBuilder) -> None:
-        self._s3 = s3
-        self._bucket = bucket
+    def __init__(self, failures: Failures, builder: MessageBuilder) -> None:
+        self._failures = failures
         self._builder = builder
-        self.is_forbidden = False
-        """Whether the credentials do not permit reading them. Then the sender's attributes are lost."""
+        self.are_hidden = False
+        """Whether the credentials do not permit reading them. Then they are lost."""
 
-    def sender_attributes(self, dead_letter: DeadLetter) -> Mapping[str, str]:
+    def of(self, dead_letter: DeadLetter) -> Mapping[str, str]:
         """The attributes that the sender gave the message; empty without an `.err`. Raises botocore's errors."""
-        key = self._builder.error_key(dead_letter)
-        if key is None or self.is_forbidden:
-            return {}
-        try:
-            document = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code == "NoSuchKey":
-                return {}
-            if code == "AccessDenied":
-                self.is_forbidden = True
-                return {}
-            raise
-        return sender_attributes_in(document, dead_letter)
+        for error in self._builder.errors(dead_letter):
+            if self.are_hidden:
+                break
+            try:
+                failure = self._failures.find(error.key)
+            except ClientError as refused:
+                if not is_denied(refused):
+                    raise
+                self.are_hidden = True
+                break
+            if failure is not None and owner_of(failure.head) in {None, error.owner}:
+                return sender_attributes_in(failure.document)
+        return {}
 
 
 @dataclass(slots=True)
@@ -68,7 +68,8 @@ class Redrive:
     reader: Reader
     is_selected: Callable[[DeadLetter], bool]
     builder: MessageBuilder
-    error_documents: ErrorDocuments
+    failures: Failures
+    sender_attributes: SenderAttributes
     rate_limit: RateLimit
     limit: int | None = None
     report: RedriveReport = field(default_factory=RedriveReport)
@@ -90,7 +91,7 @@ class Redrive:
                 ]
                 if self.limit is not None:
                     dead_letters = dead_letters[: self.limit - self.report.sent]
-                self._send(dead_letters, list(executor.map(self.error_documents.sender_attributes, dead_letters)))
+                self._send(dead_letters, executor)
                 on_sent(self.report.sent)
                 if self.limit is not None and self.report.sent >= self.limit:
                     break
@@ -100,7 +101,8 @@ class Redrive:
         """Whether a dead letter from the second in which reading started may be one that was just sent."""
         return dead_letter.sent_at >= self.reader.started_at and _fingerprint(dead_letter) in self._sent
 
-    def _send(self, dead_letters: Sequence[DeadLetter], attributes: Sequence[Mapping[str, str]]) -> None:
+    def _send(self, dead_letters: Sequence[DeadLetter], executor: Executor) -> None:
+        attributes = list(executor.map(self.sender_attributes.of, dead_letters))
         messages: list[OutgoingMessage] = []
         valid: list[tuple[DeadLetter, int | None]] = []  # with the index of the message, None if it has been sent
         shared: dict[str, int | None] = dict.fromkeys(self._shared)
@@ -120,7 +122,14 @@ class Redrive:
         if not valid:
             return
         self.rate_limit.wait(len(messages))
-        rejected = send_messages(self.sqs, messages)
+        # One message may be sent for several dead letters.
+        requests: list[list[ErrorKey]] = [[] for _ in messages]
+        for dead_letter, index in valid:
+            if index is not None:
+                requests[index] += self.builder.errors(dead_letter)
+        with self.failures.sent_again(requests) as not_sent:
+            rejected = send_messages(self.sqs, messages)
+            not_sent.update(rejected)
         self._shared.update(body for body, index in shared.items() if index not in rejected)
         self.report.rejected |= {one.message_id: rejected[index] for one, index in valid if index in rejected}
         sent = [dead_letter for dead_letter, index in valid if index not in rejected]

@@ -59,6 +59,30 @@ def test_from_a_failure_to_a_result(pipeline: Pipeline, name: str) -> None:
     sluice(pipeline, "dlq", "show", "--trace-id", name, code=4)
 
 
+@pytest.mark.parametrize(("parameter", "code", "state"), [("EndpointName=wine", 0, "done"), ("", 3, "failed")])
+def test_a_redriven_request_is_waited_for_from_the_first_moment(
+    pipeline: Pipeline, name: str, parameter: str, code: int, state: str
+) -> None:
+    """Its `.err` is there until it is answered, or fails again."""
+    pipeline.faults({"fault": "delay", "delay_seconds": 2, "inference_id": name})
+    body = WINE if parameter else {"Body": "1,2"}
+    pipeline.send({**body, "EndpointName": "wime" if parameter else "wine", "InferenceId": name})
+    assert rows(sluice(pipeline, "wait", name, "--json", code=3))[0]["State"] == "failed"
+    wait_for_dead_letters(pipeline, 1, "--inference-id", name)
+    change = ["--set", parameter] if parameter else []
+    sluice(pipeline, "dlq", "redrive", "--inference-id", name, *change)
+    status = rows(sluice(pipeline, "status", name, "--json", code=5))[0]
+    assert (status["State"], status["Detail"]) == ("pending", "it failed, was sent again, and is not answered yet")
+    before = json.loads(
+        pipeline.s3.get_object(Bucket=pipeline.engine.results_bucket, Key=f"messages/{name}.err")["Body"].read()
+    )
+    assert rows(sluice(pipeline, "wait", name, "--json", code=code))[0]["State"] == state
+    if code:
+        again = rows(sluice(pipeline, "status", name, "--json", code=3))[0]
+        assert again["MessageId"] != before["MessageId"], "the reason is that of the second attempt"
+    sluice(pipeline, "dlq", "purge", "--inference-id", name, "--yes")
+
+
 def test_purge_deletes_only_what_it_listed_and_only_with_consent(pipeline: Pipeline, name: str) -> None:
     for number in range(3):
         pipeline.send({"Body": "x", "TraceId": name, "InferenceId": f"{name}-{number}", "Unknown": 1})
