@@ -77,8 +77,6 @@ class RequestLookup:
         """The status of the request that has logged `outcomes`. The stored result may be that of a newer upload."""
         last = outcomes[-1]
         found = self._outcomes.find(target)  # after the search: an outcome that was logged has been stored
-        if found.status is not None and target.message_id and last.status is Status.DEAD_LETTERED:
-            found = self._outcomes.find(replace(target, message_id=None))  # another message's .err has replaced its own
         is_version = target.owner is None and "result" not in target.logged_as  # an ID is that of one version
         if is_version and last.status is Status.SUPERSEDED:
             return self._from_logs(target, found, outcomes)
@@ -109,7 +107,13 @@ class RequestLookup:
             return RequestStatus(RequestState.RETRYING, name, details)
         if last.status is Status.DEAD_LETTERED:
             expired = last.fields.get("failure_class") == FailureClass.EXPIRED
-            details |= {"FailedAt": last.at, "Detail": "its .err could not be stored"}
+            is_replaced = target.message_id is not None and found.failure is not None
+            detail = (
+                "another message of the request has replaced its .err"
+                if is_replaced
+                else "its .err could not be stored"
+            )
+            details |= {"FailedAt": last.at, "Detail": detail}
             return RequestStatus(RequestState.EXPIRED if expired else RequestState.FAILED, name, details)
         if last.status is Status.SUPERSEDED:
             return RequestStatus(RequestState.SUPERSEDED, name, {**details, "Detail": last.reason})

@@ -214,12 +214,14 @@ def test_the_logs_tell_how_a_message_ended_whose_err_another_has_replaced(
 ) -> None:
     line = {"result": NAME, "inference_id": "a", "trace_id": "a", "message_id": "second", "error_code": "E"}
 
-    def state() -> RequestState:
-        return (find(deployment, "second") if by_id else find_sent(deployment, "second")).state
+    def look_up() -> RequestStatus:
+        return find(deployment, "second") if by_id else find_sent(deployment, "second")
 
     fail(deployment, NAME, "a", message_id="first")
     deployment.fake_logs.line("retry", datetime.now(UTC), **line)
-    assert state() is RequestState.RETRYING
+    assert look_up().state is RequestState.RETRYING
     deployment.fake_logs.line("dead-lettered", datetime.now(UTC), **line)
     fail(deployment, NAME, "a", message_id="third")
-    assert state() is RequestState.FAILED
+    status = look_up()
+    assert (status.state, status.details["ErrorCode"]) == (RequestState.FAILED, "E")
+    assert "another message" in status.details["Detail"]

@@ -121,7 +121,7 @@ def test_a_request_with_a_filename(deployment: FakeDeployment, folder: str) -> N
 def test_the_second_request_with_a_filename_has_its_own_outcome(deployment: FakeDeployment, folder: str) -> None:
     name = f"files/{folder}/x" if folder else "files/x"
     answer(deployment, name, "first")
-    fail(deployment, message_name("second", folder=folder), "second")
+    fail(deployment, message_name("second", folder=folder), "second", message_id="m-second")
     log(deployment, "succeeded", name, "first")
     log(deployment, "dead-lettered", name, "second")
 
@@ -130,7 +130,8 @@ def test_the_second_request_with_a_filename_has_its_own_outcome(deployment: Fake
 
     for look_up in (sent, lambda owner: find(deployment, owner), lambda owner: find(deployment, f"m-{owner}")):
         assert look_up("first").state is RequestState.DONE
-        assert look_up("second").state is RequestState.FAILED
+        status = look_up("second")
+        assert (status.state, status.reason) == (RequestState.FAILED, "ModelError: it failed")
     assert find(deployment, name).state is RequestState.DONE, "that is the answer with this name"
     lookup = RequestLookup(deployment)
     assert {one.state for one in lookup.find(lookup.query("shared"))} == {RequestState.DONE, RequestState.FAILED}

@@ -22,9 +22,10 @@ BUILDER = MessageBuilder(SETTINGS, lambda kind: REQUESTS, {}, 1_040_384)
 
 
 class S3:
-    """The `.err` of each request `i<number>`, if it is one of `stored`. Access may be denied."""
+    """The `.err` of each request that is `stored`. Its owner may be another, and access may be denied."""
 
-    def __init__(self, stored: Collection[str] = (), *, is_denied: bool = False) -> None:
+    def __init__(self, stored: Collection[str] = (), *, owner: str | None = None, is_denied: bool = False) -> None:
+        self._owner = owner
         self._stored = {f"messages/{one}.err" for one in stored}
         self._is_denied = is_denied
         self._tags: dict[str, Any] = {}
@@ -49,7 +50,7 @@ class S3:
             code = "AccessDenied" if self._is_denied else "NoSuchKey"
             raise ClientError({"Error": {"Code": code}}, "GetObject")
         owner = key.removeprefix("messages/").removesuffix(".err")
-        metadata = {"sluice-identity": owner, "message-id": f"m-{owner}"}
+        metadata = {"sluice-identity": self._owner or owner, "message-id": f"m-{owner}"}
         return {"ContentLength": 1, "ETag": f'"etag of {owner}"', "Metadata": metadata, "LastModified": BEGAN}
 
     def looks_failed(self, inference_id: str) -> bool:

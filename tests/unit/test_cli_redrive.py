@@ -172,10 +172,11 @@ def test_the_failure_of_a_request_that_is_not_sent_stays_the_outcome() -> None:
     assert {one for one in (f"i{number}" for number in range(12)) if s3.looks_failed(one)} == {"i3", "i4"}
 
 
-def test_the_senders_attributes_are_sent_again() -> None:
+@pytest.mark.parametrize(("owner", "team"), [(None, "blue"), ("another", None)])
+def test_the_senders_attributes_are_sent_again_if_the_err_is_that_of_the_request(
+    owner: str | None, team: str | None
+) -> None:
     sqs = filled(2)
-    run(sqs, s3=S3({"i0"}))
-    assert {one.attributes["InferenceId"]: one.attributes.get("Team") for one in sqs.queues[REQUESTS]} == {
-        "i0": "blue",
-        "i1": None,
-    }
+    run(sqs, s3=S3({"i0"}, owner=owner))
+    sent = {one.attributes["InferenceId"]: one.attributes.get("Team") for one in sqs.queues[REQUESTS]}
+    assert sent == {"i0": team, "i1": None}
