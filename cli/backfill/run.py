@@ -104,7 +104,8 @@ class Backfill:
             for selected in batch:
                 if selected.replaced_name is not None:
                     self._delete_result(s3, selected.replaced_name)
-            with failures.sent_again([[one.error] if one.error else [] for one in batch]) as not_sent:
+            found = (failures.own(one.error) if one.error else None for one in batch)
+            with failures.sent_again([[one] if one else [] for one in found]) as not_sent:
                 rejected = send_messages(sqs, [selected.message for selected in batch])
                 not_sent.update(rejected)
             self.counts.sent += len(batch) - len(rejected)

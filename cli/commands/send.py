@@ -99,7 +99,8 @@ def send(
 def _send(deployment: Deployment, body: str, target: Target) -> str:
     """Send the message, and return its ID. An `.err` of the request is from then on that of an earlier attempt."""
     failures = Failures(deployment.s3, deployment.results_bucket)
-    with failures.sent_again([[ErrorKey(f"{target.error_name}{ERR}", str(target.owner))]]):
+    failure = failures.own(ErrorKey(f"{target.error_name}{ERR}", str(target.owner)))
+    with failures.sent_again([[failure] if failure else []]):
         sent = deployment.sqs.send_message(QueueUrl=deployment.request_queue_url, MessageBody=body)
     if failures.tags_are_fixed:
         click.echo(NOT_MARKED, err=True)

@@ -1,21 +1,17 @@
 """Redrive: sends each dead letter to its queue, and then deletes it from the dead-letter queue."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
-
-from cli.deployment import is_denied
 from cli.dlq.dead_letter import DeadLetter
 from cli.dlq.groups import Groups
 from cli.dlq.reader import Reader
 from cli.dlq.routing import MessageBuilder, sender_attributes_in
-from cli.lookup.failures import ErrorKey, Failures
+from cli.lookup.failures import Failures, StoredFailure
 from cli.sqs import BATCH_SIZE, OutgoingMessage, RateLimit, send_messages
 from sluice.failures import Failure
-from sluice.processing.result import owner_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
@@ -34,32 +30,6 @@ class RedriveReport:
     """Sent, but still on the dead-letter queue. If they are sent again, each is still answered once."""
 
 
-class SenderAttributes:
-    """Reads the sender's message attributes from the `.err` documents."""
-
-    def __init__(self, failures: Failures, builder: MessageBuilder) -> None:
-        self._failures = failures
-        self._builder = builder
-        self.are_hidden = False
-        """Whether the credentials do not permit reading them. Then they are lost."""
-
-    def of(self, dead_letter: DeadLetter) -> Mapping[str, str]:
-        """The attributes that the sender gave the message; empty without an `.err`. Raises botocore's errors."""
-        for error in self._builder.errors(dead_letter):
-            if self.are_hidden:
-                break
-            try:
-                failure = self._failures.find(error.key)
-            except ClientError as refused:
-                if not is_denied(refused):
-                    raise
-                self.are_hidden = True
-                break
-            if failure is not None and owner_of(failure.head) in {None, error.owner}:
-                return sender_attributes_in(failure.document)
-        return {}
-
-
 @dataclass(slots=True)
 class Redrive:
     """Sends the dead letters of `reader` that are `selected`, at most `limit` of them."""
@@ -69,7 +39,6 @@ class Redrive:
     is_selected: Callable[[DeadLetter], bool]
     builder: MessageBuilder
     failures: Failures
-    sender_attributes: SenderAttributes
     rate_limit: RateLimit
     limit: int | None = None
     report: RedriveReport = field(default_factory=RedriveReport)
@@ -102,32 +71,31 @@ class Redrive:
         return dead_letter.sent_at >= self.reader.started_at and _fingerprint(dead_letter) in self._sent
 
     def _send(self, dead_letters: Sequence[DeadLetter], executor: Executor) -> None:
-        attributes = list(executor.map(self.sender_attributes.of, dead_letters))
         messages: list[OutgoingMessage] = []
+        failures: list[list[StoredFailure]] = []  # of the requests in each message
         valid: list[tuple[DeadLetter, int | None]] = []  # with the index of the message, None if it has been sent
         shared: dict[str, int | None] = dict.fromkeys(self._shared)
-        for dead_letter, sender_attributes in zip(dead_letters, attributes, strict=True):
+        for dead_letter, found in zip(dead_letters, executor.map(self._failures_of, dead_letters), strict=True):
             try:
-                message = self.builder.build(dead_letter, sender_attributes)
+                message = self.builder.build(dead_letter, sender_attributes_in(found[0].document) if found else {})
             except Failure as failure:
                 self.report.invalid[dead_letter.message_id] = failure.message
                 continue
             if message.is_shared and message.body in shared:
-                valid.append((dead_letter, shared[message.body]))
+                index = shared[message.body]
+                valid.append((dead_letter, index))
+                if index is not None:
+                    failures[index] += found
                 continue
             valid.append((dead_letter, len(messages)))
             if message.is_shared:
                 shared[message.body] = len(messages)
             messages.append(message)
+            failures.append(found)
         if not valid:
             return
         self.rate_limit.wait(len(messages))
-        # One message may be sent for several dead letters.
-        requests: list[list[ErrorKey]] = [[] for _ in messages]
-        for dead_letter, index in valid:
-            if index is not None:
-                requests[index] += self.builder.errors(dead_letter)
-        with self.failures.sent_again(requests) as not_sent:
+        with self.failures.sent_again(failures) as not_sent:
             rejected = send_messages(self.sqs, messages)
             not_sent.update(rejected)
         self._shared.update(body for body, index in shared.items() if index not in rejected)
@@ -136,6 +104,11 @@ class Redrive:
         self.report.sent += len(sent)
         self._sent.update(_fingerprint(dead_letter) for dead_letter in sent)
         self.report.undeleted |= self.reader.delete(sent)
+
+    def _failures_of(self, dead_letter: DeadLetter) -> list[StoredFailure]:
+        """The stored failures of the requests of a dead letter. They have the attributes that its sender gave it."""
+        found = [self.failures.own(error) for error in self.builder.errors(dead_letter)]
+        return [failure for failure in found if failure is not None]
 
 
 def dry_run(

@@ -45,11 +45,23 @@ class ErrorKey:
 
 @dataclass(frozen=True, slots=True)
 class StoredFailure:
-    """An `.err`. `sent_again_at` is when a command sent its request again; None if none has, as far as is known."""
+    """An `.err` with its key and tags."""
 
+    key: str
     head: ObjectHead
     document: Mapping[str, Any]
-    sent_again_at: datetime | None
+    tags: Mapping[str, str]
+
+    @property
+    def sent_again_at(self) -> datetime | None:
+        """When a command sent the request again; None if none has, as far as is known."""
+        at, _, marked = self.tags.get(SENT_AGAIN, "").partition(" ")
+        if marked != self.head.etag:
+            return None
+        with suppress(ValueError):
+            moment = datetime.fromisoformat(at)
+            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return None
 
     @property
     def message_id(self) -> str | None:
@@ -63,6 +75,8 @@ class Failures:
     def __init__(self, s3: "S3Client", bucket: str) -> None:
         self._s3 = s3
         self._bucket = bucket
+        self.are_hidden = False
+        """Whether the credentials do not permit reading them. Set by `own`."""
         self.tags_are_hidden = False
         """Whether the credentials do not permit reading tags, so that `sent_again_at` is not known."""
         self.tags_are_fixed = False
@@ -80,55 +94,55 @@ class Failures:
             if is_gone(error):  # its request was answered meanwhile
                 return None
             raise
-        head = described(self._bucket, key, response)
-        return StoredFailure(head, _parse(response["Body"].read()), _sent_again_at(tags, head.etag))
+        return StoredFailure(key, described(self._bucket, key, response), _parse(response["Body"].read()), tags)
+
+    def own(self, error: ErrorKey) -> StoredFailure | None:
+        """The `.err` of a request; None without one, when it is another request's, and when it may not be read."""
+        if self.are_hidden:
+            return None
+        try:
+            failure = self.find(error.key)
+        except ClientError as refused:
+            if not is_denied(refused):
+                raise
+            self.are_hidden = True
+            return None
+        return failure if failure is not None and owner_of(failure.head) in {None, error.owner} else None
 
     @contextmanager
-    def sent_again(self, requests: Sequence[Sequence[ErrorKey]]) -> Iterator[set[int]]:
-        """Tag the `.err` objects of `requests`, one sequence for each message, which the block sends.
+    def sent_again(self, failures: Sequence[Sequence[StoredFailure]]) -> Iterator[set[int]]:
+        """Tag the failures of the requests in each message, which the block sends.
 
         They are tagged first, so that whoever looks after a message is sent does not take the failure for its outcome.
         The block adds the indices of the messages that AWS rejects to the set; their tags are undone, and all of them
         when AWS rejects the call.
         """
-        now = datetime.now(UTC)
-        errors = list(dict.fromkeys(one for request in requests for one in request))
+        now = format_utc(datetime.now(UTC))
+        by_key = {one.key: one for of_message in failures for one in of_message}
         rejected: set[int] = set()
         with ThreadPoolExecutor(_THREADS) as executor:
-            tagged = dict(zip(errors, executor.map(lambda one: self._mark(one, now), errors), strict=True))
+            tagged = executor.map(lambda one: self._tag(one, f"{now} {one.head.etag}"), by_key.values())
+            undone = {key for key, is_tagged in zip(by_key, tagged, strict=True) if is_tagged}
             try:
                 yield rejected
             except ClientError:
-                rejected.update(range(len(requests)))
+                rejected.update(range(len(failures)))
                 raise
             finally:
-                sent = {one for number, request in enumerate(requests) if number not in rejected for one in request}
-                undone = [one for one, is_tagged in tagged.items() if is_tagged and one not in sent]
-                list(executor.map(lambda one: self._tag(one.key, _NOT_SENT), undone))
+                for number, of_message in enumerate(failures):
+                    if number not in rejected:
+                        undone -= {one.key for one in of_message}
+                list(executor.map(lambda key: self._tag(by_key[key], _NOT_SENT), undone))
 
-    def _mark(self, error: ErrorKey, at: datetime) -> bool:
-        """Tag an `.err`, and return whether it is tagged. That of another request or version stays as it is."""
-        if self.tags_are_fixed:
-            return False
-        try:
-            response = self._s3.head_object(Bucket=self._bucket, Key=error.key)
-        except ClientError as refused:
-            if is_gone(refused) or is_denied(refused):  # S3 may refuse to say that there is none
-                return False
-            raise
-        head = described(self._bucket, error.key, response)
-        return owner_of(head) in {None, error.owner} and self._tag(error.key, f"{format_utc(at)} {head.etag}")
-
-    def _tag(self, key: str, value: str) -> bool:
-        tags = self._tags(key)
-        if tags is None:
-            return False
+    def _tag(self, failure: StoredFailure, value: str) -> bool:
+        """Tag an `.err`, and return whether it is tagged. A failure that has replaced it is not what the tag names."""
         if self.tags_are_hidden:  # all tags are written at once, so the others must be known
             self.tags_are_fixed = True
+        if self.tags_are_fixed:
             return False
-        tag_set: Any = [{"Key": name, "Value": one} for name, one in {**tags, SENT_AGAIN: value}.items()]
+        tag_set: Any = [{"Key": name, "Value": one} for name, one in {**failure.tags, SENT_AGAIN: value}.items()]
         try:
-            self._s3.put_object_tagging(Bucket=self._bucket, Key=key, Tagging={"TagSet": tag_set})
+            self._s3.put_object_tagging(Bucket=self._bucket, Key=failure.key, Tagging={"TagSet": tag_set})
         except ClientError as error:
             if is_gone(error):
                 return False
@@ -152,16 +166,6 @@ class Failures:
             self.tags_are_hidden = True
             return {}
         return {tag["Key"]: tag["Value"] for tag in tags}
-
-
-def _sent_again_at(tags: Mapping[str, str], etag: str) -> datetime | None:
-    at, _, marked = tags.get(SENT_AGAIN, "").partition(" ")
-    if marked != etag:
-        return None
-    with suppress(ValueError):
-        moment = datetime.fromisoformat(at)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return None
 
 
 def _parse(body: bytes) -> Mapping[str, Any]:

@@ -40,7 +40,9 @@ def test_a_request_that_is_answered_while_it_is_looked_up_is_failed_or_done(
         s3.delete_object(Bucket="results", Key=f"{NAME}.out")
         fail(deployment, NAME, "a")
         if is_sent_again:
-            with Failures(s3, "results").sent_again([[ErrorKey(f"{NAME}.err", "a")]]):
+            failures = Failures(s3, "results")
+            failure = failures.own(ErrorKey(f"{NAME}.err", "a"))
+            with failures.sent_again([[failure] if failure else []]):
                 pass
         racing = Racing(s3, call, succeed)
         deployment.__dict__["s3"] = racing

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from cli.dlq.dead_letter import DeadLetter
 from cli.dlq.reader import Reader
-from cli.dlq.redrive import Redrive, RedriveReport, SenderAttributes
+from cli.dlq.redrive import Redrive, RedriveReport
 from cli.dlq.routing import MessageBuilder
 from cli.lookup.failures import Failures
 from cli.sqs import RateLimit
@@ -80,9 +80,8 @@ def run(
     on_sent: Callable[[int], None] = lambda _: None,
 ) -> tuple[RedriveReport, Reader]:
     failures = Failures(cast("Any", s3 or S3()), "results")
-    attributes = SenderAttributes(failures, BUILDER)
     with reader(sqs) as reading:
-        work = Redrive(cast("Any", sqs), reading, is_selected, BUILDER, failures, attributes, RateLimit(None), limit)
+        work = Redrive(cast("Any", sqs), reading, is_selected, BUILDER, failures, RateLimit(None), limit)
         return work.run(on_sent), reading
 
 

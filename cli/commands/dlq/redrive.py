@@ -8,7 +8,7 @@ from cli.deployment import Deployment
 from cli.dlq.display import open_reader, print_groups, progress_bar, select, summarize
 from cli.dlq.filters import Filter
 from cli.dlq.options import filter_options, limit_option, visibility_timeout_option
-from cli.dlq.redrive import Redrive, RedriveReport, SenderAttributes, dry_run
+from cli.dlq.redrive import Redrive, RedriveReport, dry_run
 from cli.dlq.routing import MessageBuilder, parse_overrides
 from cli.errors import CliError
 from cli.lookup.failures import NOT_MARKED, Failures
@@ -68,7 +68,6 @@ def redrive(
             _raise_failures(report)
             return
         failures = Failures(deployment.s3, deployment.results_bucket)
-        sender_attributes = SenderAttributes(failures, builder)
         now = datetime.now(UTC)
         work = Redrive(
             deployment.sqs,
@@ -76,13 +75,12 @@ def redrive(
             lambda dead_letter: criteria.matches(dead_letter, now),
             builder,
             failures,
-            sender_attributes,
             RateLimit(max_per_second),
             limit,
         )
         with progress_bar(output, "Redriving", min(reader.depth, limit or reader.depth)) as advance:
             report = work.run(advance)
-    if sender_attributes.are_hidden:
+    if failures.are_hidden:
         output.progress.print(
             "The .err can't be read: messages were sent without their sender's attributes, and requests look failed "
             "until they are answered."
