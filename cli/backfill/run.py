@@ -10,11 +10,13 @@ from cli.backfill.event import event_notification
 from cli.backfill.listing import Candidate, ListedObject, Merge
 from cli.backfill.source import Source
 from cli.errors import CliError
+from cli.lookup.failures import ErrorKey, Failures
 from cli.sqs import OutgoingMessage, RateLimit, send_messages
 from sluice.failures import Failure
 from sluice.inputs.envelopes import parse
+from sluice.inputs.identity import key_of_version
 from sluice.inputs.requests import DroppedObject
-from sluice.keys import OUT, object_name, parts_folder
+from sluice.keys import ERR, OUT, object_name, parts_folder
 from sluice.processing.router import Kind, kind_of
 from sluice.settings import Settings
 
@@ -55,10 +57,14 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """An object to send, with its message. `replaced_name` is the name of the result to delete before it is sent."""
+    """An object to send, with its message, and its `.err`, if it has failed before.
+
+    `replaced_name` is the name of the result to delete before it is sent.
+    """
 
     object: ListedObject
     message: OutgoingMessage
+    error: ErrorKey | None
     replaced_name: str | None = None
 
 
@@ -89,7 +95,7 @@ class Backfill:
         on_sent: Callable[[], None],
     ) -> None:
         """Send the events. Raises `CliError` when SQS rejects a message, and botocore's errors."""
-        selection = self.select(merge)
+        selection, failures = self.select(merge), Failures(s3, self.settings.results_bucket)
         while batch := list(islice(selection, rate_limit.batch_size)):
             resume_after = merge.resume_after(selected.object for selected in batch)
             self.counts.resume_after = max(self.counts.resume_after, resume_after or "")
@@ -98,7 +104,10 @@ class Backfill:
             for selected in batch:
                 if selected.replaced_name is not None:
                     self._delete_result(s3, selected.replaced_name)
-            rejected = send_messages(sqs, [selected.message for selected in batch])
+            found = (failures.own(one.error) if one.error else None for one in batch)
+            with failures.sent_again([[one] if one else [] for one in found]) as not_sent:
+                rejected = send_messages(sqs, [selected.message for selected in batch])
+                not_sent.update(rejected)
             self.counts.sent += len(batch) - len(rejected)
             on_sent()
             for index, reason in rejected.items():
@@ -125,7 +134,10 @@ class Backfill:
             self.counts.failed += 1
         else:
             message = OutgoingMessage(self.queue_url(kind_of(dropped, self.settings)), body)
-            return Selected(listed, message, name if self.criteria.force and candidate.answered else None)
+            version = dropped.version_id or dropped.etag
+            owner = key_of_version(dropped.bucket, dropped.key, version)
+            error = ErrorKey(name + ERR, owner) if candidate.failed else None
+            return Selected(listed, message, error, name if self.criteria.force and candidate.answered else None)
         return None
 
     def _delete_result(self, s3: "S3Client", name: str) -> None:

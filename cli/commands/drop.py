@@ -22,6 +22,7 @@ from cli.lookup.options import timeout_option
 from cli.lookup.polling import poll_until_final
 from cli.lookup.requests import RequestLookup
 from cli.lookup.status import combined_exit_code
+from cli.lookup.targets import named
 from cli.options import deployment_options
 from cli.output import Output
 from cli.sending.uploads import PlannedUpload, check_uploads, key_prefix, parse_metadata, plan_uploads, upload_files
@@ -109,7 +110,7 @@ def _wait_for_outcomes(
         task = bar.add_task("Outcomes", total=len(uploads))
         found = poll_until_final(
             RequestLookup(deployment),
-            [upload.key for upload in uploads],
+            [named(upload.key) for upload in uploads],
             timeout.total_seconds(),
             on_final=lambda *_: bar.advance(task),
         )

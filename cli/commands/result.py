@@ -10,6 +10,7 @@ from cli.errors import CliError, ExitCode
 from cli.lookup.answer import write_answer
 from cli.lookup.options import since_option
 from cli.lookup.requests import RequestLookup
+from cli.lookup.status import RequestStatus
 from cli.options import deployment_options
 from cli.output import Output
 
@@ -35,8 +36,14 @@ def result(deployment: Deployment, output: Output, request: str, target: Path | 
       sluice result order-7 | jq .predictions
       sluice result invoke/digits/7.png --output seven.json
     """
-    statuses = RequestLookup(deployment, since).find(request)
-    if len(statuses) > 1:
-        names = ", ".join(status.name for status in statuses)
-        raise CliError(f"{request} is the trace ID of several requests; give one of: {names}", ExitCode.USAGE)
-    write_answer(deployment, output, request, statuses[0], target)
+    lookup = RequestLookup(deployment, since)
+    query = lookup.query(request)
+
+    def look_up() -> RequestStatus:
+        statuses = lookup.find(query)
+        if len(statuses) > 1:
+            names = ", ".join(status.name for status in statuses)
+            raise CliError(f"{request} is the trace ID of several requests; give one of: {names}", ExitCode.USAGE)
+        return statuses[0]
+
+    write_answer(deployment, output, request, look_up(), look_up=look_up, target=target)

@@ -9,16 +9,18 @@ from botocore.exceptions import ClientError
 
 from cli.deployment import Deployment, is_denied
 from cli.lookup.answer import write_answer
+from cli.lookup.failures import NOT_MARKED, ErrorKey, Failures
 from cli.lookup.options import timeout_option
 from cli.lookup.polling import poll_until_final
 from cli.lookup.requests import RequestLookup
 from cli.lookup.status import RequestState
+from cli.lookup.targets import Target, sent_message
 from cli.options import deployment_options
 from cli.output import Output
 from cli.sending.message import check_message, compose, result_name, serialize
 from cli.sqs import max_message_bytes
 from sluice.inputs.message import PARAMETERS, Message
-from sluice.keys import OUT
+from sluice.keys import ERR, OUT
 
 _AS_IN_INVOKE_ENDPOINT = "As in InvokeEndpoint."
 
@@ -78,23 +80,31 @@ def send(
     body = serialize(raw, _max_message_bytes(deployment))
     name, inference_id = result_name(raw), raw["InferenceId"]
     lookup = RequestLookup(deployment)
-    earlier = lookup.find_stored(name) if wait else None
-    sent = deployment.sqs.send_message(QueueUrl=deployment.request_queue_url, MessageBody=body)
+    query = sent_message(name, inference_id, raw.get("S3OutputPathExtension", ""))
+    earlier = lookup.check(query) if wait else None
+    message_id = _send(deployment, body, query.targets[0])
     if not wait:
         trace_id = raw.get("TraceId") or inference_id
-        output.document(
-            {"InferenceId": inference_id, "TraceId": trace_id, "MessageId": sent["MessageId"], "Name": name}
-        )
+        output.document({"InferenceId": inference_id, "TraceId": trace_id, "MessageId": message_id, "Name": name})
         return
-    is_answered = earlier is not None and earlier.state is RequestState.DONE
     if not output.as_json:  # standard output is for the answer
         click.echo(f"Sent {inference_id}; its result will be {name}{OUT}", err=True)
-        if is_answered:
+        if earlier is not None and earlier.state is RequestState.DONE:
             click.echo("It was answered before: the same InferenceId is the same request.", err=True)
-    earlier_failures = {name: earlier} if earlier and not is_answered else {}
-    found = poll_until_final(lookup, [name], timeout.total_seconds(), earlier_failures=earlier_failures)
-    (status,) = found[name]
-    write_answer(deployment, output, name, status)
+    query = query.of_message(message_id)
+    found = poll_until_final(lookup, [query], timeout.total_seconds())
+    write_answer(deployment, output, name, found[name][0], look_up=lambda: lookup.find(query)[0])
+
+
+def _send(deployment: Deployment, body: str, target: Target) -> str:
+    """Send the message, and return its ID. An `.err` of the request is from then on that of an earlier attempt."""
+    failures = Failures(deployment.s3, deployment.results_bucket)
+    failure = failures.own(ErrorKey(f"{target.error_name}{ERR}", str(target.owner)))
+    with failures.sent_again([[failure] if failure else []]):
+        sent = deployment.sqs.send_message(QueueUrl=deployment.request_queue_url, MessageBody=body)
+    if failures.tags_are_fixed:
+        click.echo(NOT_MARKED, err=True)
+    return sent["MessageId"]
 
 
 def _max_message_bytes(deployment: Deployment) -> int | None:

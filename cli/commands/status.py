@@ -24,7 +24,8 @@ def status(ctx: click.Context, deployment: Deployment, output: Output, request: 
     """Print the status of a request: pending, retrying, done, failed, expired, superseded, gone or unknown.
 
     REQUEST is an inference ID, a trace ID, an SQS message ID, the key of an input (invoke/…, transform/…) or its s3://
-    URI, or the name of a result (messages/…). For a file under transform/, the output includes how many bytes are done.
+    URI, or the name of a result (messages/…, files/…), with or without .out. What may be a key and an ID is looked up
+    as a key first. For a file under transform/, the output includes how many bytes are done.
 
     \b
     Examples:
@@ -32,7 +33,8 @@ def status(ctx: click.Context, deployment: Deployment, output: Output, request: 
       sluice status invoke/digits/7.png
       sluice status transform/wine/customers.csv --json
     """
-    statuses = RequestLookup(deployment, since).find(request)
+    lookup = RequestLookup(deployment, since)
+    statuses = lookup.find(lookup.query(request))
     for number, request_status in enumerate(statuses):
         if number and not output.as_json:
             output.line("")

@@ -41,6 +41,7 @@ def wait(
       sluice wait order-7 order-8 --timeout 2m
       sluice wait transform/wine/customers.csv && sluice result transform/wine/customers.csv
     """
-    found = poll_until_final(RequestLookup(deployment, since), requests, timeout.total_seconds())
+    lookup = RequestLookup(deployment, since)
+    found = poll_until_final(lookup, [lookup.query(request) for request in requests], timeout.total_seconds())
     print_outcomes(output, found)
     ctx.exit(combined_exit_code([status for statuses in found.values() for status in statuses]))

@@ -1,21 +1,19 @@
 """Redrive: sends each dead letter to its queue, and then deletes it from the dead-letter queue."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-from botocore.exceptions import ClientError
 
 from cli.dlq.dead_letter import DeadLetter
 from cli.dlq.groups import Groups
 from cli.dlq.reader import Reader
 from cli.dlq.routing import MessageBuilder, sender_attributes_in
+from cli.lookup.failures import Failures, StoredFailure
 from cli.sqs import BATCH_SIZE, OutgoingMessage, RateLimit, send_messages
 from sluice.failures import Failure
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
     from mypy_boto3_sqs.client import SQSClient
 
 
@@ -32,34 +30,6 @@ class RedriveReport:
     """Sent, but still on the dead-letter queue. If they are sent again, each is still answered once."""
 
 
-class ErrorDocuments:
-    """Reads the sender's message attributes from the `.err` documents. `bucket` is the results bucket."""
-
-    def __init__(self, s3: "S3Client", bucket: str, builder: MessageBuilder) -> None:
-        self._s3 = s3
-        self._bucket = bucket
-        self._builder = builder
-        self.is_forbidden = False
-        """Whether the credentials do not permit reading them. Then the sender's attributes are lost."""
-
-    def sender_attributes(self, dead_letter: DeadLetter) -> Mapping[str, str]:
-        """The attributes that the sender gave the message; empty without an `.err`. Raises botocore's errors."""
-        key = self._builder.error_key(dead_letter)
-        if key is None or self.is_forbidden:
-            return {}
-        try:
-            document = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            if code == "NoSuchKey":
-                return {}
-            if code == "AccessDenied":
-                self.is_forbidden = True
-                return {}
-            raise
-        return sender_attributes_in(document, dead_letter)
-
-
 @dataclass(slots=True)
 class Redrive:
     """Sends the dead letters of `reader` that are `selected`, at most `limit` of them."""
@@ -68,7 +38,7 @@ class Redrive:
     reader: Reader
     is_selected: Callable[[DeadLetter], bool]
     builder: MessageBuilder
-    error_documents: ErrorDocuments
+    failures: Failures
     rate_limit: RateLimit
     limit: int | None = None
     report: RedriveReport = field(default_factory=RedriveReport)
@@ -90,7 +60,7 @@ class Redrive:
                 ]
                 if self.limit is not None:
                     dead_letters = dead_letters[: self.limit - self.report.sent]
-                self._send(dead_letters, list(executor.map(self.error_documents.sender_attributes, dead_letters)))
+                self._send(dead_letters, executor)
                 on_sent(self.report.sent)
                 if self.limit is not None and self.report.sent >= self.limit:
                     break
@@ -100,33 +70,45 @@ class Redrive:
         """Whether a dead letter from the second in which reading started may be one that was just sent."""
         return dead_letter.sent_at >= self.reader.started_at and _fingerprint(dead_letter) in self._sent
 
-    def _send(self, dead_letters: Sequence[DeadLetter], attributes: Sequence[Mapping[str, str]]) -> None:
+    def _send(self, dead_letters: Sequence[DeadLetter], executor: Executor) -> None:
         messages: list[OutgoingMessage] = []
+        failures: list[list[StoredFailure]] = []  # of the requests in each message
         valid: list[tuple[DeadLetter, int | None]] = []  # with the index of the message, None if it has been sent
         shared: dict[str, int | None] = dict.fromkeys(self._shared)
-        for dead_letter, sender_attributes in zip(dead_letters, attributes, strict=True):
+        for dead_letter, found in zip(dead_letters, executor.map(self._failures_of, dead_letters), strict=True):
             try:
-                message = self.builder.build(dead_letter, sender_attributes)
+                message = self.builder.build(dead_letter, sender_attributes_in(found[0].document) if found else {})
             except Failure as failure:
                 self.report.invalid[dead_letter.message_id] = failure.message
                 continue
             if message.is_shared and message.body in shared:
-                valid.append((dead_letter, shared[message.body]))
+                index = shared[message.body]
+                valid.append((dead_letter, index))
+                if index is not None:
+                    failures[index] += found
                 continue
             valid.append((dead_letter, len(messages)))
             if message.is_shared:
                 shared[message.body] = len(messages)
             messages.append(message)
+            failures.append(found)
         if not valid:
             return
         self.rate_limit.wait(len(messages))
-        rejected = send_messages(self.sqs, messages)
+        with self.failures.sent_again(failures) as not_sent:
+            rejected = send_messages(self.sqs, messages)
+            not_sent.update(rejected)
         self._shared.update(body for body, index in shared.items() if index not in rejected)
         self.report.rejected |= {one.message_id: rejected[index] for one, index in valid if index in rejected}
         sent = [dead_letter for dead_letter, index in valid if index not in rejected]
         self.report.sent += len(sent)
         self._sent.update(_fingerprint(dead_letter) for dead_letter in sent)
         self.report.undeleted |= self.reader.delete(sent)
+
+    def _failures_of(self, dead_letter: DeadLetter) -> list[StoredFailure]:
+        """The stored failures of the requests of a dead letter. They have the attributes that its sender gave it."""
+        found = [self.failures.own(error) for error in self.builder.errors(dead_letter)]
+        return [failure for failure in found if failure is not None]
 
 
 def dry_run(

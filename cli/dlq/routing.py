@@ -1,13 +1,14 @@
 """The message that is sent for a dead letter: its queue, its body and its attributes."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus
 
 from cli.dlq.dead_letter import REASON_ATTRIBUTES, DeadLetter
 from cli.errors import CliError, ExitCode
+from cli.lookup.failures import ErrorKey
 from cli.sqs import OutgoingMessage, attribute_bytes
 from sluice import keys
 from sluice.failures import Failure, invalid
@@ -88,14 +89,15 @@ class MessageBuilder:
                 room -= size
         return OutgoingMessage(self.queue_url(self._kind(inputs)), body, attributes)
 
-    def error_key(self, dead_letter: DeadLetter) -> str | None:
-        """The key of the `.err` of a dead letter; None when it can have none."""
-        try:
-            inputs = _parse(dead_letter.body) or [SentMessage({})]
-            requests = [request for request in inputs if not isinstance(request, Ignorable)]
-            return identity.of(requests[0], self.settings, dead_letter).error_name + keys.ERR
-        except (Failure, IndexError):
-            return None
+    def errors(self, dead_letter: DeadLetter) -> list[ErrorKey]:
+        """The `.err` objects that the requests of a dead letter may have."""
+        found: list[ErrorKey] = []
+        for request in _parse(dead_letter.body) or [SentMessage({})]:
+            with suppress(Failure):
+                if not isinstance(request, Ignorable):
+                    one = identity.of(request, self.settings, dead_letter)
+                    found.append(ErrorKey(one.error_name + keys.ERR, one.owner))
+        return list(dict.fromkeys(found))
 
     def _kind(self, inputs: list[Input]) -> Kind:
         """The kind of the request. A message with several kinds, or none, is for the request queue."""
@@ -141,15 +143,12 @@ def created_event(file: DroppedObject) -> str:
     return compact({"Records": [record]})
 
 
-def sender_attributes_in(document: bytes, dead_letter: DeadLetter) -> dict[str, str]:
-    """The sender's attributes in an `.err` document; empty when the document is that of another request."""
-    try:
-        error = json.loads(document)
-        is_same = error["InferenceId"] == dead_letter.attributes.get("InferenceId")
-        attributes = error["MessageAttributes"] if is_same else {}
-        return {name: value for name, value in attributes.items() if isinstance(value, str)}
-    except (ValueError, KeyError, TypeError, AttributeError):
+def sender_attributes_in(document: Mapping[str, Any]) -> dict[str, str]:
+    """The sender's attributes in an `.err` document."""
+    attributes = document.get("MessageAttributes")
+    if not isinstance(attributes, dict):
         return {}
+    return {name: value for name, value in attributes.items() if isinstance(value, str)}
 
 
 def _parse(body: str) -> list[Input]:

@@ -1,5 +1,6 @@
-"""Objects in the buckets: stored outcomes, uploaded inputs, and the parts of a file under `transform/`."""
+"""Objects in the buckets: their heads, uploaded inputs, and the parts of a file under `transform/`."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +10,9 @@ from botocore.exceptions import ClientError
 
 from cli.deployment import Deployment, is_denied
 from cli.lookup.progress import bytes_done
+from sluice import ports
 from sluice.inputs.identity import key_of_version
+from sluice.inputs.message import S3_URI
 from sluice.keys import (
     INVOKE_PREFIX,
     OTHER_BUCKETS_PREFIX,
@@ -20,26 +23,48 @@ from sluice.keys import (
 )
 from sluice.transform.gzipped import is_packed
 
+_NO_BUCKET = "NoSuchBucket"
 
-@dataclass(frozen=True, slots=True)
-class ObjectHead:
-    """The HeadObject response of an object. `size` is in bytes; `version_id` is None in a bucket without versions."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectHead(ports.ObjectHead):
+    """What S3 states of an object, with its URI and when it was written."""
 
     uri: str
-    size: int
     modified: datetime
-    content_type: str
-    metadata: Mapping[str, str]
-    version_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """The newest version of an input. `identity` is that of its request; None in a bucket without versions."""
+    """The newest version of an input.
+
+    `identity` is that of its request; None in a bucket without versions, where only the `etag` tells uploads apart.
+    `size` is in bytes.
+    """
 
     modified: datetime
     size: int
+    etag: str
     identity: str | None
+
+
+def is_gone(error: ClientError) -> bool:
+    """Whether S3 says that there is no such object (any more): no key, no version, or a delete marker."""
+    return error.response["Error"]["Code"] in {"404", "NoSuchKey", "NoSuchVersion", "MethodNotAllowed", "405"}
+
+
+def described(bucket: str, key: str, response: Mapping[str, Any]) -> ObjectHead:
+    """The head in a HeadObject or GetObject response."""
+    version = response.get("VersionId")
+    return ObjectHead(
+        size=response["ContentLength"],
+        etag=response["ETag"].strip('"'),
+        version_id=None if version == "null" else version,
+        content_type=response.get("ContentType", ""),
+        metadata=response["Metadata"],
+        uri=f"s3://{bucket}/{key}",
+        modified=response["LastModified"],
+    )
 
 
 def head_object(deployment: Deployment, bucket: str, key: str) -> ObjectHead | None:
@@ -47,18 +72,10 @@ def head_object(deployment: Deployment, bucket: str, key: str) -> ObjectHead | N
     try:
         response = deployment.s3.head_object(Bucket=bucket, Key=key)
     except ClientError as error:
-        if error.response["Error"]["Code"] in {"404", "NoSuchKey", "NoSuchBucket"}:
+        if is_gone(error) or error.response["Error"]["Code"] == _NO_BUCKET:
             return None
         raise
-    version = response.get("VersionId")
-    return ObjectHead(
-        uri=f"s3://{bucket}/{key}",
-        size=response["ContentLength"],
-        modified=response["LastModified"],
-        content_type=response.get("ContentType", ""),
-        metadata=response["Metadata"],
-        version_id=None if version == "null" else version,
-    )
+    return described(bucket, key, response)
 
 
 class Inputs:
@@ -76,7 +93,10 @@ class Inputs:
         if name.startswith((INVOKE_PREFIX, TRANSFORM_PREFIX)):
             bucket, key = self._deployment.input_bucket, name
         elif name.startswith(OTHER_BUCKETS_PREFIX):
-            bucket, _, key = name.removeprefix(OTHER_BUCKETS_PREFIX).partition("/")
+            location = name.removeprefix(OTHER_BUCKETS_PREFIX)
+            if not re.fullmatch(S3_URI, f"s3://{location}"):
+                return None
+            bucket, _, key = location.partition("/")
         else:
             return None
         try:
@@ -88,7 +108,7 @@ class Inputs:
         if head is None:
             return None
         identity = key_of_version(bucket, key, head.version_id) if head.version_id else None
-        return Upload(head.modified, head.size, identity)
+        return Upload(head.modified, head.size, head.etag, identity)
 
     def progress(self, name: str, upload: Upload) -> dict[str, Any]:
         """The parts and bytes done of a file under `transform/`; empty for any other input."""

@@ -45,12 +45,13 @@ class RequestStatus:
     """The status of a request.
 
     `name` is the key of its result without `.out` or `.err`. `details` are the other fields that are printed, under
-    their names in the output; times are datetimes.
+    their names in the output; times are datetimes. `etag` is that of the result; None without one.
     """
 
     state: RequestState
     name: str
     details: Mapping[str, Any]
+    etag: str | None = None
 
     @property
     def is_final(self) -> bool:

@@ -1,11 +1,10 @@
 """The status of a request from its stored outcome: the metadata of the `.out`, or the `.err` document."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
 from urllib.parse import unquote
 
+from cli.lookup.failures import StoredFailure
 from cli.lookup.objects import ObjectHead
 from cli.lookup.status import RequestState, RequestStatus
 from sluice.error_codes import FailureClass
@@ -21,6 +20,7 @@ _METADATA = {
 }
 _NUMBERS = ("ModelLatencyMs", "Records", "RecordsFailed")
 _TIMES = ("FailedAt", "ReceivedAt")
+_IDENTIFYING = ("InferenceId", "TraceId", "EndpointName")
 
 
 def succeeded(name: str, out: ObjectHead) -> RequestStatus:
@@ -30,17 +30,26 @@ def succeeded(name: str, out: ObjectHead) -> RequestStatus:
     }
     numbers = {field: int(metadata[field]) for field in _NUMBERS if field in metadata}
     details = {"Result": out.uri, "AnsweredAt": out.modified, "ContentType": out.content_type, "Bytes": out.size}
-    return RequestStatus(RequestState.DONE, name, {**details, **metadata, **numbers})
+    return RequestStatus(RequestState.DONE, name, {**details, **metadata, **numbers}, out.etag)
 
 
-def failed(name: str, uri: str, document: Mapping[str, Any]) -> RequestStatus:
-    """The status of a request with an `.err`. `document` is its content."""
+def failed(name: str, failure: StoredFailure, note: str | None = None) -> RequestStatus:
+    """The status of a request with an `.err`."""
+    document = failure.document
     expired = document.get("FailureClass") == FailureClass.EXPIRED
-    details = {"Result": uri, **{field: value for field, value in document.items() if value != {}}}
+    details = {"Result": failure.head.uri, **{field: value for field, value in document.items() if value != {}}}
     for field in _TIMES:
         with suppress(KeyError, TypeError, ValueError):
             details[field] = _with_time_zone(details[field])
+    details["Detail"] = note
     return RequestStatus(RequestState.EXPIRED if expired else RequestState.FAILED, name, details)
+
+
+def sent_again(name: str, failure: StoredFailure) -> RequestStatus:
+    """The status of a request that failed and has been sent again since, as far as the `.err` tells."""
+    details = {field: failure.document.get(field) for field in _IDENTIFYING}
+    details |= {"SentAgainAt": failure.sent_again_at, "Detail": "it failed, was sent again, and is not answered yet"}
+    return RequestStatus(RequestState.PENDING, name, details)
 
 
 def _with_time_zone(text: str) -> datetime:

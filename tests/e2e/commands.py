@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from click.testing import CliRunner, Result
 
+from cli.lookup.failures import SENT_AGAIN
 from cli.main import main
 from local.aws import CREDENTIALS
 from tests.e2e.conftest import Pipeline
@@ -24,9 +27,11 @@ def environment(pipeline: Pipeline) -> dict[str, str]:
     }
 
 
-def sluice(pipeline: Pipeline, *arguments: str, code: int = 0) -> Result:
+def sluice(
+    pipeline: Pipeline, *arguments: str, code: int = 0, credentials: Mapping[str, str] = MappingProxyType({})
+) -> Result:
     """Run the command in this process; the result's `stderr` has its standard error."""
-    result = CliRunner().invoke(main, arguments, env=environment(pipeline), catch_exceptions=False)
+    result = CliRunner().invoke(main, arguments, env={**environment(pipeline), **credentials}, catch_exceptions=False)
     assert result.exit_code == code, result.output
     return result
 
@@ -34,6 +39,17 @@ def sluice(pipeline: Pipeline, *arguments: str, code: int = 0) -> Result:
 def rows(result: Result) -> list[dict[str, Any]]:
     """The objects that `--json` printed."""
     return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def versions_tagged(pipeline: Pipeline, key: str) -> list[bool]:
+    """Whether each version of an `.err`, the oldest first, is tagged: its request has been sent again."""
+    bucket = pipeline.engine.results_bucket
+    versions = pipeline.s3.list_object_versions(Bucket=bucket, Prefix=key).get("Versions", [])
+    tags = [
+        pipeline.s3.get_object_tagging(Bucket=bucket, Key=key, VersionId=one["VersionId"])["TagSet"]
+        for one in reversed(versions)
+    ]
+    return [SENT_AGAIN in {tag["Key"] for tag in one} for one in tags]
 
 
 def start(pipeline: Pipeline, *arguments: str) -> subprocess.Popen[str]:

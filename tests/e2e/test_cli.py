@@ -109,6 +109,55 @@ def test_a_request_that_failed_may_be_sent_again(sluice: Sluice, name: str) -> N
     assert sluice("status", name).code == 0, "its .err is gone"
 
 
+@pytest.mark.parametrize("row", [ROW, ROW[:11]])
+@pytest.mark.parametrize("is_awaited_by_send", [True, False])
+def test_a_request_that_is_sent_again_is_waited_for(
+    sluice: Sluice, pipeline: Pipeline, name: str, row: list[float], *, is_awaited_by_send: bool
+) -> None:
+    request = {"InferenceId": name, "EndpointName": "wine"}
+    assert sluice("send", "--message", json.dumps({**request, "Body": {"instances": [ROW[:12]]}}), "--wait").code == 3
+    pipeline.faults({"fault": "delay", "delay_seconds": 2, "inference_id": name})
+    again = json.dumps({**request, "Body": {"instances": [row]}})
+    code = 0 if row is ROW else 3
+    if is_awaited_by_send:
+        done = sluice("send", "--message", again, "--wait")
+    else:
+        sluice("send", "--message", again)
+        done = sluice("wait", name)
+    assert done.code == code, done.err
+    assert code == 0 or "has 11 values" in done.err + done.out.decode(), "not the reason of the first attempt"
+
+
+@pytest.mark.parametrize(
+    "shape", ["invoke/{}", "transform/{}.csv", "messages/{}", "files/x/{}", "s3://{}", "50% {}  off"]
+)
+def test_an_inference_id_that_looks_like_a_key(sluice: Sluice, name: str, shape: str) -> None:
+    inference_id = shape.format(name)
+    sent = sluice(
+        "send", EXAMPLES / "wine/one.json", "--inference-id", inference_id, "--endpoint-name", "wine", "--wait"
+    )
+    assert sent.code == 0, sent.err
+    printed = sent.err.partition("its result will be ")[2].strip()
+    for text in (inference_id, printed, printed.removesuffix(".out")):
+        assert sluice("wait", text).code == 0
+        assert sluice("status", text).code == 0
+        assert sluice("result", text).out == sent.out
+
+
+def test_two_requests_with_one_filename_in_a_folder(sluice: Sluice, name: str) -> None:
+    options = ("--endpoint-name", "wine", "--s3-output-path-extension", f"{name}/sub", "--filename", "answer.json")
+    one, two = f"one/{name}", f"two/{name}"
+    first = sluice("send", EXAMPLES / "wine/one.json", *options, "--inference-id", one, "--wait")
+    assert first.code == 0, first.err
+    second = sluice("send", EXAMPLES / "wine/one.json", *options, "--inference-id", two, "--wait")
+    assert (second.code, second.out) == (3, b"")
+    assert "another request's result has this name" in second.err
+    for text in (one, f"files/{name}/sub/answer.json", f"files/{name}/sub/answer.json.out"):
+        assert sluice("result", text).out == first.out
+    for text in (two, f"messages/{name}/sub/two%2F{name}", f"messages/{name}/sub/two%2F{name}.err"):
+        assert sluice("status", text).code == 3
+
+
 def test_an_invalid_message_from_another_sender(sluice: Sluice, pipeline: Pipeline, name: str) -> None:
     message_id = pipeline.send(f'{{"InferenceId": "{name}", ')
     waited = sluice("wait", message_id, "--json")
@@ -179,7 +228,8 @@ def test_no_outcome_in_time(sluice: Sluice, pipeline: Pipeline, name: str) -> No
         (["send", "--body", "x" * 1_050_000], 2, "over the 1,040,384 that the queue takes"),
         (["drop", str(EXAMPLES / "wine/one.json"), "--metadata", "acept=x"], 2, "did you mean accept?"),
         (["drop", str(EXAMPLES / "wine/one.json"), "--to", "elsewhere"], 2, "must begin with invoke/ or transform/"),
-        (["status", "invoke/../x"], 2, "key: must not have"),
+        (["status", "invoke/../" + "x" * 60], 2, "key: must not have"),
+        (["result", "invoke/../x"], 4, "nothing is known of invoke/../x: key: must not have"),
         (["result", "no-such-request"], 4, "nothing is known of no-such-request"),
         (["status", "x", "--stack", "Nothing"], 4, "there is no stack Nothing"),
         (["watch", "--once", "--profile", "nobody"], 2, "--profile: "),

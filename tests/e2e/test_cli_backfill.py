@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.commands import sluice, start
+from tests.e2e.commands import sluice, start, versions_tagged
 from tests.e2e.conftest import EXAMPLES, Pipeline
 
 IMAGE = (EXAMPLES / "digits/3.png").read_bytes()
@@ -87,6 +87,8 @@ def test_failed_objects_are_skipped_without_failed_and_force_sends_answered_obje
     skipped = {"Sent": 0, "SkippedAsAnswered": 1, "SkippedAsFailed": 1}
     assert counts(sluice(pipeline, "backfill", uri).stdout) == skipped
     assert counts(sluice(pipeline, "backfill", uri, "--failed").stdout) == {"Sent": 1, "SkippedAsAnswered": 1}
+    sluice(pipeline, "wait", bad, code=3)
+    assert versions_tagged(pipeline, f"{bad}.err") == [True, False], "the first failure is not that of this request"
     identity = pipeline.wait(f"{good}.out").metadata["sluice-identity"]
     assert len(pipeline.calls(identity)) == 1
     assert counts(sluice(pipeline, "backfill", uri, "--force", "--include", "*/good.csv").stdout)["Sent"] == 1

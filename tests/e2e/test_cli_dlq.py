@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.e2e.commands import rows, sluice, start
+from tests.e2e.commands import rows, sluice, start, versions_tagged
 from tests.e2e.conftest import Pipeline
 from tests.e2e.test_pipeline import ROW, WINE
 
@@ -57,6 +57,63 @@ def test_from_a_failure_to_a_result(pipeline: Pipeline, name: str) -> None:
     assert pipeline.wait(f"messages/{name}.out").metadata["trace-id"] == name
     assert rows(sluice(pipeline, "dlq", "ls", "--json", "--trace-id", name)) == []
     sluice(pipeline, "dlq", "show", "--trace-id", name, code=4)
+
+
+@pytest.mark.parametrize(("parameter", "code", "state"), [("EndpointName=wine", 0, "done"), ("", 3, "failed")])
+def test_a_redriven_request_is_waited_for_from_the_first_moment(
+    pipeline: Pipeline, name: str, parameter: str, code: int, state: str
+) -> None:
+    """Its `.err` is there until it is answered, or fails again."""
+    body = WINE if parameter else {"Body": "1,2"}
+    pipeline.send({**body, "EndpointName": "wime" if parameter else "wine", "InferenceId": name})
+    assert rows(sluice(pipeline, "wait", name, "--json", code=3))[0]["State"] == "failed"
+    wait_for_dead_letters(pipeline, 1, "--inference-id", name)
+    pipeline.faults({"fault": "delay", "delay_seconds": 10, "inference_id": name})
+    change = ["--set", parameter] if parameter else []
+    sluice(pipeline, "dlq", "redrive", "--inference-id", name, *change)
+    status = rows(sluice(pipeline, "status", name, "--json", code=5))[0]
+    assert (status["State"], status["Detail"]) == ("pending", "it failed, was sent again, and is not answered yet")
+    before = json.loads(
+        pipeline.s3.get_object(Bucket=pipeline.engine.results_bucket, Key=f"messages/{name}.err")["Body"].read()
+    )
+    assert rows(sluice(pipeline, "wait", name, "--json", code=code))[0]["State"] == state
+    if code:
+        again = rows(sluice(pipeline, "status", name, "--json", code=3))[0]
+        assert again["MessageId"] != before["MessageId"], "the reason is that of the second attempt"
+    sluice(pipeline, "dlq", "purge", "--inference-id", name, "--yes")
+
+
+_PERMISSIONS = {
+    "cloudformation:DescribeStacks",
+    "lambda:GetFunctionConfiguration",
+    "sqs:*",
+    "s3:GetObject",
+    "s3:ListBucket",
+    "s3:GetObjectTagging",
+    "s3:PutObjectTagging",
+}
+
+
+@pytest.mark.parametrize("missing", ["", "s3:PutObjectTagging", "s3:GetObjectTagging"])
+def test_a_redrive_needs_no_permission_to_write_results_and_does_without_tags(
+    pipeline: Pipeline, name: str, missing: str
+) -> None:
+    iam, user = pipeline.engine.clients.iam, f"operator-{name}"
+    iam.create_user(UserName=user)
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    statement = {"Effect": "Allow", "Action": sorted(_PERMISSIONS - {missing}), "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName=user, PolicyName="Redrive", PolicyDocument=document)
+    credentials = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+    pipeline.send({"Body": "1,2", "EndpointName": "wine", "InferenceId": name})
+    wait_for_dead_letters(pipeline, 1, "--inference-id", name)
+    redriven = sluice(pipeline, "dlq", "redrive", "--inference-id", name, credentials=credentials)
+    assert "Sent: 1" in redriven.stdout
+    assert ("look failed until they are answered" in " ".join(redriven.stderr.split())) is bool(missing)
+    wait_for_dead_letters(pipeline, 1, "--inference-id", name)
+    assert versions_tagged(pipeline, f"messages/{name}.err") == [not missing, False]
+    sluice(pipeline, "dlq", "purge", "--inference-id", name, "--yes")
 
 
 def test_purge_deletes_only_what_it_listed_and_only_with_consent(pipeline: Pipeline, name: str) -> None:

@@ -1,18 +1,17 @@
 """The status of a request, from the results bucket, the logs, the input bucket and the queue, in this order."""
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from cli.lookup.requests import RequestLookup
-from cli.lookup.status import RequestState, RequestStatus
+from cli.lookup.status import RequestState
 from sluice.failures import Failure
 from sluice.inputs.identity import key_of_version
-from sluice.keys import parts_folder
+from sluice.keys import message_name, parts_folder
 from tests.support.cli import SPLIT_LOGS, FakeDeployment, fake_deployment
+from tests.support.cli_outcomes import answer, drop, fail, find
 
 LATER = timedelta(seconds=30)
 
@@ -23,37 +22,8 @@ def deployment() -> Iterator[FakeDeployment]:
         yield made
 
 
-def find(deployment: FakeDeployment, text: str) -> RequestStatus:
-    (status,) = RequestLookup(deployment).find(text)
-    return status
-
-
-def drop(deployment: FakeDeployment, key: str, bucket: str = "input") -> tuple[str, datetime]:
-    """Upload an object, and return the identity of its request and the time of the upload."""
-    version = deployment.s3.put_object(Bucket=bucket, Key=key, Body=b"1,2")["VersionId"]
-    uploaded = deployment.s3.head_object(Bucket=bucket, Key=key)["LastModified"]
-    return key_of_version(bucket, key, version), uploaded
-
-
-def answer(deployment: FakeDeployment, name: str, identity: str, **metadata: str) -> None:
-    metadata = {"sluice-identity": identity, "trace-id": identity, "inference-id": identity, **metadata}
-    deployment.s3.put_object(Bucket="results", Key=f"{name}.out", Body=b"{}", Metadata=metadata)
-
-
-def fail(deployment: FakeDeployment, name: str, inference_id: str, **fields: Any) -> None:
-    document = {
-        "InferenceId": inference_id,
-        "TraceId": inference_id,
-        "ErrorCode": "ModelError",
-        "ErrorMessage": "it failed",
-        "FailureClass": "model",
-        **fields,
-    }
-    deployment.s3.put_object(Bucket="results", Key=f"{name}.err", Body=json.dumps(document).encode())
-
-
 def test_by_inference_id(deployment: FakeDeployment) -> None:
-    answer(deployment, "messages/a%20b", "a b", **{"model-latency-ms": "51", "custom-attributes": "%C3%BC"})
+    answer(deployment, "messages/a%20b", "a b", described={"model-latency-ms": "51", "custom-attributes": "%C3%BC"})
     status = find(deployment, "a b")
     assert (status.state, status.name) == (RequestState.DONE, "messages/a%20b")
     assert status.details["Result"] == "s3://results/messages/a%20b.out"
@@ -75,12 +45,19 @@ def test_an_object_of_another_bucket(deployment: FakeDeployment) -> None:
     assert find(deployment, "buckets/lake/a.csv").state is RequestState.DONE
 
 
-@pytest.mark.parametrize(
-    "text", ["invoke/../a", "s3://input/elsewhere/a", "s3://input/invoke/a\nb", "invoke/" + "a" * 1100]
-)
+@pytest.mark.parametrize("text", ["s3://input/invoke/a\nb", "invoke/" + "a" * 1100, "invoke/../" + "a" * 60])
 def test_a_key_that_can_have_no_result_is_refused(deployment: FakeDeployment, text: str) -> None:
     with pytest.raises(Failure, match="key: "):
         find(deployment, text)
+
+
+@pytest.mark.parametrize("text", ["invoke/../a", "s3://input/elsewhere/a", "/invoke/a"])
+def test_a_text_that_can_be_no_key_may_be_an_id(deployment: FakeDeployment, text: str) -> None:
+    status = find(deployment, text)
+    assert status.state is RequestState.UNKNOWN
+    assert text == "/invoke/a" or str(status.reason).startswith("key: "), "why it is no key"
+    answer(deployment, message_name(text), text)
+    assert find(deployment, text).state is RequestState.DONE
 
 
 @pytest.mark.parametrize(
@@ -129,9 +106,11 @@ def test_by_message_id_through_the_logs(deployment: FakeDeployment) -> None:
 
 def test_a_trace_id_of_several_requests_finds_each(deployment: FakeDeployment) -> None:
     for name in ("a", "b"):
-        deployment.fake_logs.line("retry", datetime.now(UTC), result=f"messages/{name}", trace_id="shared")
+        line = {"result": f"messages/{name}", "inference_id": name, "trace_id": "shared"}
+        deployment.fake_logs.line("retry", datetime.now(UTC), **line)
     fail(deployment, "messages/b", "b", TraceId="shared")
-    found = {one.name: one.state for one in RequestLookup(deployment).find("shared")}
+    lookup = RequestLookup(deployment)
+    found = {one.name: one.state for one in lookup.find(lookup.query("shared"))}
     assert found == {"messages/a": RequestState.RETRYING, "messages/b": RequestState.FAILED}
 
 
@@ -195,7 +174,7 @@ def test_a_file_is_pending_with_its_progress_until_it_is_assembled(deployment: F
     other = f"{folder}{60:015d}-{100:015d}"
     deployment.fake_logs.line("retry", at + 2 * LATER, result=other, trace_id=identity, error_code="Throttled")
     assert find(deployment, key).state is RequestState.RETRYING
-    answer(deployment, key, identity, records="10", failed="1")
+    answer(deployment, key, identity, described={"records": "10", "failed": "1"})
     assert find(deployment, key).details["RecordsFailed"] == 1
 
 

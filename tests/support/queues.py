@@ -34,6 +34,7 @@ class FakeSqs:
     dies_at: int | None = None
     """The number of the call at which the caller is killed: odd calls still take effect, even calls do not."""
     calls: int = 0
+    deaths: int = 0
     call_seconds: float = 0
     """The duration of each call."""
     _ids: Any = field(default_factory=itertools.count)
@@ -117,6 +118,7 @@ class FakeSqs:
         self.pass_(self.call_seconds)
         if self.dies_at is None or self.calls < self.dies_at:
             return act()
+        self.deaths += 1
         if self.calls == self.dies_at and self.calls % 2:
             act()
         raise Killed

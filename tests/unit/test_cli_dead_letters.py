@@ -156,27 +156,36 @@ def test_the_senders_attributes_are_added_while_there_is_room_and_never_replace_
     }
 
 
-def test_the_senders_attributes_are_read_only_from_the_err_of_the_same_request() -> None:
-    document = json.dumps({"InferenceId": "i", "MessageAttributes": {"Team": "blue", "Odd": None}}).encode()
-    assert sender_attributes_in(document, dead_letter(InferenceId="i")) == {"Team": "blue"}
-    assert sender_attributes_in(document, dead_letter(InferenceId="j")) == {}
-    for broken in (b"[]", b"{", b'{"InferenceId": "i"}', b'{"InferenceId": "i", "MessageAttributes": 7}'):
-        assert sender_attributes_in(broken, dead_letter(InferenceId="i")) == {}
+def test_the_senders_attributes_are_those_in_the_document_that_are_text() -> None:
+    assert sender_attributes_in({"MessageAttributes": {"Team": "blue", "Odd": None}}) == {"Team": "blue"}
+    assert sender_attributes_in({}) == {}
+    assert sender_attributes_in({"MessageAttributes": 7}) == {}
+
+
+VERSION = identity.of_object(FILE, SETTINGS, dead_letter("")).key
 
 
 @pytest.mark.parametrize(
-    ("body", "key"),
+    ("body", "errors"),
     [
-        ('{"Body": "1", "InferenceId": "order 7"}', "messages/order%207.err"),
-        ('{"Body": "1"}', "messages/i.err"),
-        ("not json", "messages/i.err"),
-        (s3_event("invoke/wine/a.csv"), "invoke/wine/a.csv.err"),
-        (body_of(TransformPart(FILE, 0, 9)), "transform/wine/a.csv.err"),
-        (s3_event("elsewhere/a.csv"), None),
+        ('{"Body": "1", "InferenceId": "order 7"}', {"messages/order%207.err": "order 7"}),
+        ('{"Body": "1", "S3OutputPathExtension": "f", "Filename": "x"}', {"messages/f/i.err": "i"}),
+        ('{"Body": "1"}', {"messages/i.err": "i"}),
+        ("not json", {"messages/i.err": "i"}),
+        (body_of(TransformPart(FILE, 0, 9)), {"transform/wine/a.csv.err": VERSION}),
+        (s3_event("elsewhere/a.csv"), {}),
+        ('{"Event": "s3:TestEvent"}', {}),
     ],
 )
-def test_the_key_of_the_err(body: str, key: str | None) -> None:
-    assert builder().error_key(dead_letter(body, InferenceId="i")) == key
+def test_the_err_of_a_dead_letter_and_its_owner(body: str, errors: dict[str, str]) -> None:
+    assert {one.key: one.owner for one in builder().errors(dead_letter(body, InferenceId="i"))} == errors
+
+
+def test_each_record_of_an_event_may_have_an_err() -> None:
+    keys = ["invoke/a", "elsewhere/b", "transform/c", "invoke/a"]
+    errors = builder().errors(dead_letter(s3_event(*keys)))
+    assert [one.key for one in errors] == ["invoke/a.err", "transform/c.err"]
+    assert len({one.owner for one in errors}) == 2
 
 
 def test_overrides_change_parameters_and_keep_the_identity() -> None:

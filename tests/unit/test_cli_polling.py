@@ -6,6 +6,7 @@ from typing import Any
 from cli.errors import ExitCode
 from cli.lookup.polling import poll_until_final
 from cli.lookup.status import RequestState, RequestStatus, combined_exit_code
+from cli.lookup.targets import Query
 
 
 def status(state: RequestState) -> RequestStatus:
@@ -27,17 +28,15 @@ class Lookup:
         self.searches = 0
         self._stored, self._logged = stored, logged
 
-    def result_name(self, text: str) -> tuple[str, bool]:
-        return text, True
+    def check(self, query: Query) -> RequestStatus | None:
+        return status(RequestState.DONE) if self.now >= self._stored.get(query.text, 1e9) else None
 
-    def find_stored(self, name: str) -> RequestStatus | None:
-        return status(RequestState.DONE) if self.now >= self._stored.get(name, 1e9) else None
-
-    def find(self, text: str) -> Sequence[RequestStatus]:
+    def find(self, query: Query) -> Sequence[RequestStatus]:
         self.searches += 1
-        if (stored := self.find_stored(text)) is not None:
+        if (stored := self.check(query)) is not None:
             return [stored]
-        return [status(RequestState.SUPERSEDED if self.now >= self._logged.get(text, 1e9) else RequestState.PENDING)]
+        is_logged = self.now >= self._logged.get(query.text, 1e9)
+        return [status(RequestState.SUPERSEDED if is_logged else RequestState.PENDING)]
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -46,7 +45,7 @@ class Lookup:
 def wait(lookup: Lookup, texts: list[str], timeout: float, on_final: Any = lambda *_: None) -> dict[str, RequestState]:
     found = poll_until_final(
         lookup,  # type: ignore[arg-type]
-        texts,
+        [Query(text, ()) for text in texts],
         timeout,
         on_final=on_final,
         clock=lambda: lookup.now,
@@ -70,26 +69,13 @@ def test_waiting_ends_at_the_timeout_with_the_status_of_each() -> None:
     assert lookup.searches <= 3, "the logs are searched less often than the results bucket"
 
 
-def test_the_failure_of_an_earlier_attempt_is_not_an_outcome() -> None:
+def test_a_failure_of_an_earlier_attempt_is_waited_over() -> None:
     class SentAgain(Lookup):
-        def find_stored(self, name: str) -> RequestStatus | None:
-            return RequestStatus(RequestState.FAILED, name, {"FailedAt": "new" if self.now >= 3 else "old"})
+        def check(self, query: Query) -> RequestStatus | None:
+            return status(RequestState.FAILED if self.now >= 3 else RequestState.PENDING)
 
-    def outcome(timeout: float) -> RequestStatus:
-        lookup = SentAgain({}, {})
-        earlier = {"a": RequestStatus(RequestState.FAILED, "a", {"FailedAt": "old"})}
-        found = poll_until_final(
-            lookup,  # type: ignore[arg-type]
-            ["a"],
-            timeout,
-            earlier_failures=earlier,
-            clock=lambda: lookup.now,
-            sleep=lookup.sleep,
-        )
-        return found["a"][0]
-
-    assert outcome(10).details == {"FailedAt": "new"}
-    assert outcome(1).state is RequestState.PENDING
+    assert wait(SentAgain({}, {}), ["a"], 10) == {"a": RequestState.FAILED}
+    assert wait(SentAgain({}, {}), ["a"], 1) == {"a": RequestState.PENDING}
 
 
 def test_a_timeout_of_zero_checks_once() -> None:

@@ -1,70 +1,19 @@
-"""Reading and redriving the dead-letter queue: an interruption loses no message and leaves none hidden."""
+"""Redriving the dead-letter queue: an interruption loses no message and leaves none hidden."""
 
+import itertools
 import json
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, cast
 
 import pytest
-from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.dlq.dead_letter import DeadLetter
-from cli.dlq.reader import Reader
-from cli.dlq.redrive import ErrorDocuments, Redrive, RedriveReport
-from cli.dlq.routing import MessageBuilder
-from cli.sqs import RateLimit
+from cli.dlq.redrive import RedriveReport
 from sluice.inputs.envelopes import parse
 from sluice.inputs.internal_messages import body_of
 from sluice.inputs.requests import DroppedObject, TransformPart
-from tests.support.fakes import SETTINGS
 from tests.support.queues import BEGAN, FakeSqs, Killed, Stored
-
-DLQ, REQUESTS = "dead", "requests"
-BUILDER = MessageBuilder(SETTINGS, lambda kind: REQUESTS, {}, 1_040_384)
-
-
-class S3:
-    """GetObject fails: there is no `.err`, or access is denied."""
-
-    def __init__(self, code: str = "NoSuchKey") -> None:
-        self._code = code
-        self.asked = 0
-
-    def get_object(self, **_: Any) -> Any:
-        self.asked += 1
-        raise ClientError({"Error": {"Code": self._code}}, "GetObject")
-
-
-def filled(count: int) -> FakeSqs:
-    sqs = FakeSqs()
-    for number in range(count):
-        attributes = {"ErrorCode": "ModelError" if number % 3 else "Expired", "InferenceId": f"i{number}"}
-        sqs.put(DLQ, json.dumps({"Body": number}), attributes, sent_at=BEGAN - timedelta(hours=1))
-    return sqs
-
-
-def reader(sqs: FakeSqs, seconds: int | None = 30) -> Reader:
-    return Reader(cast("Any", sqs), DLQ, visibility_timeout=seconds)
-
-
-def run(
-    sqs: FakeSqs,
-    is_selected: Callable[[DeadLetter], bool] = lambda _: True,
-    *,
-    limit: int | None = None,
-    s3: S3 | None = None,
-    on_sent: Callable[[int], None] = lambda _: None,
-) -> tuple[RedriveReport, Reader]:
-    errors = ErrorDocuments(cast("Any", s3 or S3()), "results", BUILDER)
-    with reader(sqs) as reading:
-        work = Redrive(cast("Any", sqs), reading, is_selected, BUILDER, errors, RateLimit(None), limit)
-        return work.run(on_sent), reading
-
-
-def ids(sqs: FakeSqs, queue: str) -> list[str]:
-    return sorted(one.attributes["InferenceId"] for one in sqs.queues.get(queue, []))
+from tests.support.redrive import DLQ, REQUESTS, S3, filled, ids, refusing, run, run_through_kills
 
 
 def test_every_dead_letter_is_sent_with_its_body_and_identity_and_deleted() -> None:
@@ -108,14 +57,7 @@ def test_parts_stay_when_the_event_of_their_dataset_is_not_accepted() -> None:
 @given(st.lists(st.integers(1, 40), max_size=4))
 def test_after_kills_no_dataset_is_lost(kills: list[int]) -> None:
     sqs = of_datasets(3, 9)
-    for call in kills:
-        sqs.dies_at = call
-        try:
-            run(sqs)
-        except Killed:
-            sqs.pass_(31)
-        sqs.revive()
-    run(sqs)
+    run_through_kills(sqs, kills)
     assert sqs.queues[DLQ] == []
     assert {sent.body.partition("transform/")[2][:5] for sent in sqs.queues[REQUESTS]} == {"0.csv", "1.csv", "2.csv"}
 
@@ -131,14 +73,7 @@ def test_messages_that_are_not_selected_or_over_the_limit_are_made_visible_at_on
 @given(st.lists(st.integers(1, 40), max_size=4), st.integers(1, 45))
 def test_after_kills_and_another_run_no_message_is_lost_and_the_queue_is_empty(kills: list[int], count: int) -> None:
     sqs = filled(count)
-    for call in kills:
-        sqs.dies_at = call
-        try:
-            run(sqs)
-        except Killed:
-            sqs.pass_(31)
-        sqs.revive()
-    run(sqs)
+    run_through_kills(sqs, kills)
     assert sqs.queues[DLQ] == []
     sent = ids(sqs, REQUESTS)
     assert set(sent) == {f"i{number}" for number in range(count)}
@@ -168,10 +103,6 @@ def test_an_interruption_makes_all_messages_visible() -> None:
     with pytest.raises(KeyboardInterrupt):
         run(sqs, lambda dead_letter: dead_letter.reason == "Expired", on_sent=interrupt)
     assert len(sqs.visible(DLQ)) == len(sqs.queues[DLQ]) == 30 - len(sqs.queues[REQUESTS])
-
-
-def refusing(action: str, inference_id: str) -> Callable[[str, Stored], bool]:
-    return lambda asked, one: asked == action and one.attributes.get("InferenceId") == inference_id
 
 
 def test_a_rejected_message_stays_and_is_reported() -> None:
@@ -209,37 +140,43 @@ def test_a_request_that_fails_again_during_the_run_is_not_redriven_again(later: 
 
 
 def test_after_access_is_denied_no_more_err_is_requested() -> None:
-    s3 = S3("AccessDenied")
+    s3 = S3(is_denied=True)
     sqs = filled(40)
     assert run(sqs, s3=s3)[0].sent == 40
-    assert s3.asked <= 10
+    assert s3.asked <= 20 + 40, "the content and its tags by each thread, and a head each"
 
 
-def test_each_message_is_read_once_and_hidden_only_during_reading() -> None:
-    sqs = filled(95)
-    with reader(sqs, None) as reading:
-        received = [dead_letter.message_id for batch in reading.batches() for dead_letter in batch]
-        assert sqs.visible(DLQ) == []
-        assert (reading.depth, reading.in_flight_elsewhere, reading.unread) == (95, 0, 0)
-    assert len(received) == len(set(received)) == 95
-    assert len(sqs.visible(DLQ)) == 95
+def run_killed_at(call: int) -> bool:
+    """Run until a call of SQS that kills the command, and then to the end. Returns whether it was killed."""
+    sqs, s3 = filled(12), S3({f"i{number}" for number in range(12)})
+
+    def observe(action: str, message: Stored) -> bool:
+        assert action != "send" or not s3.looks_failed(message.attributes["InferenceId"])
+        return False
+
+    sqs.refuse = observe
+    run_through_kills(sqs, [call], s3)
+    assert not any(s3.looks_failed(f"i{number}") for number in range(12))
+    return sqs.deaths > 0
 
 
-def test_a_visibility_timeout_that_is_too_short_ends_the_reading_and_is_reported() -> None:
-    sqs = filled(300)
-    sqs.call_seconds = 1
-    received: set[str] = set()
-    with reader(sqs, 5) as reading:
-        for batch in reading.batches():
-            assert not received & {dead_letter.message_id for dead_letter in batch}
-            received |= {dead_letter.message_id for dead_letter in batch}
-    assert len(received) < 300
-    assert reading.unread >= 300 - len(received) - 50
+def test_no_failure_looks_like_the_outcome_from_before_its_request_is_sent() -> None:
+    calls = next(call for call in itertools.count(1) if not run_killed_at(call))
+    assert calls > 6, "to read, send and delete two batches"
 
 
-def test_messages_of_other_consumers_are_reported() -> None:
-    sqs = filled(20)
-    sqs.receive_message(DLQ, 10, 600)
-    with reader(sqs) as reading:
-        assert sum(len(batch) for batch in reading.batches()) == 10
-    assert reading.in_flight_elsewhere == 10
+def test_the_failure_of_a_request_that_is_not_sent_stays_the_outcome() -> None:
+    sqs, s3 = filled(12), S3({f"i{number}" for number in range(12)})
+    sqs.refuse = refusing("send", "i3")
+    run(sqs, lambda dead_letter: dead_letter.attributes["InferenceId"] != "i4", s3=s3)
+    assert {one for one in (f"i{number}" for number in range(12)) if s3.looks_failed(one)} == {"i3", "i4"}
+
+
+@pytest.mark.parametrize(("owner", "team"), [(None, "blue"), ("another", None)])
+def test_the_senders_attributes_are_sent_again_if_the_err_is_that_of_the_request(
+    owner: str | None, team: str | None
+) -> None:
+    sqs = filled(2)
+    run(sqs, s3=S3({"i0"}, owner=owner))
+    sent = {one.attributes["InferenceId"]: one.attributes.get("Team") for one in sqs.queues[REQUESTS]}
+    assert sent == {"i0": team, "i1": None}

@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -38,6 +39,21 @@ def by_body(world: World, answers: dict[bytes, Answer], meanwhile: Callable[[], 
 
 def owned_version(world: World, suffix: str = ".out") -> str | None:
     return world.results.objects[KEY + suffix].metadata.get(SOURCE_VERSION)
+
+
+@pytest.mark.parametrize("is_versioned", [True, False])
+@pytest.mark.parametrize(("answer", "suffix"), [(Inference(b"a"), ".out"), (REFUSED, ".err")])
+def test_an_outcome_says_which_upload_it_is_of(
+    world: World, answer: Answer, suffix: str, *, is_versioned: bool
+) -> None:
+    world.endpoint.answer = lambda _: answer
+    event = world.inputs.drop(KEY, b"A")
+    stored = world.inputs("input").objects[KEY]
+    if not is_versioned:
+        del event["Records"][0]["s3"]["object"]["versionId"]
+        world.inputs("input").objects[KEY] = replace(stored, version_id=None)
+    world.deliver(event)
+    assert owned_version(world, suffix) == (stored.version_id if is_versioned else stored.etag)
 
 
 # An older answer over a newer one, whatever its content.

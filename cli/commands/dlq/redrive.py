@@ -8,9 +8,10 @@ from cli.deployment import Deployment
 from cli.dlq.display import open_reader, print_groups, progress_bar, select, summarize
 from cli.dlq.filters import Filter
 from cli.dlq.options import filter_options, limit_option, visibility_timeout_option
-from cli.dlq.redrive import ErrorDocuments, Redrive, RedriveReport, dry_run
+from cli.dlq.redrive import Redrive, RedriveReport, dry_run
 from cli.dlq.routing import MessageBuilder, parse_overrides
 from cli.errors import CliError
+from cli.lookup.failures import NOT_MARKED, Failures
 from cli.options import deployment_options, max_per_second_option
 from cli.output import Output
 from cli.sqs import RateLimit, max_message_bytes, queue_url_of
@@ -66,21 +67,26 @@ def redrive(
             output.progress.print(f"{groups.total} would be sent.")
             _raise_failures(report)
             return
-        error_documents = ErrorDocuments(deployment.s3, deployment.results_bucket, builder)
+        failures = Failures(deployment.s3, deployment.results_bucket)
         now = datetime.now(UTC)
         work = Redrive(
             deployment.sqs,
             reader,
             lambda dead_letter: criteria.matches(dead_letter, now),
             builder,
-            error_documents,
+            failures,
             RateLimit(max_per_second),
             limit,
         )
         with progress_bar(output, "Redriving", min(reader.depth, limit or reader.depth)) as advance:
             report = work.run(advance)
-    if error_documents.is_forbidden:
-        output.progress.print("The .err can't be read, so messages were sent without their sender's attributes.")
+    if failures.are_hidden:
+        output.progress.print(
+            "The .err can't be read: messages were sent without their sender's attributes, and requests look failed "
+            "until they are answered."
+        )
+    elif failures.tags_are_fixed:
+        output.progress.print(NOT_MARKED)
     output.document({"Sent": report.sent, "Left": len(report.invalid) + len(report.rejected)})
     _raise_failures(report)
 

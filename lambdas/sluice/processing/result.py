@@ -163,13 +163,14 @@ def truncate(text: str, limit: int) -> str:
 
 
 def owner_metadata(attempt: Attempt[Request]) -> dict[str, str]:
-    """The metadata of an `.err`: the request that owns it, its object's sequencer, and the message that failed."""
+    """The metadata of an `.err`: the request that owns it, its object's version, and the message that failed."""
     upload = attempt.request.upload
     return metadata(
         [
             (IDENTITY, attempt.identity.owner),
             (SEQUENCER, upload.sequencer if upload else None),
             (MESSAGE_ID, attempt.delivery.message_id),
+            (SOURCE_VERSION, (upload.version_id or upload.etag) if upload else None),
         ]
     )
 

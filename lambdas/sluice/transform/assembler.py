@@ -120,7 +120,7 @@ class Assembler:
             RECEIVED_AT: summary["started"] or timestamp(attempt.delivery.sent_at),
             "records": str(summary["records"]),
             "failed": str(summary["failed"]),
-            SOURCE_VERSION: file.version_id,
+            SOURCE_VERSION: file.version_id or file.etag,
             SOURCE_KEY: file.source,
         }
         return await self._results.upload(
