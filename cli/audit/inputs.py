@@ -118,6 +118,7 @@ def _check(context: Context, candidate: Candidate) -> None:
             bucket=bucket,
             key=upload.key,
             version_id=upload.version_id,
+            etag=upload.etag,
             modified=upload.modified,
             has_earlier=upload.has_earlier,
         ),

@@ -4,6 +4,7 @@ import glob
 import shlex
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import unquote
 
 from cli.audit.context import Context
 from cli.audit.failures import check_failure
@@ -13,7 +14,7 @@ from cli.lookup.objects import ObjectHead, head_object
 from cli.timefmt import format_utc
 from sluice.inputs.identity import key_of_version
 from sluice.keys import ERR, OUT
-from sluice.processing.result import SOURCE_VERSION, owner_of
+from sluice.processing.result import SEQUENCER, SOURCE_VERSION, owner_of
 
 QUEUED = "has no outcome yet; it may be one of the messages on the queues, which SQS does not search"
 _RESTORE = "the owner of an outcome is in its metadata; restore the version that the functions wrote"
@@ -23,13 +24,15 @@ _RESTORE = "the owner of an outcome is in its metadata; restore the version that
 class Subject:
     """The newest version of an input object. `name` is that of its result.
 
-    `version_id` is None in a bucket without versions. `has_earlier` is whether the object has, or may have, others.
+    `version_id` is None in a bucket without versions, where the `etag`, if it is known, tells uploads apart.
+    `has_earlier` is whether the object has, or may have, other versions.
     """
 
     name: str
     bucket: str
     key: str
     version_id: str | None
+    etag: str | None
     modified: datetime
     has_earlier: bool
 
@@ -57,7 +60,7 @@ def judge(context: Context, subject: Subject, answered: datetime | None, failed:
     """Check one object. `answered` and `failed` are when its `.out` and its `.err` were written; None without one."""
     context.report.add_checked(Check.INPUTS)
     if subject.identity is None:
-        reason = "without versions in its bucket, an outcome is matched with an upload by the time only"
+        reason = "without versions in its bucket, an outcome is matched with an upload by its ETag and the time"
         context.report.add_unknown(Check.INPUTS, reason, subject.uri)
     if (logged := context.logged.find(subject.name)) is not None:
         logged.is_judged = True
@@ -81,7 +84,7 @@ def _is_answered(context: Context, subject: Subject, answered: datetime | None, 
     """
     if answered is None:
         return False
-    if not (context.reads_every_owner or subject.has_earlier or has_err):
+    if not (context.reads_every_owner or subject.identity is None or subject.has_earlier or has_err):
         return subject.is_later(answered)
     out = context.head(subject.name + OUT)
     return out is not None and has_owner(context, subject.name + OUT, out) and _is_own(subject, out)
@@ -89,7 +92,8 @@ def _is_answered(context: Context, subject: Subject, answered: datetime | None, 
 
 def _is_own(subject: Subject, outcome: ObjectHead) -> bool:
     if subject.identity is None:  # the request is identified by what only its event says
-        return subject.is_later(outcome.modified)
+        etag = _source_version(outcome)
+        return subject.is_later(outcome.modified) and (None in {etag, subject.etag} or etag == subject.etag)
     return owner_of(outcome) == subject.identity
 
 
@@ -171,15 +175,43 @@ def check_without_input(context: Context, bucket: str, key: str, name_key: str, 
         logged.is_failed |= key.endswith(ERR)
     if not has_owner(context, key, head):
         return
-    input_key, source_version = _without_suffix(name_key), head.metadata.get(SOURCE_VERSION)
-    owner = owner_of(head)
-    if source_version is not None and key_of_version(bucket, input_key, source_version) != owner:
+    input_key = _without_suffix(name_key)
+    if not _may_be_of(bucket, input_key, head):
         problem = f"its owner is no version of s3://{bucket}/{input_key}: it was copied or renamed"
         context.report.add_violation(Violation(Check.OWNERS, context.uri(key), problem, "delete it"))
         return
     context.report.add_unknown(Check.OWNERS, why_gone, context.uri(key))
     if key.endswith(ERR):
         check_failure(context, key, head, f"upload s3://{bucket}/{input_key} again")
+        check_not_both(context, key, head)
+
+
+def check_not_both(context: Context, key: str, err: ObjectHead) -> None:
+    """Check that the request whose `.err` is at `key` has no result, too."""
+    out = context.head(_without_suffix(key) + OUT)
+    if out is None or owner_of(out) != owner_of(err):
+        return
+    if context.waiting.is_recent(max(out.modified, err.modified)):
+        context.report.add_pending(Check.MESSAGES)
+    elif context.head(key) is not None:
+        problem, remedy = "there is a result of the request, too", "the result counts; delete the .err"
+        context.report.add_violation(Violation(Check.MESSAGES, context.uri(key), problem, remedy))
+
+
+def _source_version(outcome: ObjectHead) -> str | None:
+    """The version ID of the upload that an outcome is of, else its ETag; None when the metadata does not say it."""
+    version = unquote(outcome.metadata.get(SOURCE_VERSION, ""))
+    return None if version.endswith("...") else version or None  # it was cut, because the metadata was full
+
+
+def _may_be_of(bucket: str, key: str, outcome: ObjectHead) -> bool:
+    """Whether the owner of an outcome is a version of an object, as far as its metadata says."""
+    version = _source_version(outcome)
+    if version is None:
+        return True
+    # Without a version ID, the sequencer of the event identifies the request, and without one, the ETag.
+    known = {key_of_version(bucket, key, one) for one in (version, outcome.metadata.get(SEQUENCER))}
+    return owner_of(outcome) in known
 
 
 def _without_suffix(key: str) -> str:

@@ -1,15 +1,17 @@
 """The check of the objects of other buckets: those that have an outcome."""
 
+import re
 from functools import partial
 
 from botocore.exceptions import ClientError
 
 from cli.audit.context import Context
 from cli.audit.judge import Subject, check_without_input, judge
-from cli.audit.report import Check
+from cli.audit.report import Check, Violation
 from cli.deployment import is_denied
 from cli.lookup.objects import ObjectHead, head_object
 from sluice.inputs.identity import key_of_version
+from sluice.inputs.message import S3_URI
 from sluice.keys import ERR, OTHER_BUCKETS_PREFIX, OUT
 from sluice.processing.result import owner_of
 
@@ -35,7 +37,12 @@ def _check(context: Context, key: str) -> None:
     if not key.endswith((OUT, ERR)):
         return
     name = key.removesuffix(OUT) if key.endswith(OUT) else key.removesuffix(ERR)
-    bucket, _, input_key = name.removeprefix(OTHER_BUCKETS_PREFIX).partition("/")
+    location = name.removeprefix(OTHER_BUCKETS_PREFIX)
+    if not re.fullmatch(S3_URI, f"s3://{location}"):
+        problem, remedy = "it is named after no object: the functions did not write it", "delete it"
+        context.report.add_violation(Violation(Check.OWNERS, context.uri(key), problem, remedy))
+        return
+    bucket, _, input_key = location.partition("/")
     out = context.head(name + OUT)
     if key.endswith(ERR) and out is not None:
         return  # it is checked with the result
@@ -52,7 +59,7 @@ def _check(context: Context, key: str) -> None:
             check_without_input(context, bucket, name + suffix, input_key + suffix, why)
         return
     err = context.head(name + ERR)
-    subject = Subject(name, bucket, input_key, newest.version_id, newest.modified, has_earlier=True)
+    subject = Subject(name, bucket, input_key, newest.version_id, None, newest.modified, has_earlier=True)
     if _was_not_sent(context, subject, out, err):
         reason = "its newest version has no outcome and no log line: it may never have been sent"
         context.report.add_unknown(Check.INPUTS, reason, subject.uri)

@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 from cli.audit.context import Context
 from cli.audit.failures import check_failure
-from cli.audit.judge import QUEUED, has_owner
+from cli.audit.judge import QUEUED, check_not_both, has_owner
 from cli.audit.logged import LoggedRequest
 from cli.audit.report import Check, Violation
 from cli.audit.waiting import Fate
@@ -41,10 +41,10 @@ def _check_outcome(context: Context, key: str) -> None:
         return
     if logged is not None:
         logged.is_failed = True
-    _check_failure(context, key, name, owner)
+    _check_failure(context, key, owner)
 
 
-def _check_failure(context: Context, key: str, name: str, owner: str) -> None:
+def _check_failure(context: Context, key: str, owner: str) -> None:
     head = context.head(key)
     if head is None or not has_owner(context, key, head):
         return
@@ -52,14 +52,7 @@ def _check_failure(context: Context, key: str, name: str, owner: str) -> None:
     if head.metadata.get(MESSAGE_ID) != owner:
         _check_owner(context, key, owner_of(head), owner)
     check_failure(context, key, head, "send the message again")
-    out = context.head(name + OUT)
-    if out is None or owner_of(out) != owner_of(head):
-        return
-    if context.waiting.is_recent(max(out.modified, head.modified)):
-        context.report.add_pending(Check.MESSAGES)
-    elif context.head(key) is not None:
-        problem, remedy = "there is a result of the request, too", "the result counts; delete the .err"
-        context.report.add_violation(Violation(Check.MESSAGES, context.uri(key), problem, remedy))
+    check_not_both(context, key, head)
 
 
 def _check_owner(context: Context, key: str, owner: str | None, named_after: str) -> None:

@@ -237,15 +237,17 @@ def test_a_key_that_no_result_can_be_named_after(deployment: FakeDeployment) -> 
 
 def test_a_bucket_without_versions(deployment: FakeDeployment) -> None:
     deployment.s3.put_bucket_versioning(Bucket="input", VersioningConfiguration={"Status": "Suspended"})
-    for key in ("invoke/a", "invoke/b"):
+    for key in ("invoke/a", "invoke/b", "invoke/c"):
         drop(deployment, key)
-    store(deployment, "invoke/a.out", "by its sequencer")
+    etag = deployment.s3.head_object(Bucket="input", Key="invoke/a")["ETag"].strip('"')
+    store(deployment, "invoke/a.out", "by its sequencer", **{"source-version": etag})
+    store(deployment, "invoke/c.out", "by its sequencer", **{"source-version": "of another upload"})
     store(deployment, f"{parts_folder('transform/a', 'v')}{0:015}-{3:015}.out", "v/0-3")
     drop(deployment, "transform/a")
     store(deployment, "transform/a.out", "v")
     report, found = audit(deployment)
-    assert [one.key for one in found] == ["s3://input/invoke/b"]
-    assert [one.count for one in unknown(report, Check.INPUTS)] == [3]
+    assert {one.key for one in found} == {"s3://input/invoke/b", "s3://input/invoke/c"}
+    assert [one.count for one in unknown(report, Check.INPUTS)] == [4]
 
 
 def test_inputs_that_can_not_be_listed(deployment: FakeDeployment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,10 +317,13 @@ def test_the_last_line_of_a_message_decides_whatever_the_order_of_the_groups(dep
     assert "its log says succeeded" in one(deployment).problem
 
 
-def test_both_outcomes_of_a_message(deployment: FakeDeployment) -> None:
-    fail(deployment, "messages/a", "a", "a")
-    store(deployment, "messages/a.out", "a")
-    assert one(deployment).key == "s3://results/messages/a.err"
+@pytest.mark.parametrize("name", ["messages/f/a", "invoke/gone"])
+def test_both_outcomes_of_a_request_without_an_input(deployment: FakeDeployment, name: str) -> None:
+    fail(deployment, name, "a", "a")
+    store(deployment, f"{name}.out", "a")
+    assert one(deployment).key == f"s3://results/{name}.err"
+    report, found = audit(deployment, grace=HOUR)
+    assert (report.pending[Check.MESSAGES], found) == (1, [])
 
 
 def test_an_event_that_its_object_does_not_confirm_has_its_failure_under_its_message(
@@ -434,6 +439,23 @@ def test_an_outcome_that_was_copied(deployment: FakeDeployment) -> None:
         (Check.OWNERS, "s3://results/invoke/copy.out"),
         (Check.OWNERS, "s3://results/messages/b.err"),
     }
+
+
+def test_an_outcome_says_itself_that_its_owner_is_an_upload_of_its_key(deployment: FakeDeployment) -> None:
+    """By the version, by the sequencer of the event, or by the ETag. A version that was cut says nothing."""
+    by_sequencer = key_of_version("input", "invoke/a", "0A")
+    store(deployment, "invoke/a.out", by_sequencer, **{"source-version": "e", "source-sequencer": "0A"})
+    store(deployment, "invoke/b.out", key_of_version("input", "invoke/b", "e"), **{"source-version": "e"})
+    store(deployment, "invoke/c.out", "owner", **{"source-version": "3L4kq..."})
+    _, found = audit(deployment)
+    assert found == []
+
+
+def test_an_outcome_that_is_named_after_no_object(deployment: FakeDeployment) -> None:
+    for key in ("buckets/.out", "buckets/lake/.err", "buckets/a b/c.out"):
+        store(deployment, key, "owner")
+    _, found = audit(deployment)
+    assert [one.check for one in found] == [Check.OWNERS] * 3
 
 
 def test_an_input_that_is_gone(deployment: FakeDeployment) -> None:
