@@ -46,7 +46,7 @@ class LoggedRequest:
 class Logged:
     """The requests in the logs since `since`.
 
-    The memory depends on the number of requests: about 1 KB each.
+    The memory depends on the number of requests: about 0.5 KB each.
     """
 
     since: datetime
