@@ -109,12 +109,15 @@ def has_owner(context: Context, key: str, outcome: ObjectHead) -> bool:
 
 def _check_both(context: Context, subject: Subject, err: ObjectHead) -> None:
     """The version has a result, and there is an `.err` with its name, which its success should have deleted."""
-    if subject.identity is None or context.waiting.is_recent(err.modified):
+    key = subject.name + ERR
+    out = context.head(subject.name + OUT)
+    if out is None or context.head(key) is None:
+        return  # deleted since they were listed
+    if subject.identity is None and owner_of(out) != owner_of(err):
+        return  # uploads of equal content: only their events say which of them is the newest
+    if context.waiting.is_recent(max(out.modified, err.modified)):
         context.report.add_pending(Check.INPUTS)
         return
-    key = subject.name + ERR
-    if context.head(key) is None or context.head(subject.name + OUT) is None:
-        return  # deleted since they were listed
     whose = "" if _is_own(subject, err) else " of another version"
     problem = f"its newest version has a result, and there is a failure{whose}, too"
     remedy = f"the result counts; delete {context.uri(key)}"

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from cli.audit.logged import read_logs
 from cli.audit.report import Check, Report, Unknown, Violation
 from cli.audit.run import Options, run_audit
+from cli.backfill.listing import list_outcomes
 from cli.main import main
 from cli.sqs import queue_depth
 from sluice.inputs.identity import key_of_version
@@ -183,6 +184,36 @@ def test_the_newest_version_has_no_outcome_although_an_older_one_has(deployment:
     assert violation.remedy.endswith("--include invoke/a --force")
 
 
+def test_the_newest_version_has_no_outcome_although_an_older_one_has_failed(deployment: FakeDeployment) -> None:
+    fail(deployment, "invoke/a", drop(deployment, "invoke/a"))
+    drop(deployment, "invoke/a")
+    assert one(deployment).key == "s3://input/invoke/a"
+
+
+def test_a_result_that_is_older_than_the_object_is_not_its_own(
+    deployment: FakeDeployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the listing shows only one version, because the one that was answered has been deleted."""
+    store(deployment, "invoke/a.out", drop(deployment, "invoke/a"))
+
+    def an_hour_ago(*arguments: Any) -> Iterator[tuple[str, datetime]]:
+        return ((key, written - HOUR) for key, written in list_outcomes(*arguments))
+
+    assert audit(deployment)[1] == []
+    monkeypatch.setattr("cli.audit.context.list_outcomes", an_hour_ago)
+    monkeypatch.setattr("cli.audit.judge._has_changed", lambda *_: False)
+    assert one(deployment).check is Check.INPUTS
+
+
+def test_the_result_of_a_version_that_was_deleted_beside_the_failure_of_the_newest(deployment: FakeDeployment) -> None:
+    older = drop(deployment, "invoke/a")
+    version = deployment.s3.head_object(Bucket="input", Key="invoke/a")["VersionId"]
+    store(deployment, "invoke/a.out", older)
+    fail(deployment, "invoke/a", drop(deployment, "invoke/a"))
+    deployment.s3.delete_object(Bucket="input", Key="invoke/a", VersionId=version)
+    assert audit(deployment)[1] == []
+
+
 def test_both_outcomes(deployment: FakeDeployment) -> None:
     owner = drop(deployment, "invoke/a")
     fail(deployment, "invoke/a", owner)
@@ -248,6 +279,16 @@ def test_a_bucket_without_versions(deployment: FakeDeployment) -> None:
     report, found = audit(deployment)
     assert {one.key for one in found} == {"s3://input/invoke/b", "s3://input/invoke/c"}
     assert [one.count for one in unknown(report, Check.INPUTS)] == [4]
+
+
+def test_both_outcomes_in_a_bucket_without_versions(deployment: FakeDeployment) -> None:
+    deployment.s3.put_bucket_versioning(Bucket="input", VersioningConfiguration={"Status": "Suspended"})
+    drop(deployment, "invoke/a")
+    fail(deployment, "invoke/a", "by its sequencer")
+    store(deployment, "invoke/a.out", "by another sequencer")
+    assert audit(deployment)[1] == []
+    store(deployment, "invoke/a.out", "by its sequencer")
+    assert one(deployment).problem == "its newest version has a result, and there is a failure, too"
 
 
 def test_inputs_that_can_not_be_listed(deployment: FakeDeployment, monkeypatch: pytest.MonkeyPatch) -> None:
