@@ -89,7 +89,7 @@ def audit(
     with _progress(output) as progress:
         report = Report(lambda violation: _print_violation(output, violation, progress))
         run_audit(deployment, options, report, lambda text: progress.update(_TASK, description=text), dead_lettered)
-    for unknown in report.unknown:
+    for unknown in sorted(report.unknown, key=lambda one: list(Check).index(one.check)):
         count = unknown.count or None
         text = f"{unknown.count:,}, such as {unknown.example}: {unknown.reason}" if unknown.count else unknown.reason
         _print(output, "can't tell", unknown.check, text, Key=unknown.example, Count=count, Reason=unknown.reason)

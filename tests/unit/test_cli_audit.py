@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from cli.audit.inputs import Upload, list_uploads
 from cli.audit.logged import read_logs
 from cli.audit.report import Check, Report, Unknown, Violation
 from cli.audit.run import Options, run_audit
@@ -203,6 +204,30 @@ def test_a_result_that_is_older_than_the_object_is_not_its_own(
     monkeypatch.setattr("cli.audit.context.list_outcomes", an_hour_ago)
     monkeypatch.setattr("cli.audit.judge._has_changed", lambda *_: False)
     assert one(deployment).check is Check.INPUTS
+
+
+@pytest.mark.parametrize("change", ["answered", "replaced", "deleted"])
+def test_what_changes_after_it_was_listed_is_no_violation(
+    deployment: FakeDeployment, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    owner = drop(deployment, "invoke/a")
+
+    def listed_and_changed(*arguments: Any) -> Iterator[Upload]:
+        yield from list(list_uploads(*arguments))
+        if change == "answered":
+            store(deployment, "invoke/a.out", owner)
+        elif change == "replaced":
+            drop(deployment, "invoke/a")
+        else:
+            deployment.s3.delete_object(Bucket="input", Key="invoke/a")
+
+    def not_listed(*_: Any) -> Iterator[tuple[str, datetime]]:
+        return iter(())
+
+    monkeypatch.setattr("cli.audit.inputs.list_uploads", listed_and_changed)
+    monkeypatch.setattr("cli.audit.context.list_outcomes", not_listed)
+    report, found = audit(deployment)
+    assert (report.checked[Check.INPUTS], found) == (1, [])
 
 
 def test_the_result_of_a_version_that_was_deleted_beside_the_failure_of_the_newest(deployment: FakeDeployment) -> None:
