@@ -26,7 +26,6 @@ class LoggedRequest:
 
     name: str
     owner: str | None
-    first: datetime
     last: datetime
     status: Status
     message_id: str
@@ -70,7 +69,7 @@ class Logged:
                     self._counted[_COUNTED[metric]] += count
             return
         self._lines[outcome.status] += 1
-        if outcome.result is None or outcome.status is Status.IGNORED:
+        if outcome.result is None:  # it is about no request
             return
         if outcome.status is Status.DEAD_LETTERED:
             self.dead_lettered.add(outcome.fields["message_id"])
@@ -102,9 +101,8 @@ class Logged:
         request = self._requests.get((name, owner))
         if request is None:
             request = self._requests[name, owner] = LoggedRequest(
-                name, owner, outcome.at, outcome.at, outcome.status, fields["message_id"], None, None, is_final
+                name, owner, outcome.at, outcome.status, fields["message_id"], None, None, is_final
             )
-        request.first = min(request.first, outcome.at)
         # The groups are read one after the other. Of lines of one millisecond, the final one is the last.
         if (outcome.at, is_final) >= (request.last, request.is_final):
             request.last, request.status, request.is_final = outcome.at, outcome.status, is_final

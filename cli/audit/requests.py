@@ -100,7 +100,7 @@ def _check_request(context: Context, request: LoggedRequest) -> None:
             remedy = "its dead letter has the reason: sluice dlq ls --each"
             report.add_violation(Violation(Check.MESSAGES, context.uri(request.name + ERR), problem, remedy))
         return
-    fate = context.waiting.fate(request.first, request)
+    fate = context.waiting.fate(request.last, request)
     if fate is Fate.PENDING:
         report.add_pending(Check.MESSAGES)
     elif fate is Fate.MAYBE_QUEUED:

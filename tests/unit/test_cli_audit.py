@@ -188,7 +188,9 @@ def test_the_newest_version_has_no_outcome_although_an_older_one_has(deployment:
 def test_the_newest_version_has_no_outcome_although_an_older_one_has_failed(deployment: FakeDeployment) -> None:
     fail(deployment, "invoke/a", drop(deployment, "invoke/a"))
     drop(deployment, "invoke/a")
-    assert one(deployment).key == "s3://input/invoke/a"
+    violation = one(deployment)
+    assert violation.key == "s3://input/invoke/a"
+    assert "have no event of it" in violation.problem, "the line is that of the older version"
 
 
 def test_a_result_that_is_older_than_the_object_is_not_its_own(
@@ -282,6 +284,16 @@ def test_a_dataset_whose_parts_are_processed(deployment: FakeDeployment) -> None
     )
     report, found = audit(deployment, grace=timedelta(minutes=1))
     assert (report.pending[Check.INPUTS], found) == (1, [])
+    assert not report.checked[Check.MESSAGES], "the parts are checked with their dataset"
+
+
+def test_the_split_of_a_dataset_is_not_its_outcome(deployment: FakeDeployment) -> None:
+    deployment.fake_logs.line("succeeded", ago(HOUR), result="transform/gone", detail="3 parts")
+    queue(deployment)
+    report, found = audit(deployment)
+    assert ([one.count for one in unknown(report, Check.MESSAGES)], found) == ([1], [])
+    deployment.fake_logs.line("succeeded", ago(HOUR / 2), result="transform/gone")
+    assert "its log says succeeded" in one(deployment).problem
 
 
 def test_a_key_that_no_result_can_be_named_after(deployment: FakeDeployment) -> None:
@@ -383,6 +395,12 @@ def test_the_last_line_of_a_message_decides_whatever_the_order_of_the_groups(dep
     assert "its log says succeeded" in one(deployment).problem
 
 
+def test_a_request_that_was_superseded_has_no_outcome_of_its_own(deployment: FakeDeployment) -> None:
+    deployment.fake_logs.line("superseded", ago(HOUR), result="invoke/gone")
+    report, found = audit(deployment)
+    assert (report.checked[Check.MESSAGES], found) == (1, [])
+
+
 @pytest.mark.parametrize("name", ["messages/f/a", "invoke/gone"])
 def test_both_outcomes_of_a_request_without_an_input(deployment: FakeDeployment, name: str) -> None:
     fail(deployment, name, "a", "a")
@@ -434,6 +452,23 @@ def test_a_failure_that_was_redriven_since(deployment: FakeDeployment) -> None:
     deployment.fake_logs.line("retry", soon, result="messages/a", message_id="m-2", inference_id="a")
     _, found = audit(deployment)
     assert found == []
+
+
+@pytest.mark.parametrize(("message_id", "seconds"), [("m-2", -3600), ("a", 1)])
+def test_an_earlier_line_and_one_of_the_same_message_are_no_redrive(
+    deployment: FakeDeployment, message_id: str, seconds: int
+) -> None:
+    store(deployment, "messages/a.err", "a", **{"message-id": "a"})
+    at = datetime.now(UTC) + timedelta(seconds=seconds)
+    deployment.fake_logs.line("retry", at, result="messages/a", message_id=message_id, inference_id="a")
+    assert one(deployment).check is Check.DEAD_LETTERS
+
+
+def test_a_failure_without_the_id_of_its_message(deployment: FakeDeployment) -> None:
+    store(deployment, "messages/a.err", "a")
+    report, found = audit(deployment)
+    assert found == []
+    assert "no message ID" in unknown(report, Check.DEAD_LETTERS)[0].reason
 
 
 @pytest.mark.parametrize("why", ["denied", "retention denied", "created later", "log level"])

@@ -16,7 +16,7 @@ def retried(last: timedelta, next_try: timedelta | None = None) -> LoggedRequest
     """A request whose last line is `last` ago, and whose next attempt is due in `next_try`."""
     at = NOW - last
     due = None if next_try is None else NOW + next_try
-    return LoggedRequest("messages/a", "a", at, at, Status.RETRY, "m", None, due, is_final=False)
+    return LoggedRequest("messages/a", "a", at, Status.RETRY, "m", None, due, is_final=False)
 
 
 @pytest.mark.parametrize(
