@@ -24,6 +24,8 @@ _QUEUE_OUTPUTS: dict[Kind, str] = {
     "file": "SplitQueueUrl",
     "assembly": "AssemblyQueueUrl",
 }
+WORK_QUEUE_OUTPUTS = (*dict.fromkeys(_QUEUE_OUTPUTS.values()), "CrashedQueueUrl")
+"""The stack outputs with the URLs of the queues whose messages are requests without an outcome."""
 
 
 @dataclass(frozen=True, slots=True)

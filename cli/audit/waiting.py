@@ -6,9 +6,7 @@ from enum import Enum, auto
 
 from cli.audit.logged import LoggedRequest
 from cli.deployment import Deployment
-from cli.sqs import message_retention, queue_depth
-
-_QUEUES = ("RequestQueueUrl", "SplitQueueUrl", "AssemblyQueueUrl", "CrashedQueueUrl")
+from cli.sqs import WORK_QUEUE_OUTPUTS, message_retention, queue_depth
 
 
 class Fate(Enum):
@@ -52,7 +50,7 @@ class Waiting:
 
 def look_at_queues(deployment: Deployment, started: datetime, grace: timedelta) -> Waiting:
     """The state of the queues. Raises botocore's errors."""
-    urls = [deployment.output(name) for name in _QUEUES]
+    urls = [deployment.output(name) for name in WORK_QUEUE_OUTPUTS]
     return Waiting(
         started,
         grace,

@@ -24,10 +24,10 @@ def environment(pipeline: Pipeline) -> dict[str, str]:
     }
 
 
-def sluice(pipeline: Pipeline, *arguments: str, code: int | None = 0) -> Result:
-    """Run the command in this process; the result's `stderr` has its standard error. `code` None is any exit code."""
+def sluice(pipeline: Pipeline, *arguments: str, code: int = 0) -> Result:
+    """Run the command in this process; the result's `stderr` has its standard error."""
     result = CliRunner().invoke(main, arguments, env=environment(pipeline), catch_exceptions=False)
-    assert code is None or result.exit_code == code, result.output
+    assert result.exit_code == code, result.output
     return result
 
 
