@@ -14,7 +14,7 @@ class ExitCode(IntEnum):
     USAGE = 2
     """The command or the message is invalid; nothing was sent."""
     FAILED = 3
-    """The request failed: it has an `.err`, and the reason was printed."""
+    """The request failed: it has an `.err`, and the reason was printed; or `audit` found a violation."""
     NOT_FOUND = 4
     """The request, the object or the deployment was not found."""
     PENDING = 5

@@ -9,6 +9,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 from click.exceptions import NoArgsIsHelpError
 
+from cli.commands.audit import audit
 from cli.commands.backfill import backfill
 from cli.commands.dlq import dlq
 from cli.commands.doctor import doctor
@@ -65,5 +66,5 @@ def main() -> None:
     """Send requests to a Sluice deployment, follow them, and operate the deployment."""
 
 
-for _command in (send, drop, status, result, wait, watch, dlq, backfill, doctor, size):
+for _command in (send, drop, status, result, wait, watch, dlq, backfill, audit, doctor, size):
     main.add_command(_command)

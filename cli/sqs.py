@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cli.deployment import Deployment
@@ -23,6 +24,8 @@ _QUEUE_OUTPUTS: dict[Kind, str] = {
     "file": "SplitQueueUrl",
     "assembly": "AssemblyQueueUrl",
 }
+WORK_QUEUE_OUTPUTS = (*dict.fromkeys(_QUEUE_OUTPUTS.values()), "CrashedQueueUrl")
+"""The stack outputs with the URLs of the queues whose messages are requests without an outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,12 @@ def queue_depth(sqs: "SQSClient", queue_url: str) -> QueueDepth:
         in_flight=int(attributes.get("ApproximateNumberOfMessagesNotVisible", 0)),
         delayed=int(attributes.get("ApproximateNumberOfMessagesDelayed", 0)),
     )
+
+
+def message_retention(sqs: "SQSClient", queue_url: str) -> timedelta:
+    """MessageRetentionPeriod of a queue: after this time it deletes a message. Raises botocore's errors."""
+    response = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["MessageRetentionPeriod"])
+    return timedelta(seconds=int(response["Attributes"]["MessageRetentionPeriod"]))
 
 
 def max_message_bytes(sqs: "SQSClient", queue_url: str) -> int:

@@ -1,7 +1,7 @@
 """Lists objects and their outcomes in one pass over both buckets. The memory does not depend on their number."""
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -75,24 +75,33 @@ class Merge:
     Both listings are sorted by key, but the order of keys with a suffix is not that of keys without: `a` is before
     `a-b`, and `a.out` after `a-b.out`. Therefore the keys to look up wait in a heap until no smaller key can follow.
     Only prefixes of the current key wait, so the heap is small. The objects are returned in the order of their `.out`.
+
+    With `on_unmatched`, `outcomes` is read to its end, and the function is called for each key without an object.
     """
 
     def __init__(
-        self, listing: Iterable[ListedObject], name_prefix: str, outcomes: Iterable[tuple[str, datetime]]
+        self,
+        listing: Iterable[ListedObject],
+        name_prefix: str,
+        outcomes: Iterable[tuple[str, datetime]],
+        on_unmatched: Callable[[str, datetime], None] | None = None,
     ) -> None:
         self._listing = listing
         self._name_prefix = name_prefix
         self._outcomes = outcomes
+        self._on_unmatched = on_unmatched
         self._waiting: list[tuple[str, int, Candidate]] = []
 
     def __iter__(self) -> Iterator[Candidate]:
-        outcomes = _Cursor(self._outcomes)
+        outcomes = _Cursor(self._outcomes, self._on_unmatched)
         for number, listed in enumerate(self._listing):
             candidate = Candidate(listed)
             for suffix in (ERR, OUT):
                 heapq.heappush(self._waiting, (self._name_prefix + listed.key + suffix, number, candidate))
             yield from self._complete(self._name_prefix + listed.key, outcomes)
         yield from self._complete(None, outcomes)
+        if self._on_unmatched is not None:
+            outcomes.read_to_end()
 
     def resume_after(self, taken: Iterable[ListedObject]) -> str | None:
         """The last key before the objects `taken` and all objects that are not returned yet; None without any."""
@@ -114,14 +123,29 @@ class Merge:
 class _Cursor:
     """Finds keys in a sorted listing. The keys must be looked up in the same order."""
 
-    def __init__(self, items: Iterable[tuple[str, datetime]]) -> None:
+    def __init__(
+        self, items: Iterable[tuple[str, datetime]], on_unmatched: Callable[[str, datetime], None] | None = None
+    ) -> None:
         self._items = iter(items)
+        self._on_unmatched = on_unmatched
         self._next = next(self._items, None)
+        self._is_found = False
 
     def find(self, key: str) -> datetime | None:
         while self._next is not None and self._next[0] < key:
-            self._next = next(self._items, None)
-        return self._next[1] if self._next is not None and self._next[0] == key else None
+            self._advance()
+        self._is_found = self._next is not None and self._next[0] == key
+        return self._next[1] if self._next is not None and self._is_found else None
+
+    def read_to_end(self) -> None:
+        while self._next is not None:
+            self._advance()
+
+    def _advance(self) -> None:
+        if self._next is not None and not self._is_found and self._on_unmatched is not None:
+            self._on_unmatched(*self._next)
+        self._next = next(self._items, None)
+        self._is_found = False
 
 
 def _newest_versions(s3: "S3Client", bucket: str, prefix: str, start_after: str) -> Iterator[Any]:

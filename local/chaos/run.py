@@ -21,6 +21,7 @@ from local import aws
 from local.chaos.audit import Observed, Report, audit
 from local.chaos.datasets import audit_datasets, datasets
 from local.chaos.requests import ENDPOINT, ChaosRequest, requests
+from local.chaos.second_audit import second_audit
 from local.engine import Engine, running
 from local.process import Child, free_port
 
@@ -163,12 +164,13 @@ def run(directory: Path, count: int, seed: int) -> int:
             ended = _wait(engine, failures, console, count, sending)
             sent = sending.result()
         failures.stop()
+        also_violated = second_audit(engine.url)  # before the dead letters are received
         observed = _observe(engine, failures.journals, lost)
         file_letters = [letter for letter in observed.letters if b"transform/" in letter[0]]
         report = audit(sent, replace(observed, letters=[one for one in observed.letters if one not in file_letters]))
         counts, violations = audit_datasets(files, observed.results, file_letters)
         report.counts.update(counts)
-        report.violations += violations
+        report.violations += violations + also_violated
     if not ended:
         report.violations.append(f"requests were still on the queues after {_LIMIT_SECONDS:.0f} s")
     report.counts["workers killed"] = failures.kills

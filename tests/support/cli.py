@@ -4,7 +4,7 @@ import functools
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -32,6 +32,9 @@ class Logs:
         self.written: list[tuple[str, datetime, str]] = []
         self.asked: list[dict[str, Any]] = []
         self.is_denied = False
+        self.is_retention_denied = False
+        self.created = datetime(2026, 1, 1, tzinfo=UTC)
+        self.retention_days: int | None = None
 
     def line(self, status: str, at: datetime, *, group: str = INVOKE_LOGS, **fields: Any) -> None:
         fields = {"level": "INFO", "message": status, "service": "Sluice", "message_id": "m", **fields}
@@ -42,6 +45,17 @@ class Logs:
         metrics = {name: {"Unit": "Count", "Value": [float(count)]} for name, count in counts.items()}
         embedded = Metrics(namespace="Sluice", service="Sluice").serialize_metric_set(metrics=metrics)
         self.written.append((group, at, json.dumps(embedded)))
+
+    def describe_log_groups(self, logGroupNamePrefix: str) -> Any:  # noqa: N803 - boto3's name
+        if self.is_retention_denied:
+            raise denied("DescribeLogGroups")
+        group: dict[str, Any] = {
+            "logGroupName": logGroupNamePrefix,
+            "creationTime": round(self.created.timestamp() * 1000),
+        }
+        if self.retention_days is not None:
+            group["retentionInDays"] = self.retention_days
+        return {"logGroups": [group, {"logGroupName": f"{logGroupNamePrefix}-other", "creationTime": 2**42}]}
 
     def get_paginator(self, operation: str) -> "Logs":
         assert operation == "filter_log_events"

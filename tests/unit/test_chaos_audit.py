@@ -1,6 +1,7 @@
 """The chaos run's audit detects every kind of violation."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from local.chaos.audit import Observed, Report, audit
 from local.chaos.container import predict
 from local.chaos.requests import ChaosRequest, requests
+from local.chaos.second_audit import second_audit
 
 GOOD = ChaosRequest("id", "messages/r1", b'{"Body": "x"}', "r1", predict(b"x"))
 BAD = ChaosRequest("bad", "messages/r2", b'{"Body": "y"}', "r2", None, ("InvalidMessage",))
@@ -86,3 +88,16 @@ def test_the_same_seed_gives_the_same_requests() -> None:
     assert list(requests(200, 7, "b")) == list(requests(200, 7, "b"))
     kinds = {one.kind for one in requests(2000, 7, "b")}
     assert {"plain", "twice", "drop", "replace", "bad", "400", "500", "missing", "sns", "event", "slow"} <= kinds
+
+
+def test_what_the_command_finds_is_a_violation_and_that_it_fails_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: dict[str, Any] = {}
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, **ended))
+    total = {"State": "violated", "Check": "inputs", "Checked": 2, "Violated": 1}
+    violation = {"State": "violated", "Check": "inputs", "Key": "s3://b/a", "Reason": "it has no outcome"}
+    unknown = {"State": "can't tell", "Check": "parts", "Key": "s3://b/b", "Reason": "why"}
+    ended.update(returncode=3, stdout="\n".join(map(json.dumps, (violation, unknown, total))))
+    assert second_audit("http://aws") == ["sluice audit: s3://b/a: it has no outcome"]
+    ended.update(returncode=1, stdout="", stderr="Error: no")
+    with pytest.raises(RuntimeError, match="Error: no"):
+        second_audit("http://aws")

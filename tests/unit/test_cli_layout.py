@@ -12,6 +12,7 @@ FILES = sorted(CLI.glob("**/*.py"))
 SHARED = {"__init__", "__main__", "deployment", "errors", "logs", "main", "options", "output", "sqs", "timefmt"}
 # The other capabilities that a capability uses.
 USES = {
+    "audit": {"backfill", "dlq", "lookup"},
     "backfill": {"lookup"},
     "dlq": {"lookup"},
     "doctor": {"lookup"},

@@ -33,6 +33,18 @@ def test_each_object_is_returned_once_with_its_own_outcomes(keys: list[str], dat
         assert one.failed == stored.get(f"{at}{one.object.key}.err")
 
 
+@given(KEYS, st.data())
+def test_each_outcome_without_an_object_is_returned_once(keys: list[str], data: st.DataObject) -> None:
+    keys.sort()
+    suffixes = (".out", ".err", ".summary.json")
+    stored = {key + suffix for key in keys for suffix in suffixes if data.draw(st.booleans())}
+    stored |= {key + suffix for key in data.draw(KEYS) for suffix in suffixes}
+    unmatched: list[str] = []
+    merge = Merge(objects(keys), "", ((key, THEN) for key in sorted(stored)), lambda key, _: unmatched.append(key))
+    assert len(list(merge)) == len(keys)
+    assert unmatched == sorted(stored - {key + suffix for key in keys for suffix in (".out", ".err")})
+
+
 @given(KEYS, st.integers(1, 5))
 def test_an_interrupted_run_resumes_with_everything_that_is_not_done(keys: list[str], size: int) -> None:
     keys.sort()

@@ -99,7 +99,7 @@ def test_the_error_names_the_option_with_examples(path: list[str], option: click
 
 def test_every_option_for_a_duration_has_the_same_grammar() -> None:
     names = {option.opts[0] for _, option in DURATIONS}
-    assert names == {"--timeout", "--since", "--interval", "--period", "--older-than", "--newer-than"} | {
+    assert names == {"--timeout", "--since", "--grace", "--interval", "--period", "--older-than", "--newer-than"} | {
         "--visibility-timeout"
     }
     others = {option.opts[0] for _, option in OPTIONS if not isinstance(option.type, Duration)}

@@ -1,0 +1,129 @@
+"""The check of the requests in the logs, and of the outcomes of messages."""
+
+from functools import partial
+from urllib.parse import unquote
+
+from cli.audit.context import Context
+from cli.audit.failures import check_failure
+from cli.audit.judge import QUEUED, check_not_both, has_owner
+from cli.audit.logged import LoggedRequest
+from cli.audit.report import Check, Violation
+from cli.audit.waiting import Fate
+from cli.timefmt import format_utc
+from sluice.keys import ERR, FILES_PREFIX, MESSAGES_PREFIX, OUT, message_name
+from sluice.processing.outcome import Status
+from sluice.processing.result import MESSAGE_ID, owner_of
+
+_ANSWERED = {Status.SUCCEEDED, Status.DUPLICATE}
+
+
+def check_outcomes_of_messages(context: Context) -> None:
+    """Check the failures of messages, and note which requests in the logs have an outcome. Raises botocore's errors."""
+    for family in (MESSAGES_PREFIX, FILES_PREFIX):
+        if (prefix := context.within(family)) is not None:
+            context.on_progress(f"outcomes under {prefix}")
+            keys = (key for key, _ in context.list_results(prefix))
+            context.in_parallel(partial(_check_outcome, context), keys)
+
+
+def _check_outcome(context: Context, key: str) -> None:
+    # The name of a file can be that of several requests, so its owner is read when the request is checked.
+    if not key.startswith(MESSAGES_PREFIX) or not key.endswith((OUT, ERR)):
+        return
+    name = key.removesuffix(OUT) if key.endswith(OUT) else key.removesuffix(ERR)
+    owner = unquote(name.rpartition("/")[2])
+    logged = context.logged.find(name, owner)
+    if key.endswith(OUT):
+        if logged is not None:
+            logged.is_answered = True
+        if context.reads_every_owner and (head := context.head(key)) is not None and has_owner(context, key, head):
+            _check_owner(context, key, owner_of(head), owner)
+        return
+    if logged is not None:
+        logged.is_failed = True
+    _check_failure(context, key, owner)
+
+
+def _check_failure(context: Context, key: str, owner: str) -> None:
+    head = context.head(key)
+    if head is None or not has_owner(context, key, head):
+        return
+    # An event that its object does not confirm has its failure under the ID of its message.
+    if head.metadata.get(MESSAGE_ID) != owner:
+        _check_owner(context, key, owner_of(head), owner)
+    check_failure(context, key, head, "send the message again")
+    check_not_both(context, key, head)
+
+
+def _check_owner(context: Context, key: str, owner: str | None, named_after: str) -> None:
+    if owner != named_after:
+        problem = f"its owner is {owner}, but it is named after {named_after}: it was copied or renamed"
+        context.report.add_violation(Violation(Check.OWNERS, context.uri(key), problem, "delete it"))
+
+
+def check_requests(context: Context) -> None:
+    """Check the requests in the logs, except those whose input object was checked. Raises botocore's errors.
+
+    The outcomes in the results bucket must have been listed before.
+    """
+    if context.logged.denied is not None:
+        context.report.add_unknown(Check.MESSAGES, f"the logs can't be read: {context.logged.denied}")
+        return
+    if context.logged.has_no_lines_of(Status.SUCCEEDED):
+        reason = "the functions' log level leaves out the lines of successes: those messages are not checked"
+        context.report.add_unknown(Check.MESSAGES, reason)
+    context.on_progress("requests in the logs")
+    requests = (one for one in context.logged.requests() if not one.is_judged and one.name.startswith(context.prefix))
+    context.in_parallel(partial(_check_request, context), requests)
+
+
+def _check_request(context: Context, request: LoggedRequest) -> None:
+    report = context.report
+    report.add_checked(Check.MESSAGES)
+    if request.is_answered or request.is_failed or request.status is Status.SUPERSEDED:
+        return
+    if _has_outcome(context, request):
+        return
+    if context.waiting.is_recent(request.last):
+        report.add_pending(Check.MESSAGES)
+        return
+    uri = context.uri(request.name + OUT)
+    if request.is_final:
+        said = f"its log says {request.status} at {format_utc(request.last)}"
+        if request.status in _ANSWERED:
+            deleted = context.was_deleted(request.name + OUT)
+            lost = "its result was deleted" if deleted else "there is neither a result nor a failure"
+            remedy = "restore the earlier version of the result" if deleted else "send it again"
+            report.add_violation(Violation(Check.MESSAGES, uri, f"{said}, but {lost}", remedy))
+        else:
+            problem = f"{said} ({request.error_code}), but there is no .err"
+            remedy = "its dead letter has the reason: sluice dlq ls --each"
+            report.add_violation(Violation(Check.MESSAGES, context.uri(request.name + ERR), problem, remedy))
+        return
+    fate = context.waiting.fate(request.last, request)
+    if fate is Fate.PENDING:
+        report.add_pending(Check.MESSAGES)
+    elif fate is Fate.MAYBE_QUEUED:
+        report.add_unknown(Check.MESSAGES, QUEUED, uri)
+    else:
+        reason = f" ({request.error_code})" if request.error_code else ""
+        problem = (
+            f"its last log line says {request.status}{reason} at {format_utc(request.last)}, there is neither a result "
+            "nor a failure, and no message of it is on a queue"
+        )
+        report.add_violation(Violation(Check.MESSAGES, uri, problem, "send it again"))
+
+
+def _has_outcome(context: Context, request: LoggedRequest) -> bool:
+    """Whether the request has an outcome that the listings did not show, or do not show whose it is."""
+    owner = request.owner
+    if owner is None:
+        # An event that its object does not confirm.
+        candidates = [request.name + OUT, request.name + ERR, message_name(request.message_id) + ERR]
+        return any(context.head(key) is not None for key in candidates)
+    folder = request.name.partition("/")[2].rpartition("/")[0]
+    for key in (request.name + OUT, message_name(owner, folder=folder) + ERR):
+        head = context.head(key)
+        if head is not None and owner_of(head) == owner:
+            return True
+    return False
