@@ -2,9 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Protocol
 from urllib.parse import quote, unquote
 
 from sluice.error_codes import FailureClass
@@ -13,7 +12,7 @@ from sluice.inputs.delivery import Delivery
 from sluice.inputs.identity import Identity
 from sluice.inputs.invocation import Invocation
 from sluice.inputs.requests import DroppedObject, Request
-from sluice.ports import Attribute, Inference
+from sluice.ports import Attribute, Inference, ObjectHead
 from sluice.processing.attempt import Attempt
 
 # Names in the metadata of a result.
@@ -176,15 +175,7 @@ def owner_metadata(attempt: Attempt[Request]) -> dict[str, str]:
     )
 
 
-class Described(Protocol):
-    """A stored object whose metadata has been read."""
-
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        """Its user metadata by name, without the prefix `x-amz-meta-`."""
-
-
-def owner_of(stored: Described) -> str | None:
+def owner_of(stored: ObjectHead) -> str | None:
     """The `Identity.key` of the request that a result or an `.err` is of; None for one without an owner."""
     owner = stored.metadata.get(IDENTITY)
     return None if owner is None else unquote(owner)
