@@ -30,6 +30,7 @@ _GUARDED = (
         for name in (
             "invoker",
             "processor",
+            "settlement",
             "outcomes",
             "memory",
             "concurrency_limit",

@@ -2,14 +2,14 @@
 
 import math
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from sluice.concurrency import sleep
-from sluice.error_codes import ErrorCode, FailureClass
-from sluice.failures import Failure, ServiceError, classify
+from sluice.error_codes import ErrorCode
+from sluice.failures import Failure
 from sluice.inputs import identity as identities
 from sluice.inputs.delivery import Delivery
 from sluice.inputs.envelopes import parse
@@ -18,42 +18,13 @@ from sluice.inputs.invocation import permanent_failure
 from sluice.inputs.requests import Ignorable, Request, SentMessage
 from sluice.inputs.target import Target, target_of
 from sluice.ports import DeadLetterQueue, SourceQueue
-from sluice.processing.attempt import Attempt, AttemptFailed
-from sluice.processing.backoff import delay_seconds
+from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes
-from sluice.processing.result import dead_letter_attributes, error_document
 from sluice.processing.router import Router
-from sluice.processing.storing import Sleep, retry_transient
+from sluice.processing.settlement import Failed, Settlement, failed_by
+from sluice.processing.storing import Sleep
 from sluice.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class _Failed:
-    """An attempt that failed. `error` is what was raised, when the table did not foresee it."""
-
-    attempt: Attempt[Request]
-    failure: Failure
-    error: Exception | None
-
-    def ended(self, status: Status, retry_after_seconds: int | None = None) -> Outcome:
-        return Outcome(
-            self.attempt.delivery.message_id,
-            status,
-            self.attempt.identity,
-            endpoint_name=self.attempt.endpoint_name,
-            failure=self.failure,
-            retry_after_seconds=retry_after_seconds,
-            error=self.error,
-        )
-
-
-def _failed(attempt: Attempt[Request], error: Exception) -> _Failed:
-    if isinstance(error, AttemptFailed) and isinstance(error.__cause__, Exception):
-        attempt, error = error.attempt, error.__cause__
-    foreseen = isinstance(error, Failure | ServiceError)
-    # Without the traceback, whose frames would keep the memory of the request until the end of the batch.
-    return _Failed(attempt, classify(error).with_traceback(None), None if foreseen else error)
 
 
 def _unparsed(delivery: Delivery, remaining_ms: Callable[[], float]) -> Attempt[Request]:
@@ -72,7 +43,7 @@ class ParsedDelivery:
     target: Target | None = None
     attempts: list[Attempt[Request]] = field(default_factory=list)
     ended: list[Outcome] = field(default_factory=list)
-    failed: list[_Failed] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
 
 
 class Processor:
@@ -93,11 +64,10 @@ class Processor:
         self._settings = settings
         self._handler = handler
         self._outcomes = outcomes
-        self._dead_letter_queue = dead_letter_queue
-        self._source_queue = source_queue
         self._now = now
-        self._rng = rng
-        self._sleep = sleep
+        self._settlement = Settlement(
+            settings, handler, outcomes, dead_letter_queue, source_queue, now=now, rng=rng, sleep=sleep
+        )
 
     def parse(self, delivery: Delivery, remaining_ms: Callable[[], float] = lambda: math.inf) -> ParsedDelivery:
         """Parse a delivery: one attempt, or one for each record of an S3 event. Makes no call.
@@ -108,7 +78,7 @@ class Processor:
         try:
             inputs = parse(delivery.body)
         except Exception as error:  # noqa: BLE001 - the message must not be lost, whatever the error
-            parsed.failed.append(_failed(_unparsed(delivery, remaining_ms), error))
+            parsed.failed.append(failed_by(_unparsed(delivery, remaining_ms), error))
             return parsed
         for one in inputs:
             try:
@@ -118,7 +88,7 @@ class Processor:
                 else:
                     self._add(parsed, one, remaining_ms)
             except Exception as error:  # noqa: BLE001 - as above
-                parsed.failed.append(_failed(_unparsed(delivery, remaining_ms), error))
+                parsed.failed.append(failed_by(_unparsed(delivery, remaining_ms), error))
         return parsed
 
     def _add(self, parsed: ParsedDelivery, request: Request, remaining_ms: Callable[[], float]) -> None:
@@ -130,7 +100,7 @@ class Processor:
         try:
             self._handler.check(request)
         except Failure as failure:
-            parsed.failed.append(_failed(attempt, failure))
+            parsed.failed.append(failed_by(attempt, failure))
             return
         parsed.attempts.append(attempt)
         if parsed.target is None:
@@ -146,12 +116,12 @@ class Processor:
         for attempt in parsed.attempts:
             try:
                 if (failure := await self._recorded(attempt)) is not None:
-                    failed.append(_Failed(attempt, failure, None))
+                    failed.append(Failed(attempt, failure, None))
                 else:
                     ended.append(await self._handler.handle(attempt))
             except Exception as error:  # noqa: BLE001 - the table classifies every error, unforeseen ones included
-                failed.append(_failed(attempt, error))
-        return ended + await self._settle(parsed.delivery, failed)
+                failed.append(failed_by(attempt, error))
+        return ended + await self._settlement.settle(parsed.delivery, failed)
 
     async def release(self, parsed: ParsedDelivery, failure: Failure) -> list[Outcome]:
         """End a delivery without a call, because of `failure`: it returns to its queue, or is dead-lettered.
@@ -176,36 +146,12 @@ class Processor:
             recorded: Failure | None = None
             with suppress(Exception):
                 recorded = await self._outcomes.failure_of(attempt)
-            failed.append(_failed(attempt, recorded or failure))
-        return [*parsed.ended, *await self._settle(parsed.delivery, failed)]
+            failed.append(failed_by(attempt, recorded or failure))
+        return [*parsed.ended, *await self._settlement.settle(parsed.delivery, failed)]
 
     def is_last_receive(self, delivery: Delivery) -> bool:
         """Whether SQS would move the message to the dead-letter queue rather than deliver it again."""
-        return delivery.receive_count >= self._settings.max_receive_count
-
-    async def _settle(self, delivery: Delivery, failed: Sequence[_Failed]) -> list[Outcome]:
-        """Return the failed requests to their queue, or dead-letter them: one of the two for the whole message."""
-        last_receive = self.is_last_receive(delivery)
-        retried = not last_receive and any(one.failure.failure_class.retryable for one in failed)
-        remaining: list[_Failed] = []
-        ended: list[Outcome] = []
-        for one in failed:
-            if retried and one.failure.failure_class.retryable:
-                remaining.append(one)
-                continue
-            try:
-                resolved = await self._record(one, last_receive=last_receive)
-            except Exception as error:  # noqa: BLE001 - as above
-                if not last_receive:
-                    return await self._retry(delivery, [_failed(one.attempt, error)])
-                resolved = None  # The dead-letter queue still gets the reason.
-            if resolved is not None:
-                ended.append(resolved)
-            else:
-                remaining.append(one)
-        if retried:
-            return ended + await self._retry(delivery, remaining)
-        return ended + await self._dead_letter(delivery, remaining)
+        return self._settlement.is_last_receive(delivery)
 
     async def _recorded(self, attempt: Attempt[Request]) -> Failure | None:
         """The failure that an earlier receive recorded: it was not dead-lettered, or other requests were retried.
@@ -213,66 +159,3 @@ class Processor:
         The request is not called again for it.
         """
         return await self._outcomes.failure_of(attempt) if attempt.delivery.receive_count > 1 else None
-
-    async def _record(self, one: _Failed, *, last_receive: bool) -> Outcome | None:
-        """Write the `.err`. When the request has been answered or superseded meanwhile, return that outcome instead."""
-        attempt = one.attempt
-
-        async def resolved() -> Outcome | None:
-            try:
-                return await self._handler.already_resolved(attempt)
-            except ServiceError as error:
-                if not last_receive or classify(error).failure_class is FailureClass.TRANSIENT:
-                    raise
-                return None  # what is not resolved now never will be
-
-        def record() -> Awaitable[Outcome | None]:
-            return self._outcomes.record_failure(attempt, self._document(one), resolved)
-
-        if not last_receive:  # the message is retried with a far longer pause
-            return await record()
-        return await retry_transient(record, self._sleep, attempt.remaining_ms)
-
-    def _document(self, one: _Failed) -> bytes:
-        attempt = one.attempt
-        return error_document(
-            attempt.identity,
-            one.failure,
-            attempt.delivery,
-            endpoint_name=attempt.endpoint_name,
-            source=attempt.request.source,
-            failed_at=self._now(),
-        )
-
-    async def _dead_letter(self, delivery: Delivery, failed: Sequence[_Failed]) -> list[Outcome]:
-        if not failed:
-            return []
-        first = failed[0]
-        try:
-            # One message, however many of its requests failed: a redrive tries all, and finds the answered ones.
-            await self._dead_letter_queue.send(
-                delivery.body,
-                dead_letter_attributes(
-                    first.attempt.identity,
-                    first.failure,
-                    delivery,
-                    endpoint_name=first.attempt.endpoint_name,
-                    failed_at=self._now(),
-                ),
-            )
-        except Exception as error:  # noqa: BLE001 - as above
-            return await self._retry(delivery, [_failed(first.attempt, error)])
-        return [one.ended(Status.DEAD_LETTERED) for one in failed]
-
-    async def _retry(self, delivery: Delivery, failed: Sequence[_Failed]) -> list[Outcome]:
-        seconds: int | None = delay_seconds(
-            delivery.receive_count,
-            base=self._settings.retry_base_seconds,
-            cap=self._settings.retry_cap_seconds,
-            rng=self._rng,
-        )
-        try:
-            await self._source_queue.change_visibility(delivery.receipt_handle, seconds or 1)
-        except Exception:  # noqa: BLE001 - then it comes back after the queue's own visibility timeout
-            seconds = None
-        return [one.ended(Status.RETRY, seconds) for one in failed]
