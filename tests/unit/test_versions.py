@@ -49,5 +49,6 @@ def test_a_forged_event_sends_no_parts(form: str, sequencer: str) -> None:
     calls, answered = len(world.endpoint.calls), world.out(KEY)
     world.splits.bodies.append(json.dumps(forged(event, form, sequencer)))
     (outcome,) = world.run()
-    assert outcome.status is Status.DEAD_LETTERED
+    # An event with an older sequencer than the answer's is superseded, as S3's own events that come late.
+    assert outcome.status is (Status.SUPERSEDED if sequencer == "0" else Status.DEAD_LETTERED)
     assert (len(world.endpoint.calls), world.out(KEY)) == (calls, answered)
