@@ -373,3 +373,59 @@ def test_a_forged_event_for_a_key_without_an_object_leaves_nothing_that_stays(wo
     assert world.deliver(event, message_id="forged").status is Status.DEAD_LETTERED
     assert world.deliver(world.inputs.drop(KEY, b"A"), message_id="genuine").status is Status.SUCCEEDED
     assert set(world.results.objects) == {KEY + ".out"}
+
+
+@pytest.mark.parametrize(("version", "is_claimed"), [("v1", True), ("made-up", False)])
+def test_only_the_newest_version_claims_the_name_in_a_function_that_does_not_take_it(
+    version: str, is_claimed: bool
+) -> None:
+    """A function asks nobody whether a request is resolved whose kind it does not take: the object must confirm it."""
+    world = World()
+    event = world.inputs.drop("transform/a.csv", b"A")
+    world.deliver(forged(event, versionId=version), message_id="event", receive_count=3)
+    name = "transform/a.csv" if is_claimed else "messages/event"
+    assert set(world.results.objects) == {name + ".err"}
+
+
+# An object that may not be read fails as any other request: with an `.err` and a dead letter.
+
+
+def forbid(world: World) -> None:
+    def fail(operation: str, key: str) -> None:
+        raise service_error(Operation.READ_INPUT, "AccessDenied", status=403)
+
+    world.inputs("input").fail = fail
+
+
+def test_a_forbidden_object_has_its_failure(world: World) -> None:
+    event = world.inputs.drop(KEY, b"A")
+    forbid(world)
+    assert world.deliver(event, message_id="genuine", receive_count=3).status is Status.DEAD_LETTERED
+    assert world.err(KEY)["ErrorCode"] == "AccessDenied"
+    assert len(world.queue.sent) == 1
+
+
+@pytest.mark.parametrize("suffix", [".out", ".err"])
+def test_an_event_of_a_forbidden_object_takes_no_outcome_that_is_there(world: World, suffix: str) -> None:
+    genuine = world.inputs.drop(KEY, b"A")
+    by_body(world, {b"A": Inference(b"a") if suffix == ".out" else REFUSED})
+    world.deliver(genuine, message_id="genuine")
+    before = world.results.objects[KEY + suffix]
+    forbid(world)
+    world.deliver(forged(genuine, versionId="made-up", sequencer="FFFF"), message_id="forged", receive_count=3)
+    there = {key: stored for key, stored in world.results.objects.items() if key.startswith(KEY)}
+    assert there == {KEY + suffix: before}
+
+
+def test_whether_an_object_is_there_is_asked_again_while_s3_fails(world: World) -> None:
+    event = world.inputs.drop(KEY, b"A")
+    by_body(world, {b"A": REFUSED})
+    failing = iter([False, True, True])  # GetObject; HeadObject before the .err, and whether it may have the name
+
+    def fail(operation: str, key: str) -> None:
+        if next(failing, False):
+            raise service_error(Operation.READ_INPUT, "SlowDown", status=503)
+
+    world.inputs("input").fail = fail
+    assert world.deliver(event, message_id="genuine", receive_count=3).status is Status.DEAD_LETTERED
+    assert set(world.results.objects) == {KEY + ".err"}

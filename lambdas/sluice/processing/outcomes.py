@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from sluice import keys
-from sluice.failures import Failure, Operation, ServiceError, invalid
+from sluice.error_codes import FailureClass
+from sluice.failures import Failure, Operation, ServiceError, classify, invalid
 from sluice.inputs.identity import is_newer
 from sluice.inputs.requests import DroppedObject, Request
 from sluice.ports import Bucket, Buckets, Condition, ObjectHead, PreconditionFailed
@@ -142,15 +143,20 @@ class Outcomes:
         """Whether the failure may have the name of the object that the request is about.
 
         Anybody may send an event. One that the object does not confirm has its `.err` under the ID of its own message:
-        if it names no version of an object in a versioned bucket, or if the object is gone and its name has another
-        request's outcome.
+        if it does not name the newest version of an object in a versioned bucket, or if the object is gone or may not
+        be read, and its name has another request's outcome.
         """
         upload, name = attempt.request.upload, attempt.identity.error_name
         if upload is None:
             return True
-        newest = await self._inputs(upload.bucket).head(upload.key)
+        try:
+            newest = await self._inputs(upload.bucket).head(upload.key)
+        except ServiceError as error:
+            if classify(error).failure_class is FailureClass.TRANSIENT:
+                raise
+            newest = None  # It may not be read, which may be the failure that is to be recorded.
         if newest is not None:
-            return newest.version_id is None or upload.version_id is not None
+            return newest.version_id is None or upload.version_id == newest.version_id
         there = [await self._results.head(name + suffix) for suffix in (keys.OUT, keys.ERR)]
         return all(stored is None or owner_of(stored) in {None, attempt.identity.owner} for stored in there)
 
