@@ -12,6 +12,7 @@ from tests.simulation.log import client_in
 from tests.simulation.shrink import smallest
 from tests.simulation.simulation import Plan, Result, run
 
+_FEW = 100  # clients, up to which the log is printed
 _LINES = 120  # of the log of a violating run that are printed
 
 
@@ -28,7 +29,7 @@ def main() -> int:
     given = parser.parse_args()
     only = frozenset(map(int, given.only.split(","))) if given.only else None
     off = frozenset(filter(None, given.without.split(",")))
-    if given.log and len(given.seeds) > 1 or not off <= set(KINDS):
+    if (given.log and len(given.seeds) > 1) or not off <= set(KINDS):
         parser.error("--log takes one seed, and --without the kinds of faults of its help")
     plans = [Plan(seed, given.requests, only, off) for seed in given.seeds]
     began = time.monotonic()
@@ -71,8 +72,7 @@ def _print(result: Result) -> None:
 
 def _print_smallest(result: Result) -> None:
     """The smallest violating run: what it violates, its log, and the command that replays it."""
-    plan, file = result.plan, io.StringIO()
-    again = run(plan, file)
+    plan = result.plan
     numbers = ",".join(map(str, plan.numbers))
     command = f"python -m tests.simulation --seeds {plan.seed} --requests {plan.requests}"
     if plan.only is not None:
@@ -80,6 +80,10 @@ def _print_smallest(result: Result) -> None:
     if plan.off:
         command += f" --without {','.join(sorted(plan.off))}"
     _write(f"\nSeed {plan.seed}, cut down to {len(plan.numbers)} clients:\n  {command}\n")
+    if len(plan.numbers) > _FEW:
+        return
+    file = io.StringIO()
+    again = run(plan, file)
     clients = {one.client for one in again.violations}
     lines = file.getvalue().splitlines()
     about = [line for line in lines if client_in(line) in clients or " killed " in line] if "" not in clients else lines

@@ -51,7 +51,7 @@ class Audit:
         for one in self._registry.objects.values():
             found += [Violation(one.client, f"{one.kind} {one.name}: {text}") for text in self._of_object(one)]
         for letter in self._services.dead_letters.messages.values():
-            if not letter.attributes.keys() >= _REASON:
+            if not letter.attributes.keys() >= _REASON and not self._is_moved(letter):
                 found.append(Violation(letter.client, f"a dead letter without its reason: {letter.body[:100]}"))
         found += check_calls(self._services, self._billed(), self.counts)
         self.counts["dead letters"] = len(self._services.dead_letters.messages)
@@ -62,7 +62,8 @@ class Audit:
         out, err = self._results.current(one.out), self._results.current(one.err)
         is_answered, is_failed = _owner(out) == one.owner, _owner(err) == one.owner
         attacks = self._registry.attacks.get(one.owner, [])
-        yield from self._of_outcome(one.client, out if is_answered else None, err if is_failed else None)
+        letters = [letter for text in one.messages.values() for letter in self._letters[text]]
+        yield from self._of_outcome(one.client, out if is_answered else None, err if is_failed else None, letters)
         if err is not None and not is_failed:
             yield f"its .err is that of {_owner(err)!r}"
         if out is not None and not is_answered:
@@ -71,12 +72,7 @@ class Audit:
             yield from self._of_answer(one, out, attacks)
         elif is_failed and err is not None:
             codes = one.codes | ({"InvalidMessage"} if attacks else set())
-            yield from self._of_failure(
-                err,
-                codes,
-                is_attacked=bool(attacks),
-                letters=[letter for text in one.messages.values() for letter in self._letters[text]],
-            )
+            yield from self._of_failure(err, codes, letters, is_attacked=bool(attacks))
 
     def _of_answer(self, one: Request, out: Version, attacks: list[tuple[float, bytes]]) -> Iterator[str]:
         endpoint = self._services.endpoint
@@ -110,23 +106,22 @@ class Audit:
             if _owner(out) not in owners and not failures:
                 yield "deleted: neither .out nor .err"
             return
-        newest = list(owners)[-1]
+        newest, newest_id = list(owners)[-1], one.uploads[-1].version_id
         for what, stored in ((".out", out), (".err", err)):
             if stored is not None and _owner(stored) not in owners:
                 yield f"its {what} is of {_owner(stored)}, which is no upload"
         is_answered, is_failed = _owner(out) == newest, _owner(err) == newest
+        letters = [letter for letter in self._letters[one.client] if newest_id in letter.body]
         yield from self._of_outcome(
-            one.client, out if is_answered else None, err if is_failed else None, is_dataset=bool(one.lines)
+            one.client, out if is_answered else None, err if is_failed else None, letters, is_dataset=bool(one.lines)
         )
         if out is not None and not is_answered and not is_failed:
             yield "the answer to an older upload is shown"
         if err is not None and not is_failed:
             yield from self._unless_killed(one.client, "the .err of an older upload is left")
-        upload = owners[newest]
         if is_answered and out is not None:
             yield from self._of_upload(one, out, newest)
         if is_failed and err is not None and not is_answered:
-            letters = [letter for letter in self._letters[one.client] if upload.version_id in letter.body]
             yield from self._of_failure(err, one.codes, letters, is_attacked=False)
 
     def _of_upload(self, one: Object, out: Version, owner: str) -> Iterator[str]:
@@ -163,7 +158,13 @@ class Audit:
                 return
 
     def _of_outcome(
-        self, client: str, out: Version | None, err: Version | None, *, is_dataset: bool = False
+        self,
+        client: str,
+        out: Version | None,
+        err: Version | None,
+        letters: list[Message],
+        *,
+        is_dataset: bool = False,
     ) -> Iterator[str]:
         """Exactly one of the two."""
         if out is not None and err is not None:
@@ -175,8 +176,14 @@ class Audit:
             self.counts["answered"] += 1
         elif err is not None:
             self.counts["failed, with a reason"] += 1
+        elif any(map(self._is_moved, letters)):
+            self.counts["dead letters without a reason: the crashed function was cut off at each receive"] += 1
         else:
             yield "lost: neither .out nor .err"
+
+    def _is_moved(self, letter: Message) -> bool:
+        """Whether SQS has moved the message, because the crashed function came to no outcome at any receive either."""
+        return letter.message_id in self._services.crashed.moved
 
     def _unless_killed(self, client: str, text: str) -> Iterator[str]:
         """The case of docs/outcomes.md in which nobody comes again: a worker was killed between its two steps."""

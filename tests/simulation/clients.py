@@ -99,6 +99,15 @@ def _resent(one: Client) -> None:
         one.send(raw, body, kind="resent", inference_id=inference_id, at=at, codes=("ModelError",))
 
 
+def _wavering(one: Client) -> None:
+    """Copies of a message at the same time, some of which the model refuses."""
+    body, inference_id = one.body(b"-wavering"), f"{one.name}-id"
+    raw = {"Body": body.decode(), "InferenceId": inference_id}
+    for _ in range(3):
+        at = one.begin + one.random.random()
+        one.send(raw, body, kind="wavering", inference_id=inference_id, at=at, codes=("ModelError",))
+
+
 def _filename(one: Client) -> None:
     folder = one.random.choice(("", f"{one.name}-dir"))
     for number in range(one.random.choice((2, 3))):
@@ -214,6 +223,7 @@ MESSAGES: dict[str, Callable[[Client], None]] = {
     "strange id": _strange_id,
     "sent three times": _twice,
     "resent": _resent,
+    "wavering": _wavering,
     "one Filename": _filename,
     "folder": _folder,
     "binary": _binary,
@@ -243,6 +253,7 @@ def weights() -> dict[str, float]:
         "strange id": 5,
         "sent three times": 4,
         "resent": 3,
+        "wavering": 3,
         "one Filename": 3,
         "folder": 3,
         "binary": 4,

@@ -10,10 +10,11 @@ from tests.simulation.log import client_in
 from tests.simulation.worker import Worker
 
 # The words in a body that make the model behave in a way of its own.
-REFUSED, FAILED, TIRED, SLOW, LARGE, ODD, VARYING = (
+REFUSED, FAILED, TIRED, WAVERING, SLOW, LARGE, ODD, VARYING = (
     b"-refused",  # the model answers 400
     b"-failed",  # the model answers 500
     b"-tired",  # the model answers 400 to the first calls, and is well later
+    b"-wavering",  # it answers 400 to every other call, after seconds
     b"-slow",  # it takes most of the minute that a container has
     b"-large",  # the answer is large
     b"-odd",  # the answer has headers that S3 refuses as metadata
@@ -89,6 +90,8 @@ class SimulatedEndpoint:
                     self.faults.counts["InvokeEndpoint calls that fail"] += 1
                     return Planned(seconds, _error(code, status, message))
                 failing -= share
+        if WAVERING in body:
+            seconds = 0.2 + 3 * time
         if SLOW in body or (long < 0.004 and self.faults.on("late")):
             seconds = 5 + 64 * time
         if seconds > _CONTAINER_SECONDS:
@@ -116,7 +119,8 @@ class SimulatedEndpoint:
     def _predict(self, body: bytes, number: int, digest: bytes) -> Inference | ServiceError:
         if body.startswith(_LINE):
             return answer_to_lines(body)
-        if REFUSED in body or (TIRED in body and number < _TIRED_CALLS):
+        is_ill = (TIRED in body and number < _TIRED_CALLS) or (WAVERING in body and number % 2)
+        if REFUSED in body or is_ill:
             return _model(400, "the model refuses this")
         if FAILED in body:
             return _model(500, "the model failed")

@@ -1,4 +1,4 @@
-"""Which operation fails, and how. Each decision depends on the seed, on what is operated on, and on how often so far."""
+"""Which operation fails, and how: by the seed, by what is operated on, and by how often it was operated on before."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -15,7 +15,8 @@ Kill = Literal["before", "after"]
 Fault = Literal["refused", "dropped", "lost", "repeated"]
 """The service refuses; the request never arrives; the response does not come; the client has made the call again."""
 
-_KILLS = 0.0008  # of the operations, before and after each
+_KILLS = 0.0003  # of the operations, before and after each
+_KILL_RATES = {"DeleteObject": 10.0, "InvokeEndpoint": 4.0, "SendMessage": 4.0, "SendMessageBatch": 25.0}  # relative
 _FAULTS: tuple[tuple[Fault, float], ...] = (("refused", 0.012), ("dropped", 0.004), ("lost", 0.008), ("repeated", 0.01))
 _SLOW = 0.004
 _STORM_EVERY, _STORM_SECONDS = 400.0, 40.0
@@ -59,12 +60,12 @@ class Faults:
         there, back = 0.005 + 0.02 * time, 0.005 + 0.02 * (1 - time)
         if slow < _SLOW and self.on("late"):
             there, back = there + 30 * time, back + 20 * (1 - time)
-        return Fate(there, back, self._fault(service, fault, now), self._kill(kill, kill_rate))
+        return Fate(there, back, self._fault(service, fault, now), self._kill(operation, kill, kill_rate))
 
-    def kill_of(self, operation: str, subject: str, *, rate: float) -> Kill | None:
-        """Whether the worker is killed before or after an operation, at `rate` times the usual rate."""
+    def kill_of(self, operation: str, subject: str, *, kill_rate: float) -> Kill | None:
+        """Whether the worker is killed before or after an operation. `kill_rate` is relative to the usual one."""
         name = f"{operation} {subject}"
-        return self._kill(self.dice.fraction(f"kill {name} {self.number(name)}"), rate)
+        return self._kill(operation, self.dice.fraction(f"kill {name} {self.number(name)}"), kill_rate)
 
     def is_storm(self, service: str, now: float) -> bool:
         """Whether a service refuses everything now."""
@@ -90,7 +91,8 @@ class Faults:
                 fraction -= share
         return None
 
-    def _kill(self, fraction: float, rate: float) -> Kill | None:
-        if not self.on("kills") or fraction >= 2 * _KILLS * rate:
+    def _kill(self, operation: str, fraction: float, rate: float) -> Kill | None:
+        share = _KILLS * rate * _KILL_RATES.get(operation, 1.0)
+        if not self.on("kills") or fraction >= 2 * share:
             return None
-        return "before" if fraction < _KILLS * rate else "after"
+        return "before" if fraction < share else "after"

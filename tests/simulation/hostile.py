@@ -48,10 +48,10 @@ class Hostile:
         self.registry.forged.add(message_id)
 
     def as_victim(self, owner: str) -> None:
-        """Note that the next message is, by its ID or its Filename, one of the victim's request."""
+        """Note that the next message is, by its ID, one of the victim's request."""
         self.registry.attacks[owner].append((self.services.scheduler.time, self.body()))
 
-    def keys(self) -> list[str]:
+    def victims_keys(self) -> list[str]:
         """The keys that the victim may have."""
         name = self.victim
         return [f"invoke/{name}-k.csv", f"transform/{name}-k.csv", f"transform/{name}-k.csv.gz"]
@@ -70,14 +70,14 @@ class Hostile:
 
     def _etag(self) -> str:
         """The ETag of the victim's object: its content may be known."""
-        for key in self.keys():
+        for key in self.victims_keys():
             if (there := self.services.bucket("input").current(key)) is not None:
                 return there.etag
         return "0" * 32
 
     def file(self) -> DroppedObject:
         """The dataset of the victim, as far as it can be known."""
-        key = self.random.choice(self.keys())
+        key = self.random.choice(self.victims_keys())
         there = self.services.bucket("input").current(key)
         size = len(there.body or b"") if there else 1000
         version = self.random.choice((None, "null", self.services.dice.identifier(f"guess {self.name}")))
@@ -86,17 +86,17 @@ class Hostile:
 
 def _event(one: Hostile) -> None:
     made: Callable[..., dict[str, Any]] = one.random.choice((s3_event, event_bridge_event))
-    event = made(one.random.choice(one.keys()), size=one.random.choice((0, 5, 10**9)), **one.details())
+    event = made(one.random.choice(one.victims_keys()), size=one.random.choice((0, 5, 10**9)), **one.details())
     one.send(sns_envelope(event) if one.random.random() < 0.2 else event)
 
 
 def _records(one: Hostile) -> None:
-    events = [s3_event(key, **one.details()) for key in one.keys() * 3]
+    events = [s3_event(key, **one.details()) for key in one.victims_keys() * 3]
     one.send({"Records": [event["Records"][0] for event in events]})
 
 
 def _many_records(one: Hostile) -> None:
-    record = s3_event(one.keys()[0], **one.details())["Records"][0]
+    record = s3_event(one.victims_keys()[0], **one.details())["Records"][0]
     one.send({"Records": [record] * one.random.choice((11, 500)) + [{}] * one.random.choice((0, 5000))})
 
 
@@ -142,7 +142,6 @@ def _id_in_attributes(one: Hostile) -> None:
 
 
 def _same_filename(one: Hostile) -> None:
-    one.as_victim(f"{one.victim}-f")
     one.send({"Body": one.body().decode(), "Filename": f"{one.victim}-f"})
 
 
@@ -156,7 +155,7 @@ def _path_as_id(one: Hostile) -> None:
 
 def _own_input(one: Hostile) -> None:
     """The victim's input and results, as the hostile sender's own input."""
-    places = [f"s3://input/{key}" for key in one.keys()]
+    places = [f"s3://input/{key}" for key in one.victims_keys()]
     places += [f"s3://results/messages/{one.victim}-id.out", f"s3://lake/{one.victim}-k.csv", "s3://lake/../x"]
     one.send({"InputLocation": one.random.choice(places), "CustomAttributes": "a\r\nb"})
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from itertools import islice
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from sluice.concurrency import Future
 from sluice.failures import Operation, ServiceError
@@ -45,37 +45,38 @@ class Caller:
             worker.die(f"before {name} {subject}")
             worker.check()
         future: Future[_T] = Future()
-        scheduler.after(fate.there, lambda: self._arrive(future, fate, operation, name, subject, act))
-        return await future
 
-    def _arrive(
-        self, future: Future[_T], fate: Fate, operation: Operation, name: str, subject: str, act: Callable[[], _T]
-    ) -> None:
-        """The request is in the service."""
-        result: _T | None = None
-        error: Exception | None = None
-        back = fate.back
-        if fate.fault == "refused":
-            error = ServiceError(operation, "SlowDown", "Please reduce your request rate.", status=503)
-        elif fate.fault == "dropped":
-            error, back = ServiceError(operation, "ConnectTimeoutError", "no connection"), AWS_CALL_SECONDS / 4
-        else:
-            for _ in range(2 if fate.fault == "repeated" else 1):
-                result, error = _attempt(operation, act)
-            if fate.fault == "lost" and (error is None or isinstance(error, ServiceError)):
-                error, back = ServiceError(operation, "ReadTimeoutError", "no response"), AWS_CALL_SECONDS / 2
-        said = "" if error is None else f"{type(error).__name__} {getattr(error, 'code', '')}".rstrip()
-        self.services.log.write(self.worker.name, name, subject, f"{fate.fault or ''} {said}".strip())
+        def arrive() -> None:
+            result, error, seconds = _effect(fate, operation, act)
+            said = "" if error is None else f"{type(error).__name__} {getattr(error, 'code', '')}".rstrip()
+            self.services.log.write(worker.name, name, subject, f"{fate.fault or ''} {said}".strip())
+            scheduler.after(seconds, lambda: respond(result, error))
 
-        def respond() -> None:
+        def respond(result: _T | None, error: Exception | None) -> None:
             if fate.kill == "after":
-                self.worker.die(f"after {name} {subject}")
+                worker.die(f"after {name} {subject}")
             if error is not None:
                 future.set_error(error)
             else:
-                future.set_result(result)  # type: ignore[arg-type]  # None only if `act` returned it
+                future.set_result(cast("_T", result))
 
-        self.services.scheduler.after(back, respond)
+        scheduler.after(fate.there, arrive)
+        return await future
+
+
+def _effect(fate: Fate, operation: Operation, act: Callable[[], _T]) -> tuple[_T | None, Exception | None, float]:
+    """What a request comes to in the service: a result or an error, and the seconds until the caller knows."""
+    if fate.fault == "refused":
+        refusal = ServiceError(operation, "SlowDown", "Please reduce your request rate.", status=503)
+        return None, refusal, fate.back
+    if fate.fault == "dropped":
+        return None, ServiceError(operation, "ConnectTimeoutError", "no connection"), AWS_CALL_SECONDS / 4
+    result, error = _attempt(operation, act)
+    if fate.fault == "repeated":
+        result, error = _attempt(operation, act)
+    if fate.fault == "lost" and (error is None or isinstance(error, ServiceError)):
+        return None, ServiceError(operation, "ReadTimeoutError", "no response"), AWS_CALL_SECONDS / 2
+    return result, error, fate.back
 
 
 def _attempt(operation: Operation, act: Callable[[], _T]) -> tuple[_T | None, Exception | None]:
@@ -276,7 +277,7 @@ class EndpointPort:
         scheduler, endpoint = services.scheduler, services.endpoint
         key, began = parameters["InferenceId"], scheduler.time
         subject = f"{client_in(body[:200].decode(errors='replace'))} {key}"
-        kill = services.faults.kill_of("InvokeEndpoint", subject, rate=4 * worker.kill_rate)
+        kill = services.faults.kill_of("InvokeEndpoint", subject, kill_rate=worker.kill_rate)
         if kill == "before":
             worker.die(f"before InvokeEndpoint {subject}")
             worker.check()

@@ -11,7 +11,7 @@ from tests.simulation.sqs import Message
 
 SENDER = "AIDAEXAMPLEOPERATOR01"
 _EVERY_SECONDS = 150.0
-_SHARE = 0.3  # of the dead letters, each time
+_EVER, _SHARE = 0.4, 0.3  # of the messages are redriven at all; of their dead letters, each time
 _MOST = 2  # redrives of one message body
 _MAX_BYTES = 1024 * 1024
 
@@ -34,7 +34,11 @@ class Operator:
     def _redrive(self) -> None:
         for message in list(self._services.dead_letters.messages.values()):
             name = f"{message.message_id} {self._services.scheduler.time:.0f}"
-            if self._redriven[message.body] < _MOST and self._services.faults.occurs("redrives", name, _SHARE):
+            if (
+                self._redriven[message.body] < _MOST
+                and self._services.faults.occurs("redrives", message.body, _EVER)
+                and self._services.faults.occurs("redrives", name, _SHARE)
+            ):
                 self._redriven[message.body] += 1
                 self._send(message)
 

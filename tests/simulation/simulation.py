@@ -17,7 +17,7 @@ from tests.simulation.uploads import UPLOADS
 from tests.simulation.violation import Violation
 
 _PER_SECOND = 12.0  # clients that begin
-_REQUESTS_PER_CLIENT = 1.35  # on average; the number of clients follows from it
+_REQUESTS_PER_CLIENT = 1.18  # on average; the number of clients follows from it
 _HOSTILE_WEIGHT = 5.0
 _FAULTS_SECONDS = 3600.0  # the faults go on, after the last client has begun
 _LIMIT_SECONDS = 10 * 24 * 3600.0  # for what is left

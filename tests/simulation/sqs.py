@@ -57,7 +57,8 @@ class SimulatedQueue:
     """A standard queue. `on_visible` is called when messages may be received.
 
     A message that was received `max_receive_count` times goes to the queue `redrive_to` at its next receive, with its
-    ID. `visibility_seconds` is the queue's own; some receives have a shorter one, if such faults are on.
+    ID, which is in `moved` then. `visibility_seconds` is the queue's own; some receives have a shorter one, if such
+    faults are on.
     """
 
     name: str
@@ -69,6 +70,7 @@ class SimulatedQueue:
     redrive_to: "SimulatedQueue | None" = None
     on_visible: Callable[[], None] = lambda: None
     messages: dict[str, Message] = field(default_factory=dict)
+    moved: set[str] = field(default_factory=set)
     _heap: list[tuple[float, int, Message]] = field(default_factory=list)
     _pushed: int = 0
     _rings_at: float | None = None
@@ -105,6 +107,7 @@ class SimulatedQueue:
                 del self.messages[message.message_id]
                 self.log.write(self.name, "redrive policy", message.message_id, self.redrive_to.name)
                 message.receives = 0
+                self.moved.add(message.message_id)
                 self.redrive_to._show(message, self.scheduler.time + 0.1)
                 continue
             message.receives += 1
@@ -149,7 +152,7 @@ class SimulatedQueue:
 
     def _visibility(self, message: Message) -> float:
         name = f"{message.message_id} {message.receives}"
-        if self.faults.occurs("visibility", name, 0.04):
+        if self.faults.occurs("visibility", name, 0.08):
             self.faults.counts["visibility timeouts that expire during the work"] += 1
             return 0.05 + 20 * self.faults.dice.fraction(f"timeout {name}") ** 3
         return self.visibility_seconds

@@ -51,8 +51,8 @@ def _versions(kind: str, *marks: str, span: float = 6.0) -> Callable[[Client], N
     def act(one: Client) -> None:
         bodies = {mark: one.body(mark.encode()) for mark in sorted(set(marks))}
         codes = ["ModelError"] if any("refused" in mark for mark in marks) else []
+        key = f"{one.name}-k.csv" if kind == "other bucket" else f"invoke/{one.name}-k.csv"
         bucket = "lake" if kind == "other bucket" else "input"
-        key = f"{one.name}-k.csv" if bucket == "lake" else f"invoke/{one.name}-k.csv"
         at = one.begin
         for mark in marks:
             _upload(one, at, key, bodies[mark], kind, *codes, bucket=bucket, traced=one.random.random() < 0.3)
@@ -110,7 +110,8 @@ def _invalid_metadata(one: Client) -> None:
 
 def _dataset(one: Client) -> None:
     """A dataset of one to three parts, and at times another version of it."""
-    key = f"transform/{one.name}-k.csv" + one.random.choice(("", "", ".gz"))
+    name = "crasher" if one.random.random() < 0.1 else "k"
+    key = f"transform/{one.name}-{name}.csv" + one.random.choice(("", "", ".gz"))
     at = one.begin
     for version in range(one.random.choice((1, 1, 2))):
         width = one.random.choice((300, 600))
@@ -141,6 +142,8 @@ UPLOADS: dict[str, tuple[float, Callable[[Client], None]]] = {
     "object": (20, _versions("object", "")),
     "two versions": (4, _versions("two versions", "-a", "-b")),
     "A, B, A": (4, _versions("A, B, A", "-a", "-b", "-a", span=3)),
+    "A, slow B, A": (3, _versions("A, slow B, A", "-a", "-b-slow", "-a", span=20)),
+    "slow A, B": (3, _versions("slow A, B", "-a-slow", "-b", span=20)),
     "equal versions": (2, _versions("equal versions", "-a", "-a")),
     "the newer refused": (2, _versions("the newer refused", "-a", "-refused")),
     "the older refused": (2, _versions("the older refused", "-refused", "-a")),
@@ -153,5 +156,5 @@ UPLOADS: dict[str, tuple[float, Callable[[Client], None]]] = {
     "folder of an endpoint": (2, _named("folder of an endpoint", "invoke/digits/{}-a b+ü%.csv")),
     "crashing object": (0.1, _named("crashing object", "invoke/{}-crasher.csv")),
     "invalid metadata": (1, _invalid_metadata),
-    "dataset": (0.8, _dataset),
+    "dataset": (1.2, _dataset),
 }
