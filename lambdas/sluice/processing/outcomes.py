@@ -178,6 +178,10 @@ class Outcomes:
         await self._results.delete(key, version_id=version_id)
         return True
 
+    async def is_outdated(self, upload: DroppedObject, stored: ObjectHead) -> bool:
+        """Whether `stored`, which stands beside the `.out` of another upload, is of a newer one."""
+        return await self._is_outdated(upload, stored)
+
     async def _is_outdated(self, upload: DroppedObject, stored: ObjectHead | None) -> bool:
         """Whether a newer upload answers. `stored` is the `.out`, of another upload.
 
