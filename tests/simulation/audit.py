@@ -178,6 +178,8 @@ class Audit:
             self.counts["failed, with a reason"] += 1
         elif any(map(self._is_moved, letters)):
             self.counts["dead letters without a reason: the crashed function was cut off at each receive"] += 1
+        elif any(self._services.faults.was_storm("s3", letter.sent_at) for letter in letters):
+            self.counts["dead letters without an .err: S3 refused it through the last receive"] += 1
         else:
             yield "lost: neither .out nor .err"
 

@@ -69,8 +69,10 @@ class Faults:
 
     def is_storm(self, service: str, now: float) -> bool:
         """Whether a service refuses everything now."""
-        if not self.on("storms"):
-            return False
+        return self.on("storms") and self.was_storm(service, now)
+
+    def was_storm(self, service: str, now: float) -> bool:
+        """Whether a service refused everything at a time before the end of the faults, if storms were on."""
         period, second = divmod(now, _STORM_EVERY)
         begins, occurs = self.dice.fractions(f"storm {service} {period:.0f}", 2)
         begin = begins * (_STORM_EVERY - _STORM_SECONDS)

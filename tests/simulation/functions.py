@@ -20,7 +20,9 @@ from sluice.timeouts import invocation_seconds
 from sluice.transform.assembler import Assembler
 from sluice.transform.part import PartHandler
 from sluice.transform.splitter import Splitter
-from tests.simulation.ports import BucketPort, Caller, DeadLetterPort, EndpointPort, SenderPort, SourcePort
+from tests.simulation.caller import Caller
+from tests.simulation.endpoint_port import EndpointPort
+from tests.simulation.ports import BucketPort, DeadLetterPort, SenderPort, SourcePort
 from tests.simulation.services import ROLES, Services
 from tests.simulation.sqs import Message, SimulatedQueue
 from tests.simulation.worker import Worker

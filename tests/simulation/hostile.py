@@ -56,9 +56,9 @@ class Hostile:
         name = self.victim
         return [f"invoke/{name}-k.csv", f"transform/{name}-k.csv", f"transform/{name}-k.csv.gz"]
 
-    def details(self) -> dict[str, str]:
+    def details(self) -> dict[str, Any]:
         """What a forged event says of an object: nothing that identifies its version."""
-        made: list[dict[str, str]] = [
+        made: list[dict[str, Any]] = [
             {"sequencer": _LAST},
             {"sequencer": _LAST, "etag": "0" * 32},
             {"sequencer": _LAST, "version_id": "null", "etag": "0" * 32},

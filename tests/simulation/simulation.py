@@ -7,7 +7,7 @@ from typing import IO
 
 from sluice.concurrency import sleep
 from tests.simulation.audit import Audit
-from tests.simulation.clients import MESSAGES, Client, weights
+from tests.simulation.clients import MESSAGES, Client
 from tests.simulation.functions import SPECS, SimulatedFunction
 from tests.simulation.hostile import Hostile
 from tests.simulation.redrives import Operator
@@ -21,7 +21,8 @@ _REQUESTS_PER_CLIENT = 1.18  # on average; the number of clients follows from it
 _HOSTILE_WEIGHT = 5.0
 _FAULTS_SECONDS = 3600.0  # the faults go on, after the last client has begun
 _LIMIT_SECONDS = 10 * 24 * 3600.0  # for what is left
-_KINDS = {**weights(), **{name: weight for name, (weight, _) in UPLOADS.items()}, "hostile": _HOSTILE_WEIGHT}
+_ACTS = {**MESSAGES, **UPLOADS}
+_KINDS = {**{name: weight for name, (weight, _) in _ACTS.items()}, "hostile": _HOSTILE_WEIGHT}
 _CUMULATED = list(itertools.accumulate(_KINDS.values()))
 
 
@@ -118,11 +119,7 @@ def _begin(services: Services, registry: Registry, plan: Plan, number: int, span
                 hostile = Hostile(services, registry, f"u{number}", victim, numbers)
                 services.at(numbers.random() * (span + 300), hostile.act)
         return
-    client = Client(services, registry, number, begin)
-    if kind in MESSAGES:
-        MESSAGES[kind](client)
-    else:
-        UPLOADS[kind][1](client)
+    _ACTS[kind][1](Client(services, registry, number, begin))
 
 
 def _busy(services: Services, functions: list[SimulatedFunction]) -> list[str]:

@@ -138,6 +138,7 @@ def _upload_dataset(one: Client, at: float, key: str, lines: list[bytes]) -> Non
     one.services.at(at, act)
 
 
+# How frequent each kind is, and what it does.
 UPLOADS: dict[str, tuple[float, Callable[[Client], None]]] = {
     "object": (20, _versions("object", "")),
     "two versions": (4, _versions("two versions", "-a", "-b")),
