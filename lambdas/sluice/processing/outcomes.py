@@ -90,8 +90,10 @@ class Outcomes:
         key = attempt.identity.error_name + keys.ERR
         if (outcome := await self._without_failure(attempt, key, resolved)) is not None:
             return outcome
-        if not await self._may_claim(attempt):
-            key = keys.message_name(attempt.delivery.message_id) + keys.ERR
+        if (chosen := await self._error_key(attempt)) is None:
+            await self._clear(attempt, key)
+            return superseded(attempt)
+        key = chosen
         for _ in range(_TRIES):
             stored = await self._results.head(key)
             if stored is not None and not await self._may_replace(stored, attempt):
@@ -139,26 +141,30 @@ class Outcomes:
                 return
         raise _conflict()
 
-    async def _may_claim(self, attempt: _Attempt) -> bool:
-        """Whether the failure may have the name of the object that the request is about.
+    async def _error_key(self, attempt: _Attempt) -> str | None:
+        """The key of the `.err`; None when the object has a newer version, which answers.
 
-        Anybody may send an event. One that the object does not confirm has its `.err` under the ID of its own message:
-        if it does not name the newest version of an object in a versioned bucket, or if the object is gone or may not
-        be read, and its name has another request's outcome.
+        Anybody may send an event. One that the object does not confirm has its `.err` under the ID of its own message,
+        rather than the name of the object: if it names no version of an object in a versioned bucket, or if the object
+        is gone or may not be read, and its name has another request's outcome.
         """
         upload, name = attempt.request.upload, attempt.identity.error_name
+        of_message = keys.message_name(attempt.delivery.message_id) + keys.ERR
         if upload is None:
-            return True
+            return name + keys.ERR
         try:
             newest = await self._inputs(upload.bucket).head(upload.key)
         except ServiceError as error:
             if classify(error).failure_class is FailureClass.TRANSIENT:
                 raise
             newest = None  # It may not be read, which may be the failure that is to be recorded.
-        if newest is not None:
-            return newest.version_id is None or upload.version_id == newest.version_id
-        there = [await self._results.head(name + suffix) for suffix in (keys.OUT, keys.ERR)]
-        return all(stored is None or owner_of(stored) in {None, attempt.identity.owner} for stored in there)
+        if newest is None:
+            there = [await self._results.head(name + suffix) for suffix in (keys.OUT, keys.ERR)]
+            is_free = all(stored is None or owner_of(stored) in {None, attempt.identity.owner} for stored in there)
+            return name + keys.ERR if is_free else of_message
+        if newest.version_id is None or upload.version_id == newest.version_id:
+            return name + keys.ERR
+        return None if upload.version_id else of_message
 
     async def _may_replace(self, stored: ObjectHead, attempt: _Attempt) -> bool:
         """Whether the request may replace or remove the `.err` that is `stored`."""
