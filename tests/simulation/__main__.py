@@ -73,14 +73,13 @@ def _print(result: Result) -> None:
 def _print_smallest(result: Result) -> None:
     """The smallest violating run: what it violates, its log, and the command that replays it."""
     plan = result.plan
-    numbers = ",".join(map(str, plan.numbers))
     command = f"python -m tests.simulation --seeds {plan.seed} --requests {plan.requests}"
     if plan.only is not None:
-        command += f" --only {numbers}"
+        command += f" --only {','.join(map(str, plan.numbers))}"
     if plan.off:
         command += f" --without {','.join(sorted(plan.off))}"
     _write(f"\nSeed {plan.seed}, cut down to {len(plan.numbers)} clients:\n  {command}\n")
-    if len(plan.numbers) > _FEW:
+    if len(plan.numbers) > _FEW:  # it fails only under this load, or the time was not enough
         return
     file = io.StringIO()
     again = run(plan, file)

@@ -3,6 +3,7 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from datetime import datetime
 
 from sluice import keys
 from sluice.inputs.identity import key_of_version
@@ -14,11 +15,13 @@ from tests.simulation.s3 import Version
 from tests.simulation.services import Services
 from tests.simulation.sqs import Message
 from tests.simulation.violation import Violation
+from tests.support.fakes import NOW
 
 # Any request may fail for these: the retries were exhausted, or the model took too long.
 _RETRYABLE = {"capacity", "configuration", "transient", "crashed"}
 _ANY_REQUEST = {"ModelTimeout"}
 _REASON = {"ErrorCode", "ErrorMessage", "TraceId", "InferenceId", "Attempts", "FailedAt"}
+_BOTH = "answered and failed"
 _LATE = 0.001  # seconds: an answer that is stored in the same moment
 
 
@@ -50,6 +53,8 @@ class Audit:
             ]
         for one in self._registry.objects.values():
             found += [Violation(one.client, f"{one.kind} {one.name}: {text}") for text in self._of_object(one)]
+        # TEMPORARY: a split event that is given up after its parts were sent. Delete this line once that is mended.
+        found = [one for one in found if not (one.text.startswith("dataset ") and one.text.endswith(_BOTH))]
         for letter in self._services.dead_letters.messages.values():
             if not letter.attributes.keys() >= _REASON and not self._is_moved(letter):
                 found.append(Violation(letter.client, f"a dead letter without its reason: {letter.body[:100]}"))
@@ -104,7 +109,7 @@ class Audit:
         if one.is_deleted:
             failures = [key for owner in owners for key in self._failures_by_owner[owner]]
             if _owner(out) not in owners and not failures:
-                yield "deleted: neither .out nor .err"
+                yield from self._of_outcome(one.client, None, None, self._letters[one.client])
             return
         newest, newest_id = list(owners)[-1], one.uploads[-1].version_id
         for what, stored in ((".out", out), (".err", err)):
@@ -112,9 +117,7 @@ class Audit:
                 yield f"its {what} is of {_owner(stored)}, which is no upload"
         is_answered, is_failed = _owner(out) == newest, _owner(err) == newest
         letters = [letter for letter in self._letters[one.client] if newest_id in letter.body]
-        yield from self._of_outcome(
-            one.client, out if is_answered else None, err if is_failed else None, letters, is_dataset=bool(one.lines)
-        )
+        yield from self._of_outcome(one.client, out if is_answered else None, err if is_failed else None, letters)
         if out is not None and not is_answered and not is_failed:
             yield "the answer to an older upload is shown"
         if err is not None and not is_failed:
@@ -163,22 +166,17 @@ class Audit:
         out: Version | None,
         err: Version | None,
         letters: list[Message],
-        *,
-        is_dataset: bool = False,
     ) -> Iterator[str]:
         """Exactly one of the two."""
         if out is not None and err is not None:
-            if is_dataset:  # TEMPORARY: a split event that is given up after its parts were sent
-                self.counts["datasets answered and failed (excluded)"] += 1
-                return
-            yield from self._unless_killed(client, "answered and failed")
+            yield from self._unless_killed(client, _BOTH)
         elif out is not None:
             self.counts["answered"] += 1
         elif err is not None:
             self.counts["failed, with a reason"] += 1
         elif any(map(self._is_moved, letters)):
             self.counts["dead letters without a reason: the crashed function was cut off at each receive"] += 1
-        elif any(self._services.faults.was_storm("s3", letter.sent_at) for letter in letters):
+        elif any(map(self._is_of_storm, letters)):
             self.counts["dead letters without an .err: S3 refused it through the last receive"] += 1
         else:
             yield "lost: neither .out nor .err"
@@ -186,6 +184,13 @@ class Audit:
     def _is_moved(self, letter: Message) -> bool:
         """Whether SQS has moved the message, because the crashed function came to no outcome at any receive either."""
         return letter.message_id in self._services.crashed.moved
+
+    def _is_of_storm(self, letter: Message) -> bool:
+        """Whether S3 refused everything when the request failed for good."""
+        if "storms" in self._services.off or "FailedAt" not in letter.attributes:
+            return False
+        failed_at = datetime.fromisoformat(letter.attributes["FailedAt"].value) - NOW
+        return self._services.faults.was_storm("s3", failed_at.total_seconds() - 1)
 
     def _unless_killed(self, client: str, text: str) -> Iterator[str]:
         """The case of docs/outcomes.md in which nobody comes again: a worker was killed between its two steps."""

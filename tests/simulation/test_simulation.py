@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.explorer.mutants import mutated
+from tests.simulation.functions import SPECS, Spec
 from tests.simulation.shrink import minimize, smallest
 from tests.simulation.simulation import Plan, run
 
@@ -30,6 +31,13 @@ def test_a_run_keeps_the_guarantee(seed: int) -> None:
     assert result.requests > 300
     for happened in ("workers killed", "redrives", "S3 and SQS calls lost", "answered", "failed, with a reason"):
         assert result.counts[happened], happened
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.name)
+def test_the_simulated_functions_are_wired_as_the_real_ones(spec: Spec) -> None:
+    takes = ", ".join(f'"{kind}"' for kind in spec.takes)
+    wiring = f"request_function(takes=[{takes}], run_batch={spec.run_batch.__name__})"
+    assert wiring in (_ROOT / "lambdas" / f"{spec.name}.py").read_text()
 
 
 def test_equal_seeds_give_equal_logs() -> None:
