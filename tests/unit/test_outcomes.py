@@ -323,6 +323,20 @@ def test_a_worker_killed_at_the_last_receive_of_the_last_part_leaves_an_outcome(
             return
 
 
+def test_a_stored_part_leaves_the_failure_of_another_part() -> None:
+    world = Transforms()
+    world.endpoint.answer = lambda call: REFUSED if b"bad" in call.body else Inference(call.body, "text/csv")
+    world.drop("transform/a.csv", (b"bad" * 21 + b"\n") * 1024 + b"good\n")
+    world.process(world.splits.bodies.pop())
+    bad, good = world.requests.bodies
+    world.process(good, message_id="good", receive_count=3)
+    world.process(bad, message_id="bad", receive_count=3)
+    before = world.results.objects["transform/a.csv.err"]
+    one = world.processor()
+    one.dead_letter_crashed(one.parse(delivery(good, message_id="good", receive_count=4, sender_id=FUNCTION)))
+    assert world.results.objects["transform/a.csv.err"] == before
+
+
 # What a sender forges changes no other request's outcome.
 
 

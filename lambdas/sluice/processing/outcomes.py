@@ -115,7 +115,9 @@ class Outcomes:
         self, attempt: _Attempt, key: str, resolved: Callable[[], Awaitable[Outcome | None]]
     ) -> Outcome | None:
         if (outcome := await resolved()) is not None:
-            await self._clear(attempt, key)
+            # A stored part does not answer its dataset, whose .err may be that of another part.
+            is_part = attempt.identity.key != attempt.identity.owner and outcome.status is not Status.SUPERSEDED
+            await self._clear(attempt, key, only_of_message=is_part)
         return outcome
 
     async def failure_of(self, attempt: _Attempt) -> Failure | None:
@@ -131,10 +133,12 @@ class Outcomes:
         """Remove the `.err` of the request, or of an older version of its object. That of any other request stays."""
         await self._clear(attempt, attempt.identity.error_name + keys.ERR)
 
-    async def _clear(self, attempt: _Attempt, key: str) -> None:
+    async def _clear(self, attempt: _Attempt, key: str, *, only_of_message: bool = False) -> None:
         for _ in range(_TRIES):
             stored = await self._results.head(key)  # a delete of no object would leave a delete marker
-            if stored is None or not await self._may_replace(stored, attempt):
+            if stored is None or (only_of_message and not self._is_of_message(stored, attempt)):
+                return
+            if not await self._may_replace(stored, attempt):
                 return
             with suppress(PreconditionFailed):
                 await self._results.delete(key, condition=Condition.replacing(stored))
