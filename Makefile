@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # jsii, which AWS CDK uses, looks for `node` on the PATH; setup.sh may have installed it in .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format unit test schema errors permissions synth sbom lock deploy demo up down chaos explore bench compare memory dataset size mutants fuzz clean
+.PHONY: help setup lint format unit test schema errors permissions synth sbom lock deploy demo up down chaos explore simulate bench compare memory dataset size mutants fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-11s %s\n' "$$t" "$$d"; done
@@ -71,6 +71,9 @@ chaos: $(SETUP) ## run thousands of requests through injected failures, and audi
 
 explore: $(SETUP) ## try every schedule of small scenarios: which delivery goes next, which worker is killed
 	@PYTHONPATH=.:lambdas $(BIN)/python -m tests.explorer $(EXPLORE)
+
+simulate: $(SETUP) ## simulate thousands of clients and faults in virtual time, and audit each; SEEDS="1 2" REQUESTS=10000
+	@PYTHONPATH=.:lambdas $(BIN)/python -m tests.simulation $(if $(REQUESTS),--requests $(REQUESTS)) $(if $(SEEDS),--seeds $(SEEDS)) $(SIMULATE)
 
 bench: $(SETUP) $(BENCH)/.installed ## compare with the usual alternatives; about ten minutes; as root, also at 0.29 CPU
 	@PYTHONPATH=. $(BENCH)/bin/python benchmarks/run.py

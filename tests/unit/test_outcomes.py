@@ -339,6 +339,20 @@ def test_a_worker_killed_at_the_last_receive_of_the_last_part_leaves_an_outcome(
             return
 
 
+def test_a_stored_part_leaves_the_failure_of_another_part() -> None:
+    world = Transforms()
+    world.endpoint.answer = lambda call: REFUSED if b"bad" in call.body else Inference(call.body, "text/csv")
+    world.drop("transform/a.csv", (b"bad" * 21 + b"\n") * 1024 + b"good\n")
+    world.process(world.splits.bodies.pop())
+    bad, good = world.requests.bodies
+    world.process(good, message_id="good", receive_count=3)
+    world.process(bad, message_id="bad", receive_count=3)
+    before = world.results.objects["transform/a.csv.err"]
+    one = world.processor()
+    one.dead_letter_crashed(one.parse(delivery(good, message_id="good", receive_count=4, sender_id=FUNCTION)))
+    assert world.results.objects["transform/a.csv.err"] == before
+
+
 # What a sender forges changes no other request's outcome.
 
 
@@ -389,3 +403,61 @@ def test_a_forged_event_for_a_key_without_an_object_leaves_nothing_that_stays(wo
     assert world.deliver(event, message_id="forged").status is Status.DEAD_LETTERED
     assert world.deliver(world.inputs.drop(KEY, b"A"), message_id="genuine").status is Status.SUCCEEDED
     assert set(world.results.objects) == {KEY + ".out"}
+
+
+@pytest.mark.parametrize(
+    ("version", "names"),
+    [("v1", {"transform/a.csv.err"}), ("made-up", set()), (None, {"messages/event.err"})],
+)
+def test_only_the_newest_version_has_a_failure_in_a_function_that_does_not_take_it(
+    version: str | None, names: set[str]
+) -> None:
+    """A function asks nobody whether a request is resolved whose kind it does not take: the object must confirm it."""
+    world = World()
+    event = world.inputs.drop("transform/a.csv", b"A")
+    world.deliver(forged(event, versionId=version), message_id="event", receive_count=3)
+    assert set(world.results.objects) == names
+
+
+# An object that may not be read fails as any other request: with an `.err` and a dead letter.
+
+
+def forbid(world: World) -> None:
+    def fail(operation: str, key: str) -> None:
+        raise service_error(Operation.READ_INPUT, "AccessDenied", status=403)
+
+    world.inputs("input").fail = fail
+
+
+def test_a_forbidden_object_has_its_failure(world: World) -> None:
+    event = world.inputs.drop(KEY, b"A")
+    forbid(world)
+    assert world.deliver(event, message_id="genuine", receive_count=3).status is Status.DEAD_LETTERED
+    assert world.err(KEY)["ErrorCode"] == "AccessDenied"
+    assert len(world.queue.sent) == 1
+
+
+@pytest.mark.parametrize("suffix", [".out", ".err"])
+def test_an_event_of_a_forbidden_object_takes_no_outcome_that_is_there(world: World, suffix: str) -> None:
+    genuine = world.inputs.drop(KEY, b"A")
+    by_body(world, {b"A": Inference(b"a") if suffix == ".out" else REFUSED})
+    world.deliver(genuine, message_id="genuine")
+    before = world.results.objects[KEY + suffix]
+    forbid(world)
+    world.deliver(forged(genuine, versionId="made-up", sequencer="FFFF"), message_id="forged", receive_count=3)
+    there = {key: stored for key, stored in world.results.objects.items() if key.startswith(KEY)}
+    assert there == {KEY + suffix: before}
+
+
+def test_whether_an_object_is_there_is_asked_again_while_s3_fails(world: World) -> None:
+    event = world.inputs.drop(KEY, b"A")
+    by_body(world, {b"A": REFUSED})
+    failing = iter([False, True, True])  # GetObject; HeadObject before the .err, and whether it may have the name
+
+    def fail(operation: str, key: str) -> None:
+        if next(failing, False):
+            raise service_error(Operation.READ_INPUT, "SlowDown", status=503)
+
+    world.inputs("input").fail = fail
+    assert world.deliver(event, message_id="genuine", receive_count=3).status is Status.DEAD_LETTERED
+    assert set(world.results.objects) == {KEY + ".err"}

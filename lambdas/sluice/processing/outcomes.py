@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from sluice import keys
-from sluice.failures import Failure, Operation, ServiceError, invalid
+from sluice.error_codes import FailureClass
+from sluice.failures import Failure, Operation, ServiceError, classify, invalid
 from sluice.inputs.identity import is_newer
 from sluice.inputs.requests import DroppedObject, Request
 from sluice.ports import Bucket, Buckets, Condition, ObjectHead, PreconditionFailed
@@ -89,8 +90,10 @@ class Outcomes:
         key = attempt.identity.error_name + keys.ERR
         if (outcome := await self._without_failure(attempt, key, resolved)) is not None:
             return outcome
-        if not await self._may_claim(attempt):
-            key = keys.message_name(attempt.delivery.message_id) + keys.ERR
+        if (chosen := await self._error_key(attempt)) is None:
+            await self._clear(attempt, key)
+            return superseded(attempt)
+        key = chosen
         for _ in range(_TRIES):
             stored = await self._results.head(key)
             if stored is not None and not await self._may_replace(stored, attempt):
@@ -112,7 +115,9 @@ class Outcomes:
         self, attempt: _Attempt, key: str, resolved: Callable[[], Awaitable[Outcome | None]]
     ) -> Outcome | None:
         if (outcome := await resolved()) is not None:
-            await self._clear(attempt, key)
+            # A stored part does not answer its dataset, whose .err may be that of another part.
+            is_part = attempt.identity.key != attempt.identity.owner and outcome.status is not Status.SUPERSEDED
+            await self._clear(attempt, key, only_of_message=is_part)
         return outcome
 
     async def failure_of(self, attempt: _Attempt) -> Failure | None:
@@ -128,31 +133,42 @@ class Outcomes:
         """Remove the `.err` of the request, or of an older version of its object. That of any other request stays."""
         await self._clear(attempt, attempt.identity.error_name + keys.ERR)
 
-    async def _clear(self, attempt: _Attempt, key: str) -> None:
+    async def _clear(self, attempt: _Attempt, key: str, *, only_of_message: bool = False) -> None:
         for _ in range(_TRIES):
             stored = await self._results.head(key)  # a delete of no object would leave a delete marker
-            if stored is None or not await self._may_replace(stored, attempt):
+            if stored is None or (only_of_message and not self._is_of_message(stored, attempt)):
+                return
+            if not await self._may_replace(stored, attempt):
                 return
             with suppress(PreconditionFailed):
                 await self._results.delete(key, condition=Condition.replacing(stored))
                 return
         raise _conflict()
 
-    async def _may_claim(self, attempt: _Attempt) -> bool:
-        """Whether the failure may have the name of the object that the request is about.
+    async def _error_key(self, attempt: _Attempt) -> str | None:
+        """The key of the `.err`; None when the object has a newer version, which answers.
 
-        Anybody may send an event. One that the object does not confirm has its `.err` under the ID of its own message:
-        if it names no version of an object in a versioned bucket, or if the object is gone and its name has another
-        request's outcome.
+        Anybody may send an event. One that the object does not confirm has its `.err` under the ID of its own message,
+        rather than the name of the object: if it names no version of an object in a versioned bucket, or if the object
+        is gone or may not be read, and its name has another request's outcome.
         """
         upload, name = attempt.request.upload, attempt.identity.error_name
+        of_message = keys.message_name(attempt.delivery.message_id) + keys.ERR
         if upload is None:
-            return True
-        newest = await self._inputs(upload.bucket).head(upload.key)
-        if newest is not None:
-            return newest.version_id is None or upload.version_id is not None
-        there = [await self._results.head(name + suffix) for suffix in (keys.OUT, keys.ERR)]
-        return all(stored is None or owner_of(stored) in {None, attempt.identity.owner} for stored in there)
+            return name + keys.ERR
+        try:
+            newest = await self._inputs(upload.bucket).head(upload.key)
+        except ServiceError as error:
+            if classify(error).failure_class is FailureClass.TRANSIENT:
+                raise
+            newest = None  # It may not be read, which may be the failure that is to be recorded.
+        if newest is None:
+            there = [await self._results.head(name + suffix) for suffix in (keys.OUT, keys.ERR)]
+            is_free = all(stored is None or owner_of(stored) in {None, attempt.identity.owner} for stored in there)
+            return name + keys.ERR if is_free else of_message
+        if newest.version_id is None or upload.version_id == newest.version_id:
+            return name + keys.ERR
+        return None if upload.version_id else of_message
 
     async def _may_replace(self, stored: ObjectHead, attempt: _Attempt) -> bool:
         """Whether the request may replace or remove the `.err` that is `stored`."""
@@ -171,6 +187,10 @@ class Outcomes:
             return False
         await self._results.delete(key, version_id=version_id)
         return True
+
+    async def is_outdated(self, upload: DroppedObject, stored: ObjectHead) -> bool:
+        """Whether `stored`, which stands beside the `.out` of another upload, is of a newer one."""
+        return await self._is_outdated(upload, stored)
 
     async def _is_outdated(self, upload: DroppedObject, stored: ObjectHead | None) -> bool:
         """Whether a newer upload answers. `stored` is the `.out`, of another upload.

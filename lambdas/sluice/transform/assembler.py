@@ -27,10 +27,13 @@ from sluice.processing.result import (
     SOURCE_VERSION,
     TRACE_ID,
     metadata,
+    owner_of,
     timestamp,
 )
 from sluice.transform.heads import require_head
 from sluice.transform.progress import covering_parts
+
+_MOST_VERSIONS = 10  # that the deliveries of one assembly have written of one object
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,11 @@ class _Part:
 
 
 class Assembler:
-    """Assembles datasets. Every delivery of an assembly writes the same objects."""
+    """Assembles datasets. Every delivery of an assembly writes the same objects.
+
+    The errors and the summary are written before the `.out`, which decides which version of the dataset is answered.
+    An assembly that is superseded then withdraws its own, so that those of the newer version show again.
+    """
 
     def __init__(self, results: Bucket, outcomes: Outcomes) -> None:
         self._results = results
@@ -61,7 +68,7 @@ class Assembler:
         name = attempt.identity.name
         stored = await self._outcomes.answer(attempt)
         if stored is not None and (outcome := await self._outcomes.settled_by(stored, attempt)) is not None:
-            return outcome
+            return await self._settled(outcome, attempt)
         folder = keys.parts_folder(name, attempt.identity.key)
         covering = covering_parts(await self._results.list(folder), attempt.request.file.size or 0)
         if covering is None:
@@ -72,11 +79,12 @@ class Assembler:
         outcome = await self._outcomes.record_answer(
             attempt, lambda condition: self._write(attempt, parts, condition), stored
         )
-        return outcome or attempt.ended(Status.SUCCEEDED)
+        return attempt.ended(Status.SUCCEEDED) if outcome is None else await self._settled(outcome, attempt)
 
     async def already_resolved(self, attempt: Attempt[Assembly]) -> Outcome | None:
         """The outcome when the dataset has been assembled, or superseded. Raises `ServiceError`."""
-        return await self._outcomes.resolved(attempt)
+        outcome = await self._outcomes.resolved(attempt)
+        return None if outcome is None else await self._settled(outcome, attempt)
 
     async def _described(self, covering: list[str]) -> list[_Part]:
         parts: list[_Part] = []
@@ -93,8 +101,7 @@ class Assembler:
 
     async def _write(self, attempt: Attempt[Assembly], parts: list[_Part], condition: Condition) -> str | None:
         file, name = attempt.request.file, attempt.identity.name
-        # All of these are of one version, whichever write succeeds: the parts' folder is named after the version, and
-        # the .out says which version it is of.
+        owner = metadata([(IDENTITY, attempt.identity.key), (SEQUENCER, file.sequencer)])
         summary = _summary(parts, attempt.request)
         errors = await self._results.head(name + keys.ERRORS)
         if summary["failed"]:
@@ -102,13 +109,14 @@ class Assembler:
                 name + keys.ERRORS,
                 self._errors(parts),
                 content_type="application/jsonlines",
-                metadata=metadata([(IDENTITY, attempt.identity.key)]),
+                metadata=owner,
                 condition=Condition.replacing(errors),
             )
-        elif errors is not None:
-            await self._results.delete(name + keys.ERRORS)
+        elif errors is not None and not await self._outcomes.is_outdated(file, errors):
+            # Those of an older version. A delete marker has no owner who could withdraw it.
+            await self._results.delete(name + keys.ERRORS, condition=Condition.replacing(errors))
         document = json.dumps(summary, indent=2).encode()
-        await self._results.put(name + keys.SUMMARY, document, content_type="application/json")
+        await self._results.put(name + keys.SUMMARY, document, content_type="application/json", metadata=owner)
         requested = _requested(parts)
         trace_id = requested.pop(TRACE_ID, attempt.identity.trace_id)
         described: dict[str, str | None] = {
@@ -130,6 +138,18 @@ class Assembler:
             metadata=metadata([*described.items(), *requested.items()]),
             condition=condition,
         )
+
+    async def _settled(self, outcome: Outcome, attempt: Attempt[Assembly]) -> Outcome:
+        """`outcome`, after the versions of the errors and of the summary are deleted that hide those of a newer one."""
+        withdrawn = (keys.ERRORS, keys.SUMMARY) if outcome.status is Status.SUPERSEDED else ()
+        for suffix in withdrawn:
+            key = attempt.identity.name + suffix
+            for _ in range(_MOST_VERSIONS):
+                stored = await self._results.head(key)
+                if stored is None or stored.version_id is None or owner_of(stored) != attempt.identity.key:
+                    break
+                await self._results.delete(key, version_id=stored.version_id)
+        return outcome
 
     async def _errors(self, parts: list[_Part]) -> AsyncGenerator[bytes]:
         with_errors = [part for part in parts if "errors" in part.head.metadata]

@@ -1,0 +1,77 @@
+"""The operator, who redrives dead letters as `sluice dlq redrive` does."""
+
+import json
+from collections import Counter
+
+from cli.dlq.dead_letter import DeadLetter
+from cli.dlq.routing import MessageBuilder, sender_attributes_in
+from cli.lookup.failures import ErrorKey
+from sluice.failures import Failure
+from sluice.ports import Attribute
+from sluice.processing.result import owner_of
+from tests.simulation.services import Services
+from tests.simulation.sqs import Message
+
+SENDER = "AIDAEXAMPLEOPERATOR01"
+_EVERY_SECONDS = 150.0
+_EVER, _SHARE = 0.4, 0.3  # of the messages are redriven at all; of their dead letters, each time
+_MOST = 2  # redrives of one message body
+_MAX_BYTES = 1024 * 1024
+
+
+class Operator:
+    """Redrives some of the dead letters now and then."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._builder = MessageBuilder(services.settings, lambda kind: kind, {}, _MAX_BYTES)
+        self._redriven: Counter[str] = Counter()
+
+    def plan(self, until: float) -> None:
+        """Redrive until a virtual time, in seconds."""
+        at = _EVERY_SECONDS
+        while at < until:
+            self._services.at(at, self._redrive)
+            at += _EVERY_SECONDS
+
+    def _redrive(self) -> None:
+        for message in list(self._services.dead_letters.messages.values()):
+            name = f"{message.message_id} {self._services.scheduler.time:.0f}"
+            if (
+                self._redriven[message.body] < _MOST
+                and self._services.faults.occurs("redrives", message.body, _EVER)
+                and self._services.faults.occurs("redrives", name, _SHARE)
+            ):
+                self._redriven[message.body] += 1
+                self._send(message)
+
+    def _is_there(self, error: ErrorKey) -> bool:
+        head = self._services.results.head(error.key)
+        return head is not None and owner_of(head) == error.owner
+
+    def _send(self, message: Message) -> None:
+        services = self._services
+        letter = DeadLetter.from_message(
+            {
+                "MessageId": message.message_id,
+                "ReceiptHandle": message.receipt_handle,
+                "Body": message.body,
+                "Attributes": {"SentTimestamp": message.record()["attributes"]["SentTimestamp"]},
+                "MessageAttributes": {name: {"StringValue": one.value} for name, one in message.attributes.items()},
+            }
+        )
+        documents = [services.results.get(one.key).body for one in self._builder.errors(letter) if self._is_there(one)]
+        try:
+            outgoing = self._builder.build(letter, sender_attributes_in(json.loads(documents[0])) if documents else {})
+        except Failure as failure:
+            services.log.write("operator", "redrive", message.message_id, failure.message)
+            return
+        queue = services.split if outgoing.queue_url == "file" else services.request
+        services.faults.counts["redrives"] += 1
+        attributes = {name: Attribute(value) for name, value in outgoing.attributes.items()}
+        queue.send(
+            outgoing.body, attributes, sender_id=SENDER, name=f"redrive {message.message_id}", client=message.client
+        )
+        # Killed before it deletes the dead letter, the operator redrives it again.
+        if not services.faults.occurs("duplicates", f"redrive {message.message_id}", 0.03):
+            services.dead_letters.take(message)
