@@ -12,6 +12,7 @@ from sluice.processing.dispatcher import Dispatcher
 from sluice.processing.outcome import Outcome
 from sluice.processing.processor import Processor
 from sluice.telemetry import Telemetry
+from sluice.timeouts import AWS_CALL_SECONDS
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -121,6 +122,11 @@ async def one_by_one(
 async def dead_letter_crashed(
     app: RequestApplication, deliveries: Sequence[Delivery], remaining_ms: Callable[[], float]
 ) -> AsyncIterator[list[Outcome]]:
-    """Process no delivery: each gets its `.err` and its dead-letter message, with the reason `Crashed`."""
-    for delivery in deliveries:
+    """Process no delivery: each gets its `.err` and its dead-letter message, with the reason `Crashed`.
+
+    With little time left, no further one is begun: if Lambda ends the function, all deliveries of the batch come again.
+    """
+    for number, delivery in enumerate(deliveries):
+        if number and remaining_ms() < AWS_CALL_SECONDS * 1000:
+            return
         yield await app.processor.dead_letter_crashed(app.processor.parse(delivery, remaining_ms))

@@ -286,6 +286,15 @@ def test_a_crashed_message_is_dead_lettered(deployment: Deployment, output: Call
     assert any('"CrashedFailures":[1.0]' in line for line in output()), "countable"
 
 
+def test_with_little_time_left_the_crashed_function_begins_no_further_message(deployment: Deployment) -> None:
+    """If Lambda ended the function, SQS would deliver the whole batch again, and count it."""
+    crashed.handler.close()
+    first, second = sqs_record({"Body": "x"}), sqs_record({"Body": "y"})
+    response = crashed.handler({"Records": [first, second]}, context(30_000))
+    assert response == {"batchItemFailures": [{"itemIdentifier": second["messageId"]}]}
+    assert set(deployment.dead_letters()) == {first["body"]}
+
+
 def test_a_body_of_the_largest_message_arrives_whole_in_the_dead_letter_queue(deployment: Deployment) -> None:
     deployment.runtime.answers = dict.fromkeys([b"y" * 1_040_000], error(424, "ModelError", Message="m" * 4000))
     record = sqs_record({"Body": "y" * 1_040_000})
