@@ -21,6 +21,7 @@ from tests.support.fakes import NOW
 _RETRYABLE = {"capacity", "configuration", "transient", "crashed"}
 _ANY_REQUEST = {"ModelTimeout"}
 _REASON = {"ErrorCode", "ErrorMessage", "TraceId", "InferenceId", "Attempts", "FailedAt"}
+_LAST_RECEIVE = 90  # seconds that it takes at most
 _BOTH = "answered and failed"
 _LATE = 0.001  # seconds: an answer that is stored in the same moment
 
@@ -184,11 +185,11 @@ class Audit:
         return letter.message_id in self._services.crashed.moved
 
     def _is_of_storm(self, letter: Message) -> bool:
-        """Whether S3 refused everything when the request failed for good."""
+        """Whether S3 refused everything at a time of the last receive, in which the `.err` is tried several times."""
         if "storms" in self._services.off or "FailedAt" not in letter.attributes:
             return False
-        failed_at = datetime.fromisoformat(letter.attributes["FailedAt"].value) - NOW
-        return self._services.faults.was_storm("s3", failed_at.total_seconds() - 1)
+        failed_at = (datetime.fromisoformat(letter.attributes["FailedAt"].value) - NOW).total_seconds()
+        return any(self._services.faults.was_storm("s3", failed_at - second) for second in range(1, _LAST_RECEIVE))
 
     def _unless_killed(self, client: str, text: str) -> Iterator[str]:
         """The case of docs/outcomes.md in which nobody comes again: a worker was killed between its two steps."""

@@ -6,7 +6,10 @@ import json
 import pytest
 
 from sluice.processing.outcome import Status
+from tests.support.events import s3_event
 from tests.support.fakes import World
+
+KEY = "invoke/a.csv"
 
 BINARY = bytes(range(255, 191, -1))  # its base64 has both characters in which the alphabets differ
 
@@ -28,7 +31,17 @@ MESSAGES = {
     "a line of the log": (json.dumps({"Body": 1, "TraceId": 'x\n{"message": "succeeded"}'}), "TraceId: "),
     "a full-width name": (json.dumps({"Body": 1, "EndpointName": "\uff57ine"}), "EndpointName: "),
     "a right-to-left ID": (json.dumps({"Body": 1, "InferenceId": "\u202egnp.7"}), "InferenceId: "),
-    "a lone surrogate": ('{"Body": "\\ud800"}', "Body: "),
+    "a lone surrogate": ('{"Body": "\\ud800"}', "message body: holds a lone surrogate"),
+    "a lone surrogate in a key": ('{"Body": 1, "\\uDFFF": 1}', "message body: holds a lone surrogate"),
+    "a lone surrogate in the ID": ('{"Body": 1, "InferenceId": "\\ud800"}', "message body: holds a lone surrogate"),
+    "a lone surrogate in an envelope": (
+        '{"Type": "Notification", "TopicArn": "x", "Message": ' + json.dumps('{"Body": "\\ud83d"}') + "}",
+        "Message (of the SNS envelope): holds a lone surrogate",
+    ),
+    **{
+        f"a lone surrogate in an event's {name}": (json.dumps(s3_event(KEY, **{name: "\ud800"})), "a lone surrogate")
+        for name in ("version_id", "sequencer", "etag")
+    },
     "base64 for URLs": (json.dumps({"BodyBase64": base64.urlsafe_b64encode(BINARY).decode()}), "BodyBase64: "),
     "base64 in lines": (json.dumps({"BodyBase64": base64.encodebytes(BINARY).decode()}), "BodyBase64: "),
     "base64 without padding": ('{"BodyBase64": "YQ"}', "BodyBase64: "),

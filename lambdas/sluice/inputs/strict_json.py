@@ -6,6 +6,7 @@ know that error: the request would be retried, and its calls would be billed aga
 """
 
 import json
+import re
 import sys
 from typing import Any, NoReturn
 
@@ -14,6 +15,7 @@ from sluice.failures import invalid
 MAX_DEPTH = 200  # arrays and objects within each other; pydantic's own limit for a JsonValue is 254
 
 _CONTAINERS = (dict, list)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")  # escaped, as half of a pair or alone, or as it is
 
 
 class TooDeep(ValueError):
@@ -57,11 +59,12 @@ def _is_deep(value: Any) -> bool:
 def load_json(text: str, field: str) -> Any:
     """`text` as JSON, parsed more strictly than by `json.loads`: no NaN, no infinite numbers, no key twice.
 
-    Each of these would be forwarded with another meaning. Raises `Failure` (invalid), which names `field` and the rule,
+    Each of these would be forwarded with another meaning. A lone surrogate has no UTF-8: it could be neither stored,
+    nor sent, nor be part of an identity. Raises `Failure` (invalid), which names `field` and the rule,
     but nothing of the content.
     """
     try:
-        return loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique)
+        value = loads(text, parse_constant=_refuse_constant, parse_float=_finite, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
         raise invalid(field, f"is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except TooDeep as error:
@@ -71,6 +74,17 @@ def load_json(text: str, field: str) -> Any:
     except ValueError:  # the one that is left: Python's limit on the digits of an integer
         digits = sys.get_int_max_str_digits()
         raise invalid(field, f"is not acceptable JSON: an integer has over {digits} digits") from None
+    if _SURROGATE.search(text) and not _has_utf8(value):
+        raise invalid(field, "holds a lone surrogate, which has no UTF-8; send binary as BodyBase64")
+    return value
+
+
+def _has_utf8(value: Any) -> bool:
+    try:
+        compact(value).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse_constant(name: str) -> NoReturn:
