@@ -16,7 +16,7 @@ from sluice.failures import Failure
 from sluice.inputs.envelopes import parse
 from sluice.inputs.identity import key_of_version
 from sluice.inputs.requests import DroppedObject
-from sluice.keys import ERR, OUT, object_name, parts_folder
+from sluice.keys import ERR, OUT, dataset_of_part, object_name, parts_folder
 from sluice.processing.router import Kind, kind_of
 from sluice.settings import Settings
 
@@ -146,6 +146,8 @@ class Backfill:
         s3.delete_object(Bucket=bucket, Key=name + OUT)
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=parts_folder(name))
         for page in pages:
-            parts: Any = [{"Key": item["Key"]} for item in page.get("Contents", [])]
+            keys = [item["Key"] for item in page.get("Contents", [])]
+            # The folder may also hold the parts of a file whose key continues this one's.
+            parts: Any = [{"Key": key} for key in keys if dataset_of_part(key) == name]
             if parts:
                 s3.delete_objects(Bucket=bucket, Delete={"Objects": parts, "Quiet": True})

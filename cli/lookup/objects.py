@@ -116,7 +116,11 @@ class Inputs:
             return {}
         folder = parts_folder(name, upload.identity)
         bucket = self._deployment.results_bucket
-        pages = self._deployment.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=folder)
+        pages = self._deployment.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=bucket,
+            Prefix=folder,
+            Delimiter="/",  # a folder within may be that of another file's parts
+        )
         keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
         total: int | None = upload.size
         if is_packed(name):  # the parts are byte ranges of the uncompressed content

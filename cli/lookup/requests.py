@@ -11,7 +11,7 @@ from typing import Any
 
 from cli.deployment import Deployment
 from cli.logs import LoggedOutcome, find_outcomes
-from cli.lookup.objects import Inputs
+from cli.lookup.objects import Inputs, Upload
 from cli.lookup.outcomes import Found, Outcomes
 from cli.lookup.status import RequestState, RequestStatus
 from cli.lookup.targets import Query, Target, logged_target, query_for
@@ -94,8 +94,8 @@ class RequestLookup:
     def _from_logs(self, target: Target, found: Found, outcomes: Sequence[LoggedOutcome]) -> RequestStatus:
         """The status of a request that has no outcome in the results bucket."""
         name, upload = target.name, found.upload
-        if upload:  # earlier outcomes are those of an older upload of the key, which is another request
-            outcomes = [outcome for outcome in outcomes if outcome.at >= upload.modified]
+        if upload:  # outcomes of another upload of the key are those of another request
+            outcomes = [outcome for outcome in outcomes if _is_of_upload(outcome, upload)]
         if not outcomes:
             return self._without_log_line(target, found, None)
         progress = self._inputs.progress(name, upload) if upload else {}
@@ -151,9 +151,22 @@ class RequestLookup:
         parts = parts_folder(target.name) if is_dataset(target.name) else None
         try:
             since = self._now() - self._since
-            return find_outcomes(self._deployment, target.logged_as, since, result_prefix=parts), None
+            found = find_outcomes(self._deployment, target.logged_as, since, result_prefix=parts)
         except PermissionError as error:
             return [], f"the logs could not be searched: {error}"
+        # Parts of another file have the prefix, too, if the other file's key continues this one's.
+        own = {None, target.name}
+        return [one for one in found if parts is None or one.result in own or _is_part(one, target)], None
+
+
+def _is_of_upload(outcome: LoggedOutcome, upload: Upload) -> bool:
+    owner = outcome.fields.get("owner")
+    # In a bucket without versions, only the time tells uploads apart.
+    return outcome.at >= upload.modified if None in {owner, upload.identity} else owner == upload.identity
+
+
+def _is_part(outcome: LoggedOutcome, target: Target) -> bool:
+    return outcome.result is not None and dataset_of_part(outcome.result) == target.name
 
 
 def _by_request(target: Target, outcomes: Sequence[LoggedOutcome]) -> list[tuple[Target, list[LoggedOutcome]]]:

@@ -109,7 +109,10 @@ class Bucket(Protocol):
         """
 
     async def list(self, prefix: str, *, start_after: str | None = None) -> list[str]:
-        """The keys with a prefix, in order: all of them, or the first hundred after `start_after`."""
+        """The keys in the folder `prefix`, in order: all of them, or the first hundred after `start_after`.
+
+        Those of folders within it are left out.
+        """
 
     async def put(
         self,

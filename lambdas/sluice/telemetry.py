@@ -11,6 +11,7 @@ from typing import Any
 from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
+from sluice import keys
 from sluice.error_codes import FailureClass
 from sluice.processing.outcome import Outcome, Status
 
@@ -149,6 +150,14 @@ def _failures(failure_class: FailureClass) -> str:
     return f"{failure_class.value.capitalize()}Failures"
 
 
+def _owner(outcome: Outcome) -> str | None:
+    """The version of the object that the request is about. Other lines say by their IDs which request they are of."""
+    identity = outcome.identity
+    if identity is None or identity.error_name.startswith(keys.MESSAGES_PREFIX):
+        return None
+    return identity.owner
+
+
 def _fields(outcome: Outcome) -> dict[str, object]:
     identity, failure = outcome.identity, outcome.failure
     fields: dict[str, object | None] = {
@@ -156,6 +165,7 @@ def _fields(outcome: Outcome) -> dict[str, object]:
         "trace_id": identity.trace_id if identity else outcome.message_id,
         "inference_id": identity.inference_id if identity else None,
         "result": identity.name if identity else None,
+        "owner": _owner(outcome),
         "endpoint_name": outcome.endpoint_name,
         "detail": outcome.detail,
         "failure_class": failure.failure_class.value if failure else None,

@@ -125,6 +125,27 @@ def test_a_trace_id_of_a_request_that_a_newer_upload_has_replaced(deployment: Fa
     assert (status.state, status.reason) == (RequestState.SUPERSEDED, "replaced")
 
 
+@pytest.mark.parametrize("name", ["invoke/a", "transform/a"])
+def test_a_late_line_of_an_older_upload_says_nothing_of_the_newest(deployment: FakeDeployment, name: str) -> None:
+    new, uploaded = drop(deployment, name)
+    deployment.fake_logs.line(
+        "superseded", uploaded + LATER, result=name, trace_id="old", owner="old", detail="replaced"
+    )
+    status = find(deployment, name)
+    assert status.state is RequestState.PENDING
+    deployment.fake_logs.line("retry", uploaded - LATER, result=name, trace_id=new, owner=new, error_code="Throttling")
+    status = find(deployment, name)
+    assert status.state is RequestState.RETRYING, "whatever the clocks of the functions and of S3 say"
+
+
+def test_parts_of_a_file_whose_key_continues_that_of_another_are_its_own(deployment: FakeDeployment) -> None:
+    _, uploaded = drop(deployment, "transform/a")
+    part = parts_folder("transform/a/b", "version") + "000000000000000-000000000000009"
+    deployment.fake_logs.line("dead-lettered", uploaded + LATER, result=part, trace_id="b", error_code="ModelError")
+    status = find(deployment, "transform/a")
+    assert status.state is RequestState.PENDING
+
+
 def test_a_retried_request_has_attempts_reason_and_next_try(deployment: FakeDeployment) -> None:
     at = datetime.now(UTC).replace(microsecond=0)
     for number in range(3):

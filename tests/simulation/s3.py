@@ -81,12 +81,12 @@ class SimulatedBucket:
         return found.body[start:end]
 
     def list(self, prefix: str, start_after: str | None) -> list[str]:
-        """ListObjectsV2: all keys with the prefix, or the first hundred after `start_after`."""
+        """ListObjectsV2: all keys in the folder, or the first hundred after `start_after`."""
         at = bisect_right(self._keys, start_after or prefix[:-1])
         found: list[str] = []
         for key in self._keys[at:]:
             if key.startswith(prefix):
-                if self.current(key) is not None:
+                if "/" not in key.removeprefix(prefix) and self.current(key) is not None:
                     found.append(key)
             elif key > prefix:
                 break

@@ -156,7 +156,11 @@ class FakeBucket:
         return stored.body[start:end]
 
     async def list(self, prefix: str, *, start_after: str | None = None) -> list[str]:
-        keys = sorted(key for key in self.objects if key.startswith(prefix) and key > (start_after or ""))
+        keys = sorted(
+            key
+            for key in self.objects
+            if key.startswith(prefix) and "/" not in key.removeprefix(prefix) and key > (start_after or "")
+        )
         if start_after is not None:
             return keys[:100]
         self.listed += 1

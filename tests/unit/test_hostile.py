@@ -2,6 +2,7 @@
 
 import base64
 import json
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.support.events import s3_event
 from tests.support.fakes import World
 
 KEY = "invoke/a.csv"
+HALF: Any = "\ud800"  # of a surrogate pair
 
 BINARY = bytes(range(255, 191, -1))  # its base64 has both characters in which the alphabets differ
 
@@ -39,7 +41,7 @@ MESSAGES = {
         "Message (of the SNS envelope): holds a lone surrogate",
     ),
     **{
-        f"a lone surrogate in an event's {name}": (json.dumps(s3_event(KEY, **{name: "\ud800"})), "a lone surrogate")
+        f"a lone surrogate in an event's {name}": (json.dumps(s3_event(KEY, **{name: HALF})), "a lone surrogate")
         for name in ("version_id", "sequencer", "etag")
     },
     "base64 for URLs": (json.dumps({"BodyBase64": base64.urlsafe_b64encode(BINARY).decode()}), "BodyBase64: "),

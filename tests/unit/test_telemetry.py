@@ -76,6 +76,14 @@ def test_a_line_is_the_one_that_powertools_writes(outcome: Outcome, trace: str |
     assert comparable(ours.getvalue()) == comparable(theirs.getvalue())
 
 
+@pytest.mark.parametrize(("name", "owner"), [("invoke/a", "version"), ("transform/a", "version"), ("messages/a", None)])
+def test_the_line_of_an_object_says_which_version_it_is_of(name: str, owner: str | None) -> None:
+    stream = io.StringIO()
+    identity = Identity(name, name, "version", "version", "trace", "trace")
+    _recorded(_logger(stream), Outcome("1", Status.SUCCEEDED, identity))
+    assert json.loads(stream.getvalue()).get("owner") == owner
+
+
 def test_the_time_of_a_line() -> None:
     stream = io.StringIO()
     before = datetime.now(UTC) - timedelta(milliseconds=1)

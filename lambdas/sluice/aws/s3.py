@@ -101,14 +101,15 @@ class S3Bucket:
                 raise
 
     async def list(self, prefix: str, *, start_after: str | None = None) -> list[str]:
-        """Call ListObjectsV2. Returns all keys, or one short page of the keys after `start_after`."""
+        """Call ListObjectsV2. Returns all keys in a folder, or one short page of those after `start_after`."""
 
         def read() -> list[str]:
             s3 = self._clients.s3
+            folder: Any = {"Bucket": self._name, "Prefix": prefix, "Delimiter": "/"}
             if start_after is not None:
-                page = s3.list_objects_v2(Bucket=self._name, Prefix=prefix, StartAfter=start_after, MaxKeys=_PAGE)
+                page = s3.list_objects_v2(**folder, StartAfter=start_after, MaxKeys=_PAGE)
                 return [one["Key"] for one in page.get("Contents", [])]
-            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self._name, Prefix=prefix)
+            pages = s3.get_paginator("list_objects_v2").paginate(**folder)
             return [one["Key"] for page in pages for one in page.get("Contents", [])]
 
         with translate_errors(self._read):
