@@ -76,10 +76,12 @@ class MessageBuilder:
         if (file := dataset_of(inputs)) is not None and not self.overrides:
             # The functions alone may send parts. The split function does so again; stored parts are not called again.
             return OutgoingMessage(self.queue_url("file"), created_event(file), is_shared=True)
-        body = self._with_overrides(inputs) if self.overrides else dead_letter.body
+        body = self._with_overrides(parse(dead_letter.body)) if self.overrides else dead_letter.body
         identity = {
             name: dead_letter.attributes[name] for name in _IDENTITY_ATTRIBUTES if name in dead_letter.attributes
         }
+        # A message that SQS itself moved has kept its ID, by which it may have been answered.
+        identity.setdefault("InferenceId", dead_letter.message_id)
         attributes = dict(identity)
         room = self.max_bytes - OutgoingMessage("", body, identity).size
         for name, value in sender_attributes.items():

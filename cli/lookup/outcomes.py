@@ -40,7 +40,7 @@ class Outcomes:
         failure = self._failures.find(target.error_name + ERR) if target.error_name else None
         out = head_object(self._deployment, self._deployment.results_bucket, target.name + OUT)
         upload = self._inputs.find(target.name)
-        if out is not None and _is_of(out, target, upload):
+        if out is not None and _is_of(out, target, upload) and not _is_outdated(out, failure, target, upload):
             return Found(stored.succeeded(target.name, out), upload=upload)
         if failure is None or not _is_of(failure.head, target, upload):
             return Found(upload=upload)
@@ -60,6 +60,16 @@ class Outcomes:
                 return found, target
             nothing = nothing or found
         return nothing or Found(), targets[0]
+
+
+def _is_outdated(out: ObjectHead, failure: StoredFailure | None, target: Target, upload: Upload | None) -> bool:
+    """Whether the result is that of an older version than the failure beside it, of an object that is gone.
+
+    An `.err` of another owner is that of a newer version: the functions never leave that of an older one.
+    """
+    if failure is None or target.owner is not None or upload is not None:
+        return False
+    return None not in (owners := {owner_of(out), owner_of(failure.head)}) and len(owners) > 1
 
 
 def _is_of(head: ObjectHead, target: Target, upload: Upload | None) -> bool:

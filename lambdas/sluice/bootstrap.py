@@ -99,7 +99,13 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
             utc_now=_now,
         ),
         "file": Splitter(
-            settings, inputs, results, outcomes, request_queue=request_queue, assembly_queue=assembly_queue
+            settings,
+            inputs,
+            results,
+            outcomes,
+            request_queue=request_queue,
+            assembly_queue=assembly_queue,
+            utc_now=_now,
         ),
         "part": PartHandler(
             settings,

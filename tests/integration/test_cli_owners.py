@@ -13,6 +13,7 @@ from cli.lookup.failures import ErrorKey, Failures
 from cli.lookup.status import RequestState, RequestStatus
 from cli.output import Output
 from sluice.inputs.identity import key_of_version
+from sluice.keys import part_name, parts_folder
 from tests.support.cli import FakeDeployment, fake_deployment
 from tests.support.cli_outcomes import answer, drop, fail, find
 from tests.support.racing import Racing
@@ -130,3 +131,22 @@ def test_in_a_bucket_without_versions_the_etag_tells_uploads_apart(deployment: F
     assert find(deployment, "invoke/a").state is (RequestState.DONE if suffix == "out" else RequestState.FAILED)
     upload(b"2")
     assert find(deployment, "invoke/a").state is RequestState.PENDING
+
+
+def test_the_failure_of_the_newest_version_counts_after_its_object_was_deleted(deployment: FakeDeployment) -> None:
+    """The result of the older version stays beside it."""
+    older, _ = drop(deployment, "invoke/a", body=b"1")
+    answer(deployment, "invoke/a", older)
+    newer, _ = drop(deployment, "invoke/a", body=b"2")
+    fail(deployment, "invoke/a", newer)
+    assert find(deployment, "invoke/a").state is RequestState.FAILED
+    deployment.s3.delete_object(Bucket="input", Key="invoke/a")
+    assert find(deployment, "invoke/a").state is RequestState.FAILED
+
+
+def test_the_progress_of_a_file_counts_its_own_parts(deployment: FakeDeployment) -> None:
+    owner, _ = drop(deployment, "transform/a", body=b"1\n2\n")
+    for name in ("transform/a", f"transform/a/{owner}/b"):  # a key that continues the folder of the parts
+        deployment.s3.put_object(Bucket="results", Key=part_name(parts_folder(name, owner), 0, 2) + ".out", Body=b"1\n")
+    details = find(deployment, "transform/a").details
+    assert (details["PartsDone"], details["BytesDone"]) == (1, 2)

@@ -107,7 +107,13 @@ def compose(services: Services, worker: Worker, spec: Spec, source: SimulatedQue
             utc_now=utc_now,
         ),
         "file": Splitter(
-            settings, inputs, results, outcomes, request_queue=request_queue, assembly_queue=assembly_queue
+            settings,
+            inputs,
+            results,
+            outcomes,
+            request_queue=request_queue,
+            assembly_queue=assembly_queue,
+            utc_now=utc_now,
         ),
         "part": PartHandler(
             settings,

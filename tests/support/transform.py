@@ -86,7 +86,13 @@ class Transforms:
             self.settings,
             {
                 "file": Splitter(
-                    self.settings, files, results, outcomes, request_queue=requests, assembly_queue=assemblies
+                    self.settings,
+                    files,
+                    results,
+                    outcomes,
+                    request_queue=requests,
+                    assembly_queue=assemblies,
+                    utc_now=lambda: NOW,
                 ),
                 "part": PartHandler(
                     self.settings,

@@ -200,15 +200,21 @@ def test_overrides_change_parameters_and_keep_the_identity() -> None:
     assert changed.attributes == {"InferenceId": "i"}
 
 
+def test_a_message_that_sqs_itself_moved_keeps_its_identity() -> None:
+    """It has no attributes with a reason, and the ID by which it may have been answered."""
+    moved = DeadLetter("m", "r", '{"Body": "1"}', NOW, {})
+    assert builder().build(moved, {}).attributes == {"InferenceId": "m"}
+
+
 @pytest.mark.parametrize(
     ("change", "body", "says"),
     [
         ("EndpointName=nosuch", '{"Body": "1"}', "not one of this deployment's"),
         ("Accept=é", '{"Body": "1"}', "Accept: must be visible ASCII"),
         ("Accept=text/csv", '{"Body": "1", "InputLocation": 5}', "InputLocation"),
-        ("Accept=text/csv", r'{"Body": "cut emoji \ud83d"}', "Body: holds a lone surrogate"),
+        ("Accept=text/csv", r'{"Body": "cut emoji \ud83d"}', "message body: holds a lone surrogate"),
         ("Accept=text/csv", s3_event("invoke/a"), "only a sent message has parameters"),
-        ("Accept=text/csv", "not json", "only a sent message has parameters"),
+        ("Accept=text/csv", "not json", "message body: is not JSON"),
     ],
 )
 def test_an_override_that_makes_the_message_invalid_raises(change: str, body: str, says: str) -> None:

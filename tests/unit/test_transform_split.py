@@ -1,11 +1,15 @@
 """The event of a dataset, delivered again while its parts are processed, or after the dataset is assembled."""
 
+import gzip
+import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from sluice.failures import Operation
+from sluice.inputs.identity import key_of_version
 from sluice.ports import Inference
 from sluice.processing.outcome import Status
 from tests.support.fakes import service_error
@@ -64,3 +68,39 @@ def test_the_assembly_removes_the_failure_of_an_event_given_up_before(
     world.run()
     assert world.out(KEY) == b"1\n2\n"
     assert f"{KEY}.err" not in world.results.objects
+
+
+def test_an_event_that_is_older_than_its_ttl_is_expired() -> None:
+    world = Transforms()
+    world.drop(KEY, b"1\n", metadata={"request-ttl-seconds": "60"})
+    (event,) = world.splits.bodies
+    (outcome,) = world.process(event, message_id="event", age=timedelta(minutes=2))
+    assert outcome.status is Status.DEAD_LETTERED
+    assert json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorCode"] == "Expired"
+    assert not world.requests.bodies
+
+
+def test_an_event_with_an_object_several_times_makes_one_request(world: Transforms) -> None:
+    event = json.loads(world.splits.bodies.pop())
+    (outcome,) = world.process(json.dumps({"Records": 10 * event["Records"]}), message_id="event")
+    assert outcome.status is Status.SUCCEEDED
+    assert len(world.requests.bodies) == 1
+
+
+def test_a_gzip_is_not_unpacked_again(world: Transforms) -> None:
+    world.drop(f"{KEY}.gz", gzip.compress(b"1\n2\n"))
+    event = world.splits.bodies.pop()
+    world.process(event, message_id="event")
+    read = len(world.inputs("input").ranges)
+    world.process(event, message_id="event", receive_count=2)
+    assert len(world.inputs("input").ranges) == read
+    assert len(world.requests.bodies) == 2
+
+
+def test_parts_of_a_file_whose_key_continues_that_of_another_are_not_those_of_the_other(world: Transforms) -> None:
+    event = json.loads(world.splits.bodies[0])
+    version = key_of_version("input", KEY, event["Records"][0]["s3"]["object"]["versionId"])
+    world.drop(f"{KEY}/{version}/a", b"7\n8\n")
+    world.splits.bodies.reverse()  # the file within is done first
+    world.run()
+    assert world.out(KEY) == b"1\n2\n"

@@ -94,6 +94,8 @@ class Processor:
     def _add(self, parsed: ParsedDelivery, request: Request, remaining_ms: Callable[[], float]) -> None:
         """Add the attempt at a request, and its target unless the request breaks a rule, so that none is called."""
         identity = identities.of(request, self._settings, parsed.delivery)
+        if any(one.identity.key == identity.key for one in parsed.attempts):
+            return  # The event has the object twice: S3 does not send such an event, but anybody may.
         if isinstance(request, SentMessage):
             request = request.validated()
         attempt = Attempt(parsed.delivery, request, identity, identity.endpoint_name, remaining_ms)

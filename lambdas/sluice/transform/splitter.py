@@ -1,13 +1,14 @@
 """A dropped dataset, from its size to the messages of its parts."""
 
 import zlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
+from datetime import datetime
 
 from sluice import keys
 from sluice.failures import invalid
 from sluice.inputs.internal_messages import body_of
-from sluice.inputs.invocation import endpoint_of, message_for
+from sluice.inputs.invocation import check_ttl, endpoint_of, message_for
 from sluice.inputs.requests import Assembly, DroppedObject, TransformPart
 from sluice.ports import Bucket, Buckets, Condition, MessageSender, ObjectHead, PreconditionFailed
 from sluice.processing.attempt import Attempt
@@ -34,6 +35,7 @@ class Splitter:
         *,
         request_queue: MessageSender,
         assembly_queue: MessageSender,
+        utc_now: Callable[[], datetime],
     ) -> None:
         self._settings = settings
         self._inputs = inputs
@@ -41,6 +43,7 @@ class Splitter:
         self._outcomes = outcomes
         self._request_queue = request_queue
         self._assembly_queue = assembly_queue
+        self._utc_now = utc_now
 
     async def handle(self, attempt: Attempt[DroppedObject]) -> Outcome:
         """Send the messages of a dataset's parts. A second delivery sends them again; each part is answered once.
@@ -56,9 +59,10 @@ class Splitter:
         if not file.is_version(head):
             return attempt.ended(Status.SUPERSEDED, detail="the file was replaced; its newer version is transformed")
         options = Options.from_metadata(head.metadata, self._settings.transform_defaults)
-        endpoint_name = endpoint_of(message_for(file, head.metadata, self._settings), self._settings)
-        attempt = replace(attempt, endpoint_name=endpoint_name)
+        message = message_for(file, head.metadata, self._settings)
+        attempt = replace(attempt, endpoint_name=endpoint_of(message, self._settings))
         with attempt.reporting():
+            check_ttl(message, self._utc_now() - attempt.delivery.sent_at)
             packed = is_packed(file.key)
             size = await self._unpack(attempt, head) if packed else head.size
             if options.split_type == "None" and size > self._settings.max_body_bytes:
@@ -85,6 +89,8 @@ class Splitter:
     async def _unpack(self, attempt: Attempt[DroppedObject], head: ObjectHead) -> int:
         """Write the content of a gzip file to the folder of its parts. Returns its size in bytes."""
         key = keys.unpacked_key(keys.parts_folder(attempt.identity.name, attempt.identity.key))
+        if (there := await self._results.head(key)) is not None:
+            return there.size  # an earlier delivery has written it
         try:
             await self._results.upload(
                 key,
