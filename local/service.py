@@ -24,10 +24,12 @@ def up(directory: Path, containers: Mapping[str, str]) -> int:
     """Start the service unless it is already running, wait until it is ready, and print the exports to use it.
 
     `containers` maps endpoint names to the URLs of containers; if it is empty, the sample models are started.
+
+    Raises `LocalRunError` when the service does not start, or is running with other containers than these.
     """
     directory.mkdir(parents=True, exist_ok=True)
     state = directory / "state.json"
-    if not _is_running(directory):
+    if not (was_up := _is_running(directory)):
         state.unlink(missing_ok=True)
         _start(directory, containers)
     deadline = time.monotonic() + _UP_SECONDS
@@ -35,8 +37,13 @@ def up(directory: Path, containers: Mapping[str, str]) -> int:
         if not _is_running(directory) or time.monotonic() > deadline:
             raise LocalRunError(f"The local run did not start:\n{(directory / 'serve.log').read_text().strip()}")
         time.sleep(0.05)
-    exports: dict[str, str] = json.loads(state.read_text())["exports"]
-    for name, value in exports.items():
+    found: dict[str, dict[str, str]] = json.loads(state.read_text())
+    if was_up and containers and found["containers"] != dict(containers):
+        used = ", ".join(f"{name}={url}" for name, url in found["containers"].items()) or "the sample models"
+        raise LocalRunError(
+            f"The local run is already up with {used}. End it with `make down` to use other containers."
+        )
+    for name, value in found["exports"].items():
         print(f"export {name}={value}")  # noqa: T201
     return 0
 
@@ -59,7 +66,7 @@ def serve(directory: Path, containers: Mapping[str, str]) -> int:
                 "DEAD_LETTER_QUEUE_URL": engine.dead_letter_queue_url,
             }
             temporary = state.with_suffix(".new")
-            temporary.write_text(json.dumps({"pid": os.getpid(), "exports": exports}))
+            temporary.write_text(json.dumps({"pid": os.getpid(), "exports": exports, "containers": dict(containers)}))
             temporary.rename(state)  # atomic, so that readers never see a partial file
             try:
                 signal.pause()
