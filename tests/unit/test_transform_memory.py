@@ -142,7 +142,7 @@ def test_the_rest_of_a_part_with_too_many_lines_is_a_separate_part(
     monkeypatch.setattr(work, name, value)
     world = Transforms()
     world.endpoint.answer = as_lines
-    world.drop(KEY, b"1,2\n1\n" * 10 + b"1,2", metadata={"input-filter": "$[1]"})
+    world.drop(KEY, b"1,2\n1\n" * 10 + b"1,2", metadata={"input-filter": "$[1]", "answer-format": "Lines"})
     world.run()
     assert world.out(KEY) == b"class_1,0.93\n\n" * 10 + b"class_1,0.93\n"
     assert [error["Line"] for error in world.errors(KEY)] == list(range(2, 21, 2))
