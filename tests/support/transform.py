@@ -30,7 +30,7 @@ from tests.support.fakes import (
     with_settings,
 )
 
-_MOST_DELIVERIES = 2_000
+_MOST_DELIVERIES = 20_000
 
 
 class FakeFiles:
