@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 
@@ -125,12 +124,6 @@ def test_another_format_than_the_containers_is_an_error_of_each_line(container: 
     assert not more
     assert attributes["ErrorCode"].value == "AnswerMismatch"
     assert "set it with the file's metadata answer-format" in attributes["ErrorMessage"].value
-
-
-def test_the_zoo_is_named_and_sourced() -> None:
-    names = sorted(one.name for one in EVERY)
-    assert all(one != other for one, other in pairwise(names))
-    assert all(one.source.startswith("https://") for one in ZOO)
 
 
 def test_a_container_that_takes_the_first_row_for_a_header_fails_the_file() -> None:
