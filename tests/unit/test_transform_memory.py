@@ -31,6 +31,11 @@ def as_json(call: Call) -> Inference:
     return Inference(b'{"predictions":[' + b",".join([one] * call.body.count(b"\n")) + b"]}", "application/json")
 
 
+def as_emoji(call: Call) -> Inference:
+    records = ['{"score": 0.73, "label": "\N{WINE GLASS}"}'] * call.body.count(b"\n")
+    return Inference(f'{{"predictions": [{", ".join(records)}]}}'.encode(), "application/json")
+
+
 def as_long_lines(call: Call) -> Inference:
     return Inference((b"0.123456," * 227 + b"1\n") * call.body.count(b"\n"), "text/csv")
 
@@ -48,6 +53,7 @@ FILTERED = {"input-filter": "$[1:]", "join-source": "Input", "output-filter": "$
         (WIDE, {}, as_lines),
         (ROW, FILTERED, as_lines),
         (ROW, {}, as_json),
+        (ROW, {}, as_emoji),
         (ROW, {}, as_long_lines),
         (b"x,1\n", {"input-filter": "$[2]"}, as_lines),  # without a match, so no record can be sent
     ],

@@ -56,7 +56,7 @@ def test_no_good_record_is_lost_whatever_the_share_of_bad_ones(
     bad = set(random.Random(3).sample(range(2, count), round(share * (count - 2))))
     lines = [b"x%d" % number if number in bad else b"%d" % number for number in range(count)]
     world.drop(KEY, b"\n".join(lines) + b"\n")
-    world.run()
+    world.run(first_receive=1)
     assert world.out(KEY) == b"".join((b"" if number in bad else lines[number]) + b"\n" for number in range(count))
     assert [error["Line"] for error in world.errors(KEY)] == [number + 1 for number in sorted(bad)]
     assert {lines[number] for number in bad} <= called_alone(world)
@@ -99,11 +99,17 @@ def test_a_part_with_many_refusals_goes_on_when_another_part_is_answered(
 def test_a_broken_model_costs_few_calls(world: Transforms, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sluice.transform.options, "_MIN_CHUNK_BYTES", 4000)
     world.drop(KEY, b"".join(b"%05dx\n" % number for number in range(2000)))
-    world.run()
+    world.process(world.splits.bodies.pop())
+    for number, body in enumerate(world.requests.bodies):
+        deliveries = [world.process(body, receive_count=count, message_id=f"{number}") for count in (1, 2, 3)]
+        ended = [outcome.status for (outcome,) in deliveries]
+        assert ended == [Status.RETRY, Status.RETRY, Status.DEAD_LETTERED]
+    world.requests.bodies.clear()
     assert f"{KEY}.out" not in world.results.objects
     assert reason(world)["ErrorCode"] == "NothingAnswered"
     assert reason(world)["OriginalStatusCode"] == 400
-    assert len(world.endpoint.calls) == PATIENCE * len(world.dead_letters.sent) == PATIENCE * 4
+    assert len(world.endpoint.calls) == 4 * 1.5 * PATIENCE
+    assert len(called_alone(world)) >= 0.95 * len(world.endpoint.calls), "each time other records"
 
 
 def test_a_model_that_works_again_continues_the_file_after_a_redrive(
@@ -129,7 +135,7 @@ def assert_failed_once(world: Transforms, code: str) -> None:
 
 def test_a_file_without_a_succeeded_record_in_any_part_fails(world: Transforms) -> None:
     world.drop(KEY, b"".join(b"x%09d\n\n" % number for number in range(20)), metadata={"trace-id": "mine"})
-    world.run()
+    world.run(first_receive=1)
     assert_failed_once(world, "NoRecordSucceeded")
     assert reason(world)["TraceId"] == "mine"
     assert reason(world)["EndpointName"] == "wine"

@@ -47,9 +47,9 @@ class AnswerFormat:
         """The format of this name, such as `Lines` or `JSONField:predictions`. Raises `ValueError`."""
         name, colon, rest = text.partition(":")
         kind = Kind(name) if name in set(Kind) else None
-        if kind is Kind.JSON_FIELD and rest:
+        if kind is Kind.JSON_FIELD and 0 < len(rest) <= _MAX_FIELD:
             return cls(kind, (rest,))
-        if kind is Kind.COLUMNS and colon and all(rest.split(",")):
+        if kind is Kind.COLUMNS and colon and all(0 < len(one) <= _MAX_FIELD for one in rest.split(",")):
             return cls(kind, tuple(_unescaped(one) for one in rest.split(",")))
         if kind is None or colon or kind is Kind.JSON_FIELD:
             raise ValueError(f"{text[:80]!r} is not one of {VALID}")

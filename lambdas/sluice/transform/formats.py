@@ -8,7 +8,7 @@ from sluice.ports import Bucket
 from sluice.processing.attempt import Attempt
 from sluice.processing.storing import Sleep, retry_transient
 from sluice.transform.answer_format import NONE, AnswerError, AnswerFormat
-from sluice.transform.bisect import Calls, record_failure
+from sluice.transform.bisect import PATIENCE, Calls, record_failure
 from sluice.transform.content_types import holds_several
 from sluice.transform.format_store import FormatStore
 from sluice.transform.part_calls import OutOfTime, PartCalls
@@ -36,6 +36,10 @@ class Formats:
         indices = [index for index, size in enumerate(work.sizes) if size]
         if work.answer_format is not None or not indices:
             return
+        if not work.part.is_whole:
+            # An earlier delivery may have stopped at the first ones, so this one begins elsewhere.
+            first = (attempt.delivery.receive_count - 1) * PATIENCE % len(indices)
+            indices = indices[first:] + indices[:first]
         saved = await self._store.saved_answers(folder, work.part.start)
         known = {index: saved[at] for index in indices if saved and (at := work.lines.place(index)) in saved}
         probe = Probe(calls, asking.ask, work.sent, most_bytes, dict(known))

@@ -4,11 +4,13 @@ Texts are UTF-8 that is decoded as Latin-1. The syntax of JSON is ASCII, so this
 a byte, and a slice is encoded to exactly the bytes that it was.
 """
 
+import codecs
 import json
 import re
 
 from sluice.inputs.strict_json import MAX_DEPTH, TooDeep, is_deep
 
+_STEP = 64 * 1024  # bytes
 _SPACE = re.compile(r"[ \t\n\r]*")
 _STRING_OR_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\n\r]+')
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # Only where values end counts, not what they are.
@@ -17,7 +19,10 @@ _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # Only where values
 def text_of(body: bytes) -> str:
     """`body` as a text to cut, without a byte order mark. Raises `ValueError` when it is not UTF-8."""
     if not body.isascii():
-        body.decode()
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        for at in range(0, len(body), _STEP):  # all of it at once would take four times the memory
+            decoder.decode(body[at : at + _STEP])
+        decoder.decode(b"", final=True)
     return body.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
 
 

@@ -31,6 +31,7 @@ from sluice.transform.work import MAX_REFUSED, Reader, Work
 _REPLACED = "the file was replaced; its newer version is transformed"
 
 _PATIENCE_WITH_ALL = 4 * PATIENCE  # of a part that is the whole file, so that no other part can answer
+_PATIENCE_AGAIN = PATIENCE // 4  # of a part that was returned to its queue: a model that is broken costs this each time
 
 _Part = Attempt[TransformPart]
 
@@ -120,7 +121,7 @@ class PartHandler:
             self._sleep,
             ENOUGH_ANSWERED,
             MAX_REFUSED,
-            _PATIENCE_WITH_ALL if work.part.is_whole else PATIENCE,
+            _patience(attempt),
             lambda: has_answers(self._results, keys.folder_of_part(attempt.identity.name)),
         )
         try:
@@ -221,6 +222,13 @@ def _first_open(work: Work, calls: Calls) -> int:
     """The index of the first line that must be sent and is neither answered nor refused."""
     done = calls.answers.keys() | calls.refused.keys()
     return next((index for index, size in enumerate(work.sizes) if size and index not in done), 0)
+
+
+def _patience(attempt: _Part) -> int:
+    """How many records of a part are refused before it stops, if the endpoint has not answered any of the file."""
+    if attempt.request.is_whole:
+        return _PATIENCE_WITH_ALL
+    return PATIENCE if attempt.delivery.receive_count == 1 else _PATIENCE_AGAIN
 
 
 def _of_the_part(part: TransformPart, failure: Failure) -> Failure:
