@@ -56,6 +56,7 @@ _TRANSFORM = tuple(
         "probe",
         "formats",
         "format_store",
+        "patience",
     )
 )
 # Mutants that don't change the behavior, or only in ways that a unit test can't detect, by module and description.

@@ -14,6 +14,7 @@ import sluice.transform.options
 from sluice.failures import Operation, ServiceError
 from sluice.ports import Inference
 from sluice.processing.outcome import Status
+from sluice.transform.bisect import PATIENCE
 from tests.support.fakes import FUNCTION, Call, Stored, delivery, service_error
 from tests.support.transform import Transforms
 
@@ -108,9 +109,10 @@ def _left(world: Transforms, made: int) -> float:
     return 90_000 if len(world.endpoint.calls) == made else 10_000
 
 
-def run_with_one_call_each(world: Transforms) -> None:
+def run_with_one_call_each(world: Transforms, *, first_receive: int = 1) -> None:
     """Deliver until all is done, with time for one call in each delivery."""
     deliveries = 0
+    receives: Counter[str] = Counter()
     while waiting := [(queue, body) for queue in world._queues() for body in queue.bodies]:
         deliveries += 1
         assert deliveries < 200
@@ -118,7 +120,10 @@ def run_with_one_call_each(world: Transforms) -> None:
         world.remaining_ms = partial(_left, world, made)
         queue, body = waiting[0]
         queue.bodies.remove(body)
-        if not all(outcome.acknowledged for outcome in world.process(body, message_id=f"{deliveries}")):
+        receive_count = min(3, first_receive + receives[body])
+        ended = world.process(body, message_id=f"{deliveries}", receive_count=receive_count)
+        if not all(outcome.acknowledged for outcome in ended):
+            receives[body] += 1
             queue.bodies.append(body)
 
 
@@ -131,6 +136,20 @@ def test_a_function_with_time_for_one_call_loses_no_answer(world: Transforms) ->
     assert bodies[:4] == [b"x\n", b"100\n", b"101\n", b"100\n101\n100\n"]
     assert len(set(bodies)) == len(bodies), "nothing is paid for twice"
     assert world.summary(KEY)["calls"] == len(bodies)
+
+
+@pytest.mark.parametrize("first_receive", [1, 3])
+def test_a_broken_model_that_takes_all_the_time_of_a_function_costs_few_calls(
+    world: Transforms, first_receive: int
+) -> None:
+    world.endpoint.answer = lambda call: service_error(
+        Operation.INVOKE, "ModelError", "timed out", status=424, original_status_code=0
+    )
+    world.drop(KEY, rows(100))
+    run_with_one_call_each(world, first_receive=first_receive)
+    assert f"{KEY}.out" not in world.results.objects
+    assert f"{KEY}.err" in world.results.objects
+    assert len(world.endpoint.calls) <= PATIENCE + 3 * 10, "one more of each part at each receive"
 
 
 def test_answers_that_are_too_large_to_be_kept_are_a_call_each(

@@ -46,7 +46,7 @@ class Formats:
         try:
             found = await probe.find(indices)
         except OutOfTime:
-            if len(probe.alone) == len(known) and not calls.refused:
+            if len(probe.alone) == len(known) and min(indices) not in calls.refused:
                 raise Failure.of(ErrorCode.NOT_BEGUN) from None  # a new message would be no nearer to the format
             if not probe.alone or await self._save(folder, work, probe):
                 raise

@@ -18,20 +18,18 @@ from sluice.processing.memory import Memory, MemoryExhausted
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.storing import Sleep
 from sluice.settings import Settings
-from sluice.transform.bisect import PATIENCE, BudgetReached, Calls, NothingAnswered
+from sluice.transform.bisect import BudgetReached, Calls, NothingAnswered
 from sluice.transform.formats import Formats
 from sluice.transform.heads import require_head
 from sluice.transform.memory import ENOUGH_ANSWERED, ResponseSizeRatio
 from sluice.transform.part_calls import OutOfTime, PartCalls
 from sluice.transform.part_store import PartStore
-from sluice.transform.progress import begins_at, covered_until, covering_parts, has_answers
+from sluice.transform.patience import failure_of_part, has_answers, is_at_fault, patience
+from sluice.transform.progress import begins_at, covered_until, covering_parts
 from sluice.transform.records import payloads
 from sluice.transform.work import MAX_REFUSED, Reader, Work
 
 _REPLACED = "the file was replaced; its newer version is transformed"
-
-_PATIENCE_WITH_ALL = 4 * PATIENCE  # of a part that is the whole file, so that no other part can answer
-_PATIENCE_AGAIN = PATIENCE // 4  # of a part that was returned to its queue: a model that is broken costs this each time
 
 _Part = Attempt[TransformPart]
 
@@ -116,22 +114,26 @@ class PartHandler:
         started, clock = self._utc_now(), now()
         # Avoid reference cycles: the part's memory must be freed when this returns.
         asking = PartCalls(self._endpoint, self._ratio, attempt, work, self._needed_ms)
+        folder = keys.folder_of_part(attempt.identity.name)
         calls = Calls(
             asking.answers,
             self._sleep,
             ENOUGH_ANSWERED,
             MAX_REFUSED,
-            _patience(attempt),
-            lambda: has_answers(self._results, keys.folder_of_part(attempt.identity.name)),
+            patience(attempt),
+            lambda: has_answers(self._results, folder),
         )
         try:
             await self._call(attempt, work, calls, asking)
         except NothingAnswered as error:
-            raise _of_the_part(work.part, error.failure) from None
+            raise failure_of_part(work.part, error.failure) from None
         except (OutOfTime, BudgetReached, ServiceError) as error:
             # What has been paid for is kept. If nothing has been, the part returns to its queue whole.
             if isinstance(error, OutOfTime) and not calls.made:
                 raise Failure.of(ErrorCode.NOT_BEGUN) from None
+            last = next(reversed(calls.refused.values()), None)
+            if last and not calls.answers and await is_at_fault(self._results, folder, len(calls.refused)):
+                raise failure_of_part(work.part, last.failure) from None
             first = _first_open(work, calls)
             if not (first or isinstance(error, OutOfTime)):
                 raise
@@ -222,28 +224,3 @@ def _first_open(work: Work, calls: Calls) -> int:
     """The index of the first line that must be sent and is neither answered nor refused."""
     done = calls.answers.keys() | calls.refused.keys()
     return next((index for index, size in enumerate(work.sizes) if size and index not in done), 0)
-
-
-def _patience(attempt: _Part) -> int:
-    """How many records of a part are refused before it stops, if the endpoint has not answered any of the file."""
-    if attempt.request.is_whole:
-        return _PATIENCE_WITH_ALL
-    return PATIENCE if attempt.delivery.receive_count == 1 else _PATIENCE_AGAIN
-
-
-def _of_the_part(part: TransformPart, failure: Failure) -> Failure:
-    """The failure of a part that stops because many of its records were refused and none of the file was answered.
-
-    Another part may be answered meanwhile, unless this is the only one.
-    """
-    if part.is_whole:
-        return failure
-    code = ErrorCode.NOTHING_ANSWERED
-    return Failure(
-        code.failure_class,
-        code,
-        f"{code.reason}; the last reason: {failure.code}: {failure.message}",
-        original_status_code=failure.original_status_code,
-        original_message=failure.original_message,
-        log_stream_arn=failure.log_stream_arn,
-    )

@@ -1,11 +1,8 @@
 """Which parts of a dataset are stored. Their names say where they begin and end."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import aclosing
 
 from sluice import keys
-from sluice.ports import Bucket
-from sluice.processing.prefetch import prefetch
 
 
 def begins_at(names: Iterable[str], start: int) -> bool:
@@ -52,13 +49,3 @@ def count(metadata: Mapping[str, str], name: str) -> int:
 def succeeded(metadata: Mapping[str, str]) -> int:
     """How many records of a part have an answer: all but those that failed, and lines that were not sent."""
     return count(metadata, "records") - count(metadata, "failed") - count(metadata, "not-sent")
-
-
-async def has_answers(results: Bucket, folder: str) -> bool:
-    """Whether a stored part of a dataset has an answered record. Raises `ServiceError`."""
-    names = [name for _, _, name in keys.stored_parts(await results.list(folder))]
-    async with aclosing(prefetch(results.head, names)) as heads:
-        async for head in heads:
-            if head is not None and succeeded(head.metadata):
-                return True
-    return False
