@@ -128,10 +128,11 @@ def test_any_file_in_any_order_with_everything_delivered_twice(content: bytes, o
         world.run(order.randrange)
     finally:
         lines = content.decode().removesuffix("\n").split("\n") if content else []
-    if world.dead_letters.sent:  # every line of a part was rejected, which is attributed to the endpoint
+    if world.dead_letters.sent:  # a part had no answer at its last receive, or no record of the file succeeded
         assert f"{KEY}.out" not in world.results.objects
         assert f"{KEY}.err" in world.results.objects
-        assert {attributes["ErrorCode"].value for _, attributes in world.dead_letters.sent} == {"ModelError"}
+        codes = {attributes["ErrorCode"].value for _, attributes in world.dead_letters.sent}
+        assert codes <= {"ModelError", "NothingAnswered", "NoRecordSucceeded"}
         return
     assert world.out(KEY) == expected(content)
     bad = [number for number, line in enumerate(lines, 1) if line and not line.isdecimal()]

@@ -96,6 +96,18 @@ def test_a_part_with_many_refusals_goes_on_when_another_part_is_answered(
     assert {error["ErrorCode"] for error in world.errors(KEY)} == {"ModelError"}
 
 
+@pytest.mark.parametrize("receive_count", [1, 2, 3])
+def test_refusals_around_an_answer_are_those_of_their_records(world: Transforms, receive_count: int) -> None:
+    world.drop(KEY, b"x\nx\n0\n0\nx\nx\n" + b"1" * 70 + b"\n")
+    world.process(world.splits.bodies.pop())
+    for body in world.requests.bodies:
+        (outcome,) = world.process(body, receive_count=receive_count)
+        assert outcome.status is Status.SUCCEEDED
+    world.requests.bodies.clear()
+    world.run()
+    assert world.out(KEY) == b"\n\n0\n0\n\n\n" + b"1" * 70 + b"\n"
+
+
 def test_a_broken_model_costs_few_calls(world: Transforms, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sluice.transform.options, "_MIN_CHUNK_BYTES", 4000)
     world.drop(KEY, b"".join(b"%05dx\n" % number for number in range(2000)))

@@ -46,7 +46,7 @@ class Calls:
     `call` sends the records of the given indices together, and returns an answer for each. It raises what the failure
     table classifies, or `AnswerError`. After `enough_bytes` of answers or `enough_refused` refusals no call is made.
     When `patience` records were refused and none was answered, `others_answered` says whether the endpoint has answered
-    other records of the file, so that it is not at fault.
+    other records of the file, so that it is not at fault. `works` is set once it has answered one.
     """
 
     call: Callable[[Sequence[int]], Awaitable[Sequence[bytes]]]
@@ -59,7 +59,7 @@ class Calls:
     refused: dict[int, Refused] = field(default_factory=dict)
     made: int = 0
     kept_bytes: int = 0
-    _works: bool = False  # whether the endpoint has answered a record of the file
+    works: bool = False  # whether the endpoint has answered a record of the file
 
     async def run(self, groups: Iterable[Sequence[int]]) -> None:
         """Answer every record of `groups`, or refuse it, but only after it was sent alone. No group is empty.
@@ -91,14 +91,14 @@ class Calls:
         """Take a record's answer."""
         self.answers[index] = answer
         self.kept_bytes += len(answer)
-        self._works = True
+        self.works = True
 
     async def refuse(self, index: int, failure: Failure) -> None:
         """Take the refusal of a record that was sent alone. Raises `NothingAnswered`."""
         self.refused[index] = Refused(failure)
-        if not self._works and len(self.refused) >= self.patience:
-            self._works = await self.others_answered()
-            if not self._works:
+        if not self.works and len(self.refused) >= self.patience:
+            self.works = await self.others_answered()
+            if not self.works:
                 raise NothingAnswered(failure)
 
     async def _answer(self, group: list[int]) -> bool:

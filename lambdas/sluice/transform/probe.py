@@ -58,6 +58,7 @@ class Probe:
         tried = 0
         answered = {self.sent(index) for index in self.alone}
         for index in _in_turn(indices):
+            self.calls.works = self.calls.works or bool(self.alone)
             if len(self.alone) == 2 or (self.alone and tried >= _FIRST):
                 return
             record = self.sent(index)
