@@ -71,6 +71,14 @@ def test_bad_rows_alone_in_a_part_fail_no_file(world: Transforms) -> None:
     assert not world.dead_letters.sent
 
 
+def test_a_part_of_bad_rows_decides_on_no_format(world: Transforms) -> None:
+    good = b"".join(b"%d\n" % number for number in range(100, 150))
+    world.drop(KEY, b"x12\n" * 10 + good)
+    world.run(first_receive=1)
+    assert world.out(KEY) == b"\n" * 10 + good
+    assert world.summary(KEY)["answer_format"] == "Lines"
+
+
 def test_a_part_with_many_refusals_goes_on_when_another_part_is_answered(
     world: Transforms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
