@@ -145,15 +145,8 @@ ZOO = [
         "None",
         "https://huggingface.co/docs/transformers/main_classes/pipelines",
     ),
-    # The pyfunc scoring server wraps what predict returns; dataframe_split is one document.
-    Container(
-        "MLflow, CSV",
-        CSV,
-        csv_record,
-        lambda body: as_json({"predictions": [score(row) for row in csv_rows(body)]}),
-        "JSONField:predictions",
-        "https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/",
-    ),
+    # The pyfunc scoring server wraps what predict returns; dataframe_split is one document. Its CSV has a header in each
+    # request, which a file that is split has not.
     Container(
         "MLflow, dataframe_split",
         JSON_LINES,
@@ -201,6 +194,14 @@ ZOO = [
 HERE = "a behaviour of containers of one's own"
 
 ODD = [
+    Container(
+        "predictions as MLflow writes them, of rows without a header",
+        CSV,
+        csv_record,
+        lambda body: as_json({"predictions": [score(row) for row in csv_rows(body)]}),
+        "JSONField:predictions",
+        HERE,
+    ),
     Container("first record only", CSV, csv_record, first_only, "None", HERE),
     Container(
         "first record only, one value",

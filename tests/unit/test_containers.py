@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.support.transform import Transforms
 from tests.support.zoo import ODD, ZOO
 
 KEY = "transform/wine/records"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "transform.md"
 COUNTS = (1, 2, 3, 40)
 EVERY = ZOO + ODD
 WITH_HEADER = [one for one in EVERY if one.answer_format == "LinesWithHeader"]
@@ -124,6 +126,15 @@ def test_another_format_than_the_containers_is_an_error_of_each_line(container: 
     assert not more
     assert attributes["ErrorCode"].value == "AnswerMismatch"
     assert "set it with the file's metadata answer-format" in attributes["ErrorMessage"].value
+
+
+def test_the_table_of_the_containers_is_in_the_documentation() -> None:
+    rows = ["| container | records | answer format | calls for 40 records |", "| --- | --- | --- | ---: |"]
+    for one in ZOO:
+        calls = len(transformed(one, one.records(40)).endpoint.calls)
+        rows.append(f"| [{one.name}]({one.source}) | `{one.content_type}` | `{one.answer_format}` | {calls} |")
+    table = "\n".join(rows)
+    assert table in DOCUMENT.read_text(), f"update docs/transform.md:\n{table}"
 
 
 def test_a_container_that_takes_the_first_row_for_a_header_fails_the_file() -> None:
