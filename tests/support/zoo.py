@@ -145,8 +145,8 @@ ZOO = [
         "None",
         "https://huggingface.co/docs/transformers/main_classes/pipelines",
     ),
-    # The pyfunc scoring server wraps what predict returns; dataframe_split is one document. Its CSV has a header in each
-    # request, which a file that is split has not.
+    # The pyfunc scoring server wraps what predict returns; dataframe_split is one document. Its CSV has a header in
+    # each request, which a file that is split has not.
     Container(
         "MLflow, dataframe_split",
         JSON_LINES,
