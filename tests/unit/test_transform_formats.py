@@ -14,9 +14,12 @@ import sluice.transform.options
 from sluice.failures import Operation, ServiceError
 from sluice.ports import Inference
 from sluice.processing.outcome import Status
+from sluice.transform.answer_format import AnswerFormat
 from sluice.transform.bisect import PATIENCE
+from sluice.transform.format_store import FormatStore
 from tests.support.fakes import FUNCTION, Call, Stored, delivery, service_error
 from tests.support.transform import Transforms
+from tests.support.virtual_time import run
 
 KEY = "transform/wine/rows.csv"
 
@@ -84,6 +87,16 @@ def test_a_function_reads_it_once(world: Transforms) -> None:
     for body in others:
         function.process(function.parse(delivery(body, sender_id=FUNCTION), lambda: 90_000))
     assert reads == {"answer-format.json": 1}
+
+
+def test_a_function_keeps_the_formats_of_some_files(world: Transforms, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sluice.transform.format_store, "_MAX_KNOWN", 2)
+    store = FormatStore(world.results)
+    for number in range(5):
+        assert run(store.settle(f"parts/{number}/", AnswerFormat.parse("Lines"))) == AnswerFormat.parse("Lines")
+        assert len(store._known) <= 2
+    assert run(store.load("parts/0/")) == AnswerFormat.parse("Lines")
+    assert run(store.load("parts/other/")) is None
 
 
 def test_the_format_that_was_stored_first_is_that_of_all(world: Transforms) -> None:
