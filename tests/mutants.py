@@ -41,7 +41,24 @@ _GUARDED = (
     ),
 )
 _TRANSFORM = tuple(
-    f"transform/{name}" for name in ("part", "part_store", "work", "progress", "assembler", "lines", "bisect", "memory")
+    f"transform/{name}"
+    for name in (
+        "part",
+        "part_store",
+        "part_calls",
+        "work",
+        "progress",
+        "assembler",
+        "lines",
+        "bisect",
+        "memory",
+        "answer_format",
+        "json_slices",
+        "probe",
+        "formats",
+        "format_store",
+        "patience",
+    )
 )
 # Mutants that don't change the behavior, or only in ways that a unit test can't detect, by module and description.
 _EQUIVALENT: dict[tuple[str, str], str] = {
@@ -51,7 +68,17 @@ _EQUIVALENT: dict[tuple[str, str], str] = {
 _LIMIT_SECONDS = 180
 _LIMIT_KB = 2 * 1024 * 1024
 _CLASSES = ("INVALID", "MODEL", "CAPACITY", "CONFIGURATION", "TRANSIENT")
-_TRANSFORM_TESTS = ("transform", "transform_bisect", "transform_lines", "transform_records", "transform_memory")
+_TRANSFORM_TESTS = (
+    "transform",
+    "transform_bisect",
+    "transform_lines",
+    "transform_records",
+    "transform_memory",
+    "transform_formats",
+    "transform_verdict",
+    "answer_format",
+    "containers",
+)
 _TESTS = (
     "failures",
     "identity",

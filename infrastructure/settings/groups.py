@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from infrastructure.errors import SettingProblem
 from infrastructure.settings.types import (
     AccountId,
+    AnswerFormatName,
     EmailAddress,
     JsonPath,
     LogDays,
@@ -156,3 +157,4 @@ class Transform(Group):
     OutputFilter: JsonPath | None = None
     JoinSource: Literal["None", "Input"] | None = None
     CsvHeader: bool | None = None
+    AnswerFormat: AnswerFormatName | None = None

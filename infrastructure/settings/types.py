@@ -32,6 +32,13 @@ EmailAddress = Annotated[str, matching(r"[^@\s]+@[^@\s]+", "an email address, su
 JsonPath = Annotated[  # CreateTransformJob, DataProcessing
     str, matching(r"\$.{0,62}", "a JSONPath of at most 63 characters that begins with $, such as $.features")
 ]
+AnswerFormatName = Annotated[
+    str,
+    matching(
+        r"Lines|LinesWithHeader|JSONArray|JSONField:.{1,100}|CSVRow|Columns(:[^,]{1,100}(,[^,]{1,100})*)?|None",
+        "one of Lines, LinesWithHeader, JSONArray, JSONField:<name>, CSVRow, Columns, Columns:<name>,<name>, None",
+    ),
+]
 KeyArn = Annotated[
     str,
     matching(

@@ -93,6 +93,16 @@ class ErrorCode(StrEnum):
         FailureClass.MODEL,
         "The response does not hold one answer for each record that was sent.",
     )
+    NOTHING_ANSWERED = (
+        "NothingAnswered",
+        FailureClass.TRANSIENT,
+        "The endpoint refused many records of a part of a file, and has not answered any record of the file yet.",
+    )
+    NO_RECORD_SUCCEEDED = (
+        "NoRecordSucceeded",
+        FailureClass.MODEL,
+        "None of the file's records succeeded; .errors.jsonl has the reasons. To try again, drop the file again.",
+    )
     ANSWER_NOT_JOINED = (
         "AnswerNotJoined",
         FailureClass.INVALID,

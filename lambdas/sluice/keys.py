@@ -126,6 +126,16 @@ def part_errors(digest: str) -> str:
     return f".errors.{digest}.jsonl"
 
 
+def answer_format_key(folder: str) -> str:
+    """The key of the AnswerFormat of a dataset, in the folder of its parts."""
+    return f"{folder}answer-format.json"
+
+
+def probe_key(folder: str, start: int) -> str:
+    """The key of the answers from which a part that begins at byte `start` has not found the AnswerFormat yet."""
+    return f"{folder}{part_position(start)}.probe.json"
+
+
 def unpacked_key(folder: str) -> str:
     """The key of the content of a gzip file while it is transformed."""
     return folder + _UNPACKED

@@ -47,8 +47,8 @@ def test_json_lines_joined_with_their_ids(pipeline: Pipeline) -> None:
         Metadata={"input-filter": "$.features", "join-source": "Input", "output-filter": "$['id','SageMakerOutput']"},
     )
     answers = [json.loads(line) for line in pipeline.wait("transform/wine/rows.jsonl.out").body.splitlines()]
-    assert [number for number, _ in answers] == list(range(50))
-    assert {answer["label"] for _, answer in answers} <= {"class_0", "class_1", "class_2"}
+    assert [answer["id"] for answer in answers] == list(range(50))
+    assert {answer["SageMakerOutput"]["label"] for answer in answers} <= {"class_0", "class_1", "class_2"}
 
 
 def test_a_file_that_is_replaced_is_transformed_again(pipeline: Pipeline) -> None:

@@ -315,6 +315,27 @@ def test_synth_fails_with_that_line_alone(synth: Synth, tmp_path: Path, given: A
     assert not list(tmp_path.glob("*.template.json"))
 
 
+@pytest.mark.parametrize(
+    ("name", "is_valid"),
+    [
+        *((name, True) for name in ("Lines", "LinesWithHeader", "JSONArray", "CSVRow", "Columns", "None")),
+        *((name, True) for name in ("JSONField:a", "JSONField:" + "a" * 100, "Columns:a,b", "Columns:a")),
+        *((name, False) for name in ("", "lines", "Lines:", "JSONField", "JSONField:", "JSONField:" + "a" * 101)),
+        *((name, False) for name in ("Columns:", "Columns:a,", "Columns:,a", "None ", "Columns:" + "a" * 101)),
+    ],
+)
+def test_an_answer_format_is_one_that_the_functions_know(name: str, *, is_valid: bool) -> None:
+    from sluice.transform.answer_format import AnswerFormat
+
+    if is_valid:
+        assert settings(transform={"AnswerFormat": name}).transform.AnswerFormat == str(AnswerFormat.parse(name))
+        return
+    with pytest.raises(SettingsError, match="AnswerFormat: must be one of Lines, "):
+        settings(transform={"AnswerFormat": name})
+    with pytest.raises(ValueError, match="is not one of Lines, "):
+        AnswerFormat.parse(name)
+
+
 def test_the_defaults_of_transforms_are_the_options_that_the_functions_know() -> None:
     from sluice.transform.options import Options
 

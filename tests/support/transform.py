@@ -3,6 +3,7 @@
 import json
 import random
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -121,22 +122,27 @@ class Transforms:
         one = self.processor(fuse)
         return one.process(one.parse(delivery(body, **options), self.remaining_ms))
 
-    def run(self, choose: Callable[[int], int] = lambda waiting: 0) -> list[Outcome]:
+    def run(self, choose: Callable[[int], int] = lambda waiting: 0, *, first_receive: int = 3) -> list[Outcome]:
         """Deliver messages until the queues are empty. `choose` selects one of the waiting messages by index.
 
-        Raises `AssertionError` if the queues do not become empty.
+        By default each delivery is its message's last receive. A message that is not acknowledged goes to the end of
+        its queue. Raises `AssertionError` if the queues do not become empty.
         """
         self.runs += 1
         outcomes: list[Outcome] = []
+        receives: Counter[str] = Counter()
         while waiting := [(queue, body) for queue in self._queues() for body in queue.bodies]:
             assert len(outcomes) < _MOST_DELIVERIES, "the queues do not become empty"
             queue, body = waiting[choose(len(waiting))]
             # A message that is sent again, in another run, has another message ID.
             message_id = f"{self.runs}-{zlib.crc32(body.encode())}"
-            ended = self.process(body, receive_count=3, message_id=message_id)
+            receive_count = min(3, first_receive + receives[body])
+            ended = self.process(body, receive_count=receive_count, message_id=message_id)
             outcomes += ended
-            if all(outcome.acknowledged for outcome in ended):
-                queue.bodies.remove(body)
+            queue.bodies.remove(body)
+            if not all(outcome.acknowledged for outcome in ended):
+                receives[body] += 1
+                queue.bodies.append(body)
         return outcomes
 
     def _queues(self) -> list[FakeSender]:

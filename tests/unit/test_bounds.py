@@ -139,7 +139,8 @@ def test_a_deep_record_is_refused_and_the_others_are_answered(depth: int, metada
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_a_deep_answer_is_not_joined(depth: int) -> None:
     answer = nested(depth).encode() + b"\n7"
-    world, outcomes = transformed(answer, "application/jsonlines", b'{"a":1}\n{"a":2}\n', join_source="Input")
+    content = b'{"a":1}\n{"a":2}\n'
+    world, outcomes = transformed(answer, "application/jsonlines", content, join_source="Input", answer_format="Lines")
     assert {one.status for one in outcomes} == {Status.SUCCEEDED}
     (error,) = world.errors("transform/a.jsonl")
     assert (error["Line"], error["ErrorCode"]) == (1, "AnswerNotJoined")
@@ -148,9 +149,10 @@ def test_a_deep_answer_is_not_joined(depth: int) -> None:
 
 def test_an_answer_with_a_lone_surrogate_is_kept_as_the_escape_that_it_was() -> None:
     """It has no UTF-8: without the escape it cannot be stored, and the call would be repeated."""
-    world, outcomes = transformed(rb'["\ud800", "\u00e9"]', "application/json", b'{"a":1}\n{"a":2}\n')
+    answer = rb'["\ud800", "\u00e9"]'
+    world, outcomes = transformed(answer, "application/json", b'{"a":1}\n{"a":2}\n', answer_format="JSONArray")
     assert {one.status for one in outcomes} == {Status.SUCCEEDED}
-    assert world.out("transform/a.jsonl") == b'"\\ud800"\n"\xc3\xa9"\n'
+    assert world.out("transform/a.jsonl") == b'"\\ud800"\n"\\u00e9"\n'
 
 
 @given(st.recursive(st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))

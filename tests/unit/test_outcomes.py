@@ -291,7 +291,7 @@ def test_every_record_of_an_event_needs_the_time_of_a_call(world: World) -> None
 def transform_with_one_part(**options: Any) -> tuple[Transforms, str]:
     world = Transforms(**options)
     world.endpoint.answer = lambda call: Inference(call.body, "text/csv")
-    world.drop("transform/a.csv", b"1\n2\n")
+    world.drop("transform/a.csv", b"1\n2\n", metadata={"answer-format": "Lines"})
     world.process(world.splits.bodies.pop())
     (part,) = world.requests.bodies
     world.requests.bodies.clear()

@@ -1,6 +1,7 @@
 """Bisection isolates the rejected records in few calls, and distinguishes a failing endpoint from bad records."""
 
 import math
+import random
 from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
@@ -8,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.error_codes import FailureClass
-from sluice.failures import Failure, Operation, ServiceError
-from sluice.transform.bisect import Calls
-from sluice.transform.records import AnswerError
+from sluice.failures import Operation, ServiceError
+from sluice.transform.answer_format import AnswerError
+from sluice.transform.bisect import PATIENCE, Calls, NothingAnswered
 from tests.support.virtual_time import run
 
 REFUSES = ServiceError(Operation.INVOKE, "ModelError", "no", status=424, original_status_code=400)
@@ -28,8 +29,6 @@ def model(bad: set[int]) -> Callable[[Sequence[int]], Awaitable[list[bytes]]]:
 @given(size=st.integers(2, 300), bad=st.sets(st.integers(0, 299), max_size=4))
 def test_rejected_records_are_isolated_and_the_rest_has_results(size: int, bad: set[int]) -> None:
     bad = {index for index in bad if index < size}
-    if len(bad) == size:
-        return
     calls = Calls(model(bad))
     run(calls.run([range(size)]))
     assert set(calls.refused) == bad
@@ -43,25 +42,75 @@ def test_a_single_record_that_is_refused_is_a_bad_record() -> None:
     assert set(calls.refused) == {0}
 
 
-@pytest.mark.parametrize("size", [2, 3, 10, 1000])
-def test_when_all_records_are_rejected_the_endpoint_is_at_fault_after_few_calls(size: int) -> None:
+@pytest.mark.parametrize("size", [PATIENCE, 100, 1000, 30_000])
+def test_when_no_record_is_answered_the_endpoint_is_at_fault_after_few_calls(size: int) -> None:
     calls = Calls(model(set(range(size))))
-    with pytest.raises(Failure) as raised:
+    with pytest.raises(NothingAnswered) as raised:
         run(calls.run([range(size)]))
-    assert raised.value.failure_class is FailureClass.MODEL
-    assert calls.made <= 2 * size
-    assert calls.made <= 20 + 4 * math.ceil(math.log2(size))
+    assert raised.value.failure.failure_class is FailureClass.MODEL
+    assert calls.made <= 2 * PATIENCE + 2 * math.ceil(math.log2(size))
 
 
-def test_many_bad_records_cost_a_bounded_number_of_calls() -> None:
-    calls = Calls(model(set(range(0, 1000, 2))))
-    run(calls.run([range(1000)]))
-    assert calls.made < 150
-    assert set(calls.answers) | set(calls.refused) == set(range(1000))
-    assert set(range(0, 1000, 2)) <= set(calls.refused)
-    assert "not tested singly" in next(
-        one.failure.message for one in calls.refused.values() if "tested singly" in one.failure.message
-    )
+def test_single_records_are_not_all_paid_for_if_none_is_answered() -> None:
+    calls = Calls(model(set(range(1000))))
+    with pytest.raises(NothingAnswered):
+        run(calls.run([index] for index in range(1000)))
+    assert calls.made == PATIENCE
+
+
+def test_all_records_are_refused_alone_if_the_endpoint_has_answered_others() -> None:
+    asked = []
+
+    async def others_answered() -> bool:
+        asked.append(True)
+        return True
+
+    calls = Calls(model(set(range(500))), others_answered=others_answered)
+    run(calls.run([range(500)]))
+    assert set(calls.refused) == set(range(500))
+    assert asked == [True]
+
+
+_SHARES = (0.001, 0.005, 0.01, 0.05, 0.1, 0.2, 0.5, 0.8, 0.95, 0.99, 1.0)
+
+
+def within_bound(made: int, size: int, bad: int) -> bool:
+    return made <= max(1, 2 * bad * math.log2(size / bad) + 2 * bad) if bad else made == 1
+
+
+@pytest.mark.parametrize("share", _SHARES)
+@pytest.mark.parametrize("size", [5000, 4096])
+@pytest.mark.parametrize("clustered", [False, True])
+def test_every_refused_record_was_tried_alone_in_few_calls(share: float, size: int, *, clustered: bool) -> None:
+    count = round(share * size)
+    dice = random.Random(7)
+    first = dice.randrange(size - count + 1)
+    bad = set(range(first, first + count)) if clustered else set(dice.sample(range(size), count))
+    alone = set()
+
+    async def call(indices: Sequence[int]) -> list[bytes]:
+        if len(indices) == 1:
+            alone.add(indices[0])
+        return await model(bad)(indices)
+
+    calls = Calls(call, others_answered=_true)
+    run(calls.run([range(size)]))
+    assert set(calls.refused) == bad <= alone
+    assert calls.answers.keys() == set(range(size)) - bad, "no good record is lost"
+    assert within_bound(calls.made, size, count)
+
+
+@given(size=st.integers(1, 200), bad=st.sets(st.integers(0, 199)))
+def test_the_bound_of_calls_holds_for_any_bad_records(size: int, bad: set[int]) -> None:
+    bad = {index for index in bad if index < size}
+    calls = Calls(model(bad), others_answered=_true)
+    run(calls.run([range(size)]))
+    assert set(calls.refused) == bad
+    assert within_bound(calls.made, size, len(bad))
+
+
+async def _true() -> bool:
+    return True
 
 
 @pytest.mark.parametrize("code", ["ThrottlingException", "AccessDeniedException", "InternalFailure"])

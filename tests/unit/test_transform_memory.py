@@ -31,6 +31,11 @@ def as_json(call: Call) -> Inference:
     return Inference(b'{"predictions":[' + b",".join([one] * call.body.count(b"\n")) + b"]}", "application/json")
 
 
+def as_emoji(call: Call) -> Inference:
+    records = ['{"score": 0.73, "label": "\N{WINE GLASS}"}'] * call.body.count(b"\n")
+    return Inference(f'{{"predictions": [{", ".join(records)}]}}'.encode(), "application/json")
+
+
 def as_long_lines(call: Call) -> Inference:
     return Inference((b"0.123456," * 227 + b"1\n") * call.body.count(b"\n"), "text/csv")
 
@@ -48,6 +53,7 @@ FILTERED = {"input-filter": "$[1:]", "join-source": "Input", "output-filter": "$
         (WIDE, {}, as_lines),
         (ROW, FILTERED, as_lines),
         (ROW, {}, as_json),
+        (ROW, {}, as_emoji),
         (ROW, {}, as_long_lines),
         (b"x,1\n", {"input-filter": "$[2]"}, as_lines),  # without a match, so no record can be sent
     ],
@@ -142,7 +148,7 @@ def test_the_rest_of_a_part_with_too_many_lines_is_a_separate_part(
     monkeypatch.setattr(work, name, value)
     world = Transforms()
     world.endpoint.answer = as_lines
-    world.drop(KEY, b"1,2\n1\n" * 10 + b"1,2", metadata={"input-filter": "$[1]"})
+    world.drop(KEY, b"1,2\n1\n" * 10 + b"1,2", metadata={"input-filter": "$[1]", "answer-format": "Lines"})
     world.run()
     assert world.out(KEY) == b"class_1,0.93\n\n" * 10 + b"class_1,0.93\n"
     assert [error["Line"] for error in world.errors(KEY)] == list(range(2, 21, 2))

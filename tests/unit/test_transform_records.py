@@ -10,10 +10,8 @@ from sluice.failures import Failure
 from sluice.transform.options import MAX_CHUNK_BYTES, Options, chunk_bytes
 from sluice.transform.paths import Path
 from sluice.transform.records import (
-    AnswerError,
     Codec,
     RecordError,
-    answers_of,
     check_csv,
     filtered,
     joined,
@@ -21,44 +19,6 @@ from sluice.transform.records import (
 )
 
 CSV, JSONL = Codec("text/csv; charset=utf-8"), Codec("application/jsonlines")
-
-
-@pytest.mark.parametrize(
-    ("body", "content_type", "count", "answers"),
-    [
-        (b"a\nb\n", "text/csv", 2, [b"a", b"b"]),
-        (b"a\r\nb", "text/csv; charset=utf-8", 2, [b"a", b"b"]),
-        (b'{"x":1}\n{"x":2}\n', "application/jsonlines", 2, [b'{"x":1}', b'{"x":2}']),
-        (b'{"predictions": [{"x": 1}, 2]}', "application/json", 2, [b'{"x":1}', b"2"]),
-        (b"[1, [2]]", "application/json", 2, [b"1", b"[2]"]),
-        (b'{"model": "m", "p": [1, 2], "q": [1]}', "application/json", 2, [b"1", b"2"]),
-        (b"a", "text/plain", 1, [b"a"]),
-        (b"a\n", None, 1, [b"a"]),
-        (b'{"predictions": [{"x": 1}]}', "application/json", 1, [b'{"x":1}']),
-        (b'{"x": 1, "y": 2}', "application/json", 1, [b'{"x":1,"y":2}']),
-        (b"[1, 2]", "application/json", 1, [b"[1,2]"]),
-    ],
-)
-def test_one_result_for_each_record(body: bytes, content_type: str, count: int, answers: list[bytes]) -> None:
-    assert answers_of(body, content_type, count) == answers
-
-
-@pytest.mark.parametrize(
-    ("body", "content_type", "count"),
-    [
-        (b"a\nb\nc", "text/csv", 2),
-        (b"a", "text/csv", 2),
-        (b"", "text/csv", 2),
-        (b"[1]", "application/json", 2),
-        (b'{"a": [1, 2], "b": [3, 4]}', "application/json", 2),
-        (b"{", "application/json", 2),
-        (b"{", "application/json", 1),
-        (b"a\nb", "text/csv", 1),
-    ],
-)
-def test_a_different_number_of_results_is_an_error(body: bytes, content_type: str, count: int) -> None:
-    with pytest.raises(AnswerError):
-        answers_of(body, content_type, count)
 
 
 def options(**given: object) -> Options:

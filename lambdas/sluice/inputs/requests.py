@@ -119,6 +119,11 @@ class TransformPart(_OfDataset):
     end: int
     unpacked: bool = False
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of the dataset."""
+        return self.start == 0 and self.end == self.file.size
+
 
 @dataclass(frozen=True, slots=True)
 class Assembly(_OfDataset):

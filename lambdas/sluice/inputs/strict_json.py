@@ -37,12 +37,13 @@ def loads(text: str | bytes, **hooks: Any) -> Any:
         raise TooDeep from None
     opening = text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
     # With few brackets the document cannot be deep, and nothing more has to be looked at.
-    if opening > MAX_DEPTH and _is_deep(value):
+    if opening > MAX_DEPTH and is_deep(value):
         raise TooDeep
     return value
 
 
-def _is_deep(value: Any) -> bool:
+def is_deep(value: Any) -> bool:
+    """Whether a value has more than `MAX_DEPTH` arrays and objects within each other."""
     level = [value]
     for _ in range(MAX_DEPTH):
         level = [

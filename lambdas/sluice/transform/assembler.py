@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
 from sluice import keys
-from sluice.failures import Operation
+from sluice.error_codes import ErrorCode
+from sluice.failures import Failure, Operation
 from sluice.inputs.requests import Assembly
 from sluice.inputs.strict_json import compact_bytes
 from sluice.ports import Bucket, Condition, ObjectHead
@@ -31,7 +33,8 @@ from sluice.processing.result import (
     timestamp,
 )
 from sluice.transform.heads import require_head
-from sluice.transform.progress import covering_parts
+from sluice.transform.part_store import ANSWER_FORMAT
+from sluice.transform.progress import count, covering_parts
 
 _MOST_VERSIONS = 10  # that the deliveries of one assembly have written of one object
 
@@ -46,7 +49,7 @@ class _Part:
 
     def number(self, name: str) -> int:
         """One of its counts."""
-        return int(self.head.metadata.get(name, "0"))
+        return count(self.head.metadata, name)
 
 
 class Assembler:
@@ -63,7 +66,8 @@ class Assembler:
     async def handle(self, attempt: Attempt[Assembly]) -> Outcome:
         """Write a dataset's `.out`, and before it `.errors.jsonl` and `.summary.json`.
 
-        Raises `ServiceError` when AWS fails.
+        Raises `Failure` when none of its records succeeded, as the cause of `AttemptFailed`; `ServiceError` when AWS
+        fails.
         """
         name = attempt.identity.name
         stored = await self._outcomes.answer(attempt)
@@ -76,8 +80,11 @@ class Assembler:
                 Status.SUPERSEDED, detail="parts are missing; storing the last part requests the assembly again"
             )
         parts = await self._described(covering)
+        summary = _summary(parts, attempt.request)
+        if summary["failed"] and not summary["succeeded"]:
+            return await self._fail(attempt, parts, summary)
         outcome = await self._outcomes.record_answer(
-            attempt, lambda condition: self._write(attempt, parts, condition), stored
+            attempt, lambda condition: self._write(attempt, parts, summary, condition), stored
         )
         return attempt.ended(Status.SUCCEEDED) if outcome is None else await self._settled(outcome, attempt)
 
@@ -99,10 +106,31 @@ class Assembler:
     async def _head(self, key: str) -> ObjectHead:
         return await require_head(self._results, key, Operation.STORE_RESULT)
 
-    async def _write(self, attempt: Attempt[Assembly], parts: list[_Part], condition: Condition) -> str | None:
+    async def _fail(self, attempt: Attempt[Assembly], parts: list[_Part], summary: dict[str, Any]) -> Outcome:
+        """End a dataset without a succeeded record: the verdict over a file is taken over all of its parts."""
+        if (outcome := await self.already_resolved(attempt)) is not None:
+            return outcome
+        await self._write_counts(attempt, parts, summary)
+        requested = _requested(parts)
+        trace_id = requested.get(TRACE_ID) or attempt.identity.trace_id
+        identity = replace(attempt.identity, trace_id=trace_id, inference_id=trace_id)
+        attempt = replace(attempt, identity=identity, endpoint_name=requested.get(ENDPOINT_NAME))
+        async with aclosing(self._errors(parts)) as errors:
+            first = json.loads(await anext(errors))
+        code = ErrorCode.NO_RECORD_SUCCEEDED
+        with attempt.reporting():
+            raise Failure(
+                code.failure_class,
+                code,
+                f"{code.reason}; line {first['Line']}: {first['ErrorCode']}: {first['ErrorMessage']}",
+                original_status_code=first.get("OriginalStatusCode"),
+                original_message=first.get("OriginalMessage"),
+            )
+
+    async def _write_counts(self, attempt: Attempt[Assembly], parts: list[_Part], summary: dict[str, Any]) -> None:
+        """Write `.errors.jsonl` and `.summary.json`."""
         file, name = attempt.request.file, attempt.identity.name
         owner = metadata([(IDENTITY, attempt.identity.key), (SEQUENCER, file.sequencer)])
-        summary = _summary(parts, attempt.request)
         errors = await self._results.head(name + keys.ERRORS)
         if summary["failed"]:
             await self._results.upload(
@@ -117,6 +145,12 @@ class Assembler:
             await self._results.delete(name + keys.ERRORS, condition=Condition.replacing(errors))
         document = json.dumps(summary, indent=2).encode()
         await self._results.put(name + keys.SUMMARY, document, content_type="application/json", metadata=owner)
+
+    async def _write(
+        self, attempt: Attempt[Assembly], parts: list[_Part], summary: dict[str, Any], condition: Condition
+    ) -> str | None:
+        file, name = attempt.request.file, attempt.identity.name
+        await self._write_counts(attempt, parts, summary)
         requested = _requested(parts)
         trace_id = requested.pop(TRACE_ID, attempt.identity.trace_id)
         described: dict[str, str | None] = {
@@ -174,11 +208,15 @@ def _requested(parts: list[_Part]) -> dict[str, str | None]:
 
 
 def _summary(parts: list[_Part], assembly: Assembly) -> dict[str, Any]:
-    records, failed = (sum(part.number(name) for part in parts) for name in ("records", "failed"))
+    names = ("records", "failed", "not-sent")
+    records, failed, not_sent = (sum(part.number(name) for part in parts) for name in names)
+    formats = (part.head.metadata.get(ANSWER_FORMAT) for part in parts)
     return {
         "records": records,
-        "succeeded": records - failed,
+        "succeeded": records - failed - not_sent,
         "failed": failed,
+        "not_sent": not_sent,
+        "answer_format": next((unquote(one) for one in formats if one), None),
         "calls": sum(part.number("calls") for part in parts),
         "bytes": assembly.file.size,
         "parts": len(parts),

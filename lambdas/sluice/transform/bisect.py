@@ -1,22 +1,31 @@
 """Calls for many records at once. When the model refuses a group, its halves find the records that it refuses alone."""
 
-import math
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from sluice.concurrency import sleep
 from sluice.error_codes import ErrorCode, FailureClass
 from sluice.failures import Failure, ServiceError, classify
-from sluice.transform.records import AnswerError
+from sluice.transform.answer_format import AnswerError
 
 _PAUSES = (0.1, 0.3, 0.9)  # seconds
-_EXTRA_CALLS = 32  # for each group of records, besides what bisecting it for a few refused ones needs
-_PATIENCE = 8  # refusals in a row, over what finding one record takes, after which the endpoint is taken to be at fault
+PATIENCE = 16  # records that are refused alone before one is answered, after which the endpoint may be at fault
+
+_T = TypeVar("_T")
 
 
 class BudgetReached(Exception):
     """The answers, or the refusals, in memory have reached their limit."""
+
+
+class NothingAnswered(Exception):
+    """Many records were refused alone, and none was answered. `failure` is the reason of the last of them."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.code)
+        self.failure = failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,86 +35,102 @@ class Refused:
     failure: Failure
 
 
+async def _nobody() -> bool:
+    return False
+
+
 @dataclass(slots=True)
 class Calls:
     """The calls for a part's records: answers and refusals by index, and the number of calls that were made.
 
     `call` sends the records of the given indices together, and returns an answer for each. It raises what the failure
     table classifies, or `AnswerError`. After `enough_bytes` of answers or `enough_refused` refusals no call is made.
+    When `patience` records were refused and none was answered, `others_answered` says whether the endpoint has answered
+    other records of the file, so that it is not at fault. `works` is set once it has answered one.
     """
 
     call: Callable[[Sequence[int]], Awaitable[Sequence[bytes]]]
     sleep: Callable[[float], Awaitable[None]] = sleep
     enough_bytes: int = sys.maxsize
     enough_refused: int = sys.maxsize
+    patience: int = PATIENCE
+    others_answered: Callable[[], Awaitable[bool]] = _nobody
     answers: dict[int, bytes] = field(default_factory=dict)
     refused: dict[int, Refused] = field(default_factory=dict)
     made: int = 0
     kept_bytes: int = 0
-    _refused_in_a_row: int = 0
+    works: bool = False  # whether the endpoint has answered a record of the file
 
     async def run(self, groups: Iterable[Sequence[int]]) -> None:
-        """Answer or refuse every record of `groups`. No group is empty.
+        """Answer every record of `groups`, or refuse it, but only after it was sent alone. No group is empty.
 
-        Raises the first error that is not the records' own: capacity, configuration, transient, or the refusal of all
-        records, for which the endpoint is taken to be at fault. Raises `BudgetReached` when the limit of answers or
-        refusals is reached with some records left.
+        For k bad ones of n records in a group, at most 2·k·log₂(n/k) + 2·k calls are made. Raises the first error that
+        is not the records' own: capacity, configuration, transient. Raises `NothingAnswered`, and `BudgetReached` when
+        the limit of answers or refusals is reached with some records left.
         """
-        every = 0
         for group in groups:
-            every += len(group)
-            budget = _EXTRA_CALLS + 8 * max(1, math.ceil(math.log2(len(group))))
-            await self._answer(list(group), [budget])
-        if every > 1 and len(self.refused) == every:
-            raise next(iter(self.refused.values())).failure
+            await self._answer(list(group))
 
-    async def _answer(self, group: list[int], left: list[int]) -> None:
-        """Answer a group. `left` holds the number of calls that are left to the group that it is a part of."""
-        try:
-            found = await self._call(group)
-        except (ServiceError, AnswerError) as error:
-            failure = _record_failure(error, len(group))
-        else:
-            self.answers.update(zip(group, found, strict=True))
-            self.kept_bytes += sum(map(len, found))
-            self._refused_in_a_row = 0
-            return
-        self._refused_in_a_row += 1
-        if (
-            not self.answers
-            and self._refused_in_a_row > _PATIENCE + 2 * math.ceil(math.log2(len(group) + 1))
-            and len(group) > 1
-        ):
-            raise failure
-        if len(group) == 1:
-            self.refused[group[0]] = Refused(failure)
-            return
-        if left[0] <= 0:
-            alone = f"{failure.message} (one of {len(group)} records that were not tested singly: too many are refused)"
-            self.refused.update(dict.fromkeys(group, Refused(_renamed(failure, alone))))
-            return
-        left[0] -= 2
-        middle = len(group) // 2
-        await self._answer(group[:middle], left)
-        await self._answer(group[middle:], left)
+    async def paid(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """The result of a call, which is counted, and is made again after a pause if that can help.
 
-    async def _call(self, group: list[int]) -> Sequence[bytes]:
-        """Call, and retry after a pause if a retry can help and other calls of this part have been paid for."""
+        It is not made again if it is the first call of the part. Raises what `call` raises, and `BudgetReached`.
+        """
         if self.kept_bytes > self.enough_bytes or len(self.refused) >= self.enough_refused:
             raise BudgetReached
         for pause in _PAUSES:
             try:
-                return await self._counted(group)
+                return await self._counted(call)
             except ServiceError as error:
                 if self.made == 1 or not classify(error).failure_class.retryable:
                     raise
                 await self.sleep(pause)
-        return await self._counted(group)
+        return await self._counted(call)
 
-    async def _counted(self, group: list[int]) -> Sequence[bytes]:
+    def keep(self, index: int, answer: bytes) -> None:
+        """Take a record's answer."""
+        self.answers[index] = answer
+        self.kept_bytes += len(answer)
+        self.works = True
+
+    async def refuse(self, index: int, failure: Failure) -> None:
+        """Take the refusal of a record that was sent alone. Raises `NothingAnswered`."""
+        self.refused[index] = Refused(failure)
+        if not self.works and len(self.refused) >= self.patience:
+            self.works = await self.others_answered()
+            if not self.works:
+                raise NothingAnswered(failure)
+
+    async def _answer(self, group: list[int]) -> bool:
+        """Answer a group. Returns whether none of its records was refused."""
+        try:
+            found = await self.paid(lambda: self.call(group))
+        except (ServiceError, AnswerError) as error:
+            failure = record_failure(error)
+        else:
+            for index, answer in zip(group, found, strict=True):
+                self.keep(index, answer)
+            return True
+        if len(group) == 1:
+            await self.refuse(group[0], failure)
+        else:
+            await self._bisect(group, failure)
+        return False
+
+    async def _bisect(self, group: list[int], failure: Failure) -> None:
+        """Answer the halves of a group that was refused."""
+        middle = len(group) // 2
+        left, right = group[:middle], group[middle:]
+        all_answered = await self._answer(left)
+        if all_answered and len(right) > 1 and _is_of_a_record(failure):
+            await self._bisect(right, failure)  # It holds the record for which the group was refused.
+        else:
+            await self._answer(right)
+
+    async def _counted(self, call: Callable[[], Awaitable[_T]]) -> _T:
         """Call, and count the call unless it could not be begun."""
         try:
-            found = await self.call(group)
+            found = await call()
         except (ServiceError, AnswerError):
             self.made += 1
             raise
@@ -113,25 +138,21 @@ class Calls:
         return found
 
 
-def _record_failure(error: ServiceError | AnswerError, count: int) -> Failure:
+def _is_of_a_record(failure: Failure) -> bool:
+    """Whether a group was refused for one of its records, rather than for its size or for how it was answered."""
+    return failure.failure_class is FailureClass.MODEL and failure.code not in {
+        ErrorCode.MODEL_TIMEOUT,
+        ErrorCode.ANSWER_MISMATCH,
+    }
+
+
+def record_failure(error: ServiceError | AnswerError) -> Failure:
     """The failure, when it may be that of single records; otherwise raises `error`."""
     if isinstance(error, AnswerError):
         return Failure.of(ErrorCode.ANSWER_MISMATCH, str(error))
     failure = classify(error)
-    # The group may be over the endpoint's payload limit: smaller groups may pass.
-    too_large = failure.failure_class is FailureClass.INVALID and count > 1
-    if failure.failure_class is FailureClass.MODEL or too_large:
+    # InvokeEndpoint finds a request invalid, for example, when it is over the endpoint's payload limit: smaller groups
+    # may pass, and so may other records.
+    if failure.failure_class in {FailureClass.MODEL, FailureClass.INVALID} and failure.of_endpoint:
         return failure
     raise error
-
-
-def _renamed(failure: Failure, message: str) -> Failure:
-    return Failure(
-        failure.failure_class,
-        failure.code,
-        message,
-        original_status_code=failure.original_status_code,
-        original_message=failure.original_message,
-        log_stream_arn=failure.log_stream_arn,
-        of_endpoint=failure.of_endpoint,
-    )

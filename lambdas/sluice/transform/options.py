@@ -8,6 +8,7 @@ from pydantic.alias_generators import to_pascal
 
 from sluice.failures import invalid
 from sluice.inputs.message import explain
+from sluice.transform.answer_format import AnswerFormat
 from sluice.transform.paths import Path, PathError
 
 MAX_CHUNK_BYTES = 1024 * 1024  # so that ten at once fit into a small function
@@ -19,6 +20,10 @@ def _path(value: object) -> object:
     return Path.parse(value) if isinstance(value, str) else value
 
 
+def _answer_format(value: object) -> object:
+    return AnswerFormat.parse(value) if isinstance(value, str) else value
+
+
 Filter = Annotated[Any, BeforeValidator(_path)]
 
 
@@ -26,7 +31,8 @@ class Options(BaseModel):
     """CreateTransformJob's SplitType, BatchStrategy, MaxPayloadInMB, AssembleWith and DataProcessing.
 
     `csv_header` is ours: whether the first line of a CSV file names the columns; it is then not sent, and the
-    line that answers it is empty.
+    line that answers it is empty. `answer_format` is ours, too: how an answer holds those of several records; None if
+    it is not known.
     """
 
     model_config = ConfigDict(
@@ -41,6 +47,7 @@ class Options(BaseModel):
     output_filter: Filter = Path.parse("$")
     join_source: Literal["None", "Input"] = "None"
     csv_header: bool = False
+    answer_format: Annotated[AnswerFormat | None, BeforeValidator(_answer_format)] = None
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], defaults: Mapping[str, Any]) -> Self:

@@ -1,8 +1,7 @@
 """One part of a dataset, from its byte range to its stored answers."""
 
-import io
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -12,29 +11,27 @@ from sluice.error_codes import ErrorCode
 from sluice.failures import Failure, ServiceError
 from sluice.inputs.identity import of_part
 from sluice.inputs.internal_messages import body_of
-from sluice.inputs.invocation import Invocation
 from sluice.inputs.requests import Assembly, TransformPart
-from sluice.ports import Bucket, Buckets, Endpoint, Inference, MessageSender, PreconditionFailed
+from sluice.ports import Bucket, Buckets, Endpoint, MessageSender, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.memory import Memory, MemoryExhausted
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.storing import Sleep
 from sluice.settings import Settings
-from sluice.transform.bisect import BudgetReached, Calls
+from sluice.transform.bisect import BudgetReached, Calls, NothingAnswered
+from sluice.transform.formats import Formats
 from sluice.transform.heads import require_head
 from sluice.transform.memory import ENOUGH_ANSWERED, ResponseSizeRatio
+from sluice.transform.part_calls import OutOfTime, PartCalls
 from sluice.transform.part_store import PartStore
+from sluice.transform.patience import failure_of_part, has_answers, is_at_fault, patience
 from sluice.transform.progress import begins_at, covered_until, covering_parts
-from sluice.transform.records import answers_of, payloads
+from sluice.transform.records import payloads
 from sluice.transform.work import MAX_REFUSED, Reader, Work
 
 _REPLACED = "the file was replaced; its newer version is transformed"
 
 _Part = Attempt[TransformPart]
-
-
-class OutOfTime(Exception):
-    """The function has less time left than one more call may take."""
 
 
 class PartHandler:
@@ -70,6 +67,7 @@ class PartHandler:
         self._ratio = ResponseSizeRatio()
         self._reader = Reader(settings, inputs, self._ratio)
         self._store = PartStore(results, utc_now, sleep)
+        self._formats = Formats(results, sleep)
 
     async def handle(self, attempt: _Part) -> Outcome:
         """Bring a part to its stored answers.
@@ -115,28 +113,54 @@ class PartHandler:
     async def _process(self, attempt: _Part, work: Work) -> Outcome:
         started, clock = self._utc_now(), now()
         # Avoid reference cycles: the part's memory must be freed when this returns.
-        calls = Calls(lambda indices: self._call(attempt, work, indices), self._sleep, ENOUGH_ANSWERED, MAX_REFUSED)
-        limit = min(work.options.max_payload * 1024 * 1024, self._settings.max_body_bytes)
-
-        def max_bytes() -> int:
-            return min(limit, self._ratio.sendable(work.invocation.endpoint_name))
-
+        asking = PartCalls(self._endpoint, self._ratio, attempt, work, self._needed_ms)
+        folder = keys.folder_of_part(attempt.identity.name)
+        calls = Calls(
+            asking.answers,
+            self._sleep,
+            ENOUGH_ANSWERED,
+            MAX_REFUSED,
+            patience(attempt),
+            lambda: has_answers(self._results, folder),
+        )
         try:
-            await calls.run(payloads(work.sizes, max_bytes, single=work.options.batch_strategy == "SingleRecord"))
+            await self._call(attempt, work, calls, asking)
+        except NothingAnswered as error:
+            raise failure_of_part(work.part, error.failure) from None
         except (OutOfTime, BudgetReached, ServiceError) as error:
             # What has been paid for is kept. If nothing has been, the part returns to its queue whole.
             if isinstance(error, OutOfTime) and not calls.made:
                 raise Failure.of(ErrorCode.NOT_BEGUN) from None
+            last = next(reversed(calls.refused.values()), None)
+            if last and not calls.answers and await is_at_fault(self._results, folder, len(calls.refused)):
+                raise failure_of_part(work.part, last.failure) from None
             first = _first_open(work, calls)
             if not (first or isinstance(error, OutOfTime)):
                 raise
             return await self._continue_later(attempt, work, calls, started, first)
         if work.lines.is_cut:
             return await self._continue_later(attempt, work, calls, started, len(work.lines))
+        if work.part.is_whole and calls.refused and not calls.answers:
+            raise next(iter(calls.refused.values())).failure  # A redrive calls again, unlike that of an assembly.
         latency = timedelta(seconds=now() - clock) if calls.made else None
         await self._store.put(attempt, work, calls, started, len(work.lines))
         await self._announce(attempt)
         return attempt.ended(Status.SUCCEEDED, latency=latency)
+
+    async def _call(self, attempt: _Part, work: Work, calls: Calls, asking: PartCalls) -> None:
+        """Answer or refuse each record that is sent. Raises what `Calls.run` raises."""
+        limit = min(work.options.max_payload * 1024 * 1024, self._settings.max_body_bytes)
+        await self._formats.settle(attempt, work, calls, asking, most_bytes=limit)
+        if work.answer_format is None:
+            return
+
+        def max_bytes() -> int:
+            return min(limit, self._ratio.sendable(work.invocation.endpoint_name))
+
+        single = work.options.batch_strategy == "SingleRecord" or not work.answer_format.holds_several
+        done = calls.answers.keys() | calls.refused.keys()
+        sizes = [0 if index in done else size for index, size in enumerate(work.sizes)]
+        await calls.run(payloads(sizes, max_bytes, single=single))
 
     def _seconds_left(self, attempt: _Part) -> float:
         """How long may be waited before there is no time for a call."""
@@ -145,9 +169,14 @@ class PartHandler:
     async def _continue_later(self, attempt: _Part, work: Work, calls: Calls, started: datetime, first: int) -> Outcome:
         """Store the answers of the `first` lines as a part of its own, and send the rest as another part.
 
-        If there are no such lines, the part is halved.
+        If there are no such lines, the part is halved, or sent again while its format is not found.
         """
         part = work.part
+        if not first and work.answer_format is None:
+            await self._request_queue.send([body_of(part)])
+            return attempt.ended(Status.SUCCEEDED, detail="its first answers are stored, it continues as a new message")
+        if not first and len(work.lines) < 2:
+            raise Failure.of(ErrorCode.NOT_BEGUN)
         middle = first or (len(work.lines) // 2)
         at = work.lines.place(middle)
         rest = [replace(part, start=at)]
@@ -161,25 +190,6 @@ class PartHandler:
         await self._request_queue.send([body_of(one) for one in rest])
         detail = f"{first} lines are answered, the rest continues as a new message"
         return attempt.ended(Status.SUCCEEDED, detail=detail)
-
-    async def _call(self, attempt: _Part, work: Work, indices: Sequence[int]) -> list[bytes]:
-        if attempt.remaining_ms() < self._needed_ms:
-            raise OutOfTime
-        invocation = work.invocation
-        if work.options.split_type == "None":
-            return [(await self._invoke(attempt, invocation, work.sent(0))).body]
-        body = io.BytesIO()
-        for index in indices:
-            body.write(work.sent(index))
-            body.write(b"\n")
-        inference = await self._invoke(attempt, invocation, body.getvalue())
-        self._ratio.learn(invocation.endpoint_name, body.tell(), len(inference.body))
-        return answers_of(inference.body, inference.content_type, len(indices))
-
-    async def _invoke(self, attempt: _Part, invocation: Invocation, body: bytes) -> Inference:
-        return await self._endpoint.invoke(
-            invocation.endpoint_name, body, invocation.parameters, seconds=attempt.call_seconds
-        )
 
     async def _rest_of(self, attempt: _Part) -> _Part:
         """The attempt at what earlier deliveries of the part have not stored; an empty range when nothing is left.

@@ -20,6 +20,7 @@ from sluice.transform.bisect import Calls, Refused
 from sluice.transform.records import RecordError, joined
 from sluice.transform.work import Work
 
+ANSWER_FORMAT = "answer-format"
 _MAX_QUOTED = 4096  # bytes of a refused record that its error quotes
 
 
@@ -36,10 +37,12 @@ class PartStore:
     ) -> None:
         """Write the answers of the first `count` lines, after their errors. Raises `ServiceError`."""
         answers, document, failed = _contents(work, calls, count)
+        not_sent = sum(not size and index not in work.refused for index, size in enumerate(work.sizes[:count]))
         name = attempt.identity.name
         counts = {
             "records": str(count),
             "failed": str(failed),
+            "not-sent": str(not_sent),
             "calls": str(calls.made),
             "started": timestamp(started),
             "finished": timestamp(self._now()),
@@ -49,6 +52,7 @@ class PartStore:
             ENDPOINT_NAME: work.invocation.endpoint_name,
             CONTENT_TYPE: work.invocation.parameters["ContentType"],
             ACCEPT: work.invocation.parameters.get("Accept"),
+            ANSWER_FORMAT: None if work.answer_format is None else str(work.answer_format),
         }
         if document:
             # The name depends on the content, so that the errors are those of the answers that were stored first. Only

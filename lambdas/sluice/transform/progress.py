@@ -1,6 +1,6 @@
 """Which parts of a dataset are stored. Their names say where they begin and end."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sluice import keys
 
@@ -39,3 +39,13 @@ def covering_parts(names: Iterable[str], end: int, start: int = 0) -> list[str] 
         at, name = by_end[at]
         covering.append(name)
     return covering[::-1]
+
+
+def count(metadata: Mapping[str, str], name: str) -> int:
+    """One of the counts in a part's metadata."""
+    return int(metadata.get(name, "0"))
+
+
+def succeeded(metadata: Mapping[str, str]) -> int:
+    """How many records of a part have an answer: all but those that failed, and lines that were not sent."""
+    return count(metadata, "records") - count(metadata, "failed") - count(metadata, "not-sent")

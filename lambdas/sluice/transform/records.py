@@ -8,20 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from sluice.inputs.strict_json import TooDeep, compact_bytes, loads
+from sluice.transform.content_types import CSV, JSON_LINES, base_type
 from sluice.transform.options import Options
 from sluice.transform.paths import NotThere, Path
-
-CSV = "text/csv"
-JSON_LINES = "application/jsonlines"
-_JSON = "application/json"
 
 
 class RecordError(Exception):
     """A record cannot be sent, or its answer not be joined with it; the text says why."""
-
-
-class AnswerError(Exception):
-    """A response cannot be divided into one answer for each record; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +26,7 @@ class Codec:
     @property
     def base(self) -> str:
         """The content type without its parameters."""
-        return _base(self.content_type)
+        return base_type(self.content_type)
 
     def load(self, line: bytes) -> Any:
         """The record as a value that paths look into. Raises `RecordError`."""
@@ -90,60 +83,6 @@ def filtered(line: bytes, path: Path, codec: Codec) -> bytes:
     if codec.base == CSV and found == []:
         raise RecordError("the InputFilter leaves nothing of it")
     return codec.dump(found)
-
-
-def answers_of(body: bytes, content_type: str | None, count: int) -> list[bytes]:
-    """One answer for each of `count` records that were sent together. Raises `AnswerError`.
-
-    JSON is taken apart as SageMaker's own containers write it: an array, or an object with one array in it; anything
-    else by its lines.
-    """
-    base = _base(content_type or "")
-    if count == 1:
-        return [_one_line(body, base)]
-    found = _elements(body, count) if base == _JSON else _text(body).split(b"\n")
-    if len(found) != count:
-        raise AnswerError(f"{len(found)} answers came back for {count} records")
-    return found
-
-
-def _one_line(body: bytes, base: str) -> bytes:
-    if base == _JSON:
-        value = _json(body)
-        array = next(iter(value.values())) if isinstance(value, dict) and len(value) == 1 else value
-        return compact_bytes(array[0] if isinstance(array, list) and len(array) == 1 else value)
-    text = _text(body)
-    if b"\n" in text:
-        raise AnswerError("several lines came back for one record")
-    return text
-
-
-def _elements(body: bytes, count: int) -> list[bytes]:
-    value = _json(body)
-    if isinstance(value, dict):
-        arrays = [one for one in value.values() if isinstance(one, list) and len(one) == count]
-        value = arrays[0] if len(arrays) == 1 else value
-    if not isinstance(value, list):
-        raise AnswerError(f"the answer holds no array of {count} answers")
-    return [compact_bytes(one) for one in value]
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return loads(body)
-    except TooDeep as error:
-        raise AnswerError(f"the answer {error}") from None
-    except ValueError:
-        raise AnswerError("the answer is not JSON, as its content type says") from None
-
-
-def _text(body: bytes) -> bytes:
-    """Lines with LF between them."""
-    return body.replace(b"\r\n", b"\n").removesuffix(b"\n")
-
-
-def _base(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()
 
 
 def joined(line: bytes, answer: bytes, options: Options, codec: Codec) -> bytes:

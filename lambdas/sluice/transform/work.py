@@ -12,11 +12,13 @@ from sluice.ports import Buckets, ObjectHead
 from sluice.processing.attempt import Attempt
 from sluice.processing.memory import Reservation
 from sluice.settings import Settings
+from sluice.transform.answer_format import AnswerFormat
 from sluice.transform.bisect import Refused
+from sluice.transform.content_types import CSV
 from sluice.transform.lines import Lines, lines_of
 from sluice.transform.memory import ResponseSizeRatio, needed
 from sluice.transform.options import MAX_CHUNK_BYTES, Options
-from sluice.transform.records import CSV, Codec, RecordError, check_csv, filtered
+from sluice.transform.records import Codec, RecordError, check_csv, filtered
 
 _TAIL = 16 * 1024  # bytes that are first read beyond a range, for the end of its last line
 MAX_LINES = 32 * 1024  # of a part: the first of more are answered, and the rest continues as a part of its own
@@ -25,7 +27,10 @@ MAX_REFUSED = 4096  # likewise of lines that are refused, because each has an er
 
 @dataclass(slots=True)
 class Work:
-    """A part's lines: what is sent for each, and which are never sent. `lines.is_cut` means that there are more."""
+    """A part's lines: what is sent for each, and which are never sent. `lines.is_cut` means that there are more.
+
+    `answer_format` is how the answers are divided; None until it is known.
+    """
 
     part: TransformPart
     options: Options
@@ -35,6 +40,7 @@ class Work:
     sizes: list[int] = field(default_factory=list)  # of what is sent for each line; 0 when nothing is sent
     filtered: list[bytes] = field(default_factory=list)
     refused: dict[int, Refused] = field(default_factory=dict)
+    answer_format: AnswerFormat | None = None
 
     def sent(self, index: int) -> bytes:
         """What is sent for a line: the line itself when there is no filter."""
@@ -42,7 +48,8 @@ class Work:
 
     def is_header(self, index: int) -> bool:
         """Whether a line only names the columns."""
-        return index == 0 == self.part.start and self.options.csv_header and self.codec.base == CSV
+        is_first = index == 0 == self.part.start and self.options.split_type == "Line"
+        return is_first and self.options.csv_header and self.codec.base == CSV
 
 
 @dataclass(frozen=True, slots=True)

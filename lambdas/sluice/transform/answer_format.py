@@ -1,0 +1,185 @@
+"""The formats in which containers answer several records, and how an answer is divided into a line for each record.
+
+An answer is divided only by the format of its file, never by what its own length suggests: an array may have as many
+elements as there are records, and hold something else.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from sluice.transform import json_slices
+from sluice.transform.content_types import is_json
+
+_MAX_FIELD = 100  # characters: a format is kept in the metadata of objects, which is 2 KB in all
+
+
+class AnswerError(Exception):
+    """A response cannot be divided into one answer for each record; the text says why."""
+
+
+class Kind(StrEnum):
+    """The kinds of formats, by the names under which they are set."""
+
+    LINES = "Lines"
+    LINES_WITH_HEADER = "LinesWithHeader"
+    JSON_ARRAY = "JSONArray"
+    JSON_FIELD = "JSONField"
+    CSV_ROW = "CSVRow"
+    COLUMNS = "Columns"
+    NONE = "None"
+
+
+VALID = "Lines, LinesWithHeader, JSONArray, JSONField:<name>, CSVRow, Columns, Columns:<name>,<name>, None"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFormat:
+    """A format. `fields` are the name of a JSONField, or those of Columns: none of them means every array."""
+
+    kind: Kind
+    fields: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The format of this name, such as `Lines` or `JSONField:predictions`. Raises `ValueError`."""
+        name, colon, rest = text.partition(":")
+        kind = Kind(name) if name in set(Kind) else None
+        if kind is Kind.JSON_FIELD and 0 < len(rest) <= _MAX_FIELD:
+            return cls(kind, (rest,))
+        if kind is Kind.COLUMNS and colon and all(0 < len(one) <= _MAX_FIELD for one in rest.split(",")):
+            return cls(kind, tuple(_unescaped(one) for one in rest.split(",")))
+        if kind is None or colon or kind is Kind.JSON_FIELD:
+            raise ValueError(f"{text[:80]!r} is not one of {VALID}")
+        return cls(kind)
+
+    def __str__(self) -> str:
+        """Its name, which `parse` reads."""
+        if self.kind is Kind.COLUMNS and self.fields:
+            return f"{self.kind}:{','.join(map(_escaped, self.fields))}"
+        return ":".join([self.kind, *self.fields])
+
+    @property
+    def holds_several(self) -> bool:
+        """Whether an answer may be that of several records."""
+        return self.kind is not Kind.NONE
+
+    def divide(self, body: bytes, content_type: str | None, count: int) -> list[bytes]:
+        """One line for each of `count` records that were sent together. Raises `AnswerError`."""
+        if not body or body.isspace():
+            raise AnswerError("the answer is empty")
+        try:
+            found = self._elements(body, content_type)
+        except ValueError as error:
+            raise self._mismatch(f"it cannot be read: {_reason(error)}") from None
+        if len(found) != count:
+            raise self._mismatch(f"it holds {len(found)} answers for {count} records")
+        if not all(found) or any(one.isspace() for one in found):
+            raise self._mismatch("one of its answers is empty")
+        return found
+
+    def _mismatch(self, why: str) -> AnswerError:
+        return AnswerError(
+            f"the answer does not follow the AnswerFormat {self}: {why}; if the container answers in another format, "
+            f"set it with the file's metadata answer-format: {VALID}"
+        )
+
+    def _elements(self, body: bytes, content_type: str | None) -> list[bytes]:
+        """The answers in a body. Raises `ValueError` when it is not of this format."""
+        match self.kind:
+            case Kind.LINES:
+                return _lines(body)
+            case Kind.LINES_WITH_HEADER:
+                return _lines(body)[1:]
+            case Kind.JSON_ARRAY:
+                return json_slices.array(json_slices.text_of(body))
+            case Kind.JSON_FIELD:
+                return _fields(body, self.fields)[0]
+            case Kind.CSV_ROW:
+                return _row(body)
+            case Kind.COLUMNS:
+                return _columns(body, self.fields)
+            case Kind.NONE:
+                return [_whole(body, content_type)]
+
+
+NONE = AnswerFormat(Kind.NONE)
+
+
+def header_of(body: bytes) -> bytes:
+    """The first line of an answer."""
+    return _lines(body)[0]
+
+
+def array_fields(body: bytes) -> list[str]:
+    """The names of the arrays in an answer that is a JSON object, as far as a format may have them as fields."""
+    try:
+        names = json_slices.arrays_of(json_slices.text_of(body))
+    except ValueError:
+        return []
+    return [name for name in names if name and len(name) <= _MAX_FIELD and name.isprintable()]
+
+
+def _lines(body: bytes) -> list[bytes]:
+    """Lines that end in LF or CRLF. Empty lines at the end answer no record."""
+    return body.replace(b"\r\n", b"\n").rstrip(b"\n").split(b"\n")
+
+
+def _fields(body: bytes, names: Sequence[str]) -> list[list[bytes]]:
+    arrays = json_slices.arrays_of(json_slices.text_of(body))
+    if missing := [name for name in names if name not in arrays]:
+        raise ValueError(f"its field {missing[0][:80]!r} is missing or no array")
+    return [arrays[name] for name in names or arrays]
+
+
+def _row(body: bytes) -> list[bytes]:
+    """The values on one line. A value may be a list: `[0.1, 0.9],[0.7, 0.3]` is what XGBoost writes for classes."""
+    (line, *more) = _lines(body)
+    if more:
+        raise ValueError(f"it has {len(more) + 1} lines")
+    try:
+        return json_slices.array(f"[{json_slices.text_of(line)}]")
+    except ValueError:
+        return line.split(b",")
+
+
+def _columns(body: bytes, names: Sequence[str]) -> list[bytes]:
+    text = json_slices.text_of(body)
+    names = names or list(json_slices.arrays_of(text))
+    columns = _fields(body, names)
+    if not columns:
+        raise ValueError("it has no array")
+    labels = [json.dumps(name).encode() for name in names]
+    # Of different lengths: `strict` raises the ValueError.
+    return [
+        b"{%b}" % b",".join(b"%b:%b" % pair for pair in zip(labels, values, strict=True))
+        for values in zip(*columns, strict=True)
+    ]
+
+
+def _whole(body: bytes, content_type: str | None) -> bytes:
+    """All of an answer in one line."""
+    lines = _lines(body)
+    if is_json(content_type or "") or len(lines) > 1:
+        try:
+            return json_slices.whole(json_slices.text_of(body))
+        except ValueError as error:
+            if len(lines) == 1:
+                raise
+            raise ValueError(f"it has {len(lines)} lines, and is not one JSON document: {_reason(error)}") from None
+    return lines[0]
+
+
+def _reason(error: ValueError) -> str:
+    """What is wrong, without a quotation of the answer."""
+    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).partition(": line ")[0]
+
+
+def _escaped(name: str) -> str:
+    return name.replace("%", "%25").replace(",", "%2C")
+
+
+def _unescaped(name: str) -> str:
+    return name.replace("%2C", ",").replace("%25", "%")

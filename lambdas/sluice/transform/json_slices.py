@@ -1,0 +1,122 @@
+"""JSON cut into its elements as they are written: no number, escape or key is changed.
+
+Texts are UTF-8 that is decoded as Latin-1. The syntax of JSON is ASCII, so this cuts at the same places, a character is
+a byte, and a slice is encoded to exactly the bytes that it was.
+"""
+
+import codecs
+import json
+import re
+
+from sluice.inputs.strict_json import MAX_DEPTH, TooDeep, is_deep
+
+_STEP = 64 * 1024  # bytes
+_SPACE = re.compile(r"[ \t\n\r]*")
+_STRING_OR_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\n\r]+')
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # Only where values end counts, not what they are.
+
+
+def text_of(body: bytes) -> str:
+    """`body` as a text to cut, without a byte order mark. Raises `ValueError` when it is not UTF-8."""
+    if not body.isascii():
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        for at in range(0, len(body), _STEP):  # all of it at once would take four times the memory
+            decoder.decode(body[at : at + _STEP])
+        decoder.decode(b"", final=True)
+    return body.removeprefix(b"\xef\xbb\xbf").decode("latin-1")
+
+
+def whole(text: str) -> bytes:
+    """A JSON document in one line. Raises `ValueError` when it is not JSON."""
+    end = _end(text, _after_space(text, 0))
+    _check_is_end(text, end)
+    return _compact(text)
+
+
+def array(text: str) -> list[bytes]:
+    """The elements of an array, each in one line. Raises `ValueError` when it is not a JSON array."""
+    elements, end = _array(text, _after_space(text, 0))
+    _check_is_end(text, end)
+    return elements
+
+
+def arrays_of(text: str) -> dict[str, list[bytes]]:
+    """The fields of an object that are arrays: their elements, each in one line.
+
+    Raises `ValueError` when it is not a JSON object.
+    """
+    at = _after_space(text, 0)
+    _expect(text, at, "{")
+    found: dict[str, list[bytes]] = {}
+    at = _after_space(text, at + 1)
+    if text[at : at + 1] == "}":
+        _check_is_end(text, at + 1)
+        return found
+    while True:
+        _expect(text, at, '"')
+        end = _end(text, at)
+        name = json.loads(text[at:end].encode("latin-1"))
+        at = _after_space(text, end)
+        _expect(text, at, ":")
+        at = _after_space(text, at + 1)
+        found.pop(name, None)  # of a name that occurs twice, the last value counts
+        if text[at : at + 1] == "[":
+            found[name], end = _array(text, at)
+        else:
+            end = _end(text, at)
+        at = _after_space(text, end)
+        if text[at : at + 1] == "}":
+            _check_is_end(text, at + 1)
+            return found
+        _expect(text, at, ",")
+        at = _after_space(text, at + 1)
+
+
+def _array(text: str, at: int) -> tuple[list[bytes], int]:
+    """The elements of the array at `at`, and where it ends."""
+    _expect(text, at, "[")
+    elements: list[bytes] = []
+    at = _after_space(text, at + 1)
+    if text[at : at + 1] == "]":
+        return elements, at + 1
+    while True:
+        end = _end(text, at)
+        elements.append(_compact(text[at:end]))
+        at = _after_space(text, end)
+        if text[at : at + 1] == "]":
+            return elements, at + 1
+        _expect(text, at, ",")
+        at = _after_space(text, at + 1)
+
+
+def _end(text: str, at: int) -> int:
+    """Where the value at `at` ends."""
+    try:
+        value, end = _DECODER.raw_decode(text, at)
+    except RecursionError:
+        raise TooDeep from None
+    if text.count("[", at, end) + text.count("{", at, end) > MAX_DEPTH and is_deep(value):
+        raise TooDeep
+    return end
+
+
+def _after_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def _expect(text: str, at: int, character: str) -> None:
+    if text[at : at + 1] != character:
+        raise ValueError(f"{character} is missing")
+
+
+def _check_is_end(text: str, at: int) -> None:
+    if _after_space(text, at) != len(text):
+        raise ValueError("more follows the document")
+
+
+def _compact(text: str) -> bytes:
+    """A value without the space between its parts."""
+    if any(space in text for space in " \n\t\r"):
+        text = _STRING_OR_SPACE.sub(lambda found: found[1] or "", text)
+    return text.encode("latin-1")

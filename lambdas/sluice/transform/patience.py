@@ -1,0 +1,68 @@
+"""When a part stops that has no answer: a model that is broken must not be paid for each record of a file."""
+
+from contextlib import aclosing
+
+from sluice import keys
+from sluice.error_codes import ErrorCode
+from sluice.failures import Failure
+from sluice.inputs.requests import TransformPart
+from sluice.ports import Bucket
+from sluice.processing.attempt import Attempt
+from sluice.processing.prefetch import prefetch
+from sluice.transform.bisect import PATIENCE
+from sluice.transform.progress import count, succeeded
+
+_WITH_ALL = 4 * PATIENCE  # of a part that is the whole file, so that no other part can answer
+_AGAIN = PATIENCE // 4  # of a part that was returned to its queue: a broken model costs this at each receive
+
+
+def patience(attempt: Attempt[TransformPart]) -> int:
+    """How many records of a part are refused before it stops, if the endpoint has not answered any of the file."""
+    if attempt.request.is_whole:
+        return _WITH_ALL
+    return PATIENCE if attempt.delivery.receive_count == 1 else _AGAIN
+
+
+async def has_answers(results: Bucket, folder: str) -> bool:
+    """Whether a stored part of a dataset has an answered record. Raises `ServiceError`."""
+    return (await _counted(results, folder))[0]
+
+
+async def is_at_fault(results: Bucket, folder: str, refused: int) -> bool:
+    """Whether a part with `refused` refusals and no answer must stop: the whole file has no answer, and many refusals.
+
+    Raises `ServiceError`.
+    """
+    answered, failed = await _counted(results, folder)
+    return not answered and failed + refused >= PATIENCE
+
+
+async def _counted(results: Bucket, folder: str) -> tuple[bool, int]:
+    """Whether a stored part has an answered record, and how many failed in the parts before it."""
+    names = [name for _, _, name in keys.stored_parts(await results.list(folder))]
+    failed = 0
+    async with aclosing(prefetch(results.head, names)) as heads:
+        async for head in heads:
+            if head is not None:
+                if succeeded(head.metadata):
+                    return True, failed
+                failed += count(head.metadata, "failed")
+    return False, failed
+
+
+def failure_of_part(part: TransformPart, failure: Failure) -> Failure:
+    """The failure of a part that stops; `failure` is that of one of its records.
+
+    Another part may be answered meanwhile, unless this is the only one.
+    """
+    if part.is_whole:
+        return failure
+    code = ErrorCode.NOTHING_ANSWERED
+    return Failure(
+        code.failure_class,
+        code,
+        f"{code.reason}; the last reason: {failure.code}: {failure.message}",
+        original_status_code=failure.original_status_code,
+        original_message=failure.original_message,
+        log_stream_arn=failure.log_stream_arn,
+    )
