@@ -10,6 +10,9 @@ import pytest
 
 from sluice.failures import Operation
 from sluice.inputs.identity import key_of_version
+from sluice.inputs.internal_messages import body_of, internal_request
+from sluice.inputs.requests import TransformPart
+from sluice.inputs.strict_json import load_json
 from sluice.ports import Inference
 from sluice.processing.outcome import Status
 from tests.support.fakes import service_error
@@ -104,3 +107,29 @@ def test_parts_of_a_file_whose_key_continues_that_of_another_are_not_those_of_th
     world.splits.bodies.reverse()  # the file within is done first
     world.run()
     assert world.out(KEY) == b"1\n2\n"
+
+
+def test_a_part_whose_lines_are_stored_in_many_parts_is_not_called_again(world: Transforms) -> None:
+    """A listing has a hundred keys."""
+    lines = b"".join(b"%03d\n" % number for number in range(150))
+    world.drop(KEY, lines)
+    world.splits.bodies.pop(0)
+    world.process(world.splits.bodies.pop(), message_id="event")
+    (body,) = world.requests.bodies
+    part = internal_request(load_json(body, "part"))
+    assert isinstance(part, TransformPart)
+    for start in range(0, len(lines), 4):
+        world.process(body_of(TransformPart(part.file, start, start + 4)), message_id=f"{start}")
+    calls = len(world.endpoint.calls)
+    (outcome,) = world.process(body, message_id="whole")
+    assert outcome.status is Status.DUPLICATE
+    assert len(world.endpoint.calls) == calls
+
+
+def test_a_line_in_quotes_that_is_too_long_is_an_error_of_its_own() -> None:
+    world = Transforms()
+    world.endpoint.answer = lambda call: Inference(call.body, "text/csv")
+    world.drop(KEY, b'"' + b"a" * 1_100_000 + b'"\n2\n', metadata={"max-payload": "1", "answer-format": "Lines"})
+    world.run()
+    assert world.out(KEY) == b"\n2\n"
+    assert [error["ErrorCode"] for error in world.errors(KEY)] == ["RecordTooLong"]

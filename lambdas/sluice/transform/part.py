@@ -198,8 +198,10 @@ class PartHandler:
         rest.
         """
         part, folder = attempt.request, keys.folder_of_part(attempt.identity.name)
-        names = await self._results.list(folder, start_after=folder + keys.part_position(part.start))
-        start = covered_until(names, part.start, part.end)
+        start, before = part.start, -1
+        while start != before:  # a listing may end before all that is stored
+            names = await self._results.list(folder, start_after=folder + keys.part_position(start))
+            start, before = covered_until(names, start, part.end), start
         if start == part.start:
             return attempt
         rest = replace(part, start=start)
