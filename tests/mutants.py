@@ -63,6 +63,7 @@ _TRANSFORM = tuple(
 # Mutants that don't change the behavior, or only in ways that a unit test can't detect, by module and description.
 _EQUIVALENT: dict[tuple[str, str], str] = {
     ("transform/work", "`part.unpacked` is True"): "both sizes are equal for a file that isn't packed",
+    ("transform/format_store", "`stored is not None` is True"): "nothing deletes a format that was just there",
     ("transform/part", "`not part.file.is_version(head.version)` is False"): "the read rejects another version, too",
 }
 _LIMIT_SECONDS = 180

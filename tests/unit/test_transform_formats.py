@@ -196,6 +196,19 @@ def test_an_outage_while_it_is_looked_for_loses_no_answer(world: Transforms, cod
     assert not {call.body for call in world.endpoint.calls} & set(paid)
 
 
+def test_a_format_that_cannot_be_read_is_not_looked_for_again(world: Transforms) -> None:
+    def unavailable(operation: str, key: str) -> None:
+        if operation == "get" and key.endswith("/answer-format.json"):
+            raise service_error(Operation.STORE_RESULT, "SlowDown", status=503)
+
+    world.results.fail = unavailable
+    world.drop(KEY, rows(9))
+    world.process(world.splits.bodies.pop())
+    (outcome,) = world.process(world.requests.bodies[0])
+    assert outcome.status is Status.RETRY
+    assert not world.endpoint.calls
+
+
 def test_a_group_that_is_refused_once_is_no_evidence(world: Transforms) -> None:
     def stray(call: Call) -> Inference | ServiceError:
         if len(world.endpoint.calls) == 3:

@@ -104,6 +104,26 @@ def test_a_part_with_many_refusals_goes_on_when_another_part_is_answered(
     assert {error["ErrorCode"] for error in world.errors(KEY)} == {"ModelError"}
 
 
+@pytest.mark.parametrize("at", [0, 7, 8, 30, 59])
+def test_the_one_good_row_of_a_file_of_one_part_is_found(
+    world: Transforms, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    monkeypatch.setattr(sluice.transform.options, "_MIN_CHUNK_BYTES", 4000)
+    rows = [b"x%d" % number for number in range(60)]
+    rows[at] = b"1"
+    world.drop(KEY, b"\n".join(rows))
+    world.run(first_receive=1)
+    assert world.out(KEY).split(b"\n")[:-1] == [b"1" if number == at else b"" for number in range(60)]
+
+
+def test_a_file_of_one_part_without_an_answer_fails_at_once(world: Transforms, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sluice.transform.options, "_MIN_CHUNK_BYTES", 4000)
+    world.drop(KEY, b"".join(b"x%d\n" % number for number in range(200)))
+    world.run(first_receive=1)
+    assert_failed_once(world, "ModelError")
+    assert len(world.endpoint.calls) == 4 * PATIENCE
+
+
 @pytest.mark.parametrize("receive_count", [1, 2, 3])
 def test_refusals_around_an_answer_are_those_of_their_records(world: Transforms, receive_count: int) -> None:
     world.drop(KEY, b"x\nx\n0\n0\nx\nx\n" + b"1" * 70 + b"\n")
