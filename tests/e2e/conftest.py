@@ -86,7 +86,7 @@ class Pipeline:
                 QueueUrl=self.engine.dead_letter_queue_url,
                 MaxNumberOfMessages=10,
                 MessageAttributeNames=["All"],
-                VisibilityTimeout=0,
+                VisibilityTimeout=1,  # so that the next call receives others
             ).get("Messages", []):
                 if matches(message["Body"]):
                     self.sqs.delete_message(

@@ -83,7 +83,8 @@ def test_a_forged_message_changes_no_outcome(pipeline: Pipeline, victim: Victim,
     before, calls = _versions(pipeline, victim), pipeline.all_calls()
     body = FORGERIES[what](victim)
     message_id = pipeline.send(body)
-    pipeline.ended(message_id)
+    if pipeline.ended(message_id) == "dead-lettered":
+        pipeline.dead_letter(body)
     assert _versions(pipeline, victim) == before
     assert pipeline.all_calls() == calls
 
