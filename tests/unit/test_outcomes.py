@@ -341,7 +341,8 @@ def test_a_worker_killed_at_the_last_receive_of_the_last_part_leaves_an_outcome(
 
 def test_a_stored_part_leaves_the_failure_of_another_part() -> None:
     world = Transforms()
-    world.endpoint.answer = lambda call: REFUSED if b"bad" in call.body else Inference(call.body, "text/csv")
+    denied = service_error(Operation.INVOKE, "AccessDeniedException", status=403)
+    world.endpoint.answer = lambda call: denied if b"bad" in call.body else Inference(call.body, "text/csv")
     world.drop("transform/a.csv", (b"bad" * 21 + b"\n") * 1024 + b"good\n")
     world.process(world.splits.bodies.pop())
     bad, good = world.requests.bodies
