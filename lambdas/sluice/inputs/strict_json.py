@@ -6,7 +6,6 @@ know that error: the request would be retried, and its calls would be billed aga
 """
 
 import json
-import re
 import sys
 from typing import Any, NoReturn
 
@@ -15,7 +14,6 @@ from sluice.failures import invalid
 MAX_DEPTH = 200  # arrays and objects within each other; pydantic's own limit for a JsonValue is 254
 
 _CONTAINERS = (dict, list)
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")  # escaped, as half of a pair or alone, or as it is
 
 
 class TooDeep(ValueError):
@@ -75,14 +73,17 @@ def load_json(text: str, field: str) -> Any:
     except ValueError:  # the one that is left: Python's limit on the digits of an integer
         digits = sys.get_int_max_str_digits()
         raise invalid(field, f"is not acceptable JSON: an integer has over {digits} digits") from None
-    if _SURROGATE.search(text) and not _has_utf8(value):
+    if not _has_utf8(text, value):
         raise invalid(field, "holds a lone surrogate, which has no UTF-8; send binary as BodyBase64")
     return value
 
 
-def _has_utf8(value: Any) -> bool:
+def _has_utf8(text: str, value: Any) -> bool:
+    """Whether neither the text nor what its escapes stand for holds a lone surrogate."""
     try:
-        compact(value).encode()
+        text.encode()
+        if "\\u" in text:
+            compact(value).encode()
     except UnicodeEncodeError:
         return False
     return True
