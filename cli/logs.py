@@ -10,6 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cli.deployment import Deployment, is_denied
+from sluice.keys import dataset_of_part
 from sluice.processing.outcome import Status
 
 ALL_EVENTS = '{ $.service = "*" }'
@@ -35,6 +36,11 @@ class LoggedOutcome:
         """Name of the result; None when the request failed before it had one."""
         name: str | None = self.fields.get("result")
         return name
+
+    @property
+    def request_name(self) -> str | None:
+        """Name of the request's result: for a part of a dataset, that of its dataset."""
+        return None if self.result is None else dataset_of_part(self.result) or self.result
 
     @property
     def reason(self) -> str | None:

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from cli.deployment import Deployment, is_denied
 from cli.logs import ALL_EVENTS, LogEvent, LoggedOutcome, log_events
-from sluice.keys import FILES_PREFIX, MESSAGES_PREFIX, dataset_of_part, is_dataset
+from sluice.keys import FILES_PREFIX, MESSAGES_PREFIX, is_dataset
 from sluice.processing.outcome import Status
 
 _COUNTED = {"Succeeded": Status.SUCCEEDED, "DeadLettered": Status.DEAD_LETTERED, "Retried": Status.RETRY}
@@ -69,11 +69,12 @@ class Logged:
                     self._counted[_COUNTED[metric]] += count
             return
         self._lines[outcome.status] += 1
-        if outcome.result is None:  # it is about no request
+        name = outcome.request_name
+        if name is None:  # it is about no request
             return
         if outcome.status is Status.DEAD_LETTERED:
             self.dead_lettered.add(outcome.fields["message_id"])
-        self._add_request(outcome)
+        self._add_request(outcome, name)
 
     def has_no_lines_of(self, status: Status) -> bool:
         """Whether outcomes with this status are counted but not logged, because of the functions' log level."""
@@ -87,17 +88,15 @@ class Logged:
         """The request with this name and, for a message, this owner."""
         return self._requests.get((name, owner))
 
-    def _add_request(self, outcome: LoggedOutcome) -> None:
+    def _add_request(self, outcome: LoggedOutcome, name: str) -> None:
         fields = outcome.fields
-        result: str = fields["result"]
-        name = dataset_of_part(result) or result
         owner = None
         if name.startswith((MESSAGES_PREFIX, FILES_PREFIX)):
             owner = fields.get("inference_id") or fields["message_id"]
         is_final = outcome.status is not Status.RETRY
         if is_dataset(name) and outcome.status in {Status.SUCCEEDED, Status.DUPLICATE}:
             # The line of the split, of a part, or of an assembly that waits for parts.
-            is_final = result == name and fields.get("detail") is None
+            is_final = outcome.result == name and fields.get("detail") is None
         request = self._requests.get((name, owner))
         if request is None:
             request = self._requests[name, owner] = LoggedRequest(

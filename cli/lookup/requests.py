@@ -17,7 +17,7 @@ from cli.lookup.status import RequestState, RequestStatus
 from cli.lookup.targets import Query, Target, logged_target, query_for
 from cli.sqs import queue_depth
 from sluice.error_codes import FailureClass
-from sluice.keys import dataset_of_part, is_dataset, parts_folder
+from sluice.keys import is_dataset, parts_folder
 from sluice.processing.outcome import Status
 
 DEFAULT_SINCE = timedelta(days=3)
@@ -155,8 +155,7 @@ class RequestLookup:
         except PermissionError as error:
             return [], f"the logs could not be searched: {error}"
         # Parts of another file have the prefix, too, if the other file's key continues this one's.
-        own = {None, target.name}
-        return [one for one in found if parts is None or one.result in own or _is_part(one, target)], None
+        return [one for one in found if parts is None or one.request_name in {None, target.name}], None
 
 
 def _is_of_upload(outcome: LoggedOutcome, upload: Upload) -> bool:
@@ -165,16 +164,12 @@ def _is_of_upload(outcome: LoggedOutcome, upload: Upload) -> bool:
     return outcome.at >= upload.modified if None in {owner, upload.identity} else owner == upload.identity
 
 
-def _is_part(outcome: LoggedOutcome, target: Target) -> bool:
-    return outcome.result is not None and dataset_of_part(outcome.result) == target.name
-
-
 def _by_request(target: Target, outcomes: Sequence[LoggedOutcome]) -> list[tuple[Target, list[LoggedOutcome]]]:
     """The outcomes that identify requests as `target` does, by request."""
     groups: dict[Target, list[LoggedOutcome]] = {}
     for outcome in outcomes:
-        if outcome.result is not None:
-            request = logged_target(dataset_of_part(outcome.result) or outcome.result, outcome.fields)
+        if (name := outcome.request_name) is not None:
+            request = logged_target(name, outcome.fields)
             groups.setdefault(replace(request, logged_as=target.logged_as), []).append(outcome)
     return [(_of_message(request, group), group) for request, group in groups.items()]
 
