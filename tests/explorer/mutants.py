@@ -60,7 +60,7 @@ _MUTANTS: dict[str, list[tuple[Any, str, Any]]] = {
     "writes are unconditional": [(FakeBucket, "put", _unconditional_put)],
     "the .err is not looked for after a success": [(Outcomes, "clear_failure", _nothing)],
     "any .err may be replaced": [(Outcomes, "_may_replace", _always)],
-    "no upload is outdated": [(Outcomes, "_is_outdated", _never)],
+    "no upload is outdated": [(Outcomes, "is_outdated", _never)],
     "the answer is not looked for again after the .err": [(Outcomes, "_without_failure", _without_looking_again)],
     "a recorded failure is called again": [(Outcomes, "failure_of", _nothing)],
     "a stored part is not announced again": [(PartHandler, "already_resolved", _resolved_unannounced)],

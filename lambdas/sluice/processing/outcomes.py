@@ -46,7 +46,7 @@ class Outcomes:
             return attempt.ended(Status.DUPLICATE)
         if upload is None:
             raise invalid("Filename", "another request's result has this name already; choose one that is not taken")
-        return superseded(attempt) if await self._is_outdated(upload, stored) else None
+        return superseded(attempt) if await self.is_outdated(upload, stored) else None
 
     async def resolved(self, attempt: _Attempt) -> Outcome | None:
         """The outcome when the request is answered or superseded, so that a failure no longer matters."""
@@ -54,7 +54,7 @@ class Outcomes:
         upload = attempt.request.upload
         if stored is not None and owner_of(stored) == attempt.identity.key:
             return await self.settled_by(stored, attempt)
-        return superseded(attempt) if upload is not None and await self._is_outdated(upload, stored) else None
+        return superseded(attempt) if upload is not None and await self.is_outdated(upload, stored) else None
 
     async def record_answer(
         self, attempt: _Attempt, write: Callable[[Condition], Awaitable[str | None]], stored: ObjectHead | None
@@ -175,12 +175,12 @@ class Outcomes:
         if owner_of(stored) in {None, attempt.identity.owner}:
             return True
         upload = attempt.request.upload
-        return upload is not None and not await self._is_outdated(upload, stored)
+        return upload is not None and not await self.is_outdated(upload, stored)
 
     async def _withdraw(self, attempt: _Attempt, version_id: str | None) -> bool:
         """Delete the request's own version of the `.out` if it hides the answer to a newer upload."""
         upload, key = attempt.request.upload, attempt.identity.name + keys.OUT
-        if upload is None or version_id is None or not await self._is_outdated(upload, None):
+        if upload is None or version_id is None or not await self.is_outdated(upload, None):
             return False
         hidden = await self._results.previous(key, version_id)
         if hidden is None or not is_newer(hidden.metadata.get(SEQUENCER), upload.sequencer):
@@ -188,12 +188,8 @@ class Outcomes:
         await self._results.delete(key, version_id=version_id)
         return True
 
-    async def is_outdated(self, upload: DroppedObject, stored: ObjectHead) -> bool:
-        """Whether `stored`, which stands beside the `.out` of another upload, is of a newer one."""
-        return await self._is_outdated(upload, stored)
-
-    async def _is_outdated(self, upload: DroppedObject, stored: ObjectHead | None) -> bool:
-        """Whether a newer upload answers. `stored` is the `.out`, of another upload.
+    async def is_outdated(self, upload: DroppedObject, stored: ObjectHead | None) -> bool:
+        """Whether a newer upload answers. `stored` is the `.out`, or what stands beside it, of another upload.
 
         The object itself says which version is the newest. An event's sequencer, which anybody may write who sends one,
         decides only when the object cannot: it is gone, or its bucket has no versions.
