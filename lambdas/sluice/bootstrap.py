@@ -8,7 +8,7 @@ import os
 import random
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from aws_lambda_powertools import Logger, Metrics
 
@@ -18,20 +18,13 @@ from sluice.aws.s3 import S3Bucket
 from sluice.aws.sagemaker import SageMakerEndpoint
 from sluice.aws.sqs import SqsDeadLetterQueue, SqsMessageSender, SqsSourceQueue
 from sluice.aws.transport import hot_clients, uses_boto3
+from sluice.composition import compose_core
 from sluice.failures import Operation
 from sluice.functions import Application, Function, RequestApplication, RunBatch
-from sluice.processing.dispatcher import Dispatcher
-from sluice.processing.invoker import Invoker
-from sluice.processing.memory import CallMemory, Memory
-from sluice.processing.outcomes import Outcomes
-from sluice.processing.processor import Processor
-from sluice.processing.router import Kind, RequestHandler, Router
+from sluice.processing.memory import Memory
+from sluice.processing.router import Kind
 from sluice.settings import NotifySettings, Settings
 from sluice.telemetry import Telemetry
-from sluice.timeouts import invocation_seconds
-from sluice.transform.assembler import Assembler
-from sluice.transform.part import PartHandler
-from sluice.transform.splitter import Splitter
 
 if TYPE_CHECKING:
     from sluice.notify.function import NotifyApplication
@@ -81,58 +74,24 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
     def inputs(bucket: str) -> S3Bucket:
         return S3Bucket(bucket, loop, clients, s3, read=Operation.READ_INPUT)
 
-    endpoint = SageMakerEndpoint(sagemaker, model_messages=settings.model_messages)
-    request_queue = SqsMessageSender(loop, clients, settings.request_queue_url)
-    assembly_queue = SqsMessageSender(loop, clients, settings.assembly_queue_url)
-    outcomes = Outcomes(results, inputs)
-    memory = Memory(int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", _MEMORY_MB)))
-    needed_ms = invocation_seconds(settings.read_timeout_seconds) * 1000
-    handlers: dict[Kind, RequestHandler[Any]] = {
-        "call": Invoker(
-            settings,
-            endpoint,
-            inputs,
-            results,
-            outcomes,
-            memory=CallMemory(memory, settings.max_body_bytes),
-            needed_ms=needed_ms,
-            utc_now=_now,
-        ),
-        "file": Splitter(
-            settings,
-            inputs,
-            results,
-            outcomes,
-            request_queue=request_queue,
-            assembly_queue=assembly_queue,
-            utc_now=_now,
-        ),
-        "part": PartHandler(
-            settings,
-            endpoint,
-            inputs,
-            results,
-            request_queue=request_queue,
-            assembly_queue=assembly_queue,
-            needed_ms=needed_ms,
-            memory=memory,
-            utc_now=_now,
-        ),
-        "assembly": Assembler(results, outcomes),
-    }
-    processor = Processor(
+    processor, dispatcher = compose_core(
         settings,
-        Router(settings, {kind: handlers[kind] for kind in takes}),
-        outcomes,
-        SqsDeadLetterQueue(loop, clients, settings.dead_letter_queue_url),
-        SqsSourceQueue(loop, clients, settings.source_queue_url),
-        now=_now,
+        takes,
+        endpoint=SageMakerEndpoint(sagemaker, model_messages=settings.model_messages),
+        inputs=inputs,
+        results=results,
+        request_queue=SqsMessageSender(loop, clients, settings.request_queue_url),
+        assembly_queue=SqsMessageSender(loop, clients, settings.assembly_queue_url),
+        dead_letter_queue=SqsDeadLetterQueue(loop, clients, settings.dead_letter_queue_url),
+        source_queue=SqsSourceQueue(loop, clients, settings.source_queue_url),
+        memory=Memory(int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", _MEMORY_MB))),
+        utc_now=_now,
         rng=random.SystemRandom(),  # it has no state that functions restored from one snapshot would share
     )
     logger = _logger()
     return RequestApplication(
         processor=processor,
-        dispatcher=Dispatcher(processor, concurrency=settings.concurrent_calls, needed_ms=needed_ms),
+        dispatcher=dispatcher,
         logger=logger,
         telemetry=Telemetry(logger, Metrics(), trace_header=lambda: os.environ.get("_X_AMZN_TRACE_ID")),
         run_batch=run_batch,

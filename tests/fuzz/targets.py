@@ -18,6 +18,7 @@ from sluice.keys import ERR, OUT
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.processor import Processor
 from sluice.processing.router import Router
+from sluice.processing.settlement import Settlement
 from sluice.transform.lines import lines_of, ranges
 from tests.fuzz.local_endpoint import LocalEndpoint
 from tests.support.events import event_bridge_event, s3_event, sns_envelope
@@ -136,11 +137,10 @@ def _delivered(body: str, world: World | None = None) -> str:
     world = world or World()
     already = len(world.queue.sent)
     router = Router(SETTINGS, {"call": world.invoker})
-    world.processor = SyncProcessor(
-        Processor(
-            SETTINGS, router, world.outcomes, world.queue, world.queue, now=lambda: world.now, rng=cast("Any", None)
-        )
+    settlement = Settlement(
+        SETTINGS, router, world.outcomes, world.queue, world.queue, now=lambda: world.now, rng=cast("Any", None)
     )
+    world.processor = SyncProcessor(Processor(SETTINGS, router, world.outcomes, settlement, now=lambda: world.now))
     outcomes = world.process(delivery(body, receive_count=SETTINGS.max_receive_count))
     assert outcomes
     for outcome in outcomes:

@@ -4,22 +4,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+from sluice.composition import compose_core
 from sluice.concurrency import Task
 from sluice.failures import Operation
 from sluice.functions import RequestApplication, RunBatch, concurrently, dead_letter_crashed, one_by_one
 from sluice.inputs.delivery import Delivery
-from sluice.processing.dispatcher import Dispatcher
-from sluice.processing.invoker import Invoker
-from sluice.processing.memory import CallMemory, Memory
+from sluice.processing.memory import Memory
 from sluice.processing.outcome import Outcome
-from sluice.processing.outcomes import Outcomes
-from sluice.processing.processor import Processor
-from sluice.processing.router import Kind, RequestHandler, Router
+from sluice.processing.router import Kind
 from sluice.telemetry import Telemetry
-from sluice.timeouts import invocation_seconds
-from sluice.transform.assembler import Assembler
-from sluice.transform.part import PartHandler
-from sluice.transform.splitter import Splitter
 from tests.simulation.caller import Caller
 from tests.simulation.endpoint_port import EndpointPort
 from tests.simulation.ports import BucketPort, DeadLetterPort, SenderPort, SourcePort
@@ -79,7 +72,7 @@ class OutcomeLog:
 
 
 def compose(services: Services, worker: Worker, spec: Spec, source: SimulatedQueue, seed: str) -> RequestApplication:
-    """The application of a worker, as `sluice.bootstrap.compose` joins it, on the simulated services."""
+    """The application of a worker: the core, on the simulated services."""
     settings = services.settings
     caller = Caller(services, worker)
     results = BucketPort(caller, services.results, Operation.STORE_RESULT)
@@ -90,56 +83,23 @@ def compose(services: Services, worker: Worker, spec: Spec, source: SimulatedQue
     def utc_now() -> datetime:
         return NOW + timedelta(seconds=services.scheduler.time)
 
-    endpoint = EndpointPort(caller)
-    request_queue, assembly_queue = SenderPort(caller, services.request), SenderPort(caller, services.assembly)
-    outcomes = Outcomes(results, inputs)
-    memory = Memory(_MEMORY_MB)
-    needed_ms = invocation_seconds(settings.read_timeout_seconds) * 1000
-    handlers: dict[Kind, RequestHandler[Any]] = {
-        "call": Invoker(
-            settings,
-            endpoint,
-            inputs,
-            results,
-            outcomes,
-            memory=CallMemory(memory, settings.max_body_bytes),
-            needed_ms=needed_ms,
-            utc_now=utc_now,
-        ),
-        "file": Splitter(
-            settings,
-            inputs,
-            results,
-            outcomes,
-            request_queue=request_queue,
-            assembly_queue=assembly_queue,
-            utc_now=utc_now,
-        ),
-        "part": PartHandler(
-            settings,
-            endpoint,
-            inputs,
-            results,
-            request_queue=request_queue,
-            assembly_queue=assembly_queue,
-            needed_ms=needed_ms,
-            memory=memory,
-            utc_now=utc_now,
-        ),
-        "assembly": Assembler(results, outcomes),
-    }
-    processor = Processor(
+    processor, dispatcher = compose_core(
         settings,
-        Router(settings, {kind: handlers[kind] for kind in spec.takes}),
-        outcomes,
-        DeadLetterPort(caller, services.dead_letters),
-        SourcePort(caller, source),
-        now=utc_now,
+        spec.takes,
+        endpoint=EndpointPort(caller),
+        inputs=inputs,
+        results=results,
+        request_queue=SenderPort(caller, services.request),
+        assembly_queue=SenderPort(caller, services.assembly),
+        dead_letter_queue=DeadLetterPort(caller, services.dead_letters),
+        source_queue=SourcePort(caller, source),
+        memory=Memory(_MEMORY_MB),
+        utc_now=utc_now,
         rng=services.dice.stream(f"backoff {seed}"),
     )
     return RequestApplication(
         processor=processor,
-        dispatcher=Dispatcher(processor, concurrency=settings.concurrent_calls, needed_ms=needed_ms),
+        dispatcher=dispatcher,
         logger=cast("Any", None),
         telemetry=cast("Telemetry", OutcomeLog(services, worker)),
         run_batch=spec.run_batch,

@@ -31,6 +31,7 @@ from sluice.processing.outcome import Outcome
 from sluice.processing.outcomes import Outcomes
 from sluice.processing.processor import ParsedDelivery, Processor
 from sluice.processing.router import Router
+from sluice.processing.settlement import Settlement
 from sluice.settings import Settings
 from tests.support.events import s3_event
 from tests.support.virtual_time import run
@@ -372,16 +373,11 @@ class World:
             utc_now=lambda: self.now,
             sleep=self._sleep,
         )
-        self.core = Processor(
-            settings,
-            Router(settings, {"call": self.invoker}),
-            outcomes,
-            queue,
-            queue,
-            now=lambda: self.now,
-            rng=random.Random(0),
-            sleep=self._sleep,
+        router = Router(settings, {"call": self.invoker})
+        settlement = Settlement(
+            settings, router, outcomes, queue, queue, now=lambda: self.now, rng=random.Random(0), sleep=self._sleep
         )
+        self.core = Processor(settings, router, outcomes, settlement, now=lambda: self.now)
         self.processor = SyncProcessor(self.core)
 
     async def _sleep(self, seconds: float) -> None:

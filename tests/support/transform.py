@@ -14,6 +14,7 @@ from sluice.processing.outcome import Outcome
 from sluice.processing.outcomes import Outcomes
 from sluice.processing.processor import Processor
 from sluice.processing.router import Router
+from sluice.processing.settlement import Settlement
 from sluice.settings import Settings
 from sluice.transform.assembler import Assembler
 from sluice.transform.part import PartHandler
@@ -110,11 +111,10 @@ class Transforms:
                 "assembly": Assembler(results, outcomes),
             },
         )
-        return SyncProcessor(
-            Processor(
-                self.settings, router, outcomes, dead, dead, now=lambda: NOW, rng=random.Random(0), sleep=_no_sleep
-            )
+        settlement = Settlement(
+            self.settings, router, outcomes, dead, dead, now=lambda: NOW, rng=random.Random(0), sleep=_no_sleep
         )
+        return SyncProcessor(Processor(self.settings, router, outcomes, settlement, now=lambda: NOW))
 
     def process(self, body: str, *, fuse: Fuse | None = None, **options: Any) -> list[Outcome]:
         """Process one delivery, by default of a message that a function has sent."""

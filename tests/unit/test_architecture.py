@@ -13,6 +13,7 @@ PACKAGE = LAMBDAS / "sluice"
 TOP = {
     "__init__",
     "bootstrap",
+    "composition",
     "error_codes",
     "failures",
     "functions",
@@ -36,10 +37,11 @@ ARROWS: dict[str, set[str]] = {
     "aws": {"aws", "inputs", "concurrency"},
     "functions": {"processing", "inputs", "concurrency"},
     "telemetry": {"processing"},  # the type of an outcome
+    "composition": {"processing", "transform"},
     "bootstrap": PACKAGES,
 }
 # Only `bootstrap` imports these.
-OUTERMOST = {"bootstrap", "functions"}
+OUTERMOST = {"bootstrap", "composition", "functions"}
 
 
 def may_talk(path: Path) -> bool:

@@ -1,13 +1,11 @@
 """One delivery, from the SQS message to stored outcomes. Every error ends here, classified by the failure table."""
 
 import math
-import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sluice.concurrency import sleep
 from sluice.error_codes import ErrorCode
 from sluice.failures import Failure
 from sluice.inputs import identity as identities
@@ -17,13 +15,11 @@ from sluice.inputs.internal_messages import check_sender
 from sluice.inputs.invocation import permanent_failure
 from sluice.inputs.requests import Ignorable, Request, SentMessage
 from sluice.inputs.target import Target, target_of
-from sluice.ports import DeadLetterQueue, SourceQueue
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes
 from sluice.processing.router import Router
 from sluice.processing.settlement import Failed, Settlement, failed_by
-from sluice.processing.storing import Sleep
 from sluice.settings import Settings
 
 
@@ -54,20 +50,15 @@ class Processor:
         settings: Settings,
         handler: Router,
         outcomes: Outcomes,
-        dead_letter_queue: DeadLetterQueue,
-        source_queue: SourceQueue,
+        settlement: Settlement,
         *,
         now: Callable[[], datetime],
-        rng: random.Random,
-        sleep: Sleep = sleep,
     ) -> None:
         self._settings = settings
         self._handler = handler
         self._outcomes = outcomes
         self._now = now
-        self._settlement = Settlement(
-            settings, handler, outcomes, dead_letter_queue, source_queue, now=now, rng=rng, sleep=sleep
-        )
+        self._settlement = settlement
 
     def parse(self, delivery: Delivery, remaining_ms: Callable[[], float] = lambda: math.inf) -> ParsedDelivery:
         """Parse a delivery: one attempt, or one for each record of an S3 event. Makes no call.

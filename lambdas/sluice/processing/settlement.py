@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sluice.concurrency import sleep
 from sluice.error_codes import FailureClass
 from sluice.failures import Failure, ServiceError, classify
 from sluice.inputs.delivery import Delivery
@@ -63,7 +64,7 @@ class Settlement:
         *,
         now: Callable[[], datetime],
         rng: random.Random,
-        sleep: Sleep,
+        sleep: Sleep = sleep,
     ) -> None:
         self._settings = settings
         self._handler = handler
