@@ -45,5 +45,6 @@ def assert_nothing_is_left(scheduler: Scheduler) -> None:
     assert not scheduler._tasks
     assert not scheduler._ready
     assert not scheduler._failed
+    assert not scheduler.idle
     assert not scheduler.timers._heap
     assert scheduler.running is None

@@ -5,6 +5,7 @@ import contextlib
 import random
 import sys
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,44 @@ def test_choose_decides_which_ready_task_takes_the_next_step() -> None:
 
     VirtualTime(lambda ready: len(ready) - 1).run(main())
     assert order == ["c", "b", "a"]
+
+
+def test_what_is_for_idle_time_is_called_when_no_task_and_no_timer_is_left_to_run() -> None:
+    order: list[str] = []
+
+    async def link(number: int) -> None:
+        order.append(f"task {number}")
+        if number < 3:
+            spawn(link(number + 1))
+
+    def call(name: str) -> None:
+        order.append(name)
+        spawn(link(3))
+
+    async def main() -> None:
+        for name in ("first", "second"):
+            current().idle.append(partial(call, name))
+        spawn(link(0))
+        await sleep(0)
+        order.append("slept")
+        await sleep(1)
+        order.append(f"at {now():g}")
+
+    run(main())
+    assert order == ["task 0", "task 1", "task 2", "task 3", "slept", "first", "task 3", "second", "task 3", "at 1"]
+
+
+def test_what_is_for_idle_time_is_forgotten_at_the_end_of_a_run() -> None:
+    async def main() -> None:
+        current().idle.append(lambda: pytest.fail("the run has ended"))
+
+    virtual = VirtualTime()
+    virtual.run(main())
+
+    async def idle() -> None:
+        await sleep(1)
+
+    virtual.run(idle())
 
 
 def test_a_task_is_a_future_of_its_result() -> None:

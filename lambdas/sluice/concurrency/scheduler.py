@@ -24,7 +24,7 @@ class Deadlock(Exception):
 
 
 class Scheduler:
-    """A queue of the tasks that are ready, first in, first out, and the timers.
+    """A queue of the tasks that are ready, first in, first out, the timers, and the calls that only idle time is for.
 
     - `clock` returns a monotonic time in seconds. Its reference point is undefined.
     - `wait` is called if no task is ready, with the number of seconds until the next timer, or None if there is no
@@ -39,6 +39,7 @@ class Scheduler:
     ) -> None:
         self.clock = clock
         self.timers = Timers()
+        self.idle: deque[Callable[[], object]] = deque()  # called one by one, when no task and no I/O is ready
         self.running: Task[Any] | None = None  # the task that runs now
         self._wait = wait
         self._choose = choose
@@ -115,9 +116,14 @@ class Scheduler:
     def _pause(self) -> None:
         """Wait for I/O or the next timer. I/O that is ready when a timer is due is handled before the timer."""
         due = self.timers.next_time()
-        self._wait(None if due is None else max(0.0, due - self.clock()))
+        if self.idle:
+            self._wait(0.0)
+        else:
+            self._wait(None if due is None else max(0.0, due - self.clock()))
         if due is not None:
             self.timers.call_due(self.clock())
+        if self.idle and not self._ready:
+            self.idle.popleft()()
 
     def _note_end(self, task: Task[Any]) -> None:
         del self._tasks[task]
@@ -137,6 +143,7 @@ class Scheduler:
 
     def _forget_all(self) -> None:
         self.timers.clear()
+        self.idle.clear()
         self._ready.clear()
         self._tasks = {}
         self._failed = []

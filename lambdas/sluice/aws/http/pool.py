@@ -15,20 +15,21 @@ from botocore.exceptions import (
 from sluice.aws.http.connection import Connection
 from sluice.aws.http.connector import Connector
 from sluice.aws.http.protocol import CutOff, NotHttp, Response, ResponseParser, request_head
-from sluice.concurrency import Future, checkpoint, deadline, now, timeout
+from sluice.concurrency import Future, checkpoint, current, deadline, now, timeout
 from sluice.ports import Admit
 
 # NAT gateways and Network Load Balancers drop a connection that was idle for 350 s without notifying either side.
 _IDLE_SECONDS = 300
 _IDLE = 512  # connections that stay open, of the 1,024 descriptors of a function
-# Connections that are opened at once. A handshake takes more CPU time than several calls. While some are opened, others
-# become idle, and the requests that wait use those.
-_OPENING = 8
+_OPENING = 8  # connections that are opened at once
 _OPENING_SECONDS = 0.25  # how long a request waits for its turn to open a connection: the host may not respond
 
 
 class ConnectionPool:
     """At most `limit` connections; further requests wait in order, for a connection or their turn to open one.
+
+    A handshake takes more CPU time than several calls, so it begins when there is nothing else to do: where the CPU is
+    what limits the calls, a few connections serve them all.
 
     Of idle connections the one that was used last is used first, so that those that are not needed grow old and are
     closed.
@@ -135,7 +136,7 @@ class ConnectionPool:
 
     async def _wait_for_connection(self) -> Connection:
         """A connection that another request has put back, or a new one."""
-        if self._may_open():
+        if not self._count:
             self._count_opening()
         elif (connection := await self._wait_for_turn()) is not None:
             return connection
@@ -151,6 +152,7 @@ class ConnectionPool:
     async def _wait_for_turn(self) -> Connection | None:
         turn: Future[Connection | None] = Future()
         self._waiting.append(turn)
+        self._give_turns()
         try:
             if self._count < self._limit:
                 try:
@@ -175,6 +177,12 @@ class ConnectionPool:
         self._opening += 1
 
     def _give_turns(self) -> None:
-        while self._waiting and self._may_open():
+        """Let requests that wait open connections, when there is nothing else to do."""
+        if self._waiting and self._may_open() and self._give_turn not in (idle := current().idle):
+            idle.append(self._give_turn)
+
+    def _give_turn(self) -> None:
+        if self._waiting and self._may_open():
             self._count_opening()
             self._waiting.popleft().set_result(None)
+            self._give_turns()
