@@ -10,9 +10,10 @@ from cli.audit.logged import LoggedRequest
 from cli.audit.report import Check, Violation
 from cli.audit.waiting import Fate
 from cli.timefmt import format_utc
+from sluice.inputs.identity import id_of_owner
 from sluice.keys import ERR, FILES_PREFIX, MESSAGES_PREFIX, OUT, message_name
 from sluice.processing.outcome import Status
-from sluice.processing.result import MESSAGE_ID, owner_of
+from sluice.processing.result import owner_of
 
 _ANSWERED = {Status.SUCCEEDED, Status.DUPLICATE}
 
@@ -48,15 +49,13 @@ def _check_failure(context: Context, key: str, owner: str) -> None:
     head = context.head(key)
     if head is None or not has_owner(context, key, head):
         return
-    # An event that its object does not confirm has its failure under the ID of its message.
-    if head.metadata.get(MESSAGE_ID) != owner:
-        _check_owner(context, key, owner_of(head), owner)
+    _check_owner(context, key, owner_of(head), owner)
     check_failure(context, key, head, "send the message again")
     check_not_both(context, key, head)
 
 
 def _check_owner(context: Context, key: str, owner: str | None, named_after: str) -> None:
-    if owner != named_after:
+    if owner is None or named_after not in {owner, id_of_owner(owner)}:
         problem = f"its owner is {owner}, but it is named after {named_after}: it was copied or renamed"
         context.report.add_violation(Violation(Check.OWNERS, context.uri(key), problem, "delete it"))
 
@@ -118,11 +117,12 @@ def _has_outcome(context: Context, request: LoggedRequest) -> bool:
     """Whether the request has an outcome that the listings did not show, or do not show whose it is."""
     owner = request.owner
     if owner is None:
-        # An event that its object does not confirm.
-        candidates = [request.name + OUT, request.name + ERR, message_name(request.message_id) + ERR]
-        return any(context.head(key) is not None for key in candidates)
+        names = [request.name + OUT, request.name + ERR]
+        if request.version is not None:  # an event that its object does not confirm
+            names.append(message_name(request.version) + ERR)
+        return any(context.head(key) is not None for key in names)
     folder = request.name.partition("/")[2].rpartition("/")[0]
-    for key in (request.name + OUT, message_name(owner, folder=folder) + ERR):
+    for key in (request.name + OUT, message_name(id_of_owner(owner), folder=folder) + ERR, message_name(owner) + ERR):
         head = context.head(key)
         if head is not None and owner_of(head) == owner:
             return True

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from cli.deployment import Deployment
 from cli.lookup import stored
-from cli.lookup.failures import Failures, StoredFailure
+from cli.lookup.failures import ErrorKey, Failures, StoredFailure
 from cli.lookup.objects import Inputs, ObjectHead, Upload, head_object
 from cli.lookup.status import RequestStatus
 from cli.lookup.targets import Target
-from sluice.keys import ERR, OUT
+from sluice.keys import ERR, OUT, message_name
 from sluice.processing.result import SOURCE_VERSION, owner_of
 
 
@@ -50,6 +50,10 @@ class Outcomes:
         return Found(
             stored.failed(target.name, failure, note if self._failures.tags_are_hidden else None), failure, upload
         )
+
+    def spare_failure(self, owner: str) -> StoredFailure | None:
+        """The failure of a request whose `.err` could not have its own name (`Identity.spare_error_name`)."""
+        return self._failures.own(ErrorKey(message_name(owner) + ERR, owner))
 
     def first(self, targets: Sequence[Target]) -> tuple[Found, Target]:
         """The first of `targets` of which the buckets hold something, and what they hold; else the first of all."""

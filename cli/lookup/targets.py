@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from sluice.failures import Failure, invalid
+from sluice.inputs.identity import owner_of_message
 from sluice.keys import (
     ERR,
     FILES_PREFIX,
@@ -89,17 +90,18 @@ def named(name: str) -> Query:
 def sent_message(name: str, inference_id: str, folder: str) -> Query:
     """The query for a message that the command sends, whose result is called `name`."""
     error_name = message_name(inference_id, folder=folder)
-    return Query(name, (Target(name, error_name, inference_id, logged_as={"inference_id": inference_id}),))
+    owner = owner_of_message(inference_id, name)
+    return Query(name, (Target(name, error_name, owner, logged_as={"inference_id": inference_id}),))
 
 
 def logged_target(name: str, fields: Mapping[str, str]) -> Target:
     """The request of a log line with these `fields`, whose result is called `name`."""
     if not name.startswith(MESSAGE_PREFIXES):
         return Target(name, name)
-    owner = fields.get("inference_id") or fields["message_id"]
+    request_id = fields.get("inference_id") or fields["message_id"]
     folder = name.removeprefix(FILES_PREFIX).rpartition("/")[0]
-    error_name = message_name(owner, folder=folder) if name.startswith(FILES_PREFIX) else name
-    return Target(name, error_name, owner)
+    error_name = message_name(request_id, folder=folder) if name.startswith(FILES_PREFIX) else name
+    return Target(name, error_name, owner_of_message(request_id, name))
 
 
 def _names(text: str, input_bucket: str, results_bucket: str) -> list[str]:

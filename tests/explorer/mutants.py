@@ -55,6 +55,10 @@ def _of_anybody(stored: ObjectHead) -> str | None:
     return stored.metadata.get("sluice-identity")
 
 
+def _first_error_key(attempt: Any) -> list[str]:
+    return [attempt.identity.error_name + ".err"]
+
+
 _MUTANTS: dict[str, list[tuple[Any, str, Any]]] = {
     "an answer is not withdrawn": [(Outcomes, "_withdraw", _never)],
     "writes are unconditional": [(FakeBucket, "put", _unconditional_put)],
@@ -65,6 +69,7 @@ _MUTANTS: dict[str, list[tuple[Any, str, Any]]] = {
     "a recorded failure is called again": [(Outcomes, "failure_of", _nothing)],
     "a stored part is not announced again": [(PartHandler, "already_resolved", _resolved_unannounced)],
     "a file that could not be split is not looked for": [(Splitter, "already_resolved", _nothing)],
+    "an .err stays under its other name": [(protocol, "_error_keys", _first_error_key)],
     "owners are compared encoded": [(protocol, "owner_of", _of_anybody)],
 }
 NAMES = tuple(_MUTANTS)

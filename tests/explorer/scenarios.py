@@ -81,6 +81,22 @@ def _one_filename(first: Answer, second: Answer) -> Callable[[Run], None]:
     return build
 
 
+def _several_filenames(first: Answer, second: Answer, *, redriven: bool = False) -> Callable[[Run], None]:
+    """Two messages with one InferenceId and different Filenames. The first may be the redrive of a failed one."""
+
+    def build(one: Run) -> None:
+        message = {"Body": "x", "InferenceId": "i", "Filename": "a"}
+        if redriven:
+            one.answers[b"x"] = [REFUSED]
+            one.world.deliver(message, message_id="failed")
+            one.world.queue.sent.clear()
+        one.answers |= {b"x": [first], b"y": [second]}
+        one.deliver("one", one.message(message, "one"))
+        one.deliver("two", one.message({"Body": "y", "InferenceId": "i", "Filename": "b"}, "two"))
+
+    return build
+
+
 def _uploads(*contents: tuple[bytes, Answer], before: tuple[bytes, Answer] | None = None) -> Callable[[Run], None]:
     """Uploads of one key, one after another; each upload's event is delivered while the others are processed."""
 
@@ -162,6 +178,10 @@ SCENARIOS = {
         _of("one-filename-answered", _one_filename(OK_A, OK_B)),
         _of("one-filename-refused", _one_filename(REFUSED, REFUSED)),
         _of("one-filename-refused-and-answered", _one_filename(REFUSED, OK_B)),
+        _of("one-id-two-filenames-refused", _several_filenames(REFUSED, REFUSED)),
+        _of("one-id-two-filenames-refused-and-answered", _several_filenames(REFUSED, OK_B)),
+        _of("one-id-two-filenames-redriven", _several_filenames(OK_A, REFUSED, redriven=True)),
+        _of("one-id-two-filenames-redriven-refused", _several_filenames(REFUSED, REFUSED, redriven=True)),
         _of("two-uploads-equal", _uploads((b"A", OK_A), (b"A", OK_A))),
         _of("two-uploads-different", _uploads((b"A", OK_A), (b"B", OK_B))),
         _of("two-uploads-the-newer-refused", _uploads((b"A", OK_A), (b"B", REFUSED))),

@@ -64,6 +64,8 @@ class Audit:
     def _of_request(self, one: Request) -> Iterator[str]:
         self.counts["requests"] += 1
         out, err = self._results.current(one.out), self._results.current(one.err)
+        if _owner(err) != one.owner and self._registry.sharing[one.err] > 1:
+            err = self._results.current(one.spare_err)
         is_answered, is_failed = _owner(out) == one.owner, _owner(err) == one.owner
         attacks = self._registry.attacks.get(one.owner, [])
         letters = [letter for text in one.messages.values() for letter in self._letters[text]]
@@ -211,6 +213,8 @@ class Audit:
 
     def _billed(self) -> Iterator[BilledRequest]:
         for one in self._registry.requests.values():
+            if self._registry.sharing[one.err] > 1:
+                continue  # their calls have one InferenceId
             yield BilledRequest(one.client, one.call_key, one.owner, one.out)
         for found in self._registry.objects.values():
             if found.lines:

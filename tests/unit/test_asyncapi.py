@@ -91,7 +91,7 @@ def failure(message: str, original: str | None, arn: str | None, status: int | N
     )
 
 
-IDENTITY = Identity("messages/i", "messages/i", "i", "i", "trace", inference_id="i")
+IDENTITY = Identity("messages/i", "messages/i", "i", "i", "i", "trace", inference_id="i")
 
 
 def attributes(failed: Failure, endpoint_name: str | None = "wine") -> Mapping[str, Attribute]:

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from sluice.failures import Operation
+from sluice.inputs.identity import key_of_version
 from sluice.ports import Inference
 from sluice.processing.outcome import Outcome, Status
-from sluice.processing.result import SOURCE_VERSION
+from sluice.processing.result import SOURCE_VERSION, owner_of
 from tests.support.fakes import FUNCTION, Answer, Call, Fuse, Killed, World, delivery, service_error
 from tests.support.transform import Transforms
 
@@ -135,6 +136,41 @@ def test_a_filename_touches_no_other_requests_outcome(world: World, forged: dict
     world.endpoint.answer = lambda call: Inference(b"ok")
     world.deliver({"Body": "x", **forged}, message_id="forged")
     assert before.items() <= world.results.objects.items()
+
+
+_OUTCOMES = {"answered": "ok", "failed": "refused", "invalid": "ok"}
+
+
+@pytest.mark.parametrize("first", _OUTCOMES)
+@pytest.mark.parametrize("second", _OUTCOMES)
+def test_messages_with_one_inference_id_and_several_filenames_have_an_outcome_each(
+    world: World, first: str, second: str
+) -> None:
+    """And a redrive of one that failed removes its own `.err` alone."""
+    world.endpoint.answer = lambda call: REFUSED if call.body == b"refused" else Inference(b"answer")
+    messages = {}
+    for name, kind in (("first", first), ("second", second)):
+        message = {"Body": _OUTCOMES[kind], "InferenceId": "i", "Filename": name}
+        messages[name] = message | ({"Unknown": "x"} if kind == "invalid" else {})
+        outcome = world.deliver(messages[name], message_id=name, receive_count=3)
+        assert outcome.status is (Status.SUCCEEDED if kind == "answered" else Status.DEAD_LETTERED)
+
+    def outcomes() -> dict[str, str]:
+        return {(owner_of(stored) or "").removeprefix("i → "): key[-4:] for key, stored in stored_outcomes()}
+
+    def stored_outcomes() -> list[tuple[str, Any]]:
+        return list(world.results.objects.items())
+
+    failed = [name for name, kind in (("first", first), ("second", second)) if kind != "answered"]
+    assert len(stored_outcomes()) == len(outcomes()) == 2
+    assert outcomes() == {name: ".err" if name in failed else ".out" for name in messages}
+    assert len(world.queue.sent) == len(failed)
+    world.endpoint.answer = lambda call: Inference(b"answer")
+    for name in failed:
+        messages[name].pop("Unknown", None)
+        world.deliver(messages[name], message_id=f"{name}-again")
+    assert outcomes() == {"first": ".out", "second": ".out"}
+    assert len(stored_outcomes()) == 2
 
 
 def test_the_failure_of_an_older_version_does_not_replace_that_of_the_newer(world: World) -> None:
@@ -406,18 +442,15 @@ def test_a_forged_event_for_a_key_without_an_object_leaves_nothing_that_stays(wo
     assert set(world.results.objects) == {KEY + ".out"}
 
 
-@pytest.mark.parametrize(
-    ("version", "names"),
-    [("v1", {"transform/a.csv.err"}), ("made-up", set()), (None, {"messages/event.err"})],
-)
-def test_only_the_newest_version_has_a_failure_in_a_function_that_does_not_take_it(
-    version: str | None, names: set[str]
-) -> None:
+@pytest.mark.parametrize("version", ["v1", "made-up", None])
+def test_only_the_newest_version_has_a_failure_in_a_function_that_does_not_take_it(version: str | None) -> None:
     """A function asks nobody whether a request is resolved whose kind it does not take: the object must confirm it."""
     world = World()
-    event = world.inputs.drop("transform/a.csv", b"A")
-    world.deliver(forged(event, versionId=version), message_id="event", receive_count=3)
-    assert set(world.results.objects) == names
+    event = forged(world.inputs.drop("transform/a.csv", b"A"), versionId=version)
+    world.deliver(event, message_id="event", receive_count=3)
+    spare = key_of_version("input", "transform/a.csv", event["Records"][0]["s3"]["object"]["sequencer"])
+    names = {"v1": {"transform/a.csv.err"}, "made-up": set[str](), None: {f"messages/{spare}.err"}}
+    assert set(world.results.objects) == names[version]
 
 
 # An object that may not be read fails as any other request: with an `.err` and a dead letter.
@@ -428,6 +461,10 @@ def forbid(world: World) -> None:
         raise service_error(Operation.READ_INPUT, "AccessDenied", status=403)
 
     world.inputs("input").fail = fail
+
+
+def allow(world: World) -> None:
+    world.inputs("input").fail = lambda operation, key: None
 
 
 def test_a_forbidden_object_has_its_failure(world: World) -> None:
@@ -448,6 +485,23 @@ def test_an_event_of_a_forbidden_object_takes_no_outcome_that_is_there(world: Wo
     world.deliver(forged(genuine, versionId="made-up", sequencer="FFFF"), message_id="forged", receive_count=3)
     there = {key: stored for key, stored in world.results.objects.items() if key.startswith(KEY)}
     assert there == {KEY + suffix: before}
+
+
+def test_a_redrive_that_succeeds_removes_the_err_under_the_spare_name(world: World) -> None:
+    by_body(world, {b"A": Inference(b"a"), b"B": Inference(b"b")})
+    world.deliver(world.inputs.drop(KEY, b"A"), message_id="first")
+    event = world.inputs.drop(KEY, b"B")
+    forbid(world)
+    assert world.deliver(event, message_id="second", receive_count=3).status is Status.DEAD_LETTERED
+    (spare,) = world.results.objects.keys() - {KEY + ".out"}
+    version = world.inputs("input").objects[KEY].version_id
+    assert spare == f"messages/{key_of_version('input', KEY, version)}.err"
+    _, attributes = world.dead_letter()
+    allow(world)
+    attributes = {"InferenceId": attributes["InferenceId"]}
+    assert world.deliver(event, message_id="third", attributes=attributes).status is Status.SUCCEEDED
+    assert set(world.results.objects) == {KEY + ".out"}
+    assert world.results.objects[KEY + ".out"].body == b"b"
 
 
 def test_whether_an_object_is_there_is_asked_again_while_s3_fails(world: World) -> None:

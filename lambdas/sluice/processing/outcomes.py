@@ -4,14 +4,14 @@ docs/outcomes.md describes the protocol: the states of a request, who may move i
 between any two steps leaves.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from sluice import keys
 from sluice.error_codes import FailureClass
 from sluice.failures import Failure, Operation, ServiceError, classify, invalid
 from sluice.inputs.identity import is_newer
-from sluice.inputs.requests import DroppedObject, Request
+from sluice.inputs.requests import DroppedObject, Request, SentMessage
 from sluice.ports import Bucket, Buckets, Condition, ObjectHead, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
@@ -87,17 +87,18 @@ class Outcomes:
         `resolved` returns the outcome when the request is answered or superseded. That outcome is returned, and no
         `.err` of the request stays; else None is returned.
         """
-        key = attempt.identity.error_name + keys.ERR
-        if (outcome := await self._without_failure(attempt, key, resolved)) is not None:
+        if (outcome := await self._without_failure(attempt, _error_keys(attempt), resolved)) is not None:
             return outcome
-        if (chosen := await self._error_key(attempt)) is None:
-            await self._clear(attempt, key)
+        if (key := await self._error_key(attempt)) is None:
+            await self.clear_failure(attempt)
             return superseded(attempt)
-        key = chosen
         for _ in range(_TRIES):
             stored = await self._results.head(key)
             if stored is not None and not await self._may_replace(stored, attempt):
-                return superseded(attempt)
+                if attempt.request.upload is not None:
+                    return superseded(attempt)
+                key = attempt.identity.spare_error_name + keys.ERR  # another Filename has the same InferenceId
+                continue
             with suppress(PreconditionFailed):
                 await self._results.put(
                     key,
@@ -108,35 +109,42 @@ class Outcomes:
                 )
                 # Looked up again: another delivery writes its .out first and removes the .err after that, so the later
                 # of the two deliveries sees the other's object.
-                return await self._without_failure(attempt, key, resolved)
+                for other in _error_keys(attempt):
+                    if other != key:  # that of an earlier delivery, which could not have the other name
+                        await self._clear(attempt, other, only_of=_is_of_request)
+                return await self._without_failure(attempt, [key], resolved)
         raise _conflict()
 
     async def _without_failure(
-        self, attempt: _Attempt, key: str, resolved: Callable[[], Awaitable[Outcome | None]]
+        self, attempt: _Attempt, error_keys: Sequence[str], resolved: Callable[[], Awaitable[Outcome | None]]
     ) -> Outcome | None:
         if (outcome := await resolved()) is not None:
             # A stored part does not answer its dataset, whose .err may be that of another part.
             is_part = attempt.identity.key != attempt.identity.owner and outcome.status is not Status.SUPERSEDED
-            await self._clear(attempt, key, only_of_message=is_part)
+            for key in error_keys:
+                await self._clear(attempt, key, only_of=_is_of_message if is_part else None)
         return outcome
 
     async def failure_of(self, attempt: _Attempt) -> Failure | None:
         """The failure that an earlier receive of the message recorded, without sending the dead letter."""
-        key = attempt.identity.error_name + keys.ERR
-        stored = await self._results.head(key)
-        if stored is None or not self._is_of_message(stored, attempt):
-            return None
-        found = await self._results.get(key)
-        return failure_from(found.body) if self._is_of_message(found, attempt) else None
+        for key in _error_keys(attempt):
+            stored = await self._results.head(key)
+            if stored is not None and _is_of_message(stored, attempt):
+                found = await self._results.get(key)
+                return failure_from(found.body) if _is_of_message(found, attempt) else None
+        return None
 
     async def clear_failure(self, attempt: _Attempt) -> None:
         """Remove the `.err` of the request, or of an older version of its object. That of any other request stays."""
-        await self._clear(attempt, attempt.identity.error_name + keys.ERR)
+        for key in _error_keys(attempt):
+            await self._clear(attempt, key)
 
-    async def _clear(self, attempt: _Attempt, key: str, *, only_of_message: bool = False) -> None:
+    async def _clear(
+        self, attempt: _Attempt, key: str, *, only_of: Callable[[ObjectHead, _Attempt], bool] | None = None
+    ) -> None:
         for _ in range(_TRIES):
             stored = await self._results.head(key)  # a delete of no object would leave a delete marker
-            if stored is None or (only_of_message and not self._is_of_message(stored, attempt)):
+            if stored is None or (only_of and not only_of(stored, attempt)):
                 return
             if not await self._may_replace(stored, attempt):
                 return
@@ -148,12 +156,12 @@ class Outcomes:
     async def _error_key(self, attempt: _Attempt) -> str | None:
         """The key of the `.err`; None when the object has a newer version, which answers.
 
-        Anybody may send an event. One that the object does not confirm has its `.err` under the ID of its own message,
-        rather than the name of the object: if it names no version of an object in a versioned bucket, or if the object
-        is gone or may not be read, and its name has another request's outcome.
+        Anybody may send an event. One that the object does not confirm has its `.err` under the spare name: if it names
+        no version of an object in a versioned bucket, or if the object is gone or may not be read, and its name has
+        another request's outcome.
         """
         upload, name = attempt.request.upload, attempt.identity.error_name
-        of_message = keys.message_name(attempt.delivery.message_id) + keys.ERR
+        spare = attempt.identity.spare_error_name + keys.ERR
         if upload is None:
             return name + keys.ERR
         try:
@@ -165,10 +173,10 @@ class Outcomes:
         if newest is None:
             there = [await self._results.head(name + suffix) for suffix in (keys.OUT, keys.ERR)]
             is_free = all(stored is None or owner_of(stored) in {None, attempt.identity.owner} for stored in there)
-            return name + keys.ERR if is_free else of_message
+            return name + keys.ERR if is_free else spare
         if newest.version_id is None or upload.version_id == newest.version_id:
             return name + keys.ERR
-        return None if upload.version_id else of_message
+        return None if upload.version_id else spare
 
     async def _may_replace(self, stored: ObjectHead, attempt: _Attempt) -> bool:
         """Whether the request may replace or remove the `.err` that is `stored`."""
@@ -201,12 +209,26 @@ class Outcomes:
             return True
         return stored is not None and is_newer(stored.metadata.get(SEQUENCER), upload.sequencer)
 
-    @staticmethod
-    def _is_of_message(stored: ObjectHead, attempt: _Attempt) -> bool:
-        return (
-            owner_of(stored) == attempt.identity.owner
-            and stored.metadata.get(MESSAGE_ID) == attempt.delivery.message_id
-        )
+
+def _is_of_request(stored: ObjectHead, attempt: _Attempt) -> bool:
+    return owner_of(stored) == attempt.identity.owner
+
+
+def _is_of_message(stored: ObjectHead, attempt: _Attempt) -> bool:
+    return _is_of_request(stored, attempt) and stored.metadata.get(MESSAGE_ID) == attempt.delivery.message_id
+
+
+def _error_keys(attempt: _Attempt) -> list[str]:
+    """The keys that the `.err` of earlier deliveries may have.
+
+    The spare one is looked up only where one may be: each lookup of each success costs.
+    """
+    identity, found = attempt.identity, [attempt.identity.error_name + keys.ERR]
+    may_be_taken = isinstance(attempt.request, SentMessage) and identity.owner != identity.id
+    # A redrive carries the ID over. An S3 event that was not dead-lettered has no attributes.
+    if may_be_taken or (attempt.request.upload is not None and attempt.delivery.string_attributes.get("InferenceId")):
+        found.append(identity.spare_error_name + keys.ERR)
+    return found
 
 
 def superseded(attempt: _Attempt) -> Outcome:
