@@ -51,9 +51,10 @@ class Outcomes:
             stored.failed(target.name, failure, note if self._failures.tags_are_hidden else None), failure, upload
         )
 
-    def spare_failure(self, owner: str) -> StoredFailure | None:
+    def spare_failure(self, target: Target, owner: str) -> StoredFailure | None:
         """The failure of a request whose `.err` could not have its own name (`Identity.spare_error_name`)."""
-        return self._failures.own(ErrorKey(message_name(owner) + ERR, owner))
+        name = message_name(owner)
+        return None if name == target.error_name else self._failures.own(ErrorKey(name + ERR, owner))
 
     def first(self, targets: Sequence[Target]) -> tuple[Found, Target]:
         """The first of `targets` of which the buckets hold something, and what they hold; else the first of all."""

@@ -108,7 +108,7 @@ class RequestLookup:
             return RequestStatus(RequestState.RETRYING, name, details)
         if last.status is Status.DEAD_LETTERED:
             owner = target.owner or last.fields.get("owner")
-            if owner and (spare := self._outcomes.spare_failure(owner)) is not None:
+            if owner and (spare := self._outcomes.spare_failure(target, owner)) is not None:
                 return stored.failed(name, spare)
             expired = last.fields.get("failure_class") == FailureClass.EXPIRED
             is_replaced = target.message_id is not None and found.failure is not None

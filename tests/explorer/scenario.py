@@ -125,8 +125,7 @@ def one_outcome_each(one: Run) -> Iterator[str]:
         if not message.ended:
             yield f"{message.message_id} has not ended"
         answered = _owner(objects.get(f"{identity.name}.out")) == identity.key
-        names = {identity.error_name, identity.spare_error_name}
-        failures = sum(_owner(objects.get(f"{name}.err")) == identity.owner for name in names)
+        failures = sum(_owner(objects.get(f"{name}.err")) == identity.owner for name in identity.error_names)
         failed = failures > 0
         if failures > 1:
             yield f"{message.message_id}: two .err of its own"

@@ -56,6 +56,11 @@ class Identity:
         """The name of the `.err` if `error_name` is that of another request, or can't be shown to be this one's."""
         return keys.message_name(self.owner)
 
+    @property
+    def error_names(self) -> list[str]:
+        """The names that the `.err` of the request may have."""
+        return list(dict.fromkeys((self.error_name, self.spare_error_name)))
+
 
 def owner_of_message(request_id: str, name: str) -> str:
     """The owner of the outcome of a message: its InferenceId or SQS message ID, and its Filename if it has one.

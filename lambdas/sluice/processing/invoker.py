@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sluice import keys
 from sluice.concurrency import now, sleep
 from sluice.error_codes import ErrorCode
-from sluice.failures import Failure
+from sluice.failures import Failure, ServiceError
 from sluice.inputs.invocation import (
     Invocation,
     build,
@@ -178,6 +178,9 @@ class Invoker:
             return await self._inputs(bucket).get(key, max_bytes=self._settings.max_body_bytes)
         except ObjectTooLarge as error:
             raise oversize(field, error.size, self._settings) from None
+        except ServiceError as error:
+            text = f"{field} s3://{bucket}/{key}: {error.message}"
+            raise ServiceError(error.operation, error.code, text, status=error.status) from error
 
     async def _store(
         self,
