@@ -77,7 +77,10 @@ def query_for(text: str, input_bucket: str, results_bucket: str) -> Query:
         problem = failure
         if len(text) > _MAX_ID or not text.isprintable():
             raise
-    if not targets or (len(text) <= _MAX_ID and text.isprintable()):
+    is_id = 0 < len(text) <= _MAX_ID and text.isprintable()
+    if not targets and not is_id:
+        raise invalid("request", f"must be a key, the name of a result, or an ID: 1 to {_MAX_ID} printable characters")
+    if is_id:
         targets.append(_identified(text))
     return Query(text, tuple(targets), problem.message if problem else None)
 

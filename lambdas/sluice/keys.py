@@ -66,7 +66,7 @@ def object_name(bucket: str, key: str, input_bucket: str) -> str:
         raise invalid("key", "must not hold control characters")
     limit = _MAX_KEY_BYTES - (_PART_KEY_BYTES if is_input and is_dataset(name) else 0)
     if len(name.encode()) > limit:
-        raise invalid("key", f"is too long: the keys of its results would exceed 1024 bytes; at most {limit} are left")
+        raise invalid("key", f"must have at most {limit} bytes, so that the keys of its results have at most 1024")
     return name
 
 
