@@ -13,7 +13,6 @@ from botocore.exceptions import (
     EndpointConnectionError,
     NoCredentialsError,
     PartialCredentialsError,
-    ProfileNotFound,
 )
 from click.exceptions import NoArgsIsHelpError
 
@@ -35,7 +34,6 @@ _NO_CREDENTIALS = "; sign in, for example with `aws sso login`, and choose the p
 _ADVICE: dict[type[BotoCoreError], str] = {
     NoCredentialsError: _NO_CREDENTIALS,
     PartialCredentialsError: _NO_CREDENTIALS,
-    ProfileNotFound: "; `aws configure list-profiles` lists those that there are",
     EndpointConnectionError: "; check the network, --region, and AWS_ENDPOINT_URL if it is set",
     ConnectTimeoutError: "; check the network, --region, and AWS_ENDPOINT_URL if it is set",
 }
