@@ -17,9 +17,7 @@ from sluice.keys import ERR, OUT
 from sluice.processing.result import SEQUENCER, SOURCE_VERSION, owner_of
 
 QUEUED = "has no outcome yet; it may be one of the messages on the queues, which SQS does not search"
-_RESTORE = (
-    "delete it: S3 then shows the version that the functions wrote; if there is none, send the request again"
-)
+_RESTORE = "delete it: S3 then shows the version that the functions wrote; if there is none, send the request again"
 
 
 @dataclass(frozen=True, slots=True)

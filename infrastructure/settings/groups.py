@@ -52,7 +52,7 @@ class Timeouts(Group):
 class Retry(Group):
     """How often and after how long a request is retried, when a retry can help."""
 
-    max_receive_count: Annotated[int, Field(ge=2, le=1000)] = 20
+    max_receive_count: Annotated[int, Field(ge=2, le=500)] = 20  # SQS: 1000, which is that of the crashed queue
     base_seconds: Annotated[int, Field(ge=1, le=MAX_VISIBILITY_TIMEOUT_SECONDS)] = 5
     cap_seconds: Annotated[int, Field(ge=1, le=MAX_VISIBILITY_TIMEOUT_SECONDS)] = 900
 
