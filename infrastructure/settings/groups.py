@@ -66,7 +66,7 @@ class Retry(Group):
 class Retention(Group):
     """How many days messages, objects and logs are kept."""
 
-    request_days: Annotated[int, Field(ge=1, le=13)] = 4
+    request_days: Annotated[int, Field(ge=1, le=13)] = 13  # SQS deletes a message after it, and says nothing
     dead_letter_days: Annotated[int, Field(ge=2, le=14)] = 14
     noncurrent_version_days: Annotated[int, Field(ge=1)] = 30
     part_days: Annotated[int, Field(ge=1)] = 7
