@@ -158,3 +158,4 @@ class Transform(Group):
     JoinSource: Literal["None", "Input"] | None = None
     CsvHeader: bool | None = None
     AnswerFormat: AnswerFormatName | None = None
+    RecordFormat: Literal["Line", "OpenAIBatch"] | None = None

@@ -7,6 +7,7 @@ a byte, and a slice is encoded to exactly the bytes that it was.
 import codecs
 import json
 import re
+from collections.abc import Callable
 
 from sluice.inputs.strict_json import MAX_DEPTH, TooDeep, is_deep
 
@@ -45,29 +46,55 @@ def arrays_of(text: str) -> dict[str, list[bytes]]:
 
     Raises `ValueError` when it is not a JSON object.
     """
+    found: dict[str, list[bytes]] = {}
+
+    def take(name: str, at: int) -> int:
+        found.pop(name, None)  # of a name that occurs twice, the last value counts
+        if text[at : at + 1] != "[":
+            return _end(text, at)
+        found[name], end = _array(text, at)
+        return end
+
+    _object(text, take)
+    return found
+
+
+def fields_of(text: str) -> dict[str, bytes]:
+    """The fields of an object, each as it is written.
+
+    Raises `ValueError` when it is not a JSON object, or a name occurs twice in it.
+    """
+    found: dict[str, bytes] = {}
+
+    def take(name: str, at: int) -> int:
+        if name in found:
+            raise ValueError("a name occurs twice")
+        end = _end(text, at)
+        found[name] = text[at:end].encode("latin-1")
+        return end
+
+    _object(text, take)
+    return found
+
+
+def _object(text: str, take: Callable[[str, int], int]) -> None:
+    """Read an object. `take` gets the name of each field and where its value begins, and returns where that ends."""
     at = _after_space(text, 0)
     _expect(text, at, "{")
-    found: dict[str, list[bytes]] = {}
     at = _after_space(text, at + 1)
     if text[at : at + 1] == "}":
         _check_is_end(text, at + 1)
-        return found
+        return
     while True:
         _expect(text, at, '"')
         end = _end(text, at)
         name = json.loads(text[at:end].encode("latin-1"))
         at = _after_space(text, end)
         _expect(text, at, ":")
-        at = _after_space(text, at + 1)
-        found.pop(name, None)  # of a name that occurs twice, the last value counts
-        if text[at : at + 1] == "[":
-            found[name], end = _array(text, at)
-        else:
-            end = _end(text, at)
-        at = _after_space(text, end)
+        at = _after_space(text, take(name, _after_space(text, at + 1)))
         if text[at : at + 1] == "}":
             _check_is_end(text, at + 1)
-            return found
+            return
         _expect(text, at, ",")
         at = _after_space(text, at + 1)
 

@@ -32,7 +32,8 @@ class Options(BaseModel):
 
     `csv_header` is ours: whether the first line of a CSV file names the columns; it is then not sent, and the
     line that answers it is empty. `answer_format` is ours, too: how an answer holds those of several records; None if
-    it is not known.
+    it is not known. So are `record_format`, what a line is, None if its first record decides it, and `request_url`, the
+    url that each request of an OpenAI batch file must have.
     """
 
     model_config = ConfigDict(
@@ -48,6 +49,8 @@ class Options(BaseModel):
     join_source: Literal["None", "Input"] = "None"
     csv_header: bool = False
     answer_format: Annotated[AnswerFormat | None, BeforeValidator(_answer_format)] = None
+    record_format: Literal["Line", "OpenAIBatch"] | None = None
+    request_url: Annotated[str, Field(min_length=1)] | None = None
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], defaults: Mapping[str, Any]) -> Self:
