@@ -313,7 +313,7 @@ def test_a_second_delivery_of_the_file_does_not_read_it_again(
 ) -> None:
     event = world.drop(KEY, "\n".join([request("a"), request("a")]).encode())
     world.process(json.dumps(event))
-    monkeypatch.setattr(sluice.transform.splitter, "duplicates", lambda content: pytest.fail("it was read again"))
+    monkeypatch.setattr(sluice.transform.splitter, "requests_of", lambda content: pytest.fail("it was read again"))
     (second,) = world.process(json.dumps(event))
     assert second.status is Status.SUCCEEDED
     world.splits.bodies.clear()

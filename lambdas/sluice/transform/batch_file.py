@@ -1,8 +1,8 @@
 """Recognizes OpenAI batch files when they are split, and finds the requests whose custom_id an earlier line has."""
 
 import json
-from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from sluice import keys
 from sluice.failures import ServiceError, invalid
@@ -70,24 +70,33 @@ async def _first_record(content: Content) -> bytes:
         upto *= 4
 
 
-async def duplicates(content: Content) -> list[int]:
-    """The bytes at which the lines begin whose custom_id an earlier line has.
+@dataclass(slots=True)
+class Requests:
+    """The requests of a batch file: how many, and the bytes at which those begin whose custom_id an earlier one has."""
+
+    count: int = 0
+    duplicates: list[int] = field(default_factory=list)
+
+
+async def requests_of(content: Content) -> Requests:
+    """Read all of a batch file.
 
     Raises `Failure` (invalid) when there are too many requests or duplicates, and what `read` raises.
     """
     seen: set[bytes] = set()
-    found: list[int] = []
+    found = Requests()
 
     def look(line: bytes, place: int) -> None:
+        found.count += bool(line.strip())
         digest = digest_of_custom_id(line)
         if digest is None:
             return
         if digest in seen:
-            found.append(place)
+            found.duplicates.append(place)
         seen.add(digest)
         if len(seen) > MAX_REQUESTS:
             raise invalid("file", f"has over {MAX_REQUESTS:,} requests; split it into several files")
-        if len(found) > MAX_DUPLICATES:
+        if len(found.duplicates) > MAX_DUPLICATES:
             raise invalid("custom_id", f"over {MAX_DUPLICATES:,} requests have the same as an earlier one")
 
     rest, place, is_too_long = b"", 0, False
@@ -119,14 +128,13 @@ class BatchStore:
         self._results = results
         self._known: dict[str, frozenset[int]] = {}
 
-    async def save(self, folder: str, found: Collection[int]) -> None:
-        """Store the duplicates of a file. Raises `ServiceError`."""
-        await self._results.put(
-            keys.batch_key(folder), compact_bytes({"duplicates": sorted(found)}), content_type=_JSON
-        )
+    async def save(self, folder: str, found: Requests) -> None:
+        """Store what was found of a file. Raises `ServiceError`."""
+        document = {"requests": found.count, "duplicates": found.duplicates}
+        await self._results.put(keys.batch_key(folder), compact_bytes(document), content_type=_JSON)
 
     async def is_saved(self, folder: str) -> bool:
-        """Whether an earlier delivery has stored the duplicates of a file. Raises `ServiceError`."""
+        """Whether an earlier delivery has stored what was found of a file. Raises `ServiceError`."""
         return await self._results.head(keys.batch_key(folder)) is not None
 
     async def load(self, folder: str) -> frozenset[int]:

@@ -113,27 +113,36 @@ class Batch:
             body = json_slices.whole(json_slices.text_of(answer))
         except ValueError:
             raise RequestError("its answer is not one JSON document") from None
-        return self._line(place, BatchRequest.parse(line).custom_id, (200, body), b"null")
+        custom_id = BatchRequest.parse(line).custom_id
+        return _result_line(self.id_of(place), custom_id, self.trace_id, (200, body), b"null")
 
     def refused(self, line: bytes, place: int, failure: Failure) -> bytes:
-        """The result line of a request without an answer. It has a response if the model has responded."""
-        status = failure.original_status_code
-        response = (status, _error_body(failure)) if status is not None and status in _HTTP_STATUSES else None
-        error = compact_bytes({"code": failure.code, "message": failure.message})
-        return self._line(place, _custom_id(line), response, error)
+        """The result line of a request without an answer."""
+        return refused_line(self.id_of(place), _custom_id(line), self.trace_id, failure)
 
     def names(self, line: bytes, place: int) -> dict[str, str]:
         """What `.errors.jsonl` says of a request beside the reason: its result line's id, and its custom_id."""
         custom_id = json.loads(_custom_id(line))
         return {"Id": self.id_of(place)} | ({"CustomId": custom_id} if custom_id is not None else {})
 
-    def _line(self, place: int, custom_id: bytes, response: tuple[int, bytes] | None, error: bytes) -> bytes:
-        stated = b"null"
-        if response is not None:
-            request_id = compact_bytes(self.trace_id)
-            stated = b'{"status_code":%d,"request_id":%b,"body":%b}' % (response[0], request_id, response[1])
-        name = self.id_of(place).encode()
-        return b'{"id":"%b","custom_id":%b,"response":%b,"error":%b}' % (name, custom_id, stated, error)
+
+def refused_line(name: str, custom_id: bytes, trace_id: str, failure: Failure) -> bytes:
+    """The result line of a request without an answer. It has a response if the model has responded.
+
+    `name` is its id, and `custom_id` is JSON.
+    """
+    status = failure.original_status_code
+    response = (status, _error_body(failure)) if status is not None and status in _HTTP_STATUSES else None
+    error = compact_bytes({"code": failure.code, "message": failure.message})
+    return _result_line(name, custom_id, trace_id, response, error)
+
+
+def _result_line(name: str, custom_id: bytes, trace_id: str, response: tuple[int, bytes] | None, error: bytes) -> bytes:
+    stated = b"null"
+    if response is not None:
+        request_id = compact_bytes(trace_id)
+        stated = b'{"status_code":%d,"request_id":%b,"body":%b}' % (response[0], request_id, response[1])
+    return b'{"id":"%b","custom_id":%b,"response":%b,"error":%b}' % (name.encode(), custom_id, stated, error)
 
 
 def _error_body(failure: Failure) -> bytes:

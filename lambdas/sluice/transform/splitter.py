@@ -16,7 +16,7 @@ from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes
 from sluice.settings import Settings
-from sluice.transform.batch_file import BatchStore, Content, duplicates, is_batch_file
+from sluice.transform.batch_file import BatchStore, Content, is_batch_file, requests_of
 from sluice.transform.gzipped import is_packed, unpacked
 from sluice.transform.heads import require_head
 from sluice.transform.lines import ranges
@@ -120,7 +120,7 @@ class Splitter:
         if not size or not await is_batch_file(content, options):
             return False
         if not await self._batches.is_saved(folder):
-            await self._batches.save(folder, await duplicates(content))
+            await self._batches.save(folder, await requests_of(content))
         return True
 
     async def _unpack(self, attempt: Attempt[DroppedObject], head: ObjectHead) -> int:
