@@ -247,10 +247,10 @@ def test_json_over_the_limit(api: Api) -> None:
     error(api.create("file-1", metadata={"a": "x" * 100_000}), 413)
 
 
-@pytest.mark.parametrize("path", ["files/../batches", "files/file-1", "files/file-1/content", "batches/batch_1"])
+@pytest.mark.parametrize("path", ["files/file-1", "files/file-1/content", "batches/batch_1"])
 def test_an_id_of_nothing(api: Api, path: str) -> None:
-    error(api.http.get(f"/v1/{path}"), 404) if ".." not in path else None
-    error(api.http.get(f"/v1/{path.replace('1', '0' * 24)}"), 404) if ".." not in path else None
+    error(api.http.get(f"/v1/{path}"), 404)
+    error(api.http.get(f"/v1/{path.replace('1', '0' * 24)}"), 404)
 
 
 def test_a_result_that_is_not_there_is_no_file(api: Api) -> None:
