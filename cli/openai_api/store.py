@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _PIECE = 1024 * 1024
 _PARTS = TransferConfig(multipart_threshold=8 * _PIECE, multipart_chunksize=8 * _PIECE, max_concurrency=2)
+_PARTS.max_in_memory_upload_chunks = 2
 
 
 @dataclass(frozen=True, slots=True)

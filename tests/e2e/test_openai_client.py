@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
+import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any, Final
@@ -13,7 +16,7 @@ from openai.types import Batch
 
 from local.models.chat import Chat
 from tests.e2e.commands import start
-from tests.e2e.conftest import Pipeline
+from tests.e2e.conftest import ROOT, Pipeline
 
 CHAT: Final = "/v1/chat/completions"
 _SECONDS = 60.0
@@ -166,3 +169,20 @@ def test_mistakes_are_explained_in_openais_form(client: openai.OpenAI) -> None:
         client.batches.create(input_file_id=file_id, endpoint=CHAT, completion_window="24h", metadata={"a": "x" * 513})
     with pytest.raises(openai.NotFoundError, match="Unknown request URL"):
         client.models.list()
+
+
+def test_the_code_of_the_docs(client: openai.OpenAI) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/openai-batch.md").read_text(), re.DOTALL)
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "OPENAI_BASE_URL": str(client.base_url), "OPENAI_API_KEY": "any"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_SECONDS,
+    )
+    assert run.stdout.startswith("completed BatchRequestCounts(completed=5, failed=2, total=7)"), run
+    answers = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("{")]
+    assert [one["custom_id"] for one in answers if one["error"]] == ["no-messages", "split"]
+    assert len(answers) == 7

@@ -6,6 +6,8 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import sluice.transform.batch_file
 import sluice.transform.options
@@ -14,7 +16,7 @@ from sluice import keys
 from sluice.failures import Operation, ServiceError
 from sluice.ports import Inference
 from sluice.processing.outcome import Status
-from sluice.transform.openai_batch import BatchRequest, RequestError
+from sluice.transform.openai_batch import BatchRequest, RequestError, digest_of_custom_id, is_request
 from tests.support.fakes import Call, service_error
 from tests.support.transform import Transforms
 
@@ -336,3 +338,47 @@ def test_parts_whose_folder_has_expired_say_so(world: Transforms) -> None:
 def test_each_field_is_required(field: str) -> None:
     with pytest.raises(RequestError, match=f"^{field}: must be"):
         BatchRequest.parse(json.dumps({**json.loads(request("a")), field: None}).encode())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+NAMES = st.sampled_from(["custom_id", "method", "url", "body", "other"])
+
+
+@given(
+    st.dictionaries(NAMES, st.sampled_from(["POST", "GET", ""]) | JSON),
+    st.booleans(),
+    st.sampled_from([None, 1]),
+    st.permutations(["custom_id", "method", "url", "body"]),
+    st.booleans(),
+)
+def test_any_line_is_a_request_exactly_if_its_fields_are(
+    changes: dict[str, Any], ascii_only: bool, indent: int | None, order: list[str], is_right: bool
+) -> None:
+    right = json.loads(request("é"))
+    fields = {name: right[name] for name in order} | ({} if is_right else changes)
+    line = json.dumps(fields, ensure_ascii=ascii_only, indent=indent).replace("\n", " ")
+    try:
+        encoded = line.encode()
+    except UnicodeEncodeError:
+        return
+    expected = (
+        isinstance(fields["custom_id"], str)
+        and fields["custom_id"] != ""
+        and fields["method"] == "POST"
+        and isinstance(fields["url"], str)
+        and fields["url"] != ""
+        and isinstance(fields["body"], dict)
+    )
+    assert is_request(encoded) == expected
+    named = fields["custom_id"]
+    assert (digest_of_custom_id(encoded) is not None) == isinstance(named, str)
+    if expected:
+        parsed = BatchRequest.parse(encoded)
+        assert json.loads(parsed.body) == fields["body"]
+        assert json.loads(parsed.custom_id) == named
+        assert parsed.url == fields["url"]
+        assert digest_of_custom_id(encoded) == digest_of_custom_id(json.dumps({"x": 1, "custom_id": named}).encode())
