@@ -252,6 +252,14 @@ def test_it_can_be_set(world: Transforms) -> None:
     assert [one["error"] is None for one in answers] == [False, True]
 
 
+def test_when_it_is_set_the_deployments_defaults_for_other_records_do_not_count() -> None:
+    defaults = {"InputFilter": "$.a", "AnswerFormat": "Lines", "SplitType": "None", "AssembleWith": "None"}
+    world = Transforms(transform_defaults=defaults)
+    world.endpoint.answer = completion
+    answers = transformed(world, [request("a"), request("b")], metadata={"record-format": "OpenAIBatch"})
+    assert [one["error"] for one in answers] == [None, None]
+
+
 def test_it_cannot_be_set_with_options_of_other_lines(world: Transforms) -> None:
     world.drop(KEY, request("a").encode(), metadata={"record-format": "OpenAIBatch", "join-source": "Input"})
     world.run()

@@ -15,6 +15,9 @@ MAX_CHUNK_BYTES = 1024 * 1024  # so that ten at once fit into a small function
 _MIN_CHUNK_BYTES = 64 * 1024
 _PARTS = 1000  # S3 lists this many objects at once, so that the progress of up to 1 GB is one request
 
+# Options that say what is done with lines that are no requests of an OpenAI batch file.
+_OF_LINES = frozenset({"SplitType", "InputFilter", "OutputFilter", "JoinSource", "AnswerFormat"})
+
 
 def _path(value: object) -> object:
     return Path.parse(value) if isinstance(value, str) else value
@@ -56,8 +59,11 @@ class Options(BaseModel):
     def from_metadata(cls, metadata: Mapping[str, str], defaults: Mapping[str, Any]) -> Self:
         """The options that an object's user metadata sets, each under its name in kebab case; `defaults` for the rest.
 
-        Raises `Failure` (invalid) naming the metadata that breaks a rule.
+        An object that is set to be an OpenAI batch file has no defaults for records of another kind. Raises `Failure`
+        (invalid) naming the metadata that breaks a rule.
         """
+        if metadata.get("record-format") == "OpenAIBatch":
+            defaults = {name: value for name, value in defaults.items() if name not in _OF_LINES}
         given: dict[str, Any] = dict(defaults) | {
             to_pascal(name): metadata[key] for name in cls.model_fields if (key := name.replace("_", "-")) in metadata
         }

@@ -81,7 +81,8 @@ class PartStore:
 
 def _contents(work: Work, calls: Calls, count: int) -> tuple[bytes, bytes, int]:
     """The answers of the first `count` lines, the document of their errors, and the number of those."""
-    separator = b"\n" if work.options.assemble_with == work.options.split_type == "Line" else b""
+    of_lines = work.options.assemble_with == work.options.split_type == "Line" or work.batch is not None
+    separator = b"\n" if of_lines else b""
     answers, errors, failed = io.BytesIO(), io.BytesIO(), 0
     for index in range(count):
         refused = work.refused.get(index) or calls.refused.get(index)
