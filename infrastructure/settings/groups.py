@@ -15,6 +15,7 @@ from infrastructure.settings.types import (
     SecurityGroupId,
     SubnetId,
     Topic,
+    UrlPath,
 )
 from infrastructure.timeouts import (
     CALL_OVERHEAD_SECONDS,
@@ -159,3 +160,4 @@ class Transform(Group):
     CsvHeader: bool | None = None
     AnswerFormat: AnswerFormatName | None = None
     RecordFormat: Literal["Line", "OpenAIBatch"] | None = None
+    RequestUrl: UrlPath | None = None

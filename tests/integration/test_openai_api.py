@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -304,3 +305,11 @@ def test_other_addresses_need_a_key() -> None:
     result = CliRunner().invoke(main, ["openai-server", "--host", "0.0.0.0"])
     assert result.exit_code == 2
     assert re.search(r"--api-key: is required", result.stderr)
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "cli.openai_api.server", raising=False)
+    result = CliRunner().invoke(main, ["openai-server"])
+    assert result.exit_code == 1
+    assert "uvicorn is not installed" in result.stderr
