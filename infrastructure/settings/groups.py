@@ -15,6 +15,7 @@ from infrastructure.settings.types import (
     SecurityGroupId,
     SubnetId,
     Topic,
+    UrlPath,
 )
 from infrastructure.timeouts import (
     CALL_OVERHEAD_SECONDS,
@@ -158,3 +159,5 @@ class Transform(Group):
     JoinSource: Literal["None", "Input"] | None = None
     CsvHeader: bool | None = None
     AnswerFormat: AnswerFormatName | None = None
+    RecordFormat: Literal["Line", "OpenAIBatch"] | None = None
+    RequestUrl: UrlPath | None = None

@@ -39,6 +39,7 @@ AnswerFormatName = Annotated[
         "one of Lines, LinesWithHeader, JSONArray, JSONField:<name>, CSVRow, Columns, Columns:<name>,<name>, None",
     ),
 ]
+UrlPath = Annotated[str, matching(r"/[!-~]{1,200}", "the path of a URL, such as /v1/chat/completions")]
 KeyArn = Annotated[
     str,
     matching(

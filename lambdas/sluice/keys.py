@@ -153,6 +153,11 @@ def probe_key(folder: str, start: int) -> str:
     return f"{folder}{part_position(start)}.probe.json"
 
 
+def batch_key(folder: str) -> str:
+    """The key of what is known of the requests of an OpenAI batch file, in the folder of its parts."""
+    return f"{folder}openai-batch.json"
+
+
 def unpacked_key(folder: str) -> str:
     """The key of the content of a gzip file while it is transformed."""
     return folder + _UNPACKED
