@@ -62,6 +62,11 @@ class AnswerFormat:
         return ":".join([self.kind, *self.fields])
 
     @property
+    def is_json(self) -> bool:
+        """Whether each answer that it divides is JSON, whatever content type the container states."""
+        return self.kind in {Kind.JSON_ARRAY, Kind.JSON_FIELD, Kind.COLUMNS}
+
+    @property
     def holds_several(self) -> bool:
         """Whether an answer may be that of several records."""
         return self.kind is not Kind.NONE

@@ -64,6 +64,8 @@ class PartCalls:
         if self._attempt.remaining_ms() < self._needed_ms:
             raise OutOfTime
         invocation = self._work.invocation
-        return await self._endpoint.invoke(
+        inference = await self._endpoint.invoke(
             invocation.endpoint_name, body, invocation.parameters, seconds=self._attempt.call_seconds
         )
+        self._work.learn_type(inference)
+        return inference

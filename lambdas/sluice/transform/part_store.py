@@ -18,6 +18,7 @@ from sluice.processing.result import ACCEPT, CONTENT_TYPE, ENDPOINT_NAME, IDENTI
 from sluice.processing.storing import Sleep, retry_transient
 from sluice.transform.bisect import Calls, Refused
 from sluice.transform.records import RecordError, joined
+from sluice.transform.result_type import type_of_result
 from sluice.transform.work import Work
 
 ANSWER_FORMAT = "answer-format"
@@ -67,7 +68,7 @@ class PartStore:
                 await self._results.put(
                     name + keys.OUT,
                     answers,
-                    content_type=work.invocation.parameters.get("Accept") or work.codec.content_type,
+                    content_type=type_of_result(work, calls.answers),
                     metadata=metadata([(IDENTITY, attempt.identity.key), *counts.items(), *requested.items()]),
                     condition=Condition(),
                 )
@@ -83,7 +84,9 @@ def _contents(work: Work, calls: Calls, count: int) -> tuple[bytes, bytes, int]:
         refused = work.refused.get(index) or calls.refused.get(index)
         if index in calls.answers:
             try:
-                answers.write(joined(work.lines[index], calls.answers[index], work.options, work.codec))
+                answers.write(
+                    joined(work.lines[index], calls.answers[index], work.options, work.codec, work.answer_codec)
+                )
             except RecordError as error:
                 refused = Refused(Failure.of(ErrorCode.ANSWER_NOT_JOINED, str(error)))
         if refused is not None:

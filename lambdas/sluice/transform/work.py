@@ -8,17 +8,17 @@ from sluice.error_codes import ErrorCode
 from sluice.failures import Failure, invalid
 from sluice.inputs.invocation import Invocation, build, endpoint_of, message_for
 from sluice.inputs.requests import TransformPart
-from sluice.ports import Buckets, ObjectHead
+from sluice.ports import Buckets, Inference, ObjectHead
 from sluice.processing.attempt import Attempt
 from sluice.processing.memory import Reservation
 from sluice.settings import Settings
 from sluice.transform.answer_format import AnswerFormat
 from sluice.transform.bisect import Refused
-from sluice.transform.content_types import CSV
+from sluice.transform.content_types import JSON_LINES, Syntax, states_syntax
 from sluice.transform.lines import Lines, lines_of
 from sluice.transform.memory import ResponseSizeRatio, needed
 from sluice.transform.options import MAX_CHUNK_BYTES, Options
-from sluice.transform.records import Codec, RecordError, check_csv, filtered
+from sluice.transform.records import AnswerCodec, Codec, RecordError, check_csv, check_options, filtered
 
 _TAIL = 16 * 1024  # bytes that are first read beyond a range, for the end of its last line
 MAX_LINES = 32 * 1024  # of a part: the first of more are answered, and the rest continues as a part of its own
@@ -41,6 +41,22 @@ class Work:
     filtered: list[bytes] = field(default_factory=list)
     refused: dict[int, Refused] = field(default_factory=dict)
     answer_format: AnswerFormat | None = None
+    answer_type: str | None = None  # the content type of the first answer that states one
+
+    @property
+    def answer_codec(self) -> AnswerCodec:
+        """Reads the answers, as the format of the file divides them.
+
+        If the endpoint does not say what it answers, it is what was asked for, or as the file is.
+        """
+        if self.answer_format is not None and self.answer_format.is_json:
+            return AnswerCodec(JSON_LINES)
+        return AnswerCodec(self.answer_type or self.invocation.parameters.get("Accept") or self.codec.content_type)
+
+    def learn_type(self, inference: Inference) -> None:
+        """Take the content type of an answer."""
+        if self.answer_type is None and (states_syntax(inference.content_type) or self.options.split_type == "None"):
+            self.answer_type = inference.content_type
 
     def sent(self, index: int) -> bytes:
         """What is sent for a line: the line itself when there is no filter."""
@@ -49,7 +65,7 @@ class Work:
     def is_header(self, index: int) -> bool:
         """Whether a line only names the columns."""
         is_first = index == 0 == self.part.start and self.options.split_type == "Line"
-        return is_first and self.options.csv_header and self.codec.base == CSV
+        return is_first and self.options.csv_header and self.codec.syntax is Syntax.CSV
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +100,7 @@ class Reader:
             invocation = build(
                 message, attempt.identity, b"", self._settings, key=file.key, object_content_type=head.content_type
             )
+            check_options(options, Codec(invocation.parameters["ContentType"]))
         return Prepared(attempt, options, invocation)
 
     async def read(self, prepared: Prepared, head: ObjectHead, reservation: Reservation) -> Work:
@@ -155,7 +172,7 @@ class Reader:
 
     def _sent(self, work: Work, index: int, line: bytes, limit: int) -> bytes:
         # A line that is too long may have been read only in part, so that its quotes say nothing.
-        if work.codec.base == CSV and work.options.split_type == "Line" and len(line) <= limit:
+        if work.codec.syntax is Syntax.CSV and work.options.split_type == "Line" and len(line) <= limit:
             try:
                 check_csv(line)
             except RecordError as error:
@@ -168,6 +185,8 @@ class Reader:
         if len(line) <= limit:
             try:
                 sent = filtered(line, work.options.input_filter, work.codec)
+                if work.options.join_source == "Input":
+                    work.codec.load(line)  # A record with which no answer can be joined is not sent.
             except RecordError as error:
                 work.refused[index] = Refused(Failure.of(ErrorCode.INVALID_RECORD, str(error)))
                 return b""
