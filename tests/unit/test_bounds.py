@@ -19,6 +19,7 @@ from sluice.inputs.strict_json import MAX_DEPTH, TooDeep, compact, compact_bytes
 from sluice.ports import Inference
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.result import dead_letter_attributes
+from sluice.transform.file_type import HEAD_BYTES
 from sluice.transform.options import MAX_CHUNK_BYTES
 from tests.support.events import s3_event, sns_envelope
 from tests.support.fakes import NOW, Fuse, World, delivery
@@ -248,4 +249,6 @@ def test_a_part_is_no_larger_than_the_split_function_makes_it(size: int) -> None
     part = json.loads(world.requests.bodies[0])
     part["TransformPart"]["End"] = size
     assert "Start, End: the range is larger" in ended(world.process(json.dumps(part))[0])
-    assert world.inputs("input").ranges == [], "nothing of it is read"
+    assert world.inputs("input").ranges == [(0, HEAD_BYTES)], (
+        "the split function has read the beginning, and no more is"
+    )

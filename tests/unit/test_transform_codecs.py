@@ -218,7 +218,8 @@ def test_an_odd_answer_never_fails_its_neighbours(answer: bytes, content_type: s
     )
     first, second, last = world.out(KEY).split(b"\n")
     assert first == (b'{"id":1,"SageMakerOutput":0}' if content_type == JSON_LINES else b"1,0")
-    assert second
+    assert (second == b"") == (answer is DEEP)
+    assert [error["ErrorCode"] for error in world.errors(KEY)] == (["AnswerNotJoined"] if answer is DEEP else [])
     assert last == b""
     assert not world.dead_letters.sent
 

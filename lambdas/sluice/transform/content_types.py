@@ -1,6 +1,10 @@
 """The content types that records and answers have."""
 
+import codecs
+import re
 from enum import Enum
+
+from sluice.failures import invalid
 
 CSV = "text/csv"
 JSON_LINES = "application/jsonlines"
@@ -13,6 +17,7 @@ _JSON_LINES_TYPES = frozenset(
     }
 )
 _UNSTATED = frozenset({"", "application/octet-stream", "binary/octet-stream", "text/html"})  # what servers default to
+_CHARSET = re.compile(r""";\s*charset\s*=\s*["']?([^"';\s]*)["']?""", re.IGNORECASE)
 
 
 class Syntax(Enum):
@@ -26,6 +31,36 @@ class Syntax(Enum):
 def base_type(content_type: str) -> str:
     """A content type in lower case, without its parameters."""
     return content_type.partition(";")[0].strip().lower()
+
+
+def canonical(content_type: str) -> str:
+    """A content type, with SageMaker's name for it instead of an alias of CSV or JSON Lines."""
+    base, rest = base_type(content_type), content_type.partition(";")[1:]
+    for name, aliases in ((CSV, _CSV_TYPES), (JSON_LINES, _JSON_LINES_TYPES)):
+        if base in aliases and base != name:
+            return name + "".join(rest)
+    return content_type
+
+
+def charset_of(content_type: str) -> str | None:
+    """The charset of a content type, as Python names it; None when it is UTF-8 or not stated.
+
+    Raises `Failure` (invalid) for a charset that is not known.
+    """
+    found = _CHARSET.search(content_type)
+    if found is None:
+        return None
+    try:
+        charset = codecs.lookup(found[1])
+        "".encode(charset.name)  # raises LookupError for a codec that is no charset, such as base64
+    except (LookupError, ValueError):
+        raise invalid("content-type", f"the charset {found[1][:40]} is not known") from None
+    return None if charset.name in {"utf-8", "utf-8-sig", "ascii"} else charset.name
+
+
+def with_charset_utf8(content_type: str) -> str:
+    """A content type with `charset=utf-8` instead of its charset."""
+    return _CHARSET.sub("; charset=utf-8", content_type)
 
 
 def syntax_of(content_type: str) -> Syntax:

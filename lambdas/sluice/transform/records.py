@@ -76,10 +76,15 @@ class AnswerCodec:
         return syntax_of(self.content_type)
 
     def load(self, answer: bytes) -> Any:
-        """The answer as a value that paths look into: a row of `Cell`, or a `Json`. Text is a JSON string."""
+        """The answer as a value that paths look into: a row of `Cell`, or a `Json`. Text is a JSON string.
+
+        Raises `RecordError` for JSON that is nested too deeply.
+        """
         if self.syntax is not Syntax.CSV or _is_container(answer):
             try:
                 return Json.parse(answer)
+            except TooDeep as error:
+                raise RecordError(f"its answer {error}") from None
             except ValueError:
                 pass
         if self.syntax is Syntax.CSV:

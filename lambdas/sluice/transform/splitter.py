@@ -1,7 +1,6 @@
 """A dropped dataset, from its size to the messages of its parts."""
 
-import zlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,17 +9,20 @@ from sluice.failures import invalid
 from sluice.inputs.internal_messages import body_of
 from sluice.inputs.invocation import check_ttl, endpoint_of, message_for
 from sluice.inputs.requests import Assembly, DroppedObject, TransformPart
-from sluice.ports import Bucket, Buckets, Condition, MessageSender, ObjectHead, PreconditionFailed
+from sluice.ports import Bucket, Buckets, MessageSender, ObjectHead, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes
 from sluice.settings import Settings
-from sluice.transform.gzipped import is_packed, unpacked
+from sluice.transform.content_types import charset_of
+from sluice.transform.file_type import HEAD_BYTES, check_lines, is_gzip, is_packed, type_of_file
 from sluice.transform.heads import require_head
 from sluice.transform.lines import ranges
 from sluice.transform.options import Options, chunk_bytes
+from sluice.transform.records import Codec, check_options
+from sluice.transform.unpacker import Replaced, Unpacker
 
-_PIECE = 8 * 1024 * 1024  # bytes of a gzip file that are read at once
+_REPLACED = "the file was replaced; its newer version is transformed"
 
 
 class Splitter:
@@ -44,6 +46,7 @@ class Splitter:
         self._request_queue = request_queue
         self._assembly_queue = assembly_queue
         self._utc_now = utc_now
+        self._unpacker = Unpacker(inputs, results)
 
     async def handle(self, attempt: Attempt[DroppedObject]) -> Outcome:
         """Send the messages of a dataset's parts. A second delivery sends them again; each part is answered once.
@@ -57,14 +60,18 @@ class Splitter:
         head = await require_head(self._inputs(file.bucket), file.key)
         file.check_names_version(head)
         if not file.is_version(head):
-            return attempt.ended(Status.SUPERSEDED, detail="the file was replaced; its newer version is transformed")
+            return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
         options = Options.from_metadata(head.metadata, self._settings.transform_defaults)
         message = message_for(file, head.metadata, self._settings)
         attempt = replace(attempt, endpoint_name=endpoint_of(message, self._settings))
         with attempt.reporting():
             check_ttl(message, self._utc_now() - attempt.delivery.sent_at)
-            packed = is_packed(file.key)
-            size = await self._unpack(attempt, head) if packed else head.size
+            content_type = type_of_file(message, file.key, head, self._settings)
+            check_options(options, Codec(content_type))
+            try:
+                unpacked, size = await self._content(attempt, head, options, content_type)
+            except (PreconditionFailed, Replaced):
+                return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             if options.split_type == "None" and size > self._settings.max_body_bytes:
                 raise invalid(
                     "file", f"{size} bytes are over max_body_bytes, and SplitType None makes one call of them"
@@ -73,7 +80,7 @@ class Splitter:
             whole = replace(file, size=size, etag=head.etag)
             if parts:
                 await self._request_queue.send(
-                    body_of(TransformPart(whole, start, end, packed)) for start, end in parts
+                    body_of(TransformPart(whole, start, end, unpacked)) for start, end in parts
                 )
             else:
                 await self._assembly_queue.send([body_of(Assembly(whole))])
@@ -86,25 +93,29 @@ class Splitter:
         """
         return await self._outcomes.resolved(attempt)
 
-    async def _unpack(self, attempt: Attempt[DroppedObject], head: ObjectHead) -> int:
-        """Write the content of a gzip file to the folder of its parts. Returns its size in bytes."""
-        key = keys.unpacked_key(keys.parts_folder(attempt.identity.name, attempt.identity.key))
-        if (there := await self._results.head(key)) is not None:
-            return there.size  # an earlier delivery has written it
-        try:
-            await self._results.upload(
-                key,
-                unpacked(self._pieces(attempt.request, head)),
-                content_type=head.content_type or "application/octet-stream",
-                metadata={},
-                condition=Condition(),
-            )
-        except PreconditionFailed:
-            pass  # an earlier delivery has written it
-        except (EOFError, zlib.error) as error:
-            raise invalid("file", f"is called .gz and is not a complete gzip file: {error}") from None
-        return (await require_head(self._inputs(self._settings.results_bucket), key)).size
+    async def _content(
+        self, attempt: Attempt[DroppedObject], head: ObjectHead, options: Options, content_type: str
+    ) -> tuple[bool, int]:
+        """Whether the content of the file had to be written anew, and its size.
 
-    async def _pieces(self, file: DroppedObject, head: ObjectHead) -> AsyncGenerator[bytes]:
-        for start, end in ranges(head.size, _PIECE):
-            yield await self._inputs(file.bucket).get_range(file.key, start, end, etag=head.etag)
+        Raises `Failure` (invalid) when it cannot be split as it must be, `PreconditionFailed` and `Replaced` when the
+        file was replaced, `ServiceError`.
+        """
+        file = attempt.request
+        is_split = options.split_type == "Line"
+        lines_type = content_type if is_split else None
+        beginning, packed = b"", is_packed(file.key)
+        if is_split and not packed:
+            upto = min(head.size, HEAD_BYTES)
+            beginning = await self._inputs(file.bucket).get_range(file.key, 0, upto, etag=head.etag) if upto else b""
+            packed = is_gzip(beginning)
+        charset = charset_of(content_type) if is_split else None
+        if packed or charset is not None:
+            folder = keys.parts_folder(attempt.identity.name, attempt.identity.key)
+            size = await self._unpacker.unpack(
+                file, head, folder, is_gzip=packed, charset=charset, lines_type=lines_type
+            )
+            return True, size
+        if is_split:
+            check_lines(beginning, content_type, is_whole=head.size <= HEAD_BYTES)
+        return False, head.size

@@ -15,6 +15,7 @@ from sluice.settings import Settings
 from sluice.transform.answer_format import AnswerFormat
 from sluice.transform.bisect import Refused
 from sluice.transform.content_types import JSON_LINES, Syntax, states_syntax
+from sluice.transform.file_type import type_of_calls, type_of_file
 from sluice.transform.lines import Lines, lines_of
 from sluice.transform.memory import ResponseSizeRatio, needed
 from sluice.transform.options import MAX_CHUNK_BYTES, Options
@@ -97,10 +98,10 @@ class Reader:
         trace_id = message.trace_id or message.inference_id or attempt.identity.trace_id
         attempt = replace(attempt, identity=replace(attempt.identity, trace_id=trace_id, inference_id=trace_id))
         with attempt.reporting():
-            invocation = build(
-                message, attempt.identity, b"", self._settings, key=file.key, object_content_type=head.content_type
-            )
-            check_options(options, Codec(invocation.parameters["ContentType"]))
+            content_type = type_of_file(message, file.key, head, self._settings)
+            sent = message.model_copy(update={"content_type": type_of_calls(content_type, options)})
+            invocation = build(sent, attempt.identity, b"", self._settings, key=file.key)
+            check_options(options, Codec(content_type))
         return Prepared(attempt, options, invocation)
 
     async def read(self, prepared: Prepared, head: ObjectHead, reservation: Reservation) -> Work:
