@@ -208,14 +208,6 @@ def test_a_redriven_part_completes_the_file_and_clears_its_failure(world: Transf
     assert f"{KEY}.err" not in world.results.objects
 
 
-def test_a_line_break_within_quotes_refuses_the_file(world: Transforms) -> None:
-    world.drop(KEY, b'1,"a\nb"\n2,c\n')
-    world.run()
-    assert "line breaks in its fields" in json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorMessage"]
-    assert f"{KEY}.out" not in world.results.objects
-    assert not world.endpoint.calls
-
-
 def test_a_line_too_long_for_a_call_is_a_record_error() -> None:
     world = Transforms()
     world.settings = world.settings.model_copy(update={"max_body_bytes": 100})

@@ -55,6 +55,7 @@ class PartCalls:
         if self._work.options.split_type == "None":
             return self._work.sent(0)
         body = io.BytesIO()
+        body.write(self._work.header)
         for index in indices:
             body.write(self._work.sent(index))
             body.write(b"\n")

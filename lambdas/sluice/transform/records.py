@@ -110,16 +110,7 @@ def _is_container(answer: bytes) -> bool:
     return answer.lstrip()[:1] in {b"{", b"["}
 
 
-def check_csv(line: bytes) -> None:
-    """Raises `RecordError` for a line of CSV that ends within quotes: its field continues in the next line.
-
-    In CSV without line breaks in fields, every line has an even number of quotes (RFC 4180).
-    """
-    if line.count(b'"') % 2:
-        raise RecordError("ends within a quoted field")
-
-
-def check_options(options: Options, codec: Codec) -> None:
+def check_options(options: Options, content_type: str) -> None:
     """Raises `Failure` (invalid) for filters and joins that no record of the file can satisfy, before any call."""
     of_records = {
         "InputFilter": not options.input_filter.is_root,
@@ -128,19 +119,20 @@ def check_options(options: Options, codec: Codec) -> None:
     used = [name for name, is_used in of_records.items() if is_used]
     if not used:
         return
-    if codec.syntax is Syntax.TEXT:
+    syntax = syntax_of(content_type)
+    if syntax is Syntax.TEXT:
         raise invalid(
             used[0],
-            f"needs records of CSV or JSON, and the content type is {base_type(codec.content_type)[:80]}; set the "
+            f"needs records of CSV or JSON, and the content type is {base_type(content_type)[:80]}; set the "
             "file's metadata content-type to text/csv or application/jsonlines",
         )
-    if codec.syntax is Syntax.CSV and options.split_type == "None":
+    if syntax is Syntax.CSV and options.split_type == "None":
         raise invalid(used[0], "needs SplitType Line for CSV: a file that is not split is no single row")
     paths = {"InputFilter": options.input_filter}
     if options.join_source == "Input":
         paths["OutputFilter"] = options.output_filter
     for name, path in paths.items():
-        if codec.syntax is Syntax.CSV and path.begins_with_name:
+        if syntax is Syntax.CSV and path.begins_with_name:
             raise invalid(name, f"{path.text} begins with a name, and a row of CSV has none: select by index, as $[0]")
 
 

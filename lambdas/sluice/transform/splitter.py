@@ -1,7 +1,7 @@
 """A dropped dataset, from its size to the messages of its parts."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sluice import keys
@@ -14,19 +14,41 @@ from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes
 from sluice.settings import Settings
-from sluice.transform.content_types import charset_of
+from sluice.transform.alignment import record_ranges
+from sluice.transform.content_types import Syntax, charset_of, syntax_of
+from sluice.transform.csv_records import has_quotes
 from sluice.transform.file_type import HEAD_BYTES, check_lines, is_gzip, is_packed, type_of_file
 from sluice.transform.heads import require_head
 from sluice.transform.lines import ranges
 from sluice.transform.options import Options, chunk_bytes
-from sluice.transform.records import Codec, check_options
+from sluice.transform.records import check_options
 from sluice.transform.unpacker import Replaced, Unpacker
 
+_NEEDED_MS = 60_000  # to send the messages of all parts
 _REPLACED = "the file was replaced; its newer version is transformed"
 
 
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What is cut into parts: the file, or what it is unpacked to."""
+
+    bucket: Bucket
+    key: str
+    etag: str | None
+    size: int
+    unpacked: bool = False
+    beginning: bytes = b""  # if it has been read
+
+    async def read(self, start: int, end: int) -> bytes:
+        """The bytes `start` to `end`. Raises `PreconditionFailed` when the file was replaced, `ServiceError`."""
+        return await self.bucket.get_range(self.key, start, end, etag=self.etag)
+
+
 class Splitter:
-    """Splits datasets by their size. Which lines a part has is found when the part is processed."""
+    """Splits datasets by their size, or CSV with quoted fields by its records.
+
+    Which lines a part has is found when the part is processed.
+    """
 
     def __init__(
         self,
@@ -67,20 +89,22 @@ class Splitter:
         with attempt.reporting():
             check_ttl(message, self._utc_now() - attempt.delivery.sent_at)
             content_type = type_of_file(message, file.key, head, self._settings)
-            check_options(options, Codec(content_type))
+            check_options(options, content_type)
             try:
-                unpacked, size = await self._content(attempt, head, options, content_type)
+                content = await self._content(attempt, head, options, content_type)
+                size = content.size
+                if options.split_type == "None" and size > self._settings.max_body_bytes:
+                    raise invalid(
+                        "file", f"{size} bytes are over max_body_bytes, and SplitType None makes one call of them"
+                    )
+                parts = await self._parts(attempt, content, options, content_type)
             except (PreconditionFailed, Replaced):
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
-            if options.split_type == "None" and size > self._settings.max_body_bytes:
-                raise invalid(
-                    "file", f"{size} bytes are over max_body_bytes, and SplitType None makes one call of them"
-                )
-            parts = ranges(size, max(1, size) if options.split_type == "None" else chunk_bytes(size))
             whole = replace(file, size=size, etag=head.etag)
             if parts:
                 await self._request_queue.send(
-                    body_of(TransformPart(whole, start, end, unpacked)) for start, end in parts
+                    body_of(TransformPart(whole, start, end, content.unpacked, is_aligned))
+                    for start, end, is_aligned in parts
                 )
             else:
                 await self._assembly_queue.send([body_of(Assembly(whole))])
@@ -95,8 +119,8 @@ class Splitter:
 
     async def _content(
         self, attempt: Attempt[DroppedObject], head: ObjectHead, options: Options, content_type: str
-    ) -> tuple[bool, int]:
-        """Whether the content of the file had to be written anew, and its size.
+    ) -> _Content:
+        """The content of the file, which is written anew if it cannot be cut as it is.
 
         Raises `Failure` (invalid) when it cannot be split as it must be, `PreconditionFailed` and `Replaced` when the
         file was replaced, `ServiceError`.
@@ -115,7 +139,23 @@ class Splitter:
             size = await self._unpacker.unpack(
                 file, head, folder, is_gzip=packed, charset=charset, lines_type=lines_type
             )
-            return True, size
+            return _Content(self._results, keys.unpacked_key(folder), None, size, unpacked=True)
         if is_split:
             check_lines(beginning, content_type, is_whole=head.size <= HEAD_BYTES)
-        return False, head.size
+        return _Content(self._inputs(file.bucket), file.key, head.etag, head.size, beginning=beginning)
+
+    async def _parts(
+        self, attempt: Attempt[DroppedObject], content: _Content, options: Options, content_type: str
+    ) -> list[tuple[int, int, bool]]:
+        """Where each part begins and ends, and whether records do so, too. Raises as `_content` does."""
+        size = content.size
+        chunk = max(1, size) if options.split_type == "None" else chunk_bytes(size)
+        delimiter = options.csv_delimiter.encode()
+        # Only if fields are quoted they may have line breaks, and only then it is worth reading all of the file.
+        if size > chunk and syntax_of(content_type) is Syntax.CSV:
+            beginning = content.beginning or await content.read(0, min(size, HEAD_BYTES))
+            if has_quotes(beginning, delimiter):
+                return await record_ranges(
+                    content.read, size, chunk, delimiter, lambda: attempt.remaining_ms() > _NEEDED_MS
+                )
+        return [(start, end, False) for start, end in ranges(size, chunk)]
