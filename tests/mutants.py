@@ -78,6 +78,7 @@ _TRANSFORM_TESTS = (
     "transform_lines",
     "transform_csv",
     "transform_codecs",
+    "transform_filters",
     "transform_file_type",
     "transform_records",
     "transform_memory",
