@@ -434,6 +434,12 @@ def test_a_delimiter(name: str, delimiter: str) -> None:
     )
 
 
+def test_a_field_of_an_answer_with_the_files_delimiter_is_quoted() -> None:
+    answer = lambda call: Inference(b'a;b,"c";d,"e;f",g\n' * len(rows(call.body)))  # noqa: E731
+    world = transformed(b"1;2\n", answer, csv_delimiter=";", join_source="Input")
+    assert world.out(KEY) == b'1;2;"a;b";"c;d";"e;f";g\n'
+
+
 @pytest.mark.parametrize(
     ("metadata", "says"),
     [({"csv_header": "maybe"}, "CsvHeader: "), ({"csv_delimiter": "::"}, "CsvDelimiter: ")],
