@@ -226,8 +226,9 @@ def test_any_file_is_answered_record_by_record(content: bytes, *, scanned: bool)
     assert world.out(KEY) == expected
 
 
+@pytest.mark.parametrize("after", [False, True])
 def test_a_kill_at_any_step_of_a_part_that_ends_in_another_range_gives_the_same_result(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, *, after: bool
 ) -> None:
     monkeypatch.setattr(sluice.transform.splitter, "has_quotes", lambda beginning, delimiter: False)
     content = b"0,a\n" * 5 + b'1,"' + b"b\n" * 40 + b'"\n' + b"2,c\n" * 15
@@ -238,7 +239,7 @@ def test_a_kill_at_any_step_of_a_part_that_ends_in_another_range_gives_the_same_
         world.endpoint.answer = lengths
         world.drop(KEY, content, metadata={"answer-format": "Lines"})
         world.process(world.splits.bodies.pop())
-        fuse = Fuse(step)
+        fuse = Fuse(step, after=after)
         try:
             world.process(world.requests.bodies[0], fuse=fuse)
         except Killed:
@@ -247,7 +248,7 @@ def test_a_kill_at_any_step_of_a_part_that_ends_in_another_range_gives_the_same_
             break
         world.run()
         assert world.out(KEY) == b"1\n" * 5 + b"80\n" + b"1\n" * 15
-    assert step > 3
+    assert step > 6
 
 
 def test_parts_of_a_file_that_is_read_first_begin_and_end_with_records() -> None:
@@ -343,6 +344,22 @@ def test_large_fields(options: dict[str, str]) -> None:
         content, lambda call: Inference(b"".join(b"%d\n" % len(one) for one in rows(call.body))), **options
     )
     assert world.out(KEY) == b"200002\n3\n"
+
+
+@pytest.mark.parametrize("strategy", ["MultiRecord", "SingleRecord"])
+@pytest.mark.parametrize("options", [{}, {"join_source": "Input", "output_filter": "$[0,-1]"}])
+def test_answers_of_csv_may_have_line_breaks_in_quotes(strategy: str, options: dict[str, str]) -> None:
+    """A container that writes the rows that it got, as pandas does, with line breaks in text columns."""
+    records = table(40)
+    echo = lambda call: Inference(written(list(csv.reader(io.StringIO(call.body.decode(), newline="")))), "text/csv")  # noqa: E731
+    world = Transforms()
+    world.endpoint.answer = echo
+    metadata = {name.replace("_", "-"): value for name, value in options.items()} | {"batch-strategy": strategy}
+    world.drop(KEY, written(records), metadata=metadata)
+    world.run()
+    found = list(csv.reader(io.StringIO(world.out(KEY).decode(), newline="")))
+    assert found == records
+    assert world.summary(KEY)["answer_format"] == ("Lines" if strategy == "MultiRecord" else "None")
 
 
 HEADER = b'id,"a\ntext"\n'
