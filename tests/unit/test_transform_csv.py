@@ -288,9 +288,17 @@ def test_without_time_to_read_all_of_the_file_the_rest_is_cut_by_its_size() -> N
 
 def test_a_file_without_quotes_is_not_read_first() -> None:
     world = Transforms()
-    world.drop(KEY, b"1,2\n" * 40_000)
+    world.drop(KEY, b"1,2\n" * 250_000)
     world.process(world.splits.bodies.pop())
-    assert world.inputs("input").ranges == [(0, sluice.transform.file_type.HEAD_BYTES)]
+    sample = sluice.transform.file_type.HEAD_BYTES
+    assert world.inputs("input").ranges == [(start, start + sample) for start in (0, 250_000, 500_000, 750_000)]
+
+
+def test_a_file_whose_first_quotes_are_far_from_its_beginning_is_read_first() -> None:
+    world = Transforms()
+    world.drop(KEY, b"1,2\n" * 150_000 + b'1,"2\n"\n' * 40_000)
+    world.process(world.splits.bodies.pop())
+    assert all(json.loads(body)["TransformPart"]["Aligned"] for body in world.requests.bodies)
 
 
 @pytest.mark.parametrize("options", [{}, {"input_filter": "$[0,1]"}, {"join_source": "Input"}])

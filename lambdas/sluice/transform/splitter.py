@@ -24,6 +24,7 @@ from sluice.transform.options import Options, chunk_bytes
 from sluice.transform.records import check_options
 from sluice.transform.unpacker import Replaced, Unpacker
 
+_SAMPLES = 4  # of a file, in which it is looked for quotes
 _NEEDED_MS = 60_000  # to send the messages of all parts
 _REPLACED = "the file was replaced; its newer version is transformed"
 
@@ -42,6 +43,15 @@ class _Content:
     async def read(self, start: int, end: int) -> bytes:
         """The bytes `start` to `end`. Raises `PreconditionFailed` when the file was replaced, `ServiceError`."""
         return await self.bucket.get_range(self.key, start, end, etag=self.etag)
+
+    async def has_quotes(self, delimiter: bytes) -> bool:
+        """Whether fields of a CSV file are quoted, in samples of it. Raises as `read` does."""
+        if has_quotes(self.beginning or await self.read(0, min(self.size, HEAD_BYTES)), delimiter):
+            return True
+        for start in range(0, self.size, max(HEAD_BYTES, -(-self.size // _SAMPLES))):
+            if start and has_quotes(await self.read(start, min(self.size, start + HEAD_BYTES)), delimiter):
+                return True
+        return False
 
 
 class Splitter:
@@ -152,10 +162,8 @@ class Splitter:
         chunk = max(1, size) if options.split_type == "None" else chunk_bytes(size)
         delimiter = options.csv_delimiter.encode()
         # Only if fields are quoted they may have line breaks, and only then it is worth reading all of the file.
-        if size > chunk and syntax_of(content_type) is Syntax.CSV:
-            beginning = content.beginning or await content.read(0, min(size, HEAD_BYTES))
-            if has_quotes(beginning, delimiter):
-                return await record_ranges(
-                    content.read, size, chunk, delimiter, lambda: attempt.remaining_ms() > _NEEDED_MS
-                )
+        if size > chunk and syntax_of(content_type) is Syntax.CSV and await content.has_quotes(delimiter):
+            return await record_ranges(
+                content.read, size, chunk, delimiter, lambda: attempt.remaining_ms() > _NEEDED_MS
+            )
         return [(start, end, False) for start, end in ranges(size, chunk)]
