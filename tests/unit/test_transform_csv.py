@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from sluice.failures import Failure
 from sluice.inputs.internal_messages import internal_request
 from sluice.inputs.requests import TransformPart
 from sluice.ports import Inference
+from sluice.processing.outcome import Outcome
 from sluice.transform.csv_records import Scanner, has_quotes
 from sluice.transform.lines import lines_of
 from tests.support.fakes import Call, Fuse, Killed
@@ -208,22 +210,40 @@ def test_line_n_of_the_result_answers_record_n(
         assert len(sent) == 100, "nothing is sent twice"
 
 
-@given(content=contents.filter(lambda content: not records_of(content)[1]), scanned=st.booleans())
-@example(content=b'a\n"' + b"b\n" * 40 + b'"\nc\n', scanned=False)
-@example(content=b'a\n"' + b"b\n" * 40 + b'",\n', scanned=False)
-def test_any_file_is_answered_record_by_record(content: bytes, *, scanned: bool) -> None:
+class _Hurried(Transforms):
+    """Functions that have time for two calls, so that the rest of a part continues as a part of its own."""
+
+    def process(self, body: str, **options: Any) -> list[Outcome]:
+        """As `Transforms.process`, with new time."""
+        first = len(self.endpoint.calls)
+        self.remaining_ms = lambda: 90_000 if len(self.endpoint.calls) < first + 2 else 70_000
+        return super().process(body, **options)
+
+
+@given(
+    content=contents.filter(lambda content: not records_of(content)[1]),
+    scanned=st.booleans(),
+    hurried=st.booleans(),
+    order=st.randoms(use_true_random=False),
+)
+@example(content=b'a\n"' + b"b\n" * 40 + b'"\nc\n', scanned=False, hurried=True, order=Random(1))
+@example(content=b'a\n"' + b"b\n" * 40 + b'",\n', scanned=False, hurried=False, order=Random(1))
+def test_any_file_is_answered_record_by_record_in_any_order(
+    content: bytes, *, scanned: bool, hurried: bool, order: Random
+) -> None:
     """Parts that begin within quotes may send what they find there, but none of it is in the result."""
-    world = Transforms()
+    world = _Hurried() if hurried else Transforms()
     world.endpoint.answer = lambda call: Inference(b"%d\n" % len(call.body.removesuffix(b"\n")), "text/csv")
-    metadata = {"answer-format": "None", "batch-strategy": "SingleRecord"}
-    world.drop(KEY, content, metadata=metadata)
+    world.drop(KEY, content, metadata={"answer-format": "None", "batch-strategy": "SingleRecord"})
+    world.splits.bodies *= 2
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sluice.transform.options, "_MIN_CHUNK_BYTES", 5)
         if not scanned:
             patch.setattr(sluice.transform.splitter, "has_quotes", lambda beginning, delimiter: False)
-        world.run()
+        world.run(order.randrange)
     expected = b"".join(b"%d\n" % len(record) if record else b"\n" for record in records_of(content)[0])
     assert world.out(KEY) == expected
+    assert f"{KEY}.err" not in world.results.objects
 
 
 @pytest.mark.parametrize("after", [False, True])

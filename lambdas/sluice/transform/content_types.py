@@ -3,6 +3,7 @@
 import codecs
 import re
 from enum import Enum
+from functools import lru_cache
 
 from sluice.failures import invalid
 
@@ -63,6 +64,7 @@ def with_charset_utf8(content_type: str) -> str:
     return _CHARSET.sub("; charset=utf-8", content_type)
 
 
+@lru_cache(maxsize=64)  # it is asked for each record
 def syntax_of(content_type: str) -> Syntax:
     """How a record of this type is written: JSON Lines, and each document of a JSON type, is JSON."""
     base = base_type(content_type)

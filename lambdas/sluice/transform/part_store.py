@@ -80,13 +80,12 @@ def _contents(work: Work, calls: Calls, count: int) -> tuple[bytes, bytes, int]:
     """The answers of the first `count` lines, the document of their errors, and the number of those."""
     separator = b"\n" if work.options.assemble_with == work.options.split_type == "Line" else b""
     answers, errors, failed = io.BytesIO(), io.BytesIO(), 0
+    answer_codec = work.answer_codec
     for index in range(count):
         refused = work.refused.get(index) or calls.refused.get(index)
         if index in calls.answers:
             try:
-                answers.write(
-                    joined(work.lines[index], calls.answers[index], work.options, work.codec, work.answer_codec)
-                )
+                answers.write(joined(work.lines[index], calls.answers[index], work.options, work.codec, answer_codec))
             except RecordError as error:
                 refused = Refused(Failure.of(ErrorCode.ANSWER_NOT_JOINED, str(error)))
         if refused is not None:
