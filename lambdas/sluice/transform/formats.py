@@ -64,6 +64,7 @@ class Formats:
         settled = await retry_transient(lambda: self._store.settle(folder, found), self._sleep, attempt.remaining_ms)
         work.answer_format = settled
         for index, inference in probe.alone.items():
+            work.learn_type(inference)
             try:
                 (answer,) = settled.divide(inference.body, inference.content_type, 1)
             except AnswerError as error:

@@ -25,7 +25,7 @@ from sluice.transform.memory import ENOUGH_ANSWERED, ResponseSizeRatio
 from sluice.transform.part_calls import OutOfTime, PartCalls
 from sluice.transform.part_store import PartStore
 from sluice.transform.patience import failure_of_part, has_answers, is_at_fault, patience
-from sluice.transform.progress import begins_at, covered_until, covering_parts
+from sluice.transform.progress import begins_at, covered_until, covering_parts, rest_after
 from sluice.transform.records import payloads
 from sluice.transform.work import MAX_REFUSED, Reader, Work
 
@@ -100,8 +100,9 @@ class PartHandler:
 
     async def already_resolved(self, attempt: _Part) -> Outcome | None:
         """The outcome when the part has been answered, or its dataset replaced. Raises `ServiceError`."""
-        if (await self._rest_of(attempt)).request.start == attempt.request.end:
-            await self._announce(attempt)  # the delivery that stored it may have been killed before that
+        rest = await self._rest_of(attempt)
+        if rest.request.start == rest.request.end:
+            await self._announce(rest)  # the delivery that stored it may have been killed before that
             return attempt.ended(Status.DUPLICATE, detail="another delivery answered it")
         file = attempt.request.file
         try:
@@ -138,7 +139,7 @@ class PartHandler:
             if not (first or isinstance(error, OutOfTime)):
                 raise
             return await self._continue_later(attempt, work, calls, started, first)
-        if work.lines.is_cut:
+        if work.lines.is_cut or work.lines.is_crossing:
             return await self._continue_later(attempt, work, calls, started, len(work.lines))
         if work.part.is_whole and calls.refused and not calls.answers and work.batch is None:
             raise next(iter(calls.refused.values())).failure  # A redrive calls again, unlike that of an assembly.
@@ -149,7 +150,7 @@ class PartHandler:
 
     async def _call(self, attempt: _Part, work: Work, calls: Calls, asking: PartCalls) -> None:
         """Answer or refuse each record that is sent. Raises what `Calls.run` raises."""
-        limit = min(work.options.max_payload * 1024 * 1024, self._settings.max_body_bytes)
+        limit = min(work.options.max_payload * 1024 * 1024, self._settings.max_body_bytes) - len(work.header)
         await self._formats.settle(attempt, work, calls, asking, most_bytes=limit)
         if work.answer_format is None:
             return
@@ -178,8 +179,8 @@ class PartHandler:
         if not first and len(work.lines) < 2:
             raise Failure.of(ErrorCode.NOT_BEGUN)
         middle = first or (len(work.lines) // 2)
-        at = work.lines.place(middle)
-        rest = [replace(part, start=at)]
+        at = min(work.lines.place(middle), part.file.size or 0)
+        rest = [rest_after(part, at)]
         if first:
             done = of_part(replace(part, end=at), self._settings, attempt.delivery)
             attempt = replace(attempt, identity=replace(attempt.identity, name=done.name, key=done.key))
@@ -187,7 +188,9 @@ class PartHandler:
                 await self._store.put(attempt, work, calls, started, first)
         else:
             rest.insert(0, replace(part, end=at))
-        await self._request_queue.send([body_of(one) for one in rest])
+        await self._request_queue.send([body_of(one) for one in rest if one.start < one.end])
+        if rest[-1].start == rest[-1].end:
+            await self._announce(replace(attempt, request=rest[-1]))
         detail = f"{first} lines are answered, the rest continues as a new message"
         return attempt.ended(Status.SUCCEEDED, detail=detail)
 
@@ -198,13 +201,13 @@ class PartHandler:
         rest.
         """
         part, folder = attempt.request, keys.folder_of_part(attempt.identity.name)
-        start, before = part.start, -1
-        while start != before:  # a listing may end before all that is stored
-            names = await self._results.list(folder, start_after=folder + keys.part_position(start))
-            start, before = covered_until(names, start, part.end), start
-        if start == part.start:
+        rest, before = part, -1
+        while rest.start != before:  # a listing may end before all that is stored
+            before = rest.start
+            names = await self._results.list(folder, start_after=folder + keys.part_position(rest.start))
+            rest = rest_after(rest, covered_until(names, rest.start, rest.end))
+        if rest.start == part.start:
             return attempt
-        rest = replace(part, start=start)
         identity = of_part(rest, self._settings, attempt.delivery)
         identity = replace(attempt.identity, name=identity.name, key=identity.key)
         return replace(attempt, request=rest, identity=identity)

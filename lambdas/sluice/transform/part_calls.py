@@ -55,6 +55,7 @@ class PartCalls:
         if self._work.options.split_type == "None":
             return self._work.sent(0)
         body = io.BytesIO()
+        body.write(self._work.header)
         for index in indices:
             body.write(self._work.sent(index))
             body.write(b"\n")
@@ -64,6 +65,8 @@ class PartCalls:
         if self._attempt.remaining_ms() < self._needed_ms:
             raise OutOfTime
         invocation = self._work.invocation
-        return await self._endpoint.invoke(
+        inference = await self._endpoint.invoke(
             invocation.endpoint_name, body, invocation.parameters, seconds=self._attempt.call_seconds
         )
+        self._work.learn_type(inference)
+        return inference

@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,7 @@ from sluice.transform.bisect import Calls, Refused
 from sluice.transform.content_types import JSON_LINES
 from sluice.transform.openai_batch import RequestError
 from sluice.transform.records import RecordError, joined
+from sluice.transform.result_type import type_of_result
 from sluice.transform.work import Work
 
 ANSWER_FORMAT = "answer-format"
@@ -71,7 +72,7 @@ class PartStore:
                 await self._results.put(
                     name + keys.OUT,
                     answers,
-                    content_type=_content_type(work),
+                    content_type=_content_type(work, calls.answers),
                     metadata=metadata([(IDENTITY, attempt.identity.key), *counts.items(), *requested.items()]),
                     condition=Condition(),
                 )
@@ -102,11 +103,9 @@ def _contents(work: Work, calls: Calls, count: int) -> tuple[bytes, bytes, int]:
     return answers.getvalue(), errors.getvalue(), failed
 
 
-def _content_type(work: Work) -> str:
+def _content_type(work: Work, answers: Mapping[int, bytes]) -> str:
     """The content type of the result. The lines of a batch file's are JSON, whatever the answers in them are."""
-    if work.batch is not None:
-        return JSON_LINES
-    return work.invocation.parameters.get("Accept") or work.codec.content_type
+    return type_of_result(work, answers) if work.batch is None else JSON_LINES
 
 
 def _answer(work: Work, index: int, answer: bytes) -> bytes:
@@ -114,7 +113,7 @@ def _answer(work: Work, index: int, answer: bytes) -> bytes:
     line = work.lines[index]
     if work.batch is not None:
         return work.batch.answered(line, work.lines.place(index), answer)
-    return joined(line, answer, work.options, work.codec)
+    return joined(line, answer, work.options, work.codec, work.answer_codec)
 
 
 def _error(work: Work, index: int, failure: Failure) -> bytes:
