@@ -33,17 +33,17 @@ class PartStore:
         self._sleep = sleep
 
     async def put(
-        self, attempt: Attempt[TransformPart], work: Work, calls: Calls, started: datetime, count: int
+        self, attempt: Attempt[TransformPart], work: Work, calls: Calls, started: datetime, *, lines: range, made: int
     ) -> None:
-        """Write the answers of the first `count` lines, after their errors. Raises `ServiceError`."""
-        answers, document, failed = _contents(work, calls, count)
-        not_sent = sum(not size and index not in work.refused for index, size in enumerate(work.sizes[:count]))
+        """Write the answers of some lines, after their errors. `made` are the calls for them. Raises `ServiceError`."""
+        answers, document, failed = _contents(work, calls, lines)
+        not_sent = sum(not work.sizes[index] and index not in work.refused for index in lines)
         name = attempt.identity.name
         counts = {
-            "records": str(count),
+            "records": str(len(lines)),
             "failed": str(failed),
             "not-sent": str(not_sent),
-            "calls": str(calls.made),
+            "calls": str(made),
             "started": timestamp(started),
             "finished": timestamp(self._now()),
         }
@@ -75,11 +75,11 @@ class PartStore:
         await retry_transient(put, self._sleep, attempt.remaining_ms)
 
 
-def _contents(work: Work, calls: Calls, count: int) -> tuple[bytes, bytes, int]:
-    """The answers of the first `count` lines, the document of their errors, and the number of those."""
+def _contents(work: Work, calls: Calls, lines: range) -> tuple[bytes, bytes, int]:
+    """The answers of some lines, the document of their errors, and the number of those."""
     separator = b"\n" if work.options.assemble_with == work.options.split_type == "Line" else b""
     answers, errors, failed = io.BytesIO(), io.BytesIO(), 0
-    for index in range(count):
+    for index in lines:
         refused = work.refused.get(index) or calls.refused.get(index)
         if index in calls.answers:
             try:
@@ -88,7 +88,7 @@ def _contents(work: Work, calls: Calls, count: int) -> tuple[bytes, bytes, int]:
                 refused = Refused(Failure.of(ErrorCode.ANSWER_NOT_JOINED, str(error)))
         if refused is not None:
             failed += 1
-            errors.write(_error(index, work.lines[index], refused.failure, work.invocation.trace_id))
+            errors.write(_error(index - lines.start, work.lines[index], refused.failure, work.invocation.trace_id))
         answers.write(separator)
     return answers.getvalue(), errors.getvalue(), failed
 

@@ -15,8 +15,9 @@ from sluice.settings import Settings
 from sluice.transform.answer_format import AnswerFormat
 from sluice.transform.bisect import Refused
 from sluice.transform.content_types import CSV
+from sluice.transform.cost import CallCosts
 from sluice.transform.lines import Lines, lines_of
-from sluice.transform.memory import ResponseSizeRatio, needed
+from sluice.transform.memory import AnswerMemory, needed
 from sluice.transform.options import MAX_CHUNK_BYTES, Options
 from sluice.transform.records import Codec, RecordError, check_csv, filtered
 
@@ -51,6 +52,19 @@ class Work:
         is_first = index == 0 == self.part.start and self.options.split_type == "Line"
         return is_first and self.options.csv_header and self.codec.base == CSV
 
+    def part_of(self, lines: range) -> TransformPart:
+        """The part with some of the lines. With the last line that was read goes what follows it in the range."""
+        start = self.lines.place(lines.start) if lines.start else self.part.start
+        end = self.lines.place(lines.stop) if lines.stop < len(self.lines) else self.part.end
+        return replace(self.part, start=start, end=end)
+
+    def give_away(self, first: int) -> None:
+        """Leave the lines from the index `first` on to other parts."""
+        self.part = replace(self.part, end=self.lines.place(first))
+        self.lines = replace(self.lines.first(first), is_cut=False)
+        del self.sizes[first:], self.filtered[first:]
+        self.refused = {index: refused for index, refused in self.refused.items() if index < first}
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -64,10 +78,10 @@ class Prepared:
 class Reader:
     """Reads parts."""
 
-    def __init__(self, settings: Settings, inputs: Buckets, ratio: ResponseSizeRatio) -> None:
+    def __init__(self, settings: Settings, inputs: Buckets, costs: CallCosts) -> None:
         self._settings = settings
         self._inputs = inputs
-        self._ratio = ratio
+        self._costs = costs
 
     def prepare(self, attempt: Attempt[TransformPart], head: ObjectHead) -> Prepared:
         """Apply the metadata of the dataset: the endpoint, the IDs, the options.
@@ -108,8 +122,13 @@ class Reader:
         await reservation.resize(self._needed(work, len(work.lines.data), len(work.lines)))
         return work
 
+    def answer_memory(self, work: Work, reservation: Reservation) -> AnswerMemory:
+        """The memory for the answers to what was read."""
+        expected = self._costs.expected(work.invocation.endpoint_name, len(work.lines.data))
+        return AnswerMemory(reservation, expected)
+
     def _needed(self, work: Work, size: int, lines: int) -> int:
-        return needed(size, lines, self._ratio.expected(work.invocation.endpoint_name, size))
+        return needed(size, lines, self._costs.expected(work.invocation.endpoint_name, size))
 
     async def _whole(self, work: Work, folder: str, head: ObjectHead, reservation: Reservation) -> None:
         """All of the part as one line."""
