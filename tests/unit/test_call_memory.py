@@ -54,7 +54,7 @@ def held(world: World) -> list[int]:
 
 
 def test_calls_with_small_bodies_do_not_wait() -> None:
-    world = World(with_settings(max_body_bytes=25 * MB))
+    world = World(with_settings(max_body_bytes=25 * MB, concurrent_calls=100))
     world.endpoint.answer = endpoint = Concurrent(b"small")
     assert set(batch(world, 100)) == {Status.SUCCEEDED}
     assert endpoint.most == 100
@@ -63,7 +63,7 @@ def test_calls_with_small_bodies_do_not_wait() -> None:
 
 @pytest.mark.parametrize("size", [6 * MB, 25 * MB])
 def test_large_responses_wait_until_there_is_memory_for_them(size: int) -> None:
-    world = World(with_settings(max_body_bytes=25 * MB))
+    world = World(with_settings(max_body_bytes=25 * MB, concurrent_calls=100))
     world.endpoint.answer = Concurrent(b"x" * size)
     seen = held(world)
     assert set(batch(world, 40 * 6 * MB // size * 3)) == {Status.SUCCEEDED}
@@ -73,7 +73,7 @@ def test_large_responses_wait_until_there_is_memory_for_them(size: int) -> None:
 
 
 def test_the_largest_response_of_an_endpoint_is_expected() -> None:
-    world = World(with_settings(max_body_bytes=8 * MB))
+    world = World(with_settings(max_body_bytes=8 * MB, concurrent_calls=100))
     world.endpoint.answer = endpoint = Concurrent(b"x" * 8 * MB)
     batch(world, 1)
     endpoint.most = 0

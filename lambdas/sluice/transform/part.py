@@ -250,7 +250,7 @@ class PartHandler:
         if done:
             parts = [part for lines in rest for part in run.sending.parts_of(lines)]
         else:
-            parts = [work.part_of(range(middle)), work.part_of(range(middle, count))]
+            parts = [work.part_of(range(middle)), work.part_of(range(middle, count), and_rest=True)]
         made = run.calls.made
         for lines in done:
             attempt = self._of(attempt, work.part_of(lines))

@@ -45,10 +45,10 @@ class Probe:
     keep: Callable[[int, Inference], Awaitable[None]]
     settle: Callable[[AnswerFormat], Awaitable[None]]
     ended: bool = False  # whether the format is found, or every record was refused
+    under_way: dict[int, bytes] = field(default_factory=dict)  # what is sent for single records, by index
     _turn: Iterator[int] = field(init=False)
     _further: Iterator[int] = field(init=False)
     _tried: set[int] = field(default_factory=set)
-    _asked: list[bytes] = field(default_factory=list)  # the single records that are under way
     _candidate: int | None = None
     _group_refused: int = 0
     _group_under_way: bool = False
@@ -84,11 +84,11 @@ class Probe:
             return partial(self.settle, self._found)
         if self._group_under_way:
             return None
-        if len(self.alone) + len(self._asked) < _NEEDED and (index := self._next_candidate()) is not None:
+        if len(self.alone) + len(self.under_way) < _NEEDED and (index := self._next_candidate()) is not None:
             return self._alone(index)
-        if self.alone and (len(self.alone) >= _NEEDED or not self._asked):
+        if self.alone and (len(self.alone) >= _NEEDED or not self.under_way):
             return self._together()
-        self.ended = not self._asked  # every record was refused
+        self.ended = not self.under_way  # every record was refused
         return None
 
     def _next_candidate(self) -> int | None:
@@ -104,7 +104,7 @@ class Probe:
                 self._candidate = next(self._turn, None)
                 if self._candidate is None:
                     return None
-            elif self.sent(self._candidate) in self._asked:
+            elif self.sent(self._candidate) in self.under_way.values():
                 return None  # if that one is refused, this one is tried, too
             else:
                 return self._candidate
@@ -118,7 +118,7 @@ class Probe:
 
     def _alone(self, index: int) -> Work:
         self._tried.add(index)
-        self._asked.append(self.sent(index))
+        self.under_way[index] = self.sent(index)
         return partial(self._ask_alone, index)
 
     async def _ask_alone(self, index: int) -> None:
@@ -126,10 +126,10 @@ class Probe:
             inference = await self.calls.paid(lambda: self._answered([index]))
         except (ServiceError, AnswerError) as error:
             failure = record_failure(error)
-            self._asked.remove(self.sent(index))
+            del self.under_way[index]
             await self.calls.refuse(index, failure)
             return
-        self._asked.remove(self.sent(index))
+        del self.under_way[index]
         self.calls.works = True
         await self.keep(index, inference)
 

@@ -42,8 +42,9 @@ class Sending:
         self._memory = memory
         self._division = division
         self._give = give
-        self._most_bytes = most_bytes
-        self._endpoint_name = work.invocation.endpoint_name
+        self._endpoint_name = name = work.invocation.endpoint_name
+        # Not a method: the groups that are formed with it would refer to this object, and it to them.
+        self._sendable: Callable[[], int] = lambda: min(most_bytes, costs.sendable(name))
         self._groups: Iterator[list[int]] | None = None
         self._group: list[int] | None = None  # the next one, if it has been formed
         self._reached = 0  # the index after the last line that was called for
@@ -103,6 +104,7 @@ class Sending:
     def _next_group(self) -> list[int] | None:
         if self._groups is None:
             done = self._calls.answers.keys() | self._calls.refused.keys()
+            done |= self.probe.under_way.keys() if self.probe else set()
             self._reached = max(done, default=-1) + 1
             self._sizes = [0 if index in done else size for index, size in enumerate(self._work.sizes)]
             self._groups = payloads(self._sizes, self._sendable, single=self.single)
@@ -112,18 +114,15 @@ class Sending:
             self._group = [index for index in self._group if index < len(self._work.lines)] or None
         return self._group
 
-    def _sendable(self) -> int:
-        return min(self._most_bytes, self._costs.sendable(self._endpoint_name))
-
     def parts_of(self, lines: range) -> list[TransformPart]:
         """Lines that are left, as the parts that go on with them."""
         if self._work.answer_format is None:
-            return [self._work.part_of(lines)]
-        return [self._work.part_of(one) for one in self._divided(lines)]
+            return [self._work.part_of(lines, and_rest=True)]
+        return [self._work.part_of(one, and_rest=True) for one in self._divided(lines)]
 
     def _divided(self, lines: range) -> list[range]:
         seconds = self._seconds(lines)
-        pieces = self._division.pieces(self._work.part_of(lines), seconds)
+        pieces = self._division.pieces(self._work.part_of(lines, and_rest=True), seconds)
         return divided(self._work, lines, pieces, single=self.single)
 
     def _seconds(self, lines: range) -> float:
@@ -141,7 +140,7 @@ class Sending:
         return [one for one in pieces[1:] if one.start > group[-1]]
 
     async def _divide(self, pieces: list[range]) -> None:
-        if await self._give([self._work.part_of(one) for one in pieces]):
+        if await self._give([self._work.part_of(one, and_rest=True) for one in pieces]):
             first = pieces[0].start
             self._work.give_away(first)
             del self._sizes[first:]  # `payloads` reads them as it goes

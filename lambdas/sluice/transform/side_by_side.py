@@ -64,7 +64,6 @@ class SideBySide:
         ended: Queue[tuple[_Try, Task[None]]] = Queue()
         under_way = 0
         failed: Exception | None = None
-        self._paused.clear()
         try:
             while True:
                 wake: float | None = None
@@ -85,12 +84,13 @@ class SideBySide:
                 if one is not None:
                     under_way -= 1
                     self._ended += 1
-                    error = self._end(*one, under_way)
-                    failed = failed or error
-                    del one, error
+                    end = self._end(*one, under_way)
+                    failed = failed or end
+                    del one, end
             if failed is not None:
                 raise failed
         finally:
+            self._paused.clear()
             failed = None  # its traceback refers to this frame, which would keep the memory of the part
 
     def _next(self, source: Source, under_way: int) -> _Try | float | None:

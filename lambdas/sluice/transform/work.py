@@ -52,10 +52,11 @@ class Work:
         is_first = index == 0 == self.part.start and self.options.split_type == "Line"
         return is_first and self.options.csv_header and self.codec.base == CSV
 
-    def part_of(self, lines: range) -> TransformPart:
-        """The part with some of the lines. With the last line that was read goes what follows it in the range."""
+    def part_of(self, lines: range, *, and_rest: bool = False) -> TransformPart:
+        """The part with some of the lines; with the last one also with what follows what was read, if `and_rest`."""
         start = self.lines.place(lines.start) if lines.start else self.part.start
-        end = self.lines.place(lines.stop) if lines.stop < len(self.lines) else self.part.end
+        to_end = lines.stop == len(self.lines) and (and_rest or not self.lines.is_cut)
+        end = self.part.end if to_end else self.lines.place(lines.stop)
         return replace(self.part, start=start, end=end)
 
     def give_away(self, first: int) -> None:
