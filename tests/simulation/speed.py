@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from sluice import keys
 from sluice.concurrency import sleep
 from sluice.failures import Operation, ServiceError
+from sluice.inputs.strict_json import compact_bytes
 from sluice.ports import Inference
 from tests.simulation.endpoint import Planned
 from tests.simulation.faults import KINDS
@@ -35,13 +36,18 @@ def chat_seconds(record: bytes) -> float:
 def chat(body: bytes) -> Inference | ServiceError:
     """A container that takes one JSON document a call."""
     try:
-        prompt = json.loads(body)["prompt"]
+        json.loads(body)
     except ValueError:
         message = "Extra data"
         return ServiceError(
             Operation.INVOKE, "ModelError", message, status=424, original_status_code=400, original_message=message
         )
-    return Inference(json.dumps({"answer": prompt[::-1]}).encode(), "application/json")
+    return Inference(chat_answer(body.strip()), "application/json")
+
+
+def chat_answer(record: bytes) -> bytes:
+    """The container's answer to a record."""
+    return compact_bytes({"answer": json.loads(record)["prompt"][::-1]})
 
 
 def prompts(count: int) -> list[bytes]:

@@ -308,6 +308,9 @@ class Fuse:
             raise Killed
         try:
             return await operation(*args, **kwargs)
+        except GeneratorExit:  # the killed worker's coroutine is dropped
+            blows = False
+            raise
         finally:
             if blows:
                 raise Killed

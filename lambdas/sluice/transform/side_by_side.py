@@ -114,7 +114,8 @@ class SideBySide:
             raise error
         if (failure := _of_call(error)) is None or not failure.failure_class.retryable:
             return error
-        self._limit.refused(failure)
+        if self._refused_in_a_row:  # a single one says nothing about how much the endpoint takes
+            self._limit.refused(failure)
         self._refused_in_a_row += 1
         one.failures += 1
         is_first = self._ended == 1 and not under_way
