@@ -6,10 +6,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+import sluice.transform.options
 from sluice.concurrency import now, sleep, spawn
 from sluice.failures import Operation
 from sluice.ports import Inference
 from sluice.processing.outcome import Outcome, Status
+from sluice.transform.bisect import PATIENCE
 from tests.support.containers import refusal
 from tests.support.fakes import FUNCTION, Answer, Call, Fuse, Killed, delivery, service_error
 from tests.support.transform import Transforms
@@ -216,3 +218,29 @@ def test_a_fast_probe_sends_no_more_than_it_needs() -> None:
     world.endpoint.answer = Slow(0.2)
     world.process(part_of(world, rows(40), {}))
     assert [call.body.count(b"\n") for call in world.endpoint.calls] == [1, 1, 3, 38]
+
+
+def test_a_part_whose_last_refusal_cannot_be_looked_into_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every record has an answer or a reason by then, so that the file must be assembled."""
+    monkeypatch.setattr(sluice.transform.options, "_MIN_CHUNK_BYTES", 5 * PATIENCE)
+    world = Transforms(concurrent_calls=4)
+    world.endpoint.answer = Slow(fails=lambda body: refusal() if body[:1] == b"x" else None)
+    world.drop(KEY, b"".join(b"x%03d\n" % number for number in range(PATIENCE)) + rows(3), metadata=SINGLE)
+    world.process(world.splits.bodies.pop())
+    bad, good = world.requests.bodies
+    world.requests.bodies.clear()
+    world.process(good)
+
+    left = iter([True])
+
+    def fail(operation: str, key: str) -> None:
+        if operation == "head" and key.startswith("parts/") and next(left, False):
+            raise service_error(Operation.STORE_RESULT, "AccessDenied", status=403)
+
+    world.results.fail = fail
+    (outcome,) = world.process(bad)
+    assert outcome.status is Status.SUCCEEDED
+    world.results.fail = lambda operation, key: None
+    world.run()
+    assert world.out(KEY) == b"\n" * PATIENCE + rows(3)
+    assert len(world.endpoint.calls) == PATIENCE + 3

@@ -3,14 +3,13 @@
 import random
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sluice import keys
 from sluice.concurrency import Semaphore, now, sleep
 from sluice.error_codes import ErrorCode
 from sluice.failures import Failure, ServiceError
-from sluice.inputs.identity import of_part
 from sluice.inputs.internal_messages import body_of
 from sluice.inputs.requests import Assembly, TransformPart
 from sluice.inputs.target import Target
@@ -22,6 +21,7 @@ from sluice.processing.outcome import Outcome, Status
 from sluice.processing.storing import Sleep
 from sluice.settings import Settings
 from sluice.transform.bisect import BudgetReached, Calls, NothingAnswered
+from sluice.transform.continuing import Continuation, Run, at_range
 from sluice.transform.cost import CallCosts
 from sluice.transform.division import Division, runs
 from sluice.transform.formats import Formats
@@ -38,16 +38,6 @@ from sluice.transform.work import MAX_REFUSED, Reader, Work
 _REPLACED = "the file was replaced; its newer version is transformed"
 
 _Part = Attempt[TransformPart]
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """A delivery's work at a part, and how far it has come."""
-
-    work: Work
-    calls: Calls
-    sending: Sending
-    started: datetime
 
 
 class PartHandler:
@@ -91,6 +81,7 @@ class PartHandler:
         self._under_way = 0  # parts
         self._reader = Reader(settings, inputs, self._costs)
         self._store = PartStore(results, utc_now, sleep)
+        self._continuation = Continuation(settings, request_queue, self._store)
         self._formats = Formats(results, sleep)
 
     async def handle(self, attempt: _Part) -> Outcome:
@@ -173,7 +164,7 @@ class PartHandler:
             give=self._give,
             most_bytes=self._limit(work),
         )
-        run = _Run(work, calls, sending, started)
+        run = Run(work, calls, sending, started)
         try:
             await self._call(attempt, work, calls, asking, sending)
         except NothingAnswered as error:
@@ -186,15 +177,18 @@ class PartHandler:
             if last and not calls.answers and await is_at_fault(self._results, folder, len(calls.refused)):
                 raise failure_of_part(work.part, last.failure) from None
             done, rest = runs(work, calls)
+            if isinstance(error, BudgetReached) and not done:
+                raise MemoryExhausted from None  # by an answer that did not come in the end
             if not (done or isinstance(error, OutOfTime)):
                 raise
-            return await self._continue_later(attempt, run, done, rest)
+            if rest:  # else only what was to follow the last call has failed
+                return await self._continuation.later(attempt, run, done, rest)
         if work.lines.is_cut:
-            return await self._continue_later(attempt, run, *runs(work, calls))
+            return await self._continuation.later(attempt, run, *runs(work, calls))
         if work.part.is_whole and calls.refused and not calls.answers:
             raise next(iter(calls.refused.values())).failure  # A redrive calls again, unlike that of an assembly.
         latency = timedelta(seconds=now() - clock) if calls.made else None
-        attempt = self._of(attempt, work.part)
+        attempt = at_range(attempt, work.part, self._settings)
         await self._store.put(attempt, work, calls, started, lines=range(len(work.lines)), made=calls.made)
         await self._announce(attempt)
         return attempt.ended(Status.SUCCEEDED, latency=latency)
@@ -231,44 +225,6 @@ class PartHandler:
         """How long may be waited before there is no time for a call."""
         return min((attempt.remaining_ms() - self._needed_ms) / 1000, sys.maxsize)
 
-    async def _continue_later(self, attempt: _Part, run: _Run, done: list[range], rest: list[range]) -> Outcome:
-        """Store the lines that are done as parts of their own, and send the rest as further parts.
-
-        If none is done, the part is halved, or sent again while its format is not found.
-
-        A file ends, because each delivery that comes here leaves less: lines that are done are in no further part, and
-        without any, a part of two lines or more becomes two shorter ones. And it ends soon: the rest is divided among
-        the functions, so that the parts that wait for each other are only those that one function has to do anyway.
-        """
-        work = run.work
-        if not done and work.answer_format is None:
-            await self._request_queue.send([body_of(work.part)])
-            return attempt.ended(Status.SUCCEEDED, detail="its first answers are stored, it continues as a new message")
-        if not done and len(work.lines) < 2:
-            raise Failure.of(ErrorCode.NOT_BEGUN)
-        middle, count = len(work.lines) // 2, len(work.lines)
-        if done:
-            parts = [part for lines in rest for part in run.sending.parts_of(lines)]
-        else:
-            parts = [work.part_of(range(middle)), work.part_of(range(middle, count), and_rest=True)]
-        made = run.calls.made
-        for lines in done:
-            attempt = self._of(attempt, work.part_of(lines))
-            with attempt.reporting():
-                await self._store.put(attempt, work, run.calls, run.started, lines=lines, made=made)
-            made = 0
-        await self._request_queue.send([body_of(part) for part in parts])
-        detail = f"{sum(map(len, done))} lines are answered, the rest continues as {len(parts)} new messages"
-        return attempt.ended(Status.SUCCEEDED, detail=detail)
-
-    def _of(self, attempt: _Part, part: TransformPart) -> _Part:
-        """The attempt at another range of the same dataset."""
-        if part == attempt.request:
-            return attempt
-        identity = of_part(part, self._settings, attempt.delivery)
-        identity = replace(attempt.identity, name=identity.name, key=identity.key)
-        return replace(attempt, request=part, identity=identity)
-
     async def _rest_of(self, attempt: _Part) -> _Part:
         """The attempt at what earlier deliveries of the part have not stored; an empty range when nothing is left.
 
@@ -282,7 +238,7 @@ class PartHandler:
             start, before = covered_until(names, start, part.end), start
         if start == part.start:
             return attempt
-        return self._of(attempt, replace(part, start=start))
+        return at_range(attempt, replace(part, start=start), self._settings)
 
     async def _announce(self, attempt: _Part) -> None:
         """Send the assembly if this was the last part. Two parts may both be last; one assembly is effective."""

@@ -75,7 +75,7 @@ class Sending:
             return None
         self._check_budget()
         is_known = self._costs.is_known(self._endpoint_name)
-        if not self._is_divided and is_known and self._calls.works:
+        if not self._is_divided and is_known and self._calls.answers:
             self._is_divided = True
             pieces = self._for_others(group)
             self._divides = bool(pieces)

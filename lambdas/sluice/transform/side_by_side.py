@@ -16,6 +16,7 @@ from sluice.failures import Failure, Operation, ServiceError, classify
 from sluice.processing.concurrency_limit import ConcurrencyLimit
 
 _PAUSES = (0.2, 0.4, 0.8, 1.6, 3.2)  # seconds, before a call is made again; each with jitter
+_MOST_AT_FIRST = 3  # calls that are refused in a row before one is answered: the endpoint may be in trouble
 
 Work = Callable[[], Awaitable[None]]
 """Makes a call and takes its answer. It may be run again if the call fails."""
@@ -51,6 +52,7 @@ class SideBySide:
         self._limit = limit
         self._rng = rng
         self._ended = 0
+        self._answers = False  # whether a call of the part was answered, or refused for what it sends
         self._refused_in_a_row = 0
         self._paused: list[tuple[float, int, _Try]] = []
         self._numbers = itertools.count()
@@ -106,20 +108,22 @@ class SideBySide:
     def _end(self, one: _Try, task: Task[None], under_way: int) -> Exception | None:
         """Take the end of a try into account. Returns the error that ends the run."""
         error = task.error
-        if error is None:
+        if error is not None and not isinstance(error, Exception):
+            raise error
+        failure = None if error is None else _of_call(error)
+        if failure is None or not failure.failure_class.retryable:
+            self._answers = self._answers or error is None
             self._refused_in_a_row = 0
             self._limit.answered()
-            return None
-        if not isinstance(error, Exception):
-            raise error
-        if (failure := _of_call(error)) is None or not failure.failure_class.retryable:
             return error
         if self._refused_in_a_row:  # a single one says nothing about how much the endpoint takes
             self._limit.refused(failure)
         self._refused_in_a_row += 1
         one.failures += 1
         is_first = self._ended == 1 and not under_way
-        if is_first or one.failures > len(_PAUSES) or self._refused_in_a_row >= self._limit.ceiling + len(_PAUSES):
+        # Before anything is answered, what is under way may still be.
+        most = self._limit.ceiling + len(_PAUSES) if self._answers or under_way else _MOST_AT_FIRST
+        if is_first or one.failures > len(_PAUSES) or self._refused_in_a_row >= most:
             return error
         pause = _PAUSES[one.failures - 1] * self._rng.uniform(0.5, 1)
         heapq.heappush(self._paused, (now() + pause, next(self._numbers), one))
