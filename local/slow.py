@@ -48,7 +48,7 @@ def main() -> int:
         f"{len(prompts)} prompts in {seconds:.1f} s, with {chat.made} calls, {chat.most_at_once} at once: "
         f"{seconds / ideal:.2f} of the {ideal:.1f} s that {_CONCURRENT} calls at once take."
     )
-    wrong = answers != [chat.answer(prompt) for prompt in prompts]
+    wrong = [json.loads(line) for line in answers] != [json.loads(chat.answer(prompt)) for prompt in prompts]
     if wrong:
         console.print("[red]Not expected:[/red] a line has another answer than its own.")
     return int(wrong)

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from sluice.concurrency import Queue, Task, now, spawn, timeout
+from sluice.concurrency import Queue, Task, checkpoint, now, spawn, timeout
 from sluice.failures import Failure, Operation, ServiceError, classify
 from sluice.processing.concurrency_limit import ConcurrencyLimit
 
@@ -109,6 +109,7 @@ class SideBySide:
         """Take the end of a try into account. Returns the error that ends the run."""
         error = task.error
         if error is not None and not isinstance(error, Exception):
+            checkpoint()  # this task is cancelled, too, if the whole function is
             raise error
         failure = None if error is None else _of_call(error)
         if failure is None or not failure.failure_class.retryable:
@@ -140,7 +141,11 @@ def _start(one: _Try, ended: Queue[tuple[_Try, Task[None]]]) -> None:
     async def work() -> None:
         await one.work()
 
-    spawn(work()).add_done_callback(lambda task: ended.put((one, task)))
+    def put(task: Task[None]) -> None:
+        task.asked = True  # its error is taken from the queue, unless nobody is there any more who waits for it
+        ended.put((one, task))
+
+    spawn(work()).add_done_callback(put)
 
 
 async def _next_ended(ended: Queue[tuple[_Try, Task[None]]], wake: float | None) -> tuple[_Try, Task[None]] | None:
