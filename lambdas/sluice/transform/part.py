@@ -110,8 +110,8 @@ class PartHandler:
         with attempt.reporting():
             try:
                 async with self._memory.reserve(lambda: self._seconds_left(attempt)) as reservation:
-                    work = await self._reader.read(prepared, head, reservation)
-                    return await self._process(attempt, work, self._reader.answer_memory(work, reservation))
+                    work, memory = await self._reader.read(prepared, head, reservation)
+                    return await self._process(attempt, work, memory)
             except PreconditionFailed:
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             except MemoryExhausted:

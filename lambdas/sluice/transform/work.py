@@ -101,8 +101,8 @@ class Reader:
             )
         return Prepared(attempt, options, invocation)
 
-    async def read(self, prepared: Prepared, head: ObjectHead, reservation: Reservation) -> Work:
-        """Read a part's lines. `reservation` is resized to what they take in memory.
+    async def read(self, prepared: Prepared, head: ObjectHead, reservation: Reservation) -> tuple[Work, AnswerMemory]:
+        """Read a part's lines. `reservation` is resized to what they and their answers take in memory.
 
         Raises `Failure` when the file breaks a rule, `PreconditionFailed` when it was replaced, `MemoryExhausted`,
         `ServiceError`.
@@ -120,13 +120,10 @@ class Reader:
         else:
             await self._lines(work, folder, head, limit, reservation)
         self._prepare_lines(work, limit)
-        await reservation.resize(self._needed(work, len(work.lines.data), len(work.lines)))
-        return work
-
-    def answer_memory(self, work: Work, reservation: Reservation) -> AnswerMemory:
-        """The memory for the answers to what was read."""
-        expected = self._costs.expected(work.invocation.endpoint_name, len(work.lines.data))
-        return AnswerMemory(reservation, expected)
+        size = len(work.lines.data)
+        expected = self._costs.expected(work.invocation.endpoint_name, size)
+        await reservation.resize(needed(size, len(work.lines), expected))
+        return work, AnswerMemory(reservation, expected)
 
     def _needed(self, work: Work, size: int, lines: int) -> int:
         return needed(size, lines, self._costs.expected(work.invocation.endpoint_name, size))
