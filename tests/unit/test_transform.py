@@ -409,12 +409,12 @@ def test_a_file_that_is_not_split_and_too_large_is_refused() -> None:
 
 
 def test_a_failure_in_the_middle_keeps_billed_results(world: Transforms) -> None:
-    """After five successful calls, the endpoint throttles for longer than a part waits."""
+    """After four successful calls, the endpoint throttles for longer than a part waits."""
     calls = [0]
 
     def throttled(call: Call) -> Inference | Exception:
         calls[0] += 1
-        if calls[0] % 9 >= 5:
+        if 5 <= calls[0] < 14:
             return service_error(Operation.INVOKE, "ThrottlingException", status=400)
         return double(call)
 
@@ -501,6 +501,7 @@ def test_a_failure_is_ignored_if_another_delivery_has_stored_the_part(world: Tra
     def already_resolved(call: Call) -> Inference | Exception:
         world.endpoint.answer = double
         world.process(body)
+        world.endpoint.answer = already_resolved
         return service_error(Operation.INVOKE, "ThrottlingException", status=400)
 
     world.endpoint.answer = already_resolved

@@ -12,7 +12,7 @@ from sluice.transform.answer_format import AnswerFormat
 from sluice.transform.paths import Path, PathError
 
 MAX_CHUNK_BYTES = 1024 * 1024  # so that ten at once fit into a small function
-_MIN_CHUNK_BYTES = 64 * 1024
+_MIN_CHUNK_BYTES = 512 * 1024  # each is a message and a call at least; one whose calls are slow divides itself
 _PARTS = 1000  # S3 lists this many objects at once, so that the progress of up to 1 GB is one request
 _BOOLEAN = TypeAdapter(bool)
 

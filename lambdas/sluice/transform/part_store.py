@@ -37,17 +37,17 @@ class PartStore:
         self._sleep = sleep
 
     async def put(
-        self, attempt: Attempt[TransformPart], work: Work, calls: Calls, started: datetime, count: int
+        self, attempt: Attempt[TransformPart], work: Work, calls: Calls, started: datetime, *, lines: range, made: int
     ) -> None:
-        """Write the answers of the first `count` lines, after their errors. Raises `ServiceError`."""
-        answers, document, failed = _contents(work, calls, count)
-        not_sent = sum(not size and index not in work.refused for index, size in enumerate(work.sizes[:count]))
+        """Write the answers of some lines, after their errors. `made` are the calls for them. Raises `ServiceError`."""
+        answers, document, failed = _contents(work, calls, lines)
+        not_sent = sum(not work.sizes[index] and index not in work.refused for index in lines)
         name = attempt.identity.name
         counts = {
-            "records": str(count),
+            "records": str(len(lines)),
             "failed": str(failed),
             "not-sent": str(not_sent),
-            "calls": str(calls.made),
+            "calls": str(made),
             "started": timestamp(started),
             "finished": timestamp(self._now()),
         }
@@ -80,12 +80,12 @@ class PartStore:
         await retry_transient(put, self._sleep, attempt.remaining_ms)
 
 
-def _contents(work: Work, calls: Calls, count: int) -> tuple[bytes, bytes, int]:
-    """The answers of the first `count` lines, the document of their errors, and the number of those."""
+def _contents(work: Work, calls: Calls, lines: range) -> tuple[bytes, bytes, int]:
+    """The answers of some lines, the document of their errors, and the number of those."""
     of_lines = work.options.assemble_with == work.options.split_type == "Line" or work.batch is not None
     separator = b"\n" if of_lines else b""
     answers, errors, failed = io.BytesIO(), io.BytesIO(), 0
-    for index in range(count):
+    for index in lines:
         refused = work.refused.get(index) or calls.refused.get(index)
         if index in calls.answers:
             try:
@@ -94,7 +94,7 @@ def _contents(work: Work, calls: Calls, count: int) -> tuple[bytes, bytes, int]:
                 refused = Refused(Failure.of(ErrorCode.ANSWER_NOT_JOINED, str(error)))
         if refused is not None:
             failed += 1
-            errors.write(_error(work, index, refused.failure))
+            errors.write(_error(work, index, index - lines.start, refused.failure))
             if work.batch is not None:
                 answers.write(work.batch.refused(work.lines[index], work.lines.place(index), refused.failure))
         elif work.batch is not None and index not in calls.answers:
@@ -116,12 +116,12 @@ def _answer(work: Work, index: int, answer: bytes) -> bytes:
     return joined(line, answer, work.options, work.codec, work.answer_codec)
 
 
-def _error(work: Work, index: int, failure: Failure) -> bytes:
+def _error(work: Work, index: int, position: int, failure: Failure) -> bytes:
     """One line of the errors. Its line number counts from the part's first line."""
     line = work.lines[index]
     quoted = line[:_MAX_QUOTED].decode(errors="replace")
     fields: dict[str, Any] = {
-        "Line": index + 1,
+        "Line": position + 1,
         **(work.batch.names(line, work.lines.place(index)) if work.batch is not None else {}),
         "ErrorCode": failure.code,
         "ErrorMessage": failure.message,

@@ -16,12 +16,14 @@ from sluice.transform.answer_format import AnswerFormat
 from sluice.transform.batch_file import BatchStore
 from sluice.transform.bisect import Refused
 from sluice.transform.content_types import JSON, JSON_LINES, Syntax, states_syntax
+from sluice.transform.cost import CallCosts
 from sluice.transform.csv_records import not_closed
 from sluice.transform.file_type import type_of_calls, type_of_file
 from sluice.transform.lines import Lines, lines_of
-from sluice.transform.memory import ResponseSizeRatio, needed
+from sluice.transform.memory import AnswerMemory, needed
 from sluice.transform.openai_batch import Batch, RequestError
 from sluice.transform.options import MAX_CHUNK_BYTES, Options
+from sluice.transform.progress import rest_after
 from sluice.transform.records import AnswerCodec, Codec, RecordError, check_options, filtered
 
 _TAIL = 16 * 1024  # bytes that are first read beyond a range, for the end of its last line
@@ -80,6 +82,23 @@ class Work:
         is_first = index == 0 == self.part.start and self.options.split_type == "Line"
         return is_first and self.options.csv_header != "none" and self.codec.syntax is Syntax.CSV
 
+    def part_of(self, lines: range, *, and_rest: bool = False) -> TransformPart:
+        """The part with some of the lines; with the last one also with what follows what was read, if `and_rest`."""
+        size = self.part.file.size or 0
+        if lines.start == len(self.lines):
+            return rest_after(self.part, min(size, self.lines.place(lines.start)))
+        start = self.lines.place(lines.start) if lines.start else self.part.start
+        is_last = lines.stop == len(self.lines) and not (self.lines.is_cut or self.lines.is_crossing)
+        to_end = is_last or (and_rest and lines.stop == len(self.lines))
+        return replace(self.part, start=start, end=self.part.end if to_end else min(size, self.lines.place(lines.stop)))
+
+    def give_away(self, first: int) -> None:
+        """Leave the lines from the index `first` on to other parts."""
+        self.part = replace(self.part, end=self.lines.place(first))
+        self.lines = replace(self.lines.first(first), is_cut=False, not_closed=None)
+        del self.sizes[first:], self.filtered[first:]
+        self.refused = {index: refused for index, refused in self.refused.items() if index < first}
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -93,10 +112,10 @@ class Prepared:
 class Reader:
     """Reads parts."""
 
-    def __init__(self, settings: Settings, inputs: Buckets, ratio: ResponseSizeRatio) -> None:
+    def __init__(self, settings: Settings, inputs: Buckets, costs: CallCosts) -> None:
         self._settings = settings
         self._inputs = inputs
-        self._ratio = ratio
+        self._costs = costs
         self._batches = BatchStore(inputs(settings.results_bucket))
 
     def prepare(self, attempt: Attempt[TransformPart], head: ObjectHead) -> Prepared:
@@ -117,8 +136,8 @@ class Reader:
             check_options(options, content_type)
         return Prepared(attempt, options, invocation)
 
-    async def read(self, prepared: Prepared, head: ObjectHead, reservation: Reservation) -> Work:
-        """Read a part's lines. `reservation` is resized to what they take in memory.
+    async def read(self, prepared: Prepared, head: ObjectHead, reservation: Reservation) -> tuple[Work, AnswerMemory]:
+        """Read a part's lines. `reservation` is resized to what they and their answers take in memory.
 
         Raises `Failure` when the file breaks a rule, `PreconditionFailed` when it was replaced, `MemoryExhausted`,
         `ServiceError`.
@@ -142,11 +161,13 @@ class Reader:
             await self._lines(work, folder, head, limit, reservation)
             work.header = await self._header(work, folder, head, limit)
         self._prepare_lines(work, limit - len(work.header))
-        await reservation.resize(self._needed(work, len(work.lines.data), len(work.lines)))
-        return work
+        size = len(work.lines.data)
+        expected = self._costs.expected(work.invocation.endpoint_name, size)
+        await reservation.resize(needed(size, len(work.lines), expected))
+        return work, AnswerMemory(reservation, expected)
 
     def _needed(self, work: Work, size: int, lines: int) -> int:
-        return needed(size, lines, self._ratio.expected(work.invocation.endpoint_name, size))
+        return needed(size, lines, self._costs.expected(work.invocation.endpoint_name, size))
 
     async def _whole(self, work: Work, folder: str, head: ObjectHead, reservation: Reservation) -> None:
         """All of the part as one line."""
