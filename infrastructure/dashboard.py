@@ -53,10 +53,12 @@ class Dashboard(Construct):
                 "Files being transformed",
                 [
                     visible_messages(queues.split_queue, label="To split"),
+                    visible_messages(queues.part_queue, label="Parts"),
                     visible_messages(queues.assembly_queue, label="To assemble"),
                 ],
                 right=[
                     oldest_message_age(queues.split_queue, label="Oldest to split, s"),
+                    oldest_message_age(queues.part_queue, label="Oldest part, s"),
                     oldest_message_age(queues.assembly_queue, label="Oldest to assemble, s"),
                 ],
             ),

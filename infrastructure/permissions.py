@@ -42,6 +42,18 @@ class Permissions:
             *self._consume(self._queues.request_queue, self._inputs),
         ]
 
+    def part(self) -> list[iam.PolicyStatement]:
+        """Return the statements of the part function. It reads files from the input bucket only."""
+        files = [self._storage.input_bucket]
+        return [
+            _allow("InvokeEndpoints", ["sagemaker:InvokeEndpoint"], self._endpoint_arns),
+            self._send_parts(),
+            self._send_assemblies(),
+            _read(files),
+            *self._replace_results(files),
+            *self._consume(self._queues.part_queue, files),
+        ]
+
     def split(self) -> list[iam.PolicyStatement]:
         """Return the statements of the split function. It reads files from the input bucket only."""
         files = [self._storage.input_bucket]
@@ -74,10 +86,13 @@ class Permissions:
     def _split_files(self) -> list[iam.PolicyStatement]:
         """Return the permissions to unpack a file and to send its parts as messages."""
         return [
-            _allow("SendParts", ["sqs:SendMessage"], [self._queues.request_queue.queue_arn]),
+            self._send_parts(),
             self._send_assemblies(),
             self._abort_uploads(),
         ]
+
+    def _send_parts(self) -> iam.PolicyStatement:
+        return _allow("SendParts", ["sqs:SendMessage"], [self._queues.queue_of_parts.queue_arn])
 
     def _send_assemblies(self) -> iam.PolicyStatement:
         return _allow("SendAssemblies", ["sqs:SendMessage"], [self._queues.assembly_queue.queue_arn])

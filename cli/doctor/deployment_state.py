@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 QUEUES = {
     "request queue": "RequestQueueUrl",
+    "part queue": "PartQueueUrl",
     "split queue": "SplitQueueUrl",
     "assembly queue": "AssemblyQueueUrl",
     "crashed queue": "CrashedQueueUrl",
@@ -91,11 +92,21 @@ class DeploymentState:
         return f"arn:{partition}:sagemaker:{region}:{account}:endpoint/{name.lower()}"
 
     def concurrency(self) -> int:
-        """The most concurrent requests to the endpoints: the number of functions times their concurrent calls."""
-        functions: int = sum(
-            mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0) for mapping in self.mappings("request queue")
+        """The most concurrent requests to the endpoints: the number of functions times their concurrent calls.
+
+        Without a share of their own, datasets use the request queue, and the function of the part queue calls nothing.
+        """
+        has_share = self.settings.part_queue_url == self.queue("part queue").url
+        queues = ["request queue", "part queue"] if has_share else ["request queue"]
+        return sum(
+            mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0) * self._concurrent_calls(mapping)
+            for queue in queues
+            for mapping in self.mappings(queue)
         )
-        return functions * self.settings.concurrent_calls
+
+    def _concurrent_calls(self, mapping: Mapping[str, Any]) -> int:
+        variables = self.function(mapping["FunctionArn"])["Environment"]["Variables"]
+        return int(variables["SLUICE_CONCURRENT_CALLS"])
 
     def notifications(self) -> Mapping[str, Any]:
         """GetBucketNotificationConfiguration of the input bucket."""

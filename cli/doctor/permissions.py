@@ -42,5 +42,6 @@ def _required(state: DeploymentState, partition: str) -> Iterator[tuple[str, lis
     yield f"objects of {results}", actions, f"arn:{partition}:s3:::{results}/*"
     receive = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:SendMessage"]
     yield "request queue", receive, state.queue("request queue").arn
+    yield "part queue", ["sqs:SendMessage"], state.queue("part queue").arn
     yield "assembly queue", ["sqs:SendMessage"], state.queue("assembly queue").arn
     yield DEAD_LETTER_QUEUE, ["sqs:SendMessage"], state.queue(DEAD_LETTER_QUEUE).arn

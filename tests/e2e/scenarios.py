@@ -142,14 +142,14 @@ def _(bench: Bench, unit: Unit) -> None:
 def _(bench: Bench, unit: Unit) -> None:
     name, event = _file(bench, b"1\n2\n")
     check(bench.deliver(unit, event), "returned to the queue")
-    check(bench.holds(bench.settings.request_queue_url, name), "no part")
+    check(bench.holds(bench.settings.part_queue_url, name), "no part")
 
 
 @scenario("a gzip file is unpacked and split into parts", "invoke", "split")
 def _(bench: Bench, unit: Unit) -> None:
     name, event = _file(bench, gzip.compress(b"1\n2\n"), ".gz")
     check(bench.deliver(unit, event), "returned to the queue")
-    check(bench.holds(bench.settings.request_queue_url, name), "no part")
+    check(bench.holds(bench.settings.part_queue_url, name), "no part")
 
 
 @scenario("a file without records is sent directly to assembly", "invoke", "split")

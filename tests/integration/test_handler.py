@@ -89,7 +89,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         dead_letter_queue_url = sqs.create_queue(QueueName="dead-letter")["QueueUrl"]
         monkeypatch.setenv("SLUICE_SOURCE_QUEUE_URL", request_queue_url)
         monkeypatch.setenv("SLUICE_DEAD_LETTER_QUEUE_URL", dead_letter_queue_url)
-        monkeypatch.setenv("SLUICE_REQUEST_QUEUE_URL", request_queue_url)
+        monkeypatch.setenv("SLUICE_PART_QUEUE_URL", request_queue_url)
         monkeypatch.setenv("SLUICE_ASSEMBLY_QUEUE_URL", request_queue_url)
         invoke.handler.close()
         yield Deployment(runtime, s3, sqs, request_queue_url, dead_letter_queue_url)

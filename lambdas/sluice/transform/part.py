@@ -47,7 +47,7 @@ class PartHandler:
         inputs: Buckets,
         results: Bucket,
         *,
-        request_queue: MessageSender,
+        part_queue: MessageSender,
         assembly_queue: MessageSender,
         needed_ms: float,
         memory: Memory,
@@ -58,7 +58,7 @@ class PartHandler:
         self._endpoint = endpoint
         self._inputs = inputs
         self._results = results
-        self._request_queue = request_queue
+        self._part_queue = part_queue
         self._assembly_queue = assembly_queue
         self._needed_ms = needed_ms
         self._memory = memory
@@ -93,7 +93,7 @@ class PartHandler:
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             except MemoryExhausted:
                 # As a new message: the part is not at fault, and must not lose one of its receives.
-                await self._request_queue.send([body_of(part)])
+                await self._part_queue.send([body_of(part)])
                 return attempt.ended(
                     Status.SUCCEEDED, detail="other parts used the function's memory; it continues as a new message"
                 )
@@ -173,7 +173,7 @@ class PartHandler:
         """
         part = work.part
         if not first and work.answer_format is None:
-            await self._request_queue.send([body_of(part)])
+            await self._part_queue.send([body_of(part)])
             return attempt.ended(Status.SUCCEEDED, detail="its first answers are stored, it continues as a new message")
         if not first and len(work.lines) < 2:
             raise Failure.of(ErrorCode.NOT_BEGUN)
@@ -187,7 +187,7 @@ class PartHandler:
                 await self._store.put(attempt, work, calls, started, first)
         else:
             rest.insert(0, replace(part, end=at))
-        await self._request_queue.send([body_of(one) for one in rest])
+        await self._part_queue.send([body_of(one) for one in rest])
         detail = f"{first} lines are answered, the rest continues as a new message"
         return attempt.ended(Status.SUCCEEDED, detail=detail)
 

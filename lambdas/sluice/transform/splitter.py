@@ -33,7 +33,7 @@ class Splitter:
         results: Bucket,
         outcomes: Outcomes,
         *,
-        request_queue: MessageSender,
+        part_queue: MessageSender,
         assembly_queue: MessageSender,
         utc_now: Callable[[], datetime],
     ) -> None:
@@ -41,7 +41,7 @@ class Splitter:
         self._inputs = inputs
         self._results = results
         self._outcomes = outcomes
-        self._request_queue = request_queue
+        self._part_queue = part_queue
         self._assembly_queue = assembly_queue
         self._utc_now = utc_now
 
@@ -72,9 +72,7 @@ class Splitter:
             parts = ranges(size, max(1, size) if options.split_type == "None" else chunk_bytes(size))
             whole = replace(file, size=size, etag=head.etag)
             if parts:
-                await self._request_queue.send(
-                    body_of(TransformPart(whole, start, end, packed)) for start, end in parts
-                )
+                await self._part_queue.send(body_of(TransformPart(whole, start, end, packed)) for start, end in parts)
             else:
                 await self._assembly_queue.send([body_of(Assembly(whole))])
             return attempt.ended(Status.SUCCEEDED, detail=f"{len(parts)} parts")
