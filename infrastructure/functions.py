@@ -66,6 +66,7 @@ class Functions(Construct):
             function.function.add_environment(INTERNAL_SENDERS, senders)
         allow_only(queues.part_queue, [functions[name].role for name in _PART_SENDERS])
         self.invoke = functions["Invoke"]
+        self.callers = (functions["Invoke"], functions["Part"])
         self.all = tuple(functions.values())
 
     def _layer(self, built_for: Target) -> lambda_.LayerVersion:

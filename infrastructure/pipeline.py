@@ -110,6 +110,7 @@ class SluicePipeline(Construct):
                 settings=settings,
                 queues=self.queues,
                 functions=self.all_functions,
+                callers=self.functions.callers,
                 alarms=self.alarms.all if self.alarms else (),
             )
 
