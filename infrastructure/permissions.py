@@ -50,7 +50,8 @@ class Permissions:
             self._send_parts(),
             self._send_assemblies(),
             _read(files),
-            *self._replace_results(files),
+            # It stores no result of a file, so it withdraws no version of one.
+            *self._store_results(files, []),
             *self._consume(self._queues.part_queue, files),
         ]
 
@@ -105,16 +106,15 @@ class Permissions:
 
         Removed are an `.err` that is out of date, and a version of a result that hides the answer to a newer upload.
         """
-        results = self._storage.results_bucket
         return [
-            _allow(
-                "StoreResults",
-                ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion"],
-                [results.arn_for_objects("*")],
-            ),
-            _allow("ListVersions", ["s3:ListBucketVersions"], [results.bucket_arn]),
-            _list_buckets([*inputs, results]),
+            *self._store_results(inputs, ["s3:GetObjectVersion", "s3:DeleteObjectVersion"]),
+            _allow("ListVersions", ["s3:ListBucketVersions"], [self._storage.results_bucket.bucket_arn]),
         ]
+
+    def _store_results(self, inputs: Sequence[s3.IBucket], more_actions: list[str]) -> list[iam.PolicyStatement]:
+        results = self._storage.results_bucket
+        actions = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", *more_actions]
+        return [_allow("StoreResults", actions, [results.arn_for_objects("*")]), _list_buckets([*inputs, results])]
 
     def _consume(self, source: sqs.IQueue, inputs: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
         """Return the permissions to receive, return and dead-letter requests, and those for all keys in use."""

@@ -291,9 +291,9 @@ def test_the_part_function_calls_endpoints_for_files_alone(resources: Resources)
     allowed = statements(resources, "Part")
     assert {sid: actions(one) for sid, one in allowed.items()} == {
         "InvokeEndpoints": {"sagemaker:InvokeEndpoint"},
+        "StoreResults": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
         **SENDING,
         **READING,
-        **STORING,
         **SETTLING,
     }
     assert "lake" not in text(allowed), "files come from the input bucket alone"
