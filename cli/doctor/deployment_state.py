@@ -91,16 +91,19 @@ class DeploymentState:
         _, partition, _, region, account, _ = self.queue("request queue").arn.split(":")
         return f"arn:{partition}:sagemaker:{region}:{account}:endpoint/{name.lower()}"
 
+    @property
+    def queue_of_parts(self) -> str:
+        """The queue that the functions send parts to. Datasets without a share of their own use the request queue."""
+        return "part queue" if self.settings.part_queue_url == self.queue("part queue").url else "request queue"
+
     def concurrency(self) -> int:
         """The most concurrent requests to the endpoints: the number of functions times their concurrent calls.
 
-        Without a share of their own, datasets use the request queue, and the function of the part queue calls nothing.
+        The function of the part queue calls nothing unless parts are sent there.
         """
-        has_share = self.settings.part_queue_url == self.queue("part queue").url
-        queues = ["request queue", "part queue"] if has_share else ["request queue"]
         return sum(
             mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0) * self._concurrent_calls(mapping)
-            for queue in queues
+            for queue in sorted({"request queue", self.queue_of_parts})
             for mapping in self.mappings(queue)
         )
 

@@ -90,6 +90,10 @@ class HealthyState:
     def queue(self, name: str) -> Queue:
         return Queue("u", self.queues[name])
 
+    @property
+    def queue_of_parts(self) -> str:
+        return "part queue"
+
     def mappings(self, queue: str) -> list[Any]:
         return [self.mapping] if self.mapping else []
 
