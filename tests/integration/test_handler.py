@@ -392,7 +392,7 @@ before = collections()
 import invoke
 print(collections() - before, gc.isenabled(), gc.get_freeze_count())
 """
-    queues = {f"SLUICE_{name}_QUEUE_URL": "https://queue" for name in ("SOURCE", "DEAD_LETTER", "REQUEST", "ASSEMBLY")}
+    queues = {f"SLUICE_{name}_QUEUE_URL": "https://queue" for name in ("SOURCE", "DEAD_LETTER", "PART", "ASSEMBLY")}
     environment = {**os.environ, **ENVIRONMENT, **queues, "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001"}
     lambdas = Path(invoke.__file__).parent
     done = subprocess.run(
