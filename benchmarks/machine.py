@@ -76,7 +76,7 @@ class Machine:
             "SLUICE_RESULTS_BUCKET": "results",
             "SLUICE_SOURCE_QUEUE_URL": f"{self._url}/123456789012/request",
             "SLUICE_DEAD_LETTER_QUEUE_URL": f"{self._url}/123456789012/dead-letter",
-            "SLUICE_REQUEST_QUEUE_URL": f"{self._url}/123456789012/request",
+            "SLUICE_PART_QUEUE_URL": f"{self._url}/123456789012/request",
             "SLUICE_ASSEMBLY_QUEUE_URL": f"{self._url}/123456789012/assembly",
             "SLUICE_INTERNAL_SENDERS": "AROAEXAMPLEFUNCTION01",
             "SLUICE_MAX_RECEIVE_COUNT": "20",

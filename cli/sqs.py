@@ -20,7 +20,7 @@ BATCH_SIZE = 10
 
 _QUEUE_OUTPUTS: dict[Kind, str] = {
     "call": "RequestQueueUrl",
-    "part": "RequestQueueUrl",
+    "part": "PartQueueUrl",
     "file": "SplitQueueUrl",
     "assembly": "AssemblyQueueUrl",
 }

@@ -64,6 +64,15 @@ def _queue_rules(settings: Settings, queues: Queues) -> Iterator[AlarmRule]:
         f"{settings.alarms.backlog} requests or more have waited for 15 minutes. Unless a large batch was sent, the "
         "endpoint handles fewer requests than arrive: add instances, then raise concurrent_requests.",
     )
+    yield AlarmRule(
+        "OldParts",
+        oldest_message_age(queues.part_queue, seconds=_PERIOD_SECONDS),
+        settings.retention.request_days * 24 * 60 * 60 // 2,
+        1,
+        f"a part of a dataset has waited for half of retention.request_days, {settings.retention.request_days}; after "
+        "that time SQS deletes it. Look at what is retried and why (the failures by class). If there are no failures, "
+        "raise concurrent_dataset_requests, or drop large datasets one after another.",
+    )
     if queues.notification_queue is not None:
         yield AlarmRule(
             "OldNotifications",

@@ -27,7 +27,8 @@ _HEIGHT = 6
 class Dashboard(Construct):
     """The state of `alarms`, and below it three graphs in a row, from the backlog to the compute time.
 
-    It has at most 50 metrics, the limit of CloudWatch's free tier for three dashboards.
+    `callers` are those of the functions that call endpoints. It has at most 50 metrics, the limit of CloudWatch's free
+    tier for three dashboards.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Dashboard(Construct):
         settings: Settings,
         queues: Queues,
         functions: Sequence[QueueFunction],
+        callers: Sequence[QueueFunction],
         alarms: Sequence[cloudwatch.IAlarm],
     ) -> None:
         super().__init__(scope, construct_id)
@@ -53,22 +55,27 @@ class Dashboard(Construct):
                 "Files being transformed",
                 [
                     visible_messages(queues.split_queue, label="To split"),
+                    visible_messages(queues.part_queue, label="Parts"),
                     visible_messages(queues.assembly_queue, label="To assemble"),
                 ],
                 right=[
                     oldest_message_age(queues.split_queue, label="Oldest to split, s"),
+                    oldest_message_age(queues.part_queue, label="Oldest part, s"),
                     oldest_message_age(queues.assembly_queue, label="Oldest to assemble, s"),
                 ],
             ),
             _graph(
                 "Functions at once",
-                function_metrics(functions, "ConcurrentExecutions", "Maximum"),
-                limit=(settings.maximum_concurrency, "MaximumConcurrency of the invoke function"),
+                function_metrics(callers, "ConcurrentExecutions", "Maximum"),
+                limits=[
+                    (settings.maximum_concurrency, "MaximumConcurrency of the invoke function"),
+                    (settings.maximum_part_concurrency, "MaximumConcurrency of the part function"),
+                ],
             ),
             _graph(
                 "Function errors and throttles",
                 function_metrics(functions, "Errors"),
-                right=function_metrics(functions, "Throttles"),
+                right=function_metrics(callers, "Throttles"),
             ),
         )
         self.page.add_widgets(
@@ -89,7 +96,7 @@ def _requests(settings: Settings, queues: Queues) -> list[cloudwatch.IWidget]:
         _graph(
             "Oldest request, s",
             [oldest_message_age(queues.request_queue, label="Oldest request")],
-            limit=(settings.alarms.age_minutes * 60, "alarm"),
+            limits=[(settings.alarms.age_minutes * 60, "alarm")],
         ),
         _graph("Outcomes a minute", [custom_metric(settings, name) for name in OUTCOMES]),
     ]
@@ -104,7 +111,7 @@ def _calls(settings: Settings, queues: Queues) -> list[cloudwatch.IWidget]:
                 custom_metric(settings, MODEL_LATENCY, "p50", label="p50"),
                 custom_metric(settings, MODEL_LATENCY, "p99", label="p99"),
             ],
-            limit=(CONTAINER_TIMEOUT_SECONDS * 1000, "container's timeout"),
+            limits=[(CONTAINER_TIMEOUT_SECONDS * 1000, "container's timeout")],
         ),
         _graph(
             "Dead letters and crashes",
@@ -136,14 +143,14 @@ def _graph(
     left: Sequence[cloudwatch.IMetric],
     *,
     right: Sequence[cloudwatch.IMetric] = (),
-    limit: tuple[float, str] | None = None,
+    limits: Sequence[tuple[float, str]] = (),
 ) -> cloudwatch.GraphWidget:
     return cloudwatch.GraphWidget(
         title=title,
         left=list(left),
         right=list(right),
         left_y_axis=cloudwatch.YAxisProps(min=0),
-        left_annotations=[cloudwatch.HorizontalAnnotation(value=limit[0], label=limit[1])] if limit else None,
+        left_annotations=[cloudwatch.HorizontalAnnotation(value=value, label=label) for value, label in limits] or None,
         width=_WIDTH,
         height=_HEIGHT,
     )

@@ -23,8 +23,10 @@ def powertools(settings: Settings) -> dict[str, str]:
     }
 
 
-def environment(settings: Settings, storage: Storage, queues: Queues, source: sqs.IQueue) -> dict[str, str]:
-    """Return the variables of the function that receives its requests from `source`.
+def environment(
+    settings: Settings, storage: Storage, queues: Queues, source: sqs.IQueue, concurrent_calls: int
+) -> dict[str, str]:
+    """Return the variables of the function that receives its requests from `source`, `concurrent_calls` at once.
 
     Raises `SettingsError` when they exceed Lambda's quota of 4 KB.
     """
@@ -37,8 +39,10 @@ def environment(settings: Settings, storage: Storage, queues: Queues, source: sq
         "SLUICE_MAX_BODY_BYTES": str(settings.max_body_bytes),
         "SLUICE_DEFAULT_CONTENT_TYPE": settings.default_content_type,
         "SLUICE_READ_TIMEOUT_SECONDS": str(settings.timeouts.read_seconds),
-        "SLUICE_CONCURRENT_CALLS": str(settings.concurrent_calls),
-        "SLUICE_CONCURRENT_FUNCTIONS": str(settings.maximum_concurrency),
+        "SLUICE_CONCURRENT_CALLS": str(concurrent_calls),
+        "SLUICE_CONCURRENT_FUNCTIONS": str(
+            settings.maximum_part_concurrency if settings.dataset_requests else settings.maximum_concurrency
+        ),
         "SLUICE_TRANSPORT": settings.function.transport,
         "SLUICE_MODEL_MESSAGES": str(settings.model_messages).lower(),
         "SLUICE_TRANSFORM_DEFAULTS": settings.transform.model_dump_json(exclude_none=True),
@@ -53,7 +57,7 @@ def environment(settings: Settings, storage: Storage, queues: Queues, source: sq
         "SLUICE_RESULTS_BUCKET": storage.results_bucket.bucket_name,
         "SLUICE_SOURCE_QUEUE_URL": source.queue_url,
         "SLUICE_DEAD_LETTER_QUEUE_URL": queues.dead_letter_queue.queue_url,
-        "SLUICE_REQUEST_QUEUE_URL": queues.request_queue.queue_url,
+        "SLUICE_PART_QUEUE_URL": queues.queue_of_parts.queue_url,
         "SLUICE_ASSEMBLY_QUEUE_URL": queues.assembly_queue.queue_url,
     }
     size = sum(len(name) + len(value) for name, value in known.items())

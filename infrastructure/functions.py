@@ -1,4 +1,4 @@
-"""The functions that handle requests: invoke, split, assemble and crashed."""
+"""The functions that handle requests: invoke, part, split, assemble and crashed."""
 
 from collections.abc import Iterator
 
@@ -15,12 +15,14 @@ from infrastructure.network import Network
 from infrastructure.permissions import Permissions
 from infrastructure.queue_function import ARCHITECTURE, RUNTIME, FunctionDefaults, FunctionSpec, QueueFunction
 from infrastructure.queues import Queues
+from infrastructure.senders import allow_only
 from infrastructure.settings import Settings
 from infrastructure.storage import Storage
 from infrastructure.timeouts import ASSEMBLE_TIMEOUT_SECONDS, CRASHED_TIMEOUT_SECONDS, SPLIT_TIMEOUT_SECONDS
 
 _CRASHED_MEMORY_MB = 256  # it holds one message at a time
 _FILE_MEMORY_MB = 512  # split and assemble hold 8 to 40 MB of a file at a time
+_PART_SENDERS = ("Invoke", "Part", "Split")
 _LEAST_CONCURRENCY = 2  # the lowest MaximumConcurrency that Lambda accepts for an SQS event source
 
 
@@ -60,10 +62,12 @@ class Functions(Construct):
             for name, spec in _specs(settings, storage, queues, permissions)
         }
         # The ID of a role is known once the role is made, whichever functions come to have it in their environment.
-        senders = Fn.join(",", [functions[name].role.role_id for name in ("Invoke", "Split", "Crashed")])
+        senders = Fn.join(",", [functions[name].role.role_id for name in (*_PART_SENDERS, "Crashed")])
         for function in functions.values():
             function.function.add_environment(INTERNAL_SENDERS, senders)
+        allow_only(queues.part_queue, [functions[name].role for name in _PART_SENDERS])
         self.invoke = functions["Invoke"]
+        self.callers = (functions["Invoke"], functions["Part"])
         self.all = tuple(functions.values())
 
     def _layer(self, built_for: Target) -> lambda_.LayerVersion:
@@ -87,7 +91,7 @@ def _specs(
             handler="invoke.handler",
             description="validates requests, calls InvokeEndpoint, stores the inference",
             queue=queues.request_queue,
-            environment=environment(settings, storage, queues, queues.request_queue),
+            environment=environment(settings, storage, queues, queues.request_queue, settings.concurrent_calls),
             statements=permissions.invoke(),
             memory_mb=settings.function.memory_mb,
             timeout_seconds=settings.function_timeout,
@@ -96,12 +100,26 @@ def _specs(
         ),
     )
     yield (
+        "Part",
+        FunctionSpec(
+            handler="part.handler",
+            description="calls InvokeEndpoint for the parts of files that were dropped under transform/",
+            queue=queues.part_queue,
+            environment=environment(settings, storage, queues, queues.part_queue, settings.concurrent_part_calls),
+            statements=permissions.part(),
+            memory_mb=settings.function.memory_mb,
+            timeout_seconds=settings.part_timeout,
+            batch_size=1,  # a part makes as many calls at once as the function may; another one would wait for it
+            maximum_concurrency=settings.maximum_part_concurrency,
+        ),
+    )
+    yield (
         "Split",
         FunctionSpec(
             handler="split.handler",
             description="splits files that were dropped under transform/",
             queue=queues.split_queue,
-            environment=environment(settings, storage, queues, queues.split_queue),
+            environment=environment(settings, storage, queues, queues.split_queue, settings.concurrent_calls),
             statements=permissions.split(),
             memory_mb=_FILE_MEMORY_MB,
             timeout_seconds=SPLIT_TIMEOUT_SECONDS,
@@ -115,7 +133,7 @@ def _specs(
             handler="assemble.handler",
             description="assembles the results of a file's parts",
             queue=queues.assembly_queue,
-            environment=environment(settings, storage, queues, queues.assembly_queue),
+            environment=environment(settings, storage, queues, queues.assembly_queue, settings.concurrent_calls),
             statements=permissions.assemble(),
             memory_mb=_FILE_MEMORY_MB,
             timeout_seconds=ASSEMBLE_TIMEOUT_SECONDS,
@@ -129,7 +147,7 @@ def _specs(
             handler="crashed.handler",
             description="dead-letters requests that crashed the other functions, with a reason",
             queue=queues.crashed_queue,
-            environment=environment(settings, storage, queues, queues.crashed_queue),
+            environment=environment(settings, storage, queues, queues.crashed_queue, settings.concurrent_calls),
             statements=permissions.crashed(),
             memory_mb=_CRASHED_MEMORY_MB,
             timeout_seconds=CRASHED_TIMEOUT_SECONDS,

@@ -42,6 +42,19 @@ class Permissions:
             *self._consume(self._queues.request_queue, self._inputs),
         ]
 
+    def part(self) -> list[iam.PolicyStatement]:
+        """Return the statements of the part function. It reads files from the input bucket only."""
+        files = [self._storage.input_bucket]
+        return [
+            _allow("InvokeEndpoints", ["sagemaker:InvokeEndpoint"], self._endpoint_arns),
+            self._send_parts(),
+            self._send_assemblies(),
+            _read(files),
+            # It stores no result of a file, so it withdraws no version of one.
+            *self._store_results(files, []),
+            *self._consume(self._queues.part_queue, files),
+        ]
+
     def split(self) -> list[iam.PolicyStatement]:
         """Return the statements of the split function. It reads files from the input bucket only."""
         files = [self._storage.input_bucket]
@@ -74,10 +87,13 @@ class Permissions:
     def _split_files(self) -> list[iam.PolicyStatement]:
         """Return the permissions to unpack a file and to send its parts as messages."""
         return [
-            _allow("SendParts", ["sqs:SendMessage"], [self._queues.request_queue.queue_arn]),
+            self._send_parts(),
             self._send_assemblies(),
             self._abort_uploads(),
         ]
+
+    def _send_parts(self) -> iam.PolicyStatement:
+        return _allow("SendParts", ["sqs:SendMessage"], [self._queues.queue_of_parts.queue_arn])
 
     def _send_assemblies(self) -> iam.PolicyStatement:
         return _allow("SendAssemblies", ["sqs:SendMessage"], [self._queues.assembly_queue.queue_arn])
@@ -90,16 +106,15 @@ class Permissions:
 
         Removed are an `.err` that is out of date, and a version of a result that hides the answer to a newer upload.
         """
-        results = self._storage.results_bucket
         return [
-            _allow(
-                "StoreResults",
-                ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:GetObjectVersion", "s3:DeleteObjectVersion"],
-                [results.arn_for_objects("*")],
-            ),
-            _allow("ListVersions", ["s3:ListBucketVersions"], [results.bucket_arn]),
-            _list_buckets([*inputs, results]),
+            *self._store_results(inputs, ["s3:GetObjectVersion", "s3:DeleteObjectVersion"]),
+            _allow("ListVersions", ["s3:ListBucketVersions"], [self._storage.results_bucket.bucket_arn]),
         ]
+
+    def _store_results(self, inputs: Sequence[s3.IBucket], more_actions: list[str]) -> list[iam.PolicyStatement]:
+        results = self._storage.results_bucket
+        actions = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", *more_actions]
+        return [_allow("StoreResults", actions, [results.arn_for_objects("*")]), _list_buckets([*inputs, results])]
 
     def _consume(self, source: sqs.IQueue, inputs: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
         """Return the permissions to receive, return and dead-letter requests, and those for all keys in use."""

@@ -110,6 +110,7 @@ class SluicePipeline(Construct):
                 settings=settings,
                 queues=self.queues,
                 functions=self.all_functions,
+                callers=self.functions.callers,
                 alarms=self.alarms.all if self.alarms else (),
             )
 
@@ -195,6 +196,7 @@ class SluicePipeline(Construct):
         yield "ResultsBucketName", self.results_bucket.bucket_name, "Results (.out) and failures (.err)"
         yield "RequestQueueUrl", self.request_queue.queue_url, "Send messages here"
         yield "DeadLetterQueueUrl", self.dead_letter_queue.queue_url, "Failed requests, with the reason in attributes"
+        yield "PartQueueUrl", queues.part_queue.queue_url, "Parts of files under transform/ that are to be answered"
         yield "SplitQueueUrl", queues.split_queue.queue_url, "Files under transform/ that are to be split"
         yield "AssemblyQueueUrl", queues.assembly_queue.queue_url, "Files whose parts are finished"
         yield "CrashedQueueUrl", queues.crashed_queue.queue_url, "Requests that crashed a function, until dead-lettered"

@@ -1,4 +1,4 @@
-"""The queues: requests, files to split and to assemble, crashed requests, dead letters, and notifications."""
+"""The queues: requests, parts, files to split and to assemble, crashed requests, dead letters, and notifications."""
 
 from aws_cdk import Duration, RemovalPolicy
 from aws_cdk import aws_kms as kms
@@ -24,6 +24,7 @@ _NOTIFICATION_DAYS = 14  # the longest retention that SQS allows
 class Queues(Construct):
     """Encrypted queues that can be reached over TLS only. The request and dead-letter queues may be existing ones.
 
+    `queue_of_parts` is where the functions send parts of datasets: the part queue or the request queue.
     `notification_queue` is None unless the settings have a topic for results or failures.
     """
 
@@ -64,8 +65,13 @@ class Queues(Construct):
             # The function dead-letters the last receive itself, with its reason. This redrive policy is for crashes.
             dead_letter_queue=self._redrive_to(self.crashed_queue),
         )
-        self.split_queue = self._file_queue("SplitQueue", SPLIT_TIMEOUT_SECONDS)
-        self.assembly_queue = self._file_queue("AssemblyQueue", ASSEMBLE_TIMEOUT_SECONDS)
+        # Parts have a queue of their own, so that no other request waits behind them.
+        self.part_queue = self._dataset_queue("PartQueue", _visibility(settings.part_timeout))
+        # Datasets without a share of their own use the request queue. The part queue is there all the same: it may hold
+        # parts of an earlier deployment, which its function sends on to the request queue.
+        self.queue_of_parts = self.part_queue if settings.dataset_requests else self.request_queue
+        self.split_queue = self._dataset_queue("SplitQueue", _visibility(SPLIT_TIMEOUT_SECONDS))
+        self.assembly_queue = self._dataset_queue("AssemblyQueue", _visibility(ASSEMBLE_TIMEOUT_SECONDS))
         self.notification_queue = self._notification_queue() if settings.notifications.topics else None
 
     def max_receive_count(self, queue: sqs.IQueue) -> int:
@@ -75,13 +81,20 @@ class Queues(Construct):
     @property
     def encryption_keys(self) -> list[kms.IKey | None]:
         """The KMS keys of the queues that requests pass through."""
-        queues = (self.request_queue, self.dead_letter_queue, self.crashed_queue, self.split_queue, self.assembly_queue)
+        queues = (
+            self.request_queue,
+            self.dead_letter_queue,
+            self.crashed_queue,
+            self.part_queue,
+            self.split_queue,
+            self.assembly_queue,
+        )
         return [queue.encryption_master_key for queue in queues]
 
-    def _file_queue(self, construct_id: str, function_timeout_seconds: int) -> sqs.Queue:
+    def _dataset_queue(self, construct_id: str, visibility_timeout: Duration) -> sqs.Queue:
         return self._queue(
             construct_id,
-            visibility_timeout=_visibility(function_timeout_seconds),
+            visibility_timeout=visibility_timeout,
             retention_period=Duration.days(self._settings.retention.request_days),
             dead_letter_queue=self._redrive_to(self.crashed_queue),
         )

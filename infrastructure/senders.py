@@ -1,6 +1,6 @@
-"""Senders in other accounts: the request queue's policy allows them to send, and nothing else."""
+"""Who may send: other accounts to the request queue, by the settings; only the functions to the queue of parts."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aws_cdk import aws_iam as iam
@@ -34,6 +34,20 @@ def allow_senders(queue: sqs.IQueue, settings: Settings, *, own: bool) -> None:
             )
         )
         encryption.allow_senders(queue.encryption_master_key, sid, principal, conditions)
+
+
+def allow_only(queue: sqs.Queue, roles: Sequence[iam.IRole]) -> None:
+    """Deny everybody but `roles` to send to `queue`, whatever other policies of the account allow."""
+    queue.add_to_resource_policy(
+        iam.PolicyStatement(
+            sid="OnlyTheFunctionsSend",
+            effect=iam.Effect.DENY,
+            principals=[iam.AnyPrincipal()],
+            actions=["sqs:SendMessage"],
+            resources=[queue.queue_arn],
+            conditions={"ArnNotEquals": {"aws:PrincipalArn": [role.role_arn for role in roles]}},
+        )
+    )
 
 
 def _senders(settings: Settings) -> Iterator[tuple[str, iam.IPrincipal, Mapping[str, Any]]]:

@@ -26,7 +26,9 @@ def main() -> int:
     console = Console(highlight=False, width=None if Console().is_terminal else 160)
     with contextlib.ExitStack() as stack:
         with console.status("Starting the local run…"):
-            engine = stack.enter_context(running(directory, {"concurrent_requests": 10}))
+            engine = stack.enter_context(
+                running(directory, {"concurrent_requests": 12, "concurrent_dataset_requests": 10})
+            )
         dataset = Dataset.make(given.rows, given.poisoned)
         wrong = transform(console, engine, directory, dataset, limit_seconds=1800)
         for name, megabytes in sorted(_functions_memory_mb()):
@@ -44,7 +46,7 @@ def _functions_memory_mb() -> list[tuple[str, float]]:
             variables = dict(
                 one.split("=", 1) for one in (status.parent / "environ").read_text().split("\0") if "=" in one
             )
-            if "SLUICE_REQUEST_QUEUE_URL" in variables:
+            if "SLUICE_PART_QUEUE_URL" in variables:
                 fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
                 name = variables.get("AWS_LAMBDA_FUNCTION_NAME", "a function")
                 found.append((name, int(fields["VmHWM"].split()[0]) / 1024))

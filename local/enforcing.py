@@ -19,10 +19,12 @@ Response = tuple[int, dict[str, str], bytes]
 # SQS API reference, AddPermission: permission for SendMessage, DeleteMessage or ChangeMessageVisibility includes the
 # batch action.
 _BATCH = re.compile(r"(sqs:(?:SendMessage|DeleteMessage|ChangeMessageVisibility))Batch")
+_SESSION = re.compile(r"arn:([^:]+):sts::(\d+):assumed-role/([^/]+)/.*")
 _INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations")
 
 _action_of = iam_actions.extract_iam_action
 _resource_of = iam_actions.extract_resource_arn
+_value_of = iam_evaluator._resolve_condition_key
 
 
 def _action(service: str, method: str, path: str, *request: Any) -> str | None:
@@ -39,6 +41,18 @@ def _resource(service: str, method: str, path: str, *request: Any) -> str:
         return f"arn:aws:sagemaker:{region}:{account}:endpoint/{unquote(found[1]).lower()}"
     resource: str = _resource_of(service, method, path, *request)
     return resource
+
+
+def _condition_value(key: str, context: Any) -> Any:
+    """The value of a condition key. Of a role's session, aws:PrincipalArn is the ARN of the role.
+
+    Source: the IAM User Guide, "AWS global condition context keys".
+    """
+    value = _value_of(key, context)
+    if key.lower() == "aws:principalarn" and (session := _SESSION.fullmatch(value)):
+        partition, account, role = session.groups()
+        return f"arn:{partition}:iam::{account}:role/{role}"
+    return value
 
 
 def _hiding_missing_objects(handler: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
@@ -78,6 +92,7 @@ def main() -> None:
 def _correct_enforcement() -> None:
     iam_actions.extract_iam_action = _action
     iam_actions.extract_resource_arn = _resource
+    iam_evaluator._resolve_condition_key = _condition_value
     iam_actions.SERVICE_TO_IAM_NAMESPACE["sagemaker"] = "sagemaker"
     # Otherwise it loads botocore's models of all services at the first call, which blocks it for many seconds.
     router._KNOWN_AWS_SERVICE_NAMES = frozenset({"sagemaker"})

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 QUEUES = {
     "request queue": "RequestQueueUrl",
+    "part queue": "PartQueueUrl",
     "split queue": "SplitQueueUrl",
     "assembly queue": "AssemblyQueueUrl",
     "crashed queue": "CrashedQueueUrl",
@@ -90,12 +91,25 @@ class DeploymentState:
         _, partition, _, region, account, _ = self.queue("request queue").arn.split(":")
         return f"arn:{partition}:sagemaker:{region}:{account}:endpoint/{name.lower()}"
 
+    @property
+    def queue_of_parts(self) -> str:
+        """The queue that the functions send parts to. Datasets without a share of their own use the request queue."""
+        return "part queue" if self.settings.part_queue_url == self.queue("part queue").url else "request queue"
+
     def concurrency(self) -> int:
-        """The most concurrent requests to the endpoints: the number of functions times their concurrent calls."""
-        functions: int = sum(
-            mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0) for mapping in self.mappings("request queue")
+        """The most concurrent requests to the endpoints: the number of functions times their concurrent calls.
+
+        The function of the part queue calls nothing unless parts are sent there.
+        """
+        return sum(
+            mapping.get("ScalingConfig", {}).get("MaximumConcurrency", 0) * self._concurrent_calls(mapping)
+            for queue in sorted({"request queue", self.queue_of_parts})
+            for mapping in self.mappings(queue)
         )
-        return functions * self.settings.concurrent_calls
+
+    def _concurrent_calls(self, mapping: Mapping[str, Any]) -> int:
+        variables = self.function(mapping["FunctionArn"])["Environment"]["Variables"]
+        return int(variables["SLUICE_CONCURRENT_CALLS"])
 
     def notifications(self) -> Mapping[str, Any]:
         """GetBucketNotificationConfiguration of the input bucket."""

@@ -40,7 +40,8 @@ def _required(state: DeploymentState, partition: str) -> Iterator[tuple[str, lis
     results = state.settings.results_bucket
     actions = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
     yield f"objects of {results}", actions, f"arn:{partition}:s3:::{results}/*"
-    receive = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:SendMessage"]
+    receive = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"]
     yield "request queue", receive, state.queue("request queue").arn
+    yield "queue of parts", ["sqs:SendMessage"], state.queue(state.queue_of_parts).arn
     yield "assembly queue", ["sqs:SendMessage"], state.queue("assembly queue").arn
     yield DEAD_LETTER_QUEUE, ["sqs:SendMessage"], state.queue(DEAD_LETTER_QUEUE).arn

@@ -93,6 +93,7 @@ def explain(workload: Workload, sizing: Sizing) -> str:
     lines = [
         "Settings:",
         f'  "concurrent_requests": {workload.concurrent_requests},',
+        '  "concurrent_dataset_requests": 0,',
         f'  "batch_size": {sizing.batch_size},',
         f'  "batching_window_seconds": {sizing.batching_window_seconds},',
         f'  "function": {{"memory_mb": {workload.memory_mb}}}',

@@ -14,6 +14,7 @@ from sluice.processing.outcome import Status
 
 QUEUES = {
     "requests": "RequestQueueUrl",
+    "parts": "PartQueueUrl",
     "split": "SplitQueueUrl",
     "assembly": "AssemblyQueueUrl",
     "crashed": "CrashedQueueUrl",

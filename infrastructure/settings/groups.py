@@ -32,7 +32,7 @@ class Group(BaseModel):
 
 
 class Function(Group):
-    """The Lambda functions. `memory_mb` is the invoke function's; the other settings hold for all functions."""
+    """The Lambda functions. `memory_mb` is for those that call endpoints; the other settings hold for all."""
 
     memory_mb: Annotated[int, Field(ge=128, le=10_240)] = 512
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -1,7 +1,7 @@
 """The settings as one checked object, and the values that are derived from them.
 
-The user states what they know: the endpoints, and how many requests they may receive at once. The concurrency and the
-ladder of timeouts are derived from it. Every value is checked before anything is synthesized.
+The user states what they know: the endpoints, and how many requests they may receive at once. The concurrency of each
+function and the ladder of timeouts are derived from it. Every value is checked before anything is synthesized.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,9 @@ from infrastructure.timeouts import CALL_OVERHEAD_SECONDS, MAX_FUNCTION_TIMEOUT_
 
 _SECONDS_PER_DAY = 86_400
 _MAX_BATCH_WITHOUT_WINDOW = 10  # CreateEventSourceMapping API page, BatchSize
-_MAX_EVENT_SOURCE_CONCURRENCY = 1000  # Lambda, ScalingConfig.MaximumConcurrency: 2 to 1000
+# Lambda, ScalingConfig.MaximumConcurrency: 2 to 1000. So each function that calls endpoints makes at least two calls.
+_LEAST_CONCURRENCY = 2
+_MAX_EVENT_SOURCE_CONCURRENCY = 1000
 
 
 class Settings(Group):
@@ -39,7 +41,8 @@ class Settings(Group):
     deployment_name: DeploymentName = "Sluice"
     endpoint_names: Annotated[list[EndpointReference], AfterValidator(check_endpoints)]
     default_endpoint_name: str | None = None
-    concurrent_requests: Annotated[int, Field(ge=2, le=10_000)] = 20
+    concurrent_requests: Annotated[int, Field(ge=_LEAST_CONCURRENCY, le=10_000)] = 20
+    concurrent_dataset_requests: Annotated[int, Field(ge=0, le=10_000)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=10_000)] = 10
     batching_window_seconds: Annotated[int, Field(ge=0, le=300)] = 0
     input_location_buckets: list[BucketName] = []  # noqa: RUF012 - pydantic copies the default
@@ -92,6 +95,14 @@ class Settings(Group):
                 "batching_window_seconds",
                 f"must be at least 1 where sluice.batch_size is over {_MAX_BATCH_WITHOUT_WINDOW} (a rule of Lambda)",
             )
+        least, most = _LEAST_CONCURRENCY, self.concurrent_requests - _LEAST_CONCURRENCY
+        if self.dataset_requests and not least <= self.dataset_requests <= most:
+            yield (
+                "concurrent_dataset_requests",
+                f"must be 0, because sluice.concurrent_requests is under {2 * least}"
+                if most < least
+                else f"must be 0, or from {least} to {most}: sluice.concurrent_requests - {least}, for other requests",
+            )
         least = self.timeouts.read_seconds + CALL_OVERHEAD_SECONDS
         if self.function_timeout < least:
             why = f"sluice.timeouts.read_seconds + {CALL_OVERHEAD_SECONDS}, so that a call and storing its outcome fit"
@@ -121,6 +132,11 @@ class Settings(Group):
         )
 
     @property
+    def part_timeout(self) -> int:
+        """The part function's timeout in seconds: twice the invoke function's, so that calls begin in most of it."""
+        return min(MAX_FUNCTION_TIMEOUT_SECONDS, 2 * self.function_timeout)
+
+    @property
     def visibility_timeout(self) -> int:
         """The request queue's visibility timeout in seconds."""
         return self.timeouts.visibility_seconds or least_visibility_timeout(
@@ -128,11 +144,40 @@ class Settings(Group):
         )
 
     @property
+    def dataset_requests(self) -> int:
+        """The datasets' share of the concurrent requests. 0: they have no share, and no queue, of their own."""
+        if self.concurrent_dataset_requests is not None:
+            return self.concurrent_dataset_requests
+        half = self.concurrent_requests // 2
+        return half if half >= _LEAST_CONCURRENCY else 0
+
+    @property
     def concurrent_calls(self) -> int:
         """The number of requests that one invoke function sends at once."""
-        return min(self.batch_size, self.concurrent_requests // 2)
+        return self._calls(self._live_requests)
 
     @property
     def maximum_concurrency(self) -> int:
         """The number of invoke functions that run at once."""
-        return min(_MAX_EVENT_SOURCE_CONCURRENCY, self.concurrent_requests // self.concurrent_calls)
+        return _functions(self._live_requests, self.concurrent_calls)
+
+    @property
+    def concurrent_part_calls(self) -> int:
+        """The number of requests that one part function sends at once. 1 if it sends none."""
+        return max(1, self._calls(self.dataset_requests))
+
+    @property
+    def maximum_part_concurrency(self) -> int:
+        """The number of part functions that run at once."""
+        return max(_LEAST_CONCURRENCY, _functions(self.dataset_requests, self.concurrent_part_calls))
+
+    @property
+    def _live_requests(self) -> int:
+        return self.concurrent_requests - self.dataset_requests
+
+    def _calls(self, requests: int) -> int:
+        return min(self.batch_size, requests // _LEAST_CONCURRENCY)
+
+
+def _functions(requests: int, calls: int) -> int:
+    return min(_MAX_EVENT_SOURCE_CONCURRENCY, requests // calls)

@@ -80,7 +80,7 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
         endpoint=SageMakerEndpoint(sagemaker, model_messages=settings.model_messages),
         inputs=inputs,
         results=results,
-        request_queue=SqsMessageSender(loop, clients, settings.request_queue_url),
+        part_queue=SqsMessageSender(loop, clients, settings.part_queue_url),
         assembly_queue=SqsMessageSender(loop, clients, settings.assembly_queue_url),
         dead_letter_queue=SqsDeadLetterQueue(loop, clients, settings.dead_letter_queue_url),
         source_queue=SqsSourceQueue(loop, clients, settings.source_queue_url),

@@ -17,6 +17,7 @@ from sluice.processing.settlement import Settlement
 from sluice.settings import Settings
 from sluice.timeouts import invocation_seconds
 from sluice.transform.assembler import Assembler
+from sluice.transform.forwarder import PartForwarder
 from sluice.transform.part import PartHandler
 from sluice.transform.splitter import Splitter
 
@@ -28,7 +29,7 @@ def compose_core(
     endpoint: Endpoint,
     inputs: Buckets,
     results: Bucket,
-    request_queue: MessageSender,
+    part_queue: MessageSender,
     assembly_queue: MessageSender,
     dead_letter_queue: DeadLetterQueue,
     source_queue: SourceQueue,
@@ -40,6 +41,21 @@ def compose_core(
     outcomes = Outcomes(results, inputs)
     needed_ms = invocation_seconds(settings.read_timeout_seconds) * 1000
     slots = Semaphore(settings.concurrent_calls)  # a part makes several calls at once, and other requests one each
+    parts = PartHandler(
+        settings,
+        endpoint,
+        inputs,
+        results,
+        part_queue=part_queue,
+        assembly_queue=assembly_queue,
+        needed_ms=needed_ms,
+        memory=memory,
+        slots=slots,
+        utc_now=utc_now,
+        rng=rng,
+    )
+    # Only the function of the queue of parts calls the endpoint for them, within the datasets' share.
+    is_of_parts = settings.source_queue_url == settings.part_queue_url
     handlers: dict[Kind, RequestHandler[Any]] = {
         "call": Invoker(
             settings,
@@ -57,26 +73,14 @@ def compose_core(
             inputs,
             results,
             outcomes,
-            request_queue=request_queue,
+            part_queue=part_queue,
             assembly_queue=assembly_queue,
             utc_now=utc_now,
         ),
-        "part": PartHandler(
-            settings,
-            endpoint,
-            inputs,
-            results,
-            request_queue=request_queue,
-            assembly_queue=assembly_queue,
-            needed_ms=needed_ms,
-            memory=memory,
-            slots=slots,
-            utc_now=utc_now,
-            rng=rng,
-        ),
+        "part": parts if is_of_parts else PartForwarder(parts, part_queue),
         "assembly": Assembler(results, outcomes),
     }
-    router = Router(settings, {kind: handlers[kind] for kind in takes})
+    router = Router(settings, handlers, takes)
     settlement = Settlement(settings, router, outcomes, dead_letter_queue, source_queue, now=utc_now, rng=rng)
     processor = Processor(settings, router, outcomes, settlement, now=utc_now)
     return processor, Dispatcher(processor, concurrency=settings.concurrent_calls, needed_ms=needed_ms)

@@ -66,7 +66,7 @@ class Settings(_Environment):
     results_bucket: str
     source_queue_url: str
     dead_letter_queue_url: str
-    request_queue_url: str
+    part_queue_url: str
     assembly_queue_url: str
     internal_senders: Names = ()  # role IDs of the functions that send messages to each other; nobody, if empty
     max_receive_count: int = Field(ge=1)

@@ -77,7 +77,7 @@ class Failures:
             FunctionName=engine.outputs["InvokeFunctionName"]
         )
         queues = {"request": engine.request_queue_url}
-        for name in ("Crashed", "Split", "Assembly"):
+        for name in ("Part", "Crashed", "Split", "Assembly"):
             queues[name.lower()] = next(url for url in _queues(engine) if f"{name}Queue" in url)
         self._arguments = ["--aws", engine.url]
         for name, url in queues.items():

@@ -104,6 +104,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m local.chaos.worker", description=__doc__)
     parser.add_argument("--aws", required=True, help="URL of the local AWS without the proxy, used for polling")
     parser.add_argument("--request-queue", required=True)
+    parser.add_argument("--part-queue", required=True)
     parser.add_argument("--crashed-queue", required=True)
     parser.add_argument("--split-queue", required=True)
     parser.add_argument("--assembly-queue", required=True)
@@ -114,6 +115,7 @@ def main() -> None:
     queues = []
     for name, url in (
         ("invoke", given.request_queue),
+        ("part", given.part_queue),
         ("crashed", given.crashed_queue),
         ("split", given.split_queue),
         ("assemble", given.assembly_queue),

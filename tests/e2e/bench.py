@@ -107,11 +107,18 @@ class Bench:
 
     @contextlib.contextmanager
     def idle(self) -> Iterator[None]:
-        """Disable the event source mappings in this context. Purge the queues at its end."""
+        """Disable the event source mappings in this context. Purge the queues at its end.
+
+        The queue of parts accepts messages of everybody meanwhile, so that `deliver` can send them.
+        """
         self._switch(on=False)
+        parts = self.units["part"].queue_url
+        policy = self.clients.sqs.get_queue_attributes(QueueUrl=parts, AttributeNames=["Policy"])["Attributes"]
+        self.clients.sqs.set_queue_attributes(QueueUrl=parts, Attributes={"Policy": ""})
         try:
             yield
         finally:
+            self.clients.sqs.set_queue_attributes(QueueUrl=parts, Attributes=policy)
             for unit in self.units.values():
                 self.clients.sqs.purge_queue(QueueUrl=unit.queue_url)
             self._switch(on=True)

@@ -11,6 +11,7 @@ from sluice.inputs.internal_messages import body_of
 from sluice.inputs.requests import Assembly, DroppedObject, TransformPart
 from sluice.keys import OUT, part_name, parts_folder
 from sluice.processing.result import IDENTITY, SEQUENCER
+from sluice.transform.work import MAX_LINES
 from tests.e2e.bench import LISTED, Bench, Broke, Unit, fresh
 from tests.e2e.conftest import EXAMPLES
 from tests.e2e.test_pipeline import WINE
@@ -123,14 +124,14 @@ def _hidden(bench: Bench, key: str) -> tuple[dict[str, Any], str]:
     return older, key
 
 
-@scenario("an invalid message is dead-lettered, with its .err", "invoke", "split", "assemble", "crashed")
+@scenario("an invalid message is dead-lettered, with its .err", "invoke", "part", "split", "assemble", "crashed")
 def _(bench: Bench, unit: Unit) -> None:
     body = f'{{"{fresh()}": '
     check(bench.deliver(unit, body), "returned to the queue")
     check(bench.holds(bench.pipeline.engine.dead_letter_queue_url, body), "no dead letter")
 
 
-@scenario("a message whose outcome can't be stored is retried soon", "invoke", "split", "assemble", "crashed")
+@scenario("a message whose outcome can't be stored is retried soon", "invoke", "part", "split", "assemble", "crashed")
 def _(bench: Bench, unit: Unit) -> None:
     body = f'{{"{fresh()}": '
     with bench.forbidden(unit, "s3:PutObject"):
@@ -138,18 +139,67 @@ def _(bench: Bench, unit: Unit) -> None:
     check(bench.holds(unit.queue_url, body, _SOON), "it is not retried before the visibility timeout")
 
 
+@scenario("a part is answered, and the last one of its file requests the assembly", "part")
+def _(bench: Bench, unit: Unit) -> None:
+    _answered(bench, unit, *_part(bench, (EXAMPLES / "wine/three.csv").read_bytes(), ContentType="text/csv"))
+
+
+@scenario("a part is sent to the other endpoint", "part")
+def _(bench: Bench, unit: Unit) -> None:
+    image = (EXAMPLES / "digits/7.png").read_bytes()
+    whole = {"Metadata": {"split-type": "None"}, "ContentType": "image/png"}
+    _answered(bench, unit, *_part(bench, image, "digits", **whole))
+
+
+def _answered(bench: Bench, unit: Unit, part: str, name: str) -> None:
+    check(bench.deliver(unit, part), "returned to the queue")
+    check(bench.holds(bench.settings.assembly_queue_url, name), "no assembly")
+
+
+@scenario("a part with many lines continues as another part", "part")
+def _(bench: Bench, unit: Unit) -> None:
+    part, name = _part(bench, b"\n" * (MAX_LINES + 1))
+    check(bench.deliver(unit, part), "returned to the queue")
+    check(bench.holds(bench.settings.part_queue_url, name), "no part")
+
+
+@scenario("a part of a deleted file is dead-lettered immediately", "part")
+def _(bench: Bench, unit: Unit) -> None:
+    part, name = _part(bench, b"1\n")
+    bench.clients.s3.delete_object(Bucket=bench.settings.input_bucket, Key=f"transform/wine/{name}.csv")
+    check(bench.deliver(unit, part), "returned to the queue")
+    check(bench.holds(bench.pipeline.engine.dead_letter_queue_url, name), "no dead letter")
+
+
+@scenario("the .err of an answered request whose message came to a wrong queue is deleted", "part")
+def _(bench: Bench, unit: Unit) -> None:
+    name = fresh()
+    bench.store(f"messages/{name}.out", b"1", Metadata={IDENTITY: name})
+    bench.store(f"messages/{name}.err", b"{}")
+    check(bench.deliver(unit, {**WINE, "InferenceId": name}), "returned to the queue")
+    check(bench.stored(f"messages/{name}.err") is None, "the .err is still there")
+
+
+def _part(bench: Bench, body: bytes, endpoint: str = "wine", **options: Any) -> tuple[str, str]:
+    """The message of the only part of a new file, and the name of the file."""
+    name = fresh()
+    event = bench.dropped(bench.settings.input_bucket, f"transform/{endpoint}/{name}.csv", body, **options)
+    file: Any = next(iter(parse(json.dumps(event))))
+    return body_of(TransformPart(file, 0, len(body))), name
+
+
 @scenario("a file is split into parts", "invoke", "split")
 def _(bench: Bench, unit: Unit) -> None:
     name, event = _file(bench, b"1\n2\n")
     check(bench.deliver(unit, event), "returned to the queue")
-    check(bench.holds(bench.settings.request_queue_url, name), "no part")
+    check(bench.holds(bench.settings.part_queue_url, name), "no part")
 
 
 @scenario("a gzip file is unpacked and split into parts", "invoke", "split")
 def _(bench: Bench, unit: Unit) -> None:
     name, event = _file(bench, gzip.compress(b"1\n2\n"), ".gz")
     check(bench.deliver(unit, event), "returned to the queue")
-    check(bench.holds(bench.settings.request_queue_url, name), "no part")
+    check(bench.holds(bench.settings.part_queue_url, name), "no part")
 
 
 @scenario("a file without records is sent directly to assembly", "invoke", "split")

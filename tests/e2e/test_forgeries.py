@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
+from botocore.exceptions import ClientError
 
 from sluice.inputs.internal_messages import body_of
 from sluice.inputs.requests import Assembly, DroppedObject, TransformPart
@@ -76,6 +77,13 @@ def _versions(pipeline: Pipeline, victim: Victim) -> list[tuple[str, str]]:
         for kind in ("Versions", "DeleteMarkers"):
             found += [(version["Key"], version["VersionId"]) for version in listed.get(kind, [])]
     return found
+
+
+def test_only_the_functions_may_send_to_the_part_queue(pipeline: Pipeline, victim: Victim) -> None:
+    with pytest.raises(ClientError, match="AccessDenied"):
+        pipeline.sqs.send_message(
+            QueueUrl=pipeline.engine.outputs["PartQueueUrl"], MessageBody=FORGERIES["half of the dataset"](victim)
+        )
 
 
 @pytest.mark.parametrize("what", FORGERIES)

@@ -21,7 +21,7 @@ from infrastructure.stack import SluiceStack
 
 KEY_ARN = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 ENDPOINT_ARN = "arn:aws:sagemaker:eu-west-1:111122223333:endpoint/wine"
-FUNCTIONS = ("Invoke", "Split", "Assemble", "Crashed")
+FUNCTIONS = ("Invoke", "Part", "Split", "Assemble", "Crashed")
 
 
 def settings(**given: Any) -> Settings:
@@ -51,6 +51,7 @@ def test_buckets_and_queues_of_a_deployed_stack_keep_their_logical_ids() -> None
         "QueuesRequestQueueFE8DAD33",
         "QueuesDeadLetterQueue82AA3FB7",
         "QueuesCrashedQueue71E0A121",
+        "QueuesPartQueue882483E6",
         "QueuesSplitQueue748F799C",
         "QueuesAssemblyQueue78080B30",
     }
@@ -61,7 +62,7 @@ def test_two_pipelines_in_one_stack_share_no_resource_and_have_no_physical_names
     for name in ("Wine", "Digits"):
         SluicePipeline(team, name, settings=settings(deployment_name=name)).outputs(name)
     found = Template.from_stack(team)
-    found.resource_count_is("AWS::SQS::Queue", 10)
+    found.resource_count_is("AWS::SQS::Queue", 12)
     names = {"BucketName", "QueueName", "FunctionName", "LogGroupName", "RoleName", "LayerName", "PolicyName"}
     for logical_id, resource in found.to_json()["Resources"].items():
         fixed = names & set(resource.get("Properties", {}))
@@ -158,7 +159,7 @@ def test_existing_queues_and_results_bucket_replace_new_ones() -> None:
     )
     pipeline.outputs()
     found = Template.from_stack(team)
-    found.resource_count_is("AWS::SQS::Queue", 3)
+    found.resource_count_is("AWS::SQS::Queue", 4)
     found.resource_count_is("AWS::S3::Bucket", 1)
     allowed = policy(found, "Invoke")
     assert allowed["TakeRequests"]["Resource"] == "arn:aws:sqs:eu-west-1:111122223333:requests"

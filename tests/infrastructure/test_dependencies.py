@@ -129,7 +129,7 @@ def test_the_hosts_layer_is_all_that_the_function_needs() -> None:
         "SLUICE_RESULTS_BUCKET": "results",
         "SLUICE_SOURCE_QUEUE_URL": "https://request",
         "SLUICE_DEAD_LETTER_QUEUE_URL": "https://dead-letter",
-        "SLUICE_REQUEST_QUEUE_URL": "https://request",
+        "SLUICE_PART_QUEUE_URL": "https://part",
         "SLUICE_ASSEMBLY_QUEUE_URL": "https://assembly",
         "SLUICE_MAX_RECEIVE_COUNT": "3",
         "SLUICE_RETRY_BASE_SECONDS": "1",

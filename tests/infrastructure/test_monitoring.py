@@ -17,6 +17,7 @@ from infrastructure.stack import SluiceStack
 from local.deploy import pipeline_stack
 from tests.infrastructure.conftest import Written
 
+HALF_OF_THE_RETENTION = Settings.from_context({"endpoint_names": ["wine"]}).retention.request_days * 43_200  # seconds
 TOPIC = "arn:aws:sns:eu-west-1:111122223333:alarms"
 # The metrics of SQS and Lambda in use, with their dimension (SQS and Lambda Developer Guides, CloudWatch metrics).
 AWS = {
@@ -102,6 +103,7 @@ def test_each_alarm_says_what_it_means_and_what_to_do(plain: Template) -> None:
         ("DeadLetters", "QueuesDeadLetterQueue", 1, 1),
         ("OldRequests", "QueuesRequestQueue", 3600, 5),
         ("Backlog", "QueuesRequestQueue", 10_000, 15),
+        ("OldParts", "QueuesPartQueue", HALF_OF_THE_RETENTION, 5),
         ("ConfigurationFailures", None, 1, 5),
         ("ModelFailures", None, 10, 5),
         ("CapacityFailures", None, 10, 30),
@@ -109,6 +111,7 @@ def test_each_alarm_says_what_it_means_and_what_to_do(plain: Template) -> None:
         ("CrashedFailures", None, 1, 5),
         ("SlowModel", None, 48_000, 15),
         ("InvokeErrors", "FunctionsInvokeFunction", 1, 5),
+        ("PartErrors", "FunctionsPartFunction", 1, 5),
         ("SplitErrors", "FunctionsSplitFunction", 1, 5),
         ("AssembleErrors", "FunctionsAssembleFunction", 1, 5),
         ("CrashedErrors", "FunctionsCrashedFunction", 1, 5),

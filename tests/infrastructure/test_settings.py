@@ -42,8 +42,32 @@ def nested(key: str, value: Any) -> dict[str, Any]:
 def test_cdk_json_is_enough() -> None:
     default = settings()
     assert default.default_endpoint == "wine"
-    assert (default.concurrent_calls, default.maximum_concurrency) == (10, 2)
+    assert (default.concurrent_calls, default.maximum_concurrency) == (5, 2)
+    assert (default.concurrent_part_calls, default.maximum_part_concurrency) == (5, 2)
     assert (default.timeouts.read_seconds, default.function_timeout, default.visibility_timeout) == (70, 90, 540)
+
+
+@pytest.mark.parametrize(
+    ("given", "invoke", "part"),
+    [
+        ({"concurrent_requests": 20}, (5, 2), (5, 2)),
+        ({"concurrent_requests": 4}, (1, 2), (1, 2)),
+        ({"concurrent_requests": 5}, (1, 3), (1, 2)),
+        ({"concurrent_requests": 20, "concurrent_dataset_requests": 18}, (1, 2), (9, 2)),
+        ({"concurrent_requests": 20, "concurrent_dataset_requests": 0}, (10, 2), None),
+        ({"concurrent_requests": 3}, (1, 3), None),
+        ({"concurrent_requests": 2}, (1, 2), None),
+    ],
+)
+def test_datasets_have_their_share_of_the_concurrent_requests(
+    given: dict[str, int], invoke: tuple[int, int], part: tuple[int, int] | None
+) -> None:
+    """Each as calls of a function, and functions at once."""
+    found = settings(**given)
+    assert (found.concurrent_calls, found.maximum_concurrency) == invoke
+    assert bool(found.dataset_requests) == (part is not None)
+    if part is not None:
+        assert (found.concurrent_part_calls, found.maximum_part_concurrency) == part
 
 
 def test_settings_of_the_command_line_take_precedence_as_json_or_as_an_object() -> None:
@@ -116,6 +140,18 @@ def test_objects_are_merged_key_by_key_and_other_values_are_replaced() -> None:
         ({"alarms": {"enabled": False, "composite": True}}, "sluice.alarms.composite: needs alarms, which are off"),
         ({"concurrent_requests": 1}, "sluice.concurrent_requests: Input should be greater than or equal to 2, not 1"),
         ({"concurrent_requests": "9"}, 'sluice.concurrent_requests: Input should be a valid integer, not "9"'),
+        (
+            {"concurrent_dataset_requests": 1},
+            "sluice.concurrent_dataset_requests: must be 0, or from 2 to 18: sluice.concurrent_requests - 2, for other",
+        ),
+        (
+            {"concurrent_requests": 10, "concurrent_dataset_requests": 9},
+            "sluice.concurrent_dataset_requests: must be 0, or",
+        ),
+        (
+            {"concurrent_requests": 3, "concurrent_dataset_requests": 2},
+            "sluice.concurrent_dataset_requests: must be 0, because sluice.concurrent_requests is under 4",
+        ),
         ({"input_location_buckets": ["Not_A_Bucket"]}, "sluice.input_location_buckets.0: "),
         ({"senders": {"account_ids": ["12345"]}}, "sluice.senders.account_ids.0: "),
         (
@@ -270,6 +306,7 @@ def test_missing_endpoint_names_are_reported() -> None:
 
 @given(
     concurrent_requests=st.integers(2, 10_000),
+    concurrent_dataset_requests=st.none() | st.integers(0, 10_000),
     batch_size=st.integers(1, 10_000),
     batching_window_seconds=st.integers(0, 300),
     timeouts=st.fixed_dictionaries(
@@ -289,7 +326,10 @@ def test_whatever_is_accepted_keeps_the_ladder_and_the_endpoints_limit(**given: 
         return
     assert accepted.concurrent_calls >= 1
     assert 2 <= accepted.maximum_concurrency <= 1000
-    assert accepted.concurrent_calls * accepted.maximum_concurrency <= accepted.concurrent_requests
+    live = accepted.concurrent_calls * accepted.maximum_concurrency
+    parts = accepted.concurrent_part_calls * accepted.maximum_part_concurrency
+    assert 2 <= accepted.maximum_part_concurrency <= 1000
+    assert live + (parts if accepted.dataset_requests else 0) <= accepted.concurrent_requests
     assert CONTAINER_TIMEOUT_SECONDS < accepted.timeouts.read_seconds < accepted.function_timeout <= 900
     assert 6 * accepted.function_timeout <= accepted.visibility_timeout <= 43_200
     assert accepted.visibility_timeout < accepted.retention.request_days * 86_400

@@ -24,19 +24,19 @@ def text(value: object) -> str:
     return json.dumps(value)
 
 
-def test_four_functions_and_nothing_hidden(resources: Resources) -> None:
+def test_five_functions_and_nothing_hidden(resources: Resources) -> None:
     assert {kind: len(found) for kind, found in resources.items()} == {
         "AWS::S3::Bucket": 2,
         "AWS::S3::BucketPolicy": 2,
-        "AWS::SQS::Queue": 5,
-        "AWS::SQS::QueuePolicy": 5,
-        "AWS::Logs::LogGroup": 4,
-        "AWS::IAM::Role": 4,
-        "AWS::IAM::Policy": 4,
+        "AWS::SQS::Queue": 6,
+        "AWS::SQS::QueuePolicy": 6,
+        "AWS::Logs::LogGroup": 5,
+        "AWS::IAM::Role": 5,
+        "AWS::IAM::Policy": 5,
         "AWS::Lambda::LayerVersion": 1,
-        "AWS::Lambda::Function": 4,
-        "AWS::Lambda::EventSourceMapping": 4,
-        "AWS::CloudWatch::Alarm": 14,
+        "AWS::Lambda::Function": 5,
+        "AWS::Lambda::EventSourceMapping": 5,
+        "AWS::CloudWatch::Alarm": 16,
         "AWS::CloudWatch::Dashboard": 1,
     }
 
@@ -123,8 +123,49 @@ def test_the_invoke_function(resources: Resources) -> None:
     assert "RequestQueue" in text(variables["SLUICE_SOURCE_QUEUE_URL"])
     mapping = of(resources, "AWS::Lambda::EventSourceMapping", "Invoke")
     assert mapping["BatchSize"] == 10
-    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 5}
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 2}
     assert "RequestQueue" in text(mapping["EventSourceArn"])
+
+
+def test_the_part_function(resources: Resources) -> None:
+    function, invoke = (of(resources, "AWS::Lambda::Function", unit) for unit in ("Part", "Invoke"))
+    assert function["Handler"] == "part.handler"
+    assert function["Timeout"] == 2 * invoke["Timeout"], "calls begin in most of it"
+    for name in ("MemorySize", "Code", "Layers"):
+        assert function[name] == invoke[name]
+    variables = function["Environment"]["Variables"]
+    assert variables["SLUICE_CONCURRENT_CALLS"] == "10"
+    mapping = of(resources, "AWS::Lambda::EventSourceMapping", "Part")
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 2}, (
+        "50 concurrent requests, of which 25 are the datasets'"
+    )
+    assert mapping["BatchSize"] == 1, "no part waits for another one of its batch"
+    assert "PartQueue" in text(mapping["EventSourceArn"])
+    queue = of(resources, "AWS::SQS::Queue", "PartQueue")
+    assert queue["VisibilityTimeout"] == 1080
+    assert queue["RedrivePolicy"]["maxReceiveCount"] == 20
+    assert "CrashedQueue" in text(queue["RedrivePolicy"]["deadLetterTargetArn"]), "what SQS moves gets its reason"
+    assert queue["SqsManagedSseEnabled"]
+
+
+def test_without_a_share_of_their_own_parts_go_to_the_request_queue(synth: Synth, tmp_path: Path) -> None:
+    done = synth(tmp_path, {"endpoint_names": ["wine"], "concurrent_requests": 3})
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "Sluice.template.json").read_text())["Resources"]
+    functions = {name: one["Properties"] for name, one in found.items() if one["Type"] == "AWS::Lambda::Function"}
+    for one in functions.values():
+        assert "RequestQueue" in text(one["Environment"]["Variables"]["SLUICE_PART_QUEUE_URL"])
+    mappings = {
+        next(unit for unit in ("Invoke", "Part", "Split", "Assemble", "Crashed") if unit in name): one["Properties"]
+        for name, one in found.items()
+        if one["Type"] == "AWS::Lambda::EventSourceMapping"
+    }
+    assert mappings["Invoke"]["ScalingConfig"] == {"MaximumConcurrency": 3}
+    assert "PartQueue" in text(mappings["Part"]["EventSourceArn"]), "parts of an earlier deployment are sent on"
+    for name, one in found.items():
+        if one["Type"] == "AWS::IAM::Policy" and "Part" in name:
+            (sending,) = [s for s in one["Properties"]["PolicyDocument"]["Statement"] if s["Sid"] == "SendParts"]
+            assert "RequestQueue" in text(sending["Resource"])
 
 
 def test_the_crashed_function(resources: Resources) -> None:
@@ -135,7 +176,7 @@ def test_the_crashed_function(resources: Resources) -> None:
     assert "CrashedQueue" in text(of(resources, "AWS::Lambda::EventSourceMapping", "Crashed")["EventSourceArn"])
 
 
-@pytest.mark.parametrize("unit", ["Invoke", "Split", "Assemble", "Crashed"])
+@pytest.mark.parametrize("unit", ["Invoke", "Part", "Split", "Assemble", "Crashed"])
 def test_all_functions(resources: Resources, unit: str) -> None:
     function = of(resources, "AWS::Lambda::Function", unit)
     assert function["Runtime"] == "python3.13"
@@ -147,7 +188,7 @@ def test_all_functions(resources: Resources, unit: str) -> None:
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
-@pytest.mark.parametrize("unit", ["Invoke", "Split", "Assemble", "Crashed"])
+@pytest.mark.parametrize("unit", ["Invoke", "Part", "Split", "Assemble", "Crashed"])
 def test_the_environment_is_what_the_function_reads(resources: Resources, unit: str) -> None:
     from sluice.settings import Settings
 
@@ -163,7 +204,7 @@ def test_snap_start_maps_the_queue_to_a_published_version(synth: Synth, tmp_path
     found = json.loads((tmp_path / "Sluice.template.json").read_text())["Resources"]
     aliases = {name for name, one in found.items() if one["Type"] == "AWS::Lambda::Alias"}
     versions = {name for name, one in found.items() if one["Type"] == "AWS::Lambda::Version"}
-    assert len(aliases) == len(versions) == 4
+    assert len(aliases) == len(versions) == 5
     for one in found.values():
         if one["Type"] == "AWS::Lambda::Function":
             assert one["Properties"]["SnapStart"] == {"ApplyOn": "PublishedVersions"}
@@ -245,6 +286,19 @@ def test_least_privilege(resources: Resources) -> None:
     assert "ResultsBucket" not in text(allowed["ReadInputs"]["Resource"])
     assert "InputBucket" not in text(allowed["StoreResults"]["Resource"])
     assert "CrashedQueue" not in text(allowed)
+
+
+def test_the_part_function_calls_endpoints_for_files_alone(resources: Resources) -> None:
+    allowed = statements(resources, "Part")
+    assert {sid: actions(one) for sid, one in allowed.items()} == {
+        "InvokeEndpoints": {"sagemaker:InvokeEndpoint"},
+        "StoreResults": {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"},
+        **SENDING,
+        **READING,
+        **SETTLING,
+    }
+    assert "lake" not in text(allowed), "files come from the input bucket alone"
+    assert "RequestQueue" not in text(allowed)
 
 
 def test_the_split_and_assemble_functions_call_no_endpoint(resources: Resources) -> None:

@@ -11,6 +11,7 @@ from tests.infrastructure.test_template import Resources, of, statements
 
 SOURCES = {
     "Invoke": "RequestQueue",
+    "Part": "PartQueue",
     "Split": "SplitQueue",
     "Assemble": "AssemblyQueue",
     "Crashed": "CrashedQueue",
@@ -51,10 +52,25 @@ def test_each_variable_names_its_own_resource(resources: Resources, unit: str) -
         "SLUICE_RESULTS_BUCKET": {"StorageResultsBucket"},
         "SLUICE_SOURCE_QUEUE_URL": {f"Queues{SOURCES[unit]}"},
         "SLUICE_DEAD_LETTER_QUEUE_URL": {"QueuesDeadLetterQueue"},
-        "SLUICE_REQUEST_QUEUE_URL": {"QueuesRequestQueue"},
+        "SLUICE_PART_QUEUE_URL": {"QueuesPartQueue"},
         "SLUICE_ASSEMBLY_QUEUE_URL": {"QueuesAssemblyQueue"},
-        "SLUICE_INTERNAL_SENDERS": {"FunctionsInvokeRole", "FunctionsSplitRole", "FunctionsCrashedRole"},
+        "SLUICE_INTERNAL_SENDERS": {f"Functions{one}Role" for one in ("Invoke", "Part", "Split", "Crashed")},
     }
+
+
+def test_only_the_functions_may_send_parts(resources: Resources) -> None:
+    document = of(resources, "AWS::SQS::QueuePolicy", "PartQueue")["PolicyDocument"]
+    (denial,) = [one for one in document["Statement"] if one.get("Sid") == "OnlyTheFunctionsSend"]
+    assert (denial["Effect"], denial["Principal"], denial["Action"]) == ("Deny", {"AWS": "*"}, "sqs:SendMessage")
+    assert targets(denial["Resource"]) == {"QueuesPartQueue"}
+    senders = denial["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
+    assert targets(senders) == {"FunctionsInvokeRole", "FunctionsPartRole", "FunctionsSplitRole"}
+    assert not [one for one in document["Statement"] if one["Effect"] == "Allow"]
+
+
+@pytest.mark.parametrize("unit", ["Invoke", "Part", "Split"])
+def test_parts_are_sent_to_their_queue(resources: Resources, unit: str) -> None:
+    assert targets(statements(resources, unit)["SendParts"]["Resource"]) == {"QueuesPartQueue"}
 
 
 def test_old_versions_and_incomplete_uploads_expire_and_old_tls_is_refused(resources: Resources) -> None:

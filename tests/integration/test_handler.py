@@ -89,7 +89,7 @@ def deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
         dead_letter_queue_url = sqs.create_queue(QueueName="dead-letter")["QueueUrl"]
         monkeypatch.setenv("SLUICE_SOURCE_QUEUE_URL", request_queue_url)
         monkeypatch.setenv("SLUICE_DEAD_LETTER_QUEUE_URL", dead_letter_queue_url)
-        monkeypatch.setenv("SLUICE_REQUEST_QUEUE_URL", request_queue_url)
+        monkeypatch.setenv("SLUICE_PART_QUEUE_URL", request_queue_url)
         monkeypatch.setenv("SLUICE_ASSEMBLY_QUEUE_URL", request_queue_url)
         invoke.handler.close()
         yield Deployment(runtime, s3, sqs, request_queue_url, dead_letter_queue_url)
@@ -392,7 +392,7 @@ before = collections()
 import invoke
 print(collections() - before, gc.isenabled(), gc.get_freeze_count())
 """
-    queues = {f"SLUICE_{name}_QUEUE_URL": "https://queue" for name in ("SOURCE", "DEAD_LETTER", "REQUEST", "ASSEMBLY")}
+    queues = {f"SLUICE_{name}_QUEUE_URL": "https://queue" for name in ("SOURCE", "DEAD_LETTER", "PART", "ASSEMBLY")}
     environment = {**os.environ, **ENVIRONMENT, **queues, "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:9001"}
     lambdas = Path(invoke.__file__).parent
     done = subprocess.run(

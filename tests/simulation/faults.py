@@ -6,10 +6,22 @@ from typing import Literal
 
 from tests.simulation.dice import Dice
 
-KINDS = ("kills", "storage", "endpoint", "visibility", "duplicates", "late", "storms", "redrives", "hostile")
+KINDS = (
+    "kills",
+    "storage",
+    "endpoint",
+    "visibility",
+    "duplicates",
+    "late",
+    "storms",
+    "redrives",
+    "hostile",
+    "versions",
+)
 """Worker kills; S3 and SQS calls that fail; InvokeEndpoint calls that fail; short visibility timeouts; messages that
 come again after they were deleted, and S3 events that come twice; slow events and calls; times in which a service
-refuses everything; an operator's redrives; a hostile sender. Each can be switched off."""
+refuses everything; an operator's redrives; a hostile sender; functions of an earlier version, which send parts to the
+request queue. Each can be switched off."""
 
 Kill = Literal["before", "after"]
 Fault = Literal["refused", "dropped", "lost", "repeated"]

@@ -15,7 +15,7 @@ from sluice.processing.router import Kind
 from sluice.telemetry import Telemetry
 from tests.simulation.caller import Caller
 from tests.simulation.endpoint_port import EndpointPort
-from tests.simulation.ports import BucketPort, DeadLetterPort, SenderPort, SourcePort
+from tests.simulation.ports import BucketPort, DeadLetterPort, PartSenderPort, SenderPort, SourcePort
 from tests.simulation.services import ROLES, Services
 from tests.simulation.sqs import Message, SimulatedQueue
 from tests.simulation.worker import Worker
@@ -37,10 +37,12 @@ class Spec:
     timeout_seconds: float
     batch_size: int
     maximum_concurrency: int
+    concurrent_calls: int = 10
 
 
 SPECS = (
     Spec("invoke", ("call", "file", "part"), concurrently, 90, 10, 32),
+    Spec("part", ("part",), concurrently, 180, 1, 8),
     Spec("split", ("file",), one_by_one, 900, 1, 2),
     Spec("assemble", ("assembly",), one_by_one, 900, 1, 2),
     Spec("crashed", ("call", "file", "part", "assembly"), dead_letter_crashed, 60, 10, 2),
@@ -73,7 +75,13 @@ class OutcomeLog:
 
 def compose(services: Services, worker: Worker, spec: Spec, source: SimulatedQueue, seed: str) -> RequestApplication:
     """The application of a worker: the core, on the simulated services."""
-    settings = services.settings.model_copy(update={"max_receive_count": services.max_receive_count(spec.name)})
+    settings = services.settings.model_copy(
+        update={
+            "source_queue_url": source.name,
+            "concurrent_calls": spec.concurrent_calls,
+            "max_receive_count": services.max_receive_count(spec.name),
+        }
+    )
     caller = Caller(services, worker)
     results = BucketPort(caller, services.results, Operation.STORE_RESULT)
 
@@ -89,7 +97,7 @@ def compose(services: Services, worker: Worker, spec: Spec, source: SimulatedQue
         endpoint=EndpointPort(caller),
         inputs=inputs,
         results=results,
-        request_queue=SenderPort(caller, services.request),
+        part_queue=PartSenderPort(caller, services.queue_of_parts),
         assembly_queue=SenderPort(caller, services.assembly),
         dead_letter_queue=DeadLetterPort(caller, services.dead_letters),
         source_queue=SourcePort(caller, source),

@@ -16,6 +16,7 @@ from sluice.inputs.internal_messages import body_of
 from sluice.inputs.requests import Assembly, DroppedObject, TransformPart
 from tests.simulation.requests import Registry
 from tests.simulation.services import Services
+from tests.simulation.sqs import SimulatedQueue
 from tests.support.events import event_bridge_event, s3_event, sns_envelope
 
 SENDER = "AIDAEXAMPLEHOSTILE001"
@@ -40,11 +41,11 @@ class Hostile:
         """Send a message."""
         _ATTACKS[self.random.choice(sorted(_ATTACKS))](self)
 
-    def send(self, raw: object, attributes: dict[str, str] | None = None) -> None:
+    def send(self, raw: object, attributes: dict[str, str] | None = None, queue: SimulatedQueue | None = None) -> None:
         """Send a message, and note its ID."""
         text = raw if isinstance(raw, str) else json.dumps(raw)
         name = f"{self.name}- {self.random.random()}"
-        message_id = self.services.send(text, sender_id=SENDER, name=name, attributes=attributes)
+        message_id = self.services.send(text, sender_id=SENDER, name=name, attributes=attributes, queue=queue)
         self.registry.forged.add(message_id)
 
     def as_victim(self, owner: str) -> None:
@@ -153,6 +154,15 @@ def _id_in_attributes(one: Hostile) -> None:
     one.send({"Body": one.body().decode()}, {"InferenceId": f"{one.victim}-id", "TraceId": f"{one.victim}-trace"})
 
 
+def _on_the_part_queue(one: Hostile) -> None:
+    """What anybody could send to the queue of parts, if its policy did not refuse it."""
+    if one.random.random() < 0.5:
+        one.send(body_of(TransformPart(one.file(), 0, 1)), queue=one.services.part)
+        return
+    one.as_victim(f"{one.victim}-id")
+    one.send({"Body": one.body().decode(), "InferenceId": f"{one.victim}-id"}, queue=one.services.part)
+
+
 def _same_filename(one: Hostile) -> None:
     one.send({"Body": one.body().decode(), "Filename": f"{one.victim}-f"})
 
@@ -193,6 +203,7 @@ _ATTACKS: dict[str, Callable[[Hostile], None]] = {
     "forged assembly": _assembly,
     "the victim's ID": _same_id,
     "the victim's ID as an attribute": _id_in_attributes,
+    "a message on the part queue": _on_the_part_queue,
     "the victim's Filename": _same_filename,
     "the victim's ID and a Filename": _id_and_filename,
     "a path as an ID": _path_as_id,

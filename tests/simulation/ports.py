@@ -164,6 +164,17 @@ class SenderPort:
             self._queue.send(body, {}, sender_id=self._caller.worker.role, name=body)
 
 
+class PartSenderPort(SenderPort):
+    """A `MessageSender` of parts. A split function sends some as one of an earlier version: to the request queue."""
+
+    def _send(self, batch: list[str]) -> None:
+        services, role = self._caller.services, self._caller.worker.role
+        for body in batch:
+            is_early = role.endswith(":split") and services.faults.occurs("versions", f"{client_in(body)} {body}", 0.1)
+            services.faults.counts["parts sent by an earlier version"] += is_early
+            (services.request if is_early else self._queue).send(body, {}, sender_id=role, name=body)
+
+
 class SourcePort:
     """A `SourceQueue`."""
 

@@ -22,16 +22,17 @@ from tests.support.events import event_bridge_event, s3_event
 from tests.support.fakes import with_settings
 
 S3_SENDER = "AIDAEXAMPLES3SERVICE1"
-ROLES = {name: f"AROAEXAMPLE{name.upper()}" for name in ("invoke", "split", "assemble", "crashed")}
+ROLES = {name: f"AROAEXAMPLE{name.upper()}" for name in ("invoke", "part", "split", "assemble", "crashed")}
 
 SETTINGS: Settings = with_settings(
     max_receive_count=5,
     max_body_bytes=24 * 1024,
     concurrent_calls=10,
     concurrent_functions=4,
-    internal_senders=tuple(ROLES[name] for name in ("invoke", "split", "crashed")),
+    part_queue_url="part",
+    internal_senders=tuple(ROLES[name] for name in ("invoke", "part", "split", "crashed")),
 )
-_FUNCTION_SECONDS = {"request": 90, "split": 900, "assembly": 900, "crashed": 60}
+_FUNCTION_SECONDS = {"request": 90, "part": 180, "split": 900, "assembly": 900, "crashed": 60}
 _VISIBILITY = 6  # times the function's timeout
 
 
@@ -74,13 +75,19 @@ class Services:
         self.dead_letters = self._queue("dead-letter", None)
         self.crashed = self._queue("crashed", self.dead_letters)
         self.request = self._queue("request", self.crashed)
+        self.part = self._queue("part", self.crashed)
         self.split = self._queue("split", self.crashed)
         self.assembly = self._queue("assembly", self.crashed)
 
     @property
     def working_queues(self) -> tuple[SimulatedQueue, ...]:
         """The queues that feed functions."""
-        return self.request, self.split, self.assembly, self.crashed
+        return self.request, self.part, self.split, self.assembly, self.crashed
+
+    @property
+    def queue_of_parts(self) -> SimulatedQueue:
+        """The queue that the functions send parts to."""
+        return next(queue for queue in self.working_queues if queue.name == self.settings.part_queue_url)
 
     @property
     def results(self) -> SimulatedBucket:
@@ -142,10 +149,18 @@ class Services:
         self.events -= 1
         queue.send(event, {}, sender_id=S3_SENDER, name=f"event {name}", client=client_in(name))
 
-    def send(self, body: str, *, sender_id: str, name: str, attributes: Mapping[str, str] | None = None) -> str:
-        """SendMessage by a client to the request queue. Returns the message ID."""
+    def send(
+        self,
+        body: str,
+        *,
+        sender_id: str,
+        name: str,
+        attributes: Mapping[str, str] | None = None,
+        queue: SimulatedQueue | None = None,
+    ) -> str:
+        """SendMessage by a client, to the request queue if it is None. Returns the message ID."""
         described = {key: Attribute(value) for key, value in (attributes or {}).items()}
-        return self.request.send(body, described, sender_id=sender_id, name=name, client=client_in(name))
+        return (queue or self.request).send(body, described, sender_id=sender_id, name=name, client=client_in(name))
 
     def note_stored(self, key: str, metadata: Mapping[str, str]) -> None:
         """Note that a worker has stored an object in a bucket of results."""

@@ -87,6 +87,7 @@ def _run(plan: Plan, file: IO[str] | None = None) -> Result:
     registry = Registry()
     queues = {
         "invoke": services.request,
+        "part": services.part,
         "split": services.split,
         "assemble": services.assembly,
         "crashed": services.crashed,

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sluice import keys
 from sluice.concurrency import sleep
@@ -117,16 +118,19 @@ def transform(
     """Upload a file, and wait for its result. `functions` process parts, each with so many calls at once."""
     services = Services(1, frozenset(KINDS))
     services.settings = services.settings.model_copy(
-        update={"concurrent_calls": calls, "concurrent_functions": functions, "max_body_bytes": 6 * 1024 * 1024}
+        update={"concurrent_functions": functions, "max_body_bytes": 6 * 1024 * 1024}
     )
     services.endpoint = endpoint  # type: ignore[assignment]
-    invoke, *others = SPECS
-    specs = [
-        replace(invoke, timeout_seconds=timeout_seconds, batch_size=batch_size, maximum_concurrency=functions),
-        *others,
-    ]
+    changes: dict[str, Any] = {
+        "timeout_seconds": timeout_seconds,
+        "batch_size": batch_size,
+        "maximum_concurrency": functions,
+        "concurrent_calls": calls,
+    }
+    specs = [replace(spec, **changes) if spec.name == "part" else spec for spec in SPECS]
     queues = {
         "invoke": services.request,
+        "part": services.part,
         "split": services.split,
         "assemble": services.assembly,
         "crashed": services.crashed,
@@ -154,6 +158,6 @@ def transform(
         calls=endpoint.made,
         at_once=endpoint.most_at_once,
         parts=len(names),
-        invocations=made[0].invocations,
+        invocations=next(one.invocations for one in made if one.spec.name == "part"),
         answers=answered.body,
     )

@@ -57,7 +57,7 @@ def test_equal_seeds_give_equal_logs() -> None:
 @pytest.mark.parametrize("mutant", FOUND)
 def test_a_missing_guard_is_found_in_a_run_that_is_cut_down(mutant: str) -> None:
     with mutated(mutant):
-        found = run(Plan(1, 600))
+        found = run(Plan(5, 600))
         assert found.violations, f"the simulation does not find that {mutant}"
         small = smallest(found, seconds=20)
         assert small.violations

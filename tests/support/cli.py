@@ -98,7 +98,7 @@ class FakeDeployment(Deployment):
             self.s3.create_bucket(Bucket=bucket)
         for bucket in ("input", "lake"):
             self.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-        queues = ("Request", "DeadLetter", "Split", "Assembly", "Crashed")
+        queues = ("Request", "DeadLetter", "Part", "Split", "Assembly", "Crashed")
         self._urls = {f"{name}QueueUrl": self.sqs.create_queue(QueueName=name)["QueueUrl"] for name in queues}
 
     def _client(self, service: str, **config: Any) -> Any:

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from cli.deployment import Deployment
 from cli.doctor import endpoints, notifications, permissions, queues, stack, timeouts
 from cli.doctor.checks import CHECKS, run_checks
 from cli.doctor.deployment_state import DEAD_LETTER_QUEUE, QUEUES, DeploymentState, Queue
@@ -87,6 +89,10 @@ class HealthyState:
 
     def queue(self, name: str) -> Queue:
         return Queue("u", self.queues[name])
+
+    @property
+    def queue_of_parts(self) -> str:
+        return "part queue"
 
     def mappings(self, queue: str) -> list[Any]:
         return [self.mapping] if self.mapping else []
@@ -309,3 +315,20 @@ def test_a_deleted_resource_is_wrong(code: str) -> None:
     assert {finding.verdict for finding in run_checks(cast("DeploymentState", FailingState(refused(code))))} == {
         Verdict.WRONG
     }
+
+
+@pytest.mark.parametrize(("part_queue", "most"), [("https://sqs/part", 2 * 5 + 3 * 4), ("https://sqs/request", 2 * 5)])
+def test_the_concurrent_requests_are_those_of_both_functions_if_datasets_have_a_share(
+    part_queue: str, most: int
+) -> None:
+    functions = {"invoke": ("https://sqs/request", 2, 5), "part": ("https://sqs/part", 3, 4)}
+    state = DeploymentState(cast("Deployment", SimpleNamespace(settings=with_settings(part_queue_url=part_queue))))
+    of_queue = {"request queue": "invoke", "part queue": "part"}
+    state.queue = lambda name: Queue(functions[of_queue[name]][0], {})  # type: ignore[assignment]
+    state.mappings = lambda name: [  # type: ignore[assignment]
+        {"FunctionArn": of_queue[name], "ScalingConfig": {"MaximumConcurrency": functions[of_queue[name]][1]}}
+    ]
+    state.function = lambda name: {  # type: ignore[assignment]
+        "Environment": {"Variables": {"SLUICE_CONCURRENT_CALLS": str(functions[name][2])}}
+    }
+    assert state.concurrency() == most

@@ -32,6 +32,7 @@ def test_the_settings_are_deployable_and_never_exceed_what_the_endpoint_takes(wo
         {
             "endpoint_names": ["wine"],
             "concurrent_requests": workload.concurrent_requests,
+            "concurrent_dataset_requests": 0,
             "batch_size": sizing.batch_size,
             "batching_window_seconds": sizing.batching_window_seconds,
             "function": {"memory_mb": workload.memory_mb},

@@ -82,6 +82,10 @@ def test_each_kind_has_a_handler_and_other_queues_reject_it(request_: Any, kind:
     already_resolved = run(taking.already_resolved(attempt))
     assert already_resolved is not None
     assert already_resolved.detail == kind
+    elsewhere = Router(SETTINGS, {kind: Handler(kind)}, takes=[])
+    with pytest.raises(Failure, match="does not take"):
+        run(elsewhere.handle(attempt))
+    assert run(elsewhere.already_resolved(attempt)) == already_resolved
     refusing = Router(SETTINGS, {})
     with pytest.raises(Failure, match="does not take"):
         run(refusing.handle(attempt))

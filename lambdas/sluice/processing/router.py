@@ -1,6 +1,6 @@
 """Which handler processes which request. Each function takes some kinds of requests, and refuses the others."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, Protocol, TypeVar
 
 from sluice import keys
@@ -30,11 +30,17 @@ class RequestHandler(Protocol[_R_contra]):
 
 
 class Router:
-    """The `RequestHandler` of a queue: it has one handler for each kind that the queue holds."""
+    """The `RequestHandler` of a queue that holds the kinds in `takes`; all that have a handler, if it is None.
 
-    def __init__(self, settings: Settings, handlers: Mapping[Kind, RequestHandler[Any]]) -> None:
+    The other handlers say whether a request that was sent to the wrong queue is answered already.
+    """
+
+    def __init__(
+        self, settings: Settings, handlers: Mapping[Kind, RequestHandler[Any]], takes: Collection[Kind] | None = None
+    ) -> None:
         self._settings = settings
         self._handlers = handlers
+        self._takes = handlers.keys() if takes is None else takes
 
     async def handle(self, attempt: Attempt[Request]) -> Outcome:
         """As the handler of the kind. Raises `Failure` (invalid) for a kind that this queue does not hold."""
@@ -46,12 +52,12 @@ class Router:
 
     def _handler(self, request: Request) -> RequestHandler[Any]:
         kind = kind_of(request, self._settings)
-        if (handler := self._handlers.get(kind)) is None:
+        if kind not in self._takes:
             raise invalid("message", f"is of a kind that this queue does not take: {kind}")
-        return handler
+        return self._handlers[kind]
 
     async def already_resolved(self, attempt: Attempt[Request]) -> Outcome | None:
-        """As the handler of the kind; None for a kind that this queue does not hold."""
+        """As the handler of the kind, which may be one that this queue does not hold; None if there is no handler."""
         handler = self._handlers.get(kind_of(attempt.request, self._settings))
         return await handler.already_resolved(attempt) if handler else None
 

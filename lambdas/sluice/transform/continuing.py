@@ -37,12 +37,12 @@ class Continuation:
     def __init__(
         self,
         settings: Settings,
-        request_queue: MessageSender,
+        part_queue: MessageSender,
         store: PartStore,
         announce: Callable[[_Part], Awaitable[None]],
     ) -> None:
         self._settings = settings
-        self._request_queue = request_queue
+        self._part_queue = part_queue
         self._store = store
         self._announce = announce
 
@@ -59,7 +59,7 @@ class Continuation:
         """
         work = run.work
         if not done and work.answer_format is None:
-            await self._request_queue.send([body_of(work.part)])
+            await self._part_queue.send([body_of(work.part)])
             return attempt.ended(Status.SUCCEEDED, detail="its first answers are stored, it continues as a new message")
         if not done and len(work.lines) < 2:
             raise Failure.of(ErrorCode.NOT_BEGUN)
@@ -74,7 +74,7 @@ class Continuation:
             with attempt.reporting():
                 await self._store.put(attempt, work, run.calls, run.started, lines=lines, made=made)
             made = 0
-        await self._request_queue.send([body_of(part) for part in parts if part.start < part.end])
+        await self._part_queue.send([body_of(part) for part in parts if part.start < part.end])
         if parts[-1].start == parts[-1].end:  # the last record has ended where the file does
             await self._announce(replace(attempt, request=parts[-1]))
         detail = f"{sum(map(len, done))} lines are answered, the rest continues as {len(parts)} new messages"

@@ -53,7 +53,7 @@ class PartHandler:
         inputs: Buckets,
         results: Bucket,
         *,
-        request_queue: MessageSender,
+        part_queue: MessageSender,
         assembly_queue: MessageSender,
         needed_ms: float,
         memory: Memory,
@@ -66,7 +66,7 @@ class PartHandler:
         self._endpoint = endpoint
         self._inputs = inputs
         self._results = results
-        self._request_queue = request_queue
+        self._part_queue = part_queue
         self._assembly_queue = assembly_queue
         self._needed_ms = needed_ms
         self._memory = memory
@@ -80,7 +80,7 @@ class PartHandler:
         self._under_way = 0  # parts
         self._reader = Reader(settings, inputs, self._costs)
         self._store = PartStore(results, utc_now, sleep)
-        self._continuation = Continuation(settings, request_queue, self._store, self._announce)
+        self._continuation = Continuation(settings, part_queue, self._store, self._announce)
         self._formats = Formats(results, sleep)
 
     async def handle(self, attempt: _Part) -> Outcome:
@@ -115,7 +115,7 @@ class PartHandler:
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             except MemoryExhausted:
                 # As a new message: the part is not at fault, and must not lose one of its receives.
-                await self._request_queue.send([body_of(part)])
+                await self._part_queue.send([body_of(part)])
                 return attempt.ended(
                     Status.SUCCEEDED, detail="other parts used the function's memory; it continues as a new message"
                 )
@@ -216,7 +216,7 @@ class PartHandler:
     async def _give(self, parts: list[TransformPart]) -> bool:
         """Send parts for other functions. Returns whether all of them were sent."""
         try:
-            await self._request_queue.send([body_of(part) for part in parts])
+            await self._part_queue.send([body_of(part) for part in parts])
         except ServiceError:
             return False  # Those that were sent are answered twice, at worst.
         return True

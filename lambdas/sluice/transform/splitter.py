@@ -68,7 +68,7 @@ class Splitter:
         results: Bucket,
         outcomes: Outcomes,
         *,
-        request_queue: MessageSender,
+        part_queue: MessageSender,
         assembly_queue: MessageSender,
         utc_now: Callable[[], datetime],
     ) -> None:
@@ -76,7 +76,7 @@ class Splitter:
         self._inputs = inputs
         self._results = results
         self._outcomes = outcomes
-        self._request_queue = request_queue
+        self._part_queue = part_queue
         self._assembly_queue = assembly_queue
         self._utc_now = utc_now
         self._batches = BatchStore(results)
@@ -115,7 +115,7 @@ class Splitter:
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             whole = replace(file, size=size, etag=head.etag)
             if parts:
-                await self._request_queue.send(
+                await self._part_queue.send(
                     body_of(TransformPart(whole, start, end, content.unpacked, is_batch, is_aligned))
                     for start, end, is_aligned in parts
                 )
