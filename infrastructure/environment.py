@@ -40,6 +40,8 @@ def environment(settings: Settings, storage: Storage, queues: Queues, source: sq
         "SLUICE_CONCURRENT_CALLS": str(settings.concurrent_calls),
         "SLUICE_TRANSPORT": settings.function.transport,
         "SLUICE_MODEL_MESSAGES": str(settings.model_messages).lower(),
+        "SLUICE_MODEL_RETRY_STATUSES": ",".join(map(str, settings.model_retry.statuses)),
+        "SLUICE_MODEL_RETRY_ATTEMPTS": str(settings.model_attempts),
         "SLUICE_TRANSFORM_DEFAULTS": settings.transform.model_dump_json(exclude_none=True),
         **powertools(settings),
     }

@@ -17,6 +17,7 @@ from infrastructure.settings.groups import (
     Alarms,
     Function,
     Group,
+    ModelRetry,
     Network,
     Notifications,
     Retention,
@@ -30,6 +31,7 @@ from infrastructure.timeouts import CALL_OVERHEAD_SECONDS, MAX_FUNCTION_TIMEOUT_
 
 _SECONDS_PER_DAY = 86_400
 _MAX_BATCH_WITHOUT_WINDOW = 10  # CreateEventSourceMapping API page, BatchSize
+_MODEL_ATTEMPTS = 6  # with the default waits, for a minute and a half: a container starts again in that time
 _MAX_EVENT_SOURCE_CONCURRENCY = 1000  # Lambda, ScalingConfig.MaximumConcurrency: 2 to 1000
 
 
@@ -54,6 +56,7 @@ class Settings(Group):
     function: Function = Function()
     timeouts: Timeouts = Timeouts()
     retry: Retry = Retry()
+    model_retry: ModelRetry = ModelRetry()
     retention: Retention = Retention()
     transform: Transform = Transform()
     notifications: Notifications = Notifications()
@@ -92,6 +95,9 @@ class Settings(Group):
                 "batching_window_seconds",
                 f"must be at least 1 where sluice.batch_size is over {_MAX_BATCH_WITHOUT_WINDOW} (a rule of Lambda)",
             )
+        most = self.retry.max_receive_count
+        if (self.model_retry.attempts or 0) > most:
+            yield "model_retry.attempts", f"must be at most sluice.retry.max_receive_count, {most}"
         least = self.timeouts.read_seconds + CALL_OVERHEAD_SECONDS
         if self.function_timeout < least:
             why = f"sluice.timeouts.read_seconds + {CALL_OVERHEAD_SECONDS}, so that a call and storing its outcome fit"
@@ -126,6 +132,11 @@ class Settings(Group):
         return self.timeouts.visibility_seconds or least_visibility_timeout(
             self.function_timeout, self.batching_window_seconds
         )
+
+    @property
+    def model_attempts(self) -> int:
+        """The receives after which a model error that is retried dead-letters its message."""
+        return self.model_retry.attempts or min(_MODEL_ATTEMPTS, self.retry.max_receive_count)
 
     @property
     def concurrent_calls(self) -> int:

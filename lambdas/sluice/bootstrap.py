@@ -19,7 +19,7 @@ from sluice.aws.sagemaker import SageMakerEndpoint
 from sluice.aws.sqs import SqsDeadLetterQueue, SqsMessageSender, SqsSourceQueue
 from sluice.aws.transport import hot_clients, uses_boto3
 from sluice.composition import compose_core
-from sluice.failures import Operation
+from sluice.failures import ModelRetry, Operation
 from sluice.functions import Application, Function, RequestApplication, RunBatch
 from sluice.processing.memory import Memory
 from sluice.processing.router import Kind
@@ -77,7 +77,11 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
     processor, dispatcher = compose_core(
         settings,
         takes,
-        endpoint=SageMakerEndpoint(sagemaker, model_messages=settings.model_messages),
+        endpoint=SageMakerEndpoint(
+            sagemaker,
+            model_messages=settings.model_messages,
+            model_retry=ModelRetry(settings.model_retry_statuses, settings.model_retry_attempts),
+        ),
         inputs=inputs,
         results=results,
         request_queue=SqsMessageSender(loop, clients, settings.request_queue_url),

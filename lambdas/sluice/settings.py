@@ -17,6 +17,7 @@ def _loaded(value: object) -> object:
     return json.loads(value) if isinstance(value, str) else value
 
 
+Statuses = Annotated[tuple[int, ...], BeforeValidator(_split)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
@@ -72,6 +73,8 @@ class Settings(_Environment):
     concurrent_calls: int = Field(ge=1)
     transport: Literal["lean", "boto3"] = "lean"
     model_messages: bool = True
+    model_retry_statuses: Statuses = ()
+    model_retry_attempts: int = Field(6, ge=1)
     transform_defaults: Annotated[dict[str, Any], BeforeValidator(_loaded)] = Field(default_factory=dict)
 
     def may_read(self, bucket: str) -> bool:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 
+from sluice.failures import ServiceError
 from sluice.inputs.requests import TransformPart
 from sluice.ports import Endpoint, Inference
 from sluice.processing.attempt import Attempt
@@ -64,6 +65,10 @@ class PartCalls:
         if self._attempt.remaining_ms() < self._needed_ms:
             raise OutOfTime
         invocation = self._work.invocation
-        return await self._endpoint.invoke(
-            invocation.endpoint_name, body, invocation.parameters, seconds=self._attempt.call_seconds
-        )
+        try:
+            return await self._endpoint.invoke(
+                invocation.endpoint_name, body, invocation.parameters, seconds=self._attempt.call_seconds
+            )
+        except ServiceError as error:
+            error.receive_count = self._attempt.delivery.receive_count
+            raise
