@@ -17,6 +17,7 @@ from sluice.aws.loop import Loop
 from sluice.aws.s3 import S3Bucket
 from sluice.aws.sagemaker import SageMakerEndpoint
 from sluice.aws.sqs import SqsDeadLetterQueue, SqsMessageSender, SqsSourceQueue
+from sluice.aws.storage_guard import StorageGuard
 from sluice.aws.transport import hot_clients, uses_boto3
 from sluice.composition import compose_core
 from sluice.failures import ModelRetry, Operation
@@ -69,7 +70,8 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
     loop = Loop(threads=settings.concurrent_calls if uses_boto3(settings, environment) else _THREADS)
     clients = Clients(read_timeout_seconds=settings.read_timeout_seconds, connections=settings.concurrent_calls)
     sagemaker, s3 = hot_clients(loop, settings, environment, clients)
-    results = S3Bucket(settings.results_bucket, loop, clients, s3, read=Operation.STORE_RESULT)
+    guard = StorageGuard()
+    results = S3Bucket(settings.results_bucket, loop, clients, s3, read=Operation.STORE_RESULT, guard=guard)
 
     def inputs(bucket: str) -> S3Bucket:
         return S3Bucket(bucket, loop, clients, s3, read=Operation.READ_INPUT)
@@ -81,6 +83,7 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
             sagemaker,
             model_messages=settings.model_messages,
             model_retry=ModelRetry(settings.model_retry_statuses, settings.model_retry_attempts),
+            guard=guard,
         ),
         inputs=inputs,
         results=results,

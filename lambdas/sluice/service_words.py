@@ -46,6 +46,7 @@ CAPACITY = (
 NOT_ALLOWED = (
     "AccessDenied",
     "AccessDeniedException",
+    "AuthorizationHeaderMalformed",
     "ExpiredToken",
     "ExpiredTokenException",
     "IncompleteSignature",
@@ -84,6 +85,7 @@ KMS_KEY = (
     "KmsInvalidState",
     "KmsNotFound",
     "KmsOptInRequired",
+    "NotFoundException",
 )
 # github.com/async-aws/aws/issues/1227 (SQS with 403), API references of KMS, SQS and SNS
 THROTTLED = ("KMS.ThrottlingException", "KMSThrottling", "KmsThrottled", "RequestThrottled", "Throttled")
