@@ -1,11 +1,13 @@
 """Servers that misbehave: the lean transport has boto3's outcome for each, or the table says why not."""
 
 import os
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import trustme
 
 from sluice.aws.clients import Clients
 from sluice.aws.http.sagemaker import LeanSageMakerRuntime
@@ -25,6 +27,17 @@ Transport = Literal["lean", "boto3"]
 @pytest.fixture(scope="module")
 def server() -> Iterator[MisbehavingServer]:
     with misbehaving() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MisbehavingServer]:
+    authority, bundle = trustme.CA(), tmp_path_factory.mktemp("tls") / "ca.pem"
+    authority.cert_pem.write_to_path(bundle)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with pytest.MonkeyPatch.context() as patch, misbehaving(context) as server:
+        patch.setenv("AWS_CA_BUNDLE", str(bundle))
         yield server
 
 
@@ -65,6 +78,14 @@ def test_the_outcome_is_that_of_boto3(server: MisbehavingServer, behavior: Behav
         assert lean == boto3
     else:
         assert lean != boto3, f"it no longer differs: {behavior.differs}"
+
+
+@pytest.mark.parametrize("behavior", [one for one in BEHAVIORS if one.reads == "head"], ids=str)
+def test_an_early_response_is_read_over_tls_too(
+    server: MisbehavingServer, tls_server: MisbehavingServer, behavior: Behavior
+) -> None:
+    """boto3 reads it only without TLS: OpenSSL refuses to write, and http.client does not read then."""
+    assert _outcome(tls_server, behavior, "lean") == _outcome(server, behavior, "lean")
 
 
 def test_the_document_states_the_number() -> None:

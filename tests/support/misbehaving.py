@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterator
@@ -51,10 +52,11 @@ class Behavior:
 class MisbehavingServer:
     """Treats each request as `behavior` says, on a port of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None) -> None:
+        self._context = context
         self.behavior = Behavior("none", b"")
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=16)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"{'http' if context is None else 'https'}://127.0.0.1:{self._listener.getsockname()[1]}"
         self.requests = 0
         self._release = threading.Event()
 
@@ -62,11 +64,16 @@ class MisbehavingServer:
         """Serve connections, one after another, until the listener is closed."""
         with contextlib.suppress(OSError):
             while True:
-                connection, _ = self._listener.accept()
-                with connection:
-                    connection.settimeout(5)
-                    with contextlib.suppress(OSError):
-                        self._converse(connection)
+                accepted, _ = self._listener.accept()
+                accepted.settimeout(5)
+                # Else a reset would discard a response that waits for the acknowledgement of the TLS session tickets.
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                with accepted, contextlib.suppress(OSError):
+                    if self._context is None:
+                        self._converse(accepted)
+                    else:
+                        with self._context.wrap_socket(accepted, server_side=True) as encrypted:
+                            self._converse(encrypted)
 
     def release(self) -> None:
         """Let go of a connection that is kept open without being read."""
@@ -105,9 +112,9 @@ class MisbehavingServer:
 
 
 @contextlib.contextmanager
-def misbehaving() -> Iterator[MisbehavingServer]:
-    """A server, until the block ends."""
-    server = MisbehavingServer()
+def misbehaving(context: ssl.SSLContext | None = None) -> Iterator[MisbehavingServer]:
+    """A server, until the block ends, which uses TLS if there is a context."""
+    server = MisbehavingServer(context)
     thread = threading.Thread(target=server.serve)
     thread.start()
     try:
