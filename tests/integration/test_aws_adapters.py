@@ -17,7 +17,7 @@ from sluice.aws.loop import Loop
 from sluice.aws.s3 import S3Bucket
 from sluice.aws.sagemaker import SageMakerEndpoint
 from sluice.aws.sqs import SqsMessageSender
-from sluice.aws.storage_guard import PAUSE_SECONDS, StorageGuard
+from sluice.aws.storage_guard import MAX_PAUSE_SECONDS, PAUSE_SECONDS, StorageGuard
 from sluice.failures import Failure, Operation, ServiceError, classify
 from sluice.ports import Condition, ObjectHead, PreconditionFailed
 from sluice.processing.prefetch import prefetch
@@ -212,8 +212,12 @@ def test_no_call_is_paid_for_while_its_answer_cannot_be_stored(
     time[0] += PAUSE_SECONDS
     assert [request() is None for _ in range(3)] == [False] * 3
     assert client.calls == 2, "one call finds out"
+    for _ in range(90):
+        time[0] += 60
+        request()
+    assert client.calls <= 12, "in an hour and a half, however many requests there are"
     clients.s3.meta.events.unregister("before-send.s3.PutObject", unique_id="PutObject")
-    time[0] += PAUSE_SECONDS
+    time[0] += MAX_PAUSE_SECONDS
     assert [request() for _ in range(3)] == [None] * 3
 
 

@@ -5,17 +5,20 @@ from sluice.error_codes import FailureClass
 from sluice.failures import ServiceError, classify
 
 PAUSE_SECONDS = 30.0
+MAX_PAUSE_SECONDS = 900.0
 
 
 class StorageGuard:
     """Remembers that S3 refused to store a result, until it stores one again.
 
     A disabled key or a lost permission refuses every result, and each call until it is corrected would be paid for
-    nothing. To know beforehand would take a write for each call, so one call in `PAUSE_SECONDS` finds out.
+    nothing. Only a write of an object shows it beforehand, and would leave that object. So one call finds out, after a
+    pause that doubles up to `MAX_PAUSE_SECONDS`.
     """
 
     def __init__(self) -> None:
         self._refusal: ServiceError | None = None
+        self._pause = PAUSE_SECONDS
         self._until = 0.0  # on the scheduler's clock
 
     def check(self) -> None:
@@ -30,13 +33,14 @@ class StorageGuard:
                 f"not called, because its answer could not be stored: {refusal.message}",
                 status=refusal.status,
             )
-        self._until = now() + PAUSE_SECONDS
+        self._pause = min(2 * self._pause, MAX_PAUSE_SECONDS)
+        self._until = now() + self._pause
 
     def refused(self, error: ServiceError) -> None:
         """Take a result into account that S3 did not store."""
         if classify(error).failure_class is FailureClass.CONFIGURATION:
-            self._refusal, self._until = error.with_traceback(None), now() + PAUSE_SECONDS
+            self._refusal, self._until = error.with_traceback(None), now() + self._pause
 
     def stored(self) -> None:
         """Take a result into account that S3 stored."""
-        self._refusal = None
+        self._refusal, self._pause = None, PAUSE_SECONDS
