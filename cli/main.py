@@ -21,6 +21,7 @@ from cli.commands.backfill import backfill
 from cli.commands.dlq import dlq
 from cli.commands.doctor import doctor
 from cli.commands.drop import drop
+from cli.commands.openai_server import openai_server
 from cli.commands.result import result
 from cli.commands.send import send
 from cli.commands.size import size
@@ -85,5 +86,5 @@ def main() -> None:
     """Send requests to a Sluice deployment, follow them, and operate the deployment."""
 
 
-for _command in (send, drop, status, result, wait, watch, dlq, backfill, audit, doctor, size):
+for _command in (send, drop, status, result, wait, watch, dlq, backfill, audit, doctor, size, openai_server):
     main.add_command(_command)

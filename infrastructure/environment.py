@@ -31,7 +31,7 @@ def environment(settings: Settings, storage: Storage, queues: Queues, source: sq
     known = {
         "SLUICE_ENDPOINT_NAMES": ",".join(endpoint.name for endpoint in settings.endpoints),
         "SLUICE_DEFAULT_ENDPOINT_NAME": settings.default_endpoint,
-        "SLUICE_MAX_RECEIVE_COUNT": str(settings.retry.max_receive_count),
+        "SLUICE_MAX_RECEIVE_COUNT": str(queues.max_receive_count(source)),
         "SLUICE_RETRY_BASE_SECONDS": str(settings.retry.base_seconds),
         "SLUICE_RETRY_CAP_SECONDS": str(settings.retry.cap_seconds),
         "SLUICE_MAX_BODY_BYTES": str(settings.max_body_bytes),

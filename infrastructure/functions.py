@@ -44,8 +44,9 @@ class Functions(Construct):
         super().__init__(scope, construct_id)
         if interpreter(built_for) is None:
             Annotations.of(self).add_info(
-                f"python{LAMBDA_PYTHON} is not on the PATH, so the functions are deployed without bytecode: they work, "
-                "but each cold start compiles them, which takes several times as long"
+                f"no Python {LAMBDA_PYTHON} was found on the PATH, of pyenv or of uv, so the functions are deployed "
+                "without bytecode: they work, but each cold start compiles them, which takes several times as long; "
+                f"`uv python install {LAMBDA_PYTHON}` installs one"
             )
         self.defaults = FunctionDefaults(
             settings=settings,

@@ -109,7 +109,7 @@ class RequestLookup:
         if last.status is Status.DEAD_LETTERED:
             owner = target.owner or last.fields.get("owner")
             if owner and (spare := self._outcomes.spare_failure(target, owner)) is not None:
-                return stored.failed(name, spare)
+                return stored.sent_again(name, spare) if spare.sent_again_at else stored.failed(name, spare)
             expired = last.fields.get("failure_class") == FailureClass.EXPIRED
             is_replaced = target.message_id is not None and found.failure is not None
             detail = (

@@ -16,6 +16,7 @@ from infrastructure.settings.types import (
     SecurityGroupId,
     SubnetId,
     Topic,
+    UrlPath,
 )
 from infrastructure.timeouts import (
     CALL_OVERHEAD_SECONDS,
@@ -53,7 +54,7 @@ class Timeouts(Group):
 class Retry(Group):
     """How often and after how long a request is retried, when a retry can help."""
 
-    max_receive_count: Annotated[int, Field(ge=2, le=1000)] = 20
+    max_receive_count: Annotated[int, Field(ge=2, le=500)] = 20  # SQS: 1000, which is that of the crashed queue
     base_seconds: Annotated[int, Field(ge=1, le=MAX_VISIBILITY_TIMEOUT_SECONDS)] = 5
     cap_seconds: Annotated[int, Field(ge=1, le=MAX_VISIBILITY_TIMEOUT_SECONDS)] = 900
 
@@ -77,7 +78,7 @@ class ModelRetry(Group):
 class Retention(Group):
     """How many days messages, objects and logs are kept."""
 
-    request_days: Annotated[int, Field(ge=1, le=13)] = 4
+    request_days: Annotated[int, Field(ge=1, le=13)] = 13  # SQS deletes a message after it, and says nothing
     dead_letter_days: Annotated[int, Field(ge=2, le=14)] = 14
     noncurrent_version_days: Annotated[int, Field(ge=1)] = 30
     part_days: Annotated[int, Field(ge=1)] = 7
@@ -169,3 +170,5 @@ class Transform(Group):
     JoinSource: Literal["None", "Input"] | None = None
     CsvHeader: bool | None = None
     AnswerFormat: AnswerFormatName | None = None
+    RecordFormat: Literal["Line", "OpenAIBatch"] | None = None
+    RequestUrl: UrlPath | None = None

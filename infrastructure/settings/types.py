@@ -49,6 +49,7 @@ AnswerFormatName = Annotated[
     ),
 ]
 ModelStatus = Annotated[int, AfterValidator(_model_status)]
+UrlPath = Annotated[str, matching(r"/[!-~]{1,200}", "the path of a URL, such as /v1/chat/completions")]
 KeyArn = Annotated[
     str,
     matching(

@@ -25,7 +25,7 @@ async def _always(*_: Any) -> bool:
     return True
 
 
-async def _nothing(*_: Any) -> None:
+async def _nothing(*_: Any, **_options: Any) -> None:
     return None
 
 
@@ -33,12 +33,12 @@ async def _unconditional_put(self: FakeBucket, key: str, body: bytes, **options:
     return await _put(self, key, body, **{**options, "condition": None})
 
 
-async def _without_looking_again(self: Any, attempt: Any, key: str, resolved: Callable[[], Any]) -> Any:
+async def _without_looking_again(self: Any, attempt: Any, resolved: Callable[[], Any]) -> Any:
     """Only the first of the two looks for an answer counts."""
     if getattr(self, "has_looked", False):
         return None
     self.has_looked = True
-    return await _resolve(self, attempt, key, resolved)
+    return await _resolve(self, attempt, resolved)
 
 
 _resolve = Outcomes._without_failure
@@ -69,7 +69,8 @@ _MUTANTS: dict[str, list[tuple[Any, str, Any]]] = {
     "a recorded failure is called again": [(Outcomes, "failure_of", _nothing)],
     "a stored part is not announced again": [(PartHandler, "already_resolved", _resolved_unannounced)],
     "a file that could not be split is not looked for": [(Splitter, "already_resolved", _nothing)],
-    "an .err stays under its other name": [(protocol, "_error_keys", _first_error_key)],
+    "an .err stays under the spare name": [(protocol, "_error_keys", _first_error_key)],
+    "the spare name is kept": [(Outcomes, "_give_up_spare", _nothing)],
     "owners are compared encoded": [(protocol, "owner_of", _of_anybody)],
 }
 NAMES = tuple(_MUTANTS)

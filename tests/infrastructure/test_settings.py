@@ -150,8 +150,8 @@ def test_objects_are_merged_key_by_key_and_other_values_are_replaced() -> None:
         ({"retry": {"max_receive_count": 1}}, "sluice.retry.max_receive_count: "),
         ({"retry": {"base_seconds": 60, "cap_seconds": 50}}, "sluice.retry.cap_seconds: must be at least"),
         (
-            {"retention": {"dead_letter_days": 4}},
-            "sluice.retention.dead_letter_days: must be greater than sluice.retention.request_days, 4",
+            {"retention": {"dead_letter_days": 13}},
+            "sluice.retention.dead_letter_days: must be greater than sluice.retention.request_days, 13",
         ),
         ({"retention": {"log_days": 8}}, "sluice.retention.log_days: Input should be 1, 3, 5"),
         ({"deployment_name": "1st"}, "sluice.deployment_name: "),

@@ -110,7 +110,7 @@ def test_an_owner_is_compared_decoded(deployment: FakeDeployment, suffix: str) -
     if suffix == "out":
         answer(deployment, name, f"{owner} → f")
     else:
-        fail(deployment, "messages/50%25%20%20off", f"{owner} → f")
+        fail(deployment, "messages/50%25%20%20off@f", f"{owner} → f")
     assert find(deployment, owner).state is (RequestState.DONE if suffix == "out" else RequestState.FAILED)
 
 

@@ -114,17 +114,17 @@ def test_a_request_with_a_filename(deployment: FakeDeployment, folder: str) -> N
     answer(deployment, name, "a/b → x.csv")
     for text in ("a/b", name, f"{name}.out"):
         assert find(deployment, text).name == name
-    assert RequestLookup(deployment).find(sent_message(name, "a/b", folder))[0].state is RequestState.DONE
+    assert RequestLookup(deployment).find(sent_message(name, "a/b"))[0].state is RequestState.DONE
 
 
-def test_the_failure_of_a_request_whose_err_has_the_spare_name(deployment: FakeDeployment) -> None:
-    fail(deployment, message_name("i"), "i → a", message_id="m-first")
-    fail(deployment, message_name("i → b"), "i → b", message_id="m-second")
+def test_the_failures_of_requests_with_one_inference_id(deployment: FakeDeployment) -> None:
+    fail(deployment, "messages/i@a", "i → a", message_id="m-first")
+    fail(deployment, "messages/i@b", "i → b", message_id="m-second")
     for name, message_id in (("files/a", "m-first"), ("files/b", "m-second")):
         deployment.fake_logs.line(
             "dead-lettered", datetime.now(UTC), result=name, inference_id="i", trace_id="i", message_id=message_id
         )
-        for text in (name, message_id):
+        for text in (name, message_id, f"messages/i@{name[-1]}.err"):
             status = find(deployment, text)
             assert (status.state, status.details["MessageId"]) == (RequestState.FAILED, message_id)
 
@@ -133,12 +133,12 @@ def test_the_failure_of_a_request_whose_err_has_the_spare_name(deployment: FakeD
 def test_the_second_request_with_a_filename_has_its_own_outcome(deployment: FakeDeployment, folder: str) -> None:
     name = f"files/{folder}/x" if folder else "files/x"
     answer(deployment, name, "first → x")
-    fail(deployment, message_name("second", folder=folder), "second → x", message_id="m-second")
+    fail(deployment, message_name("second", folder=folder, filename="x"), "second → x", message_id="m-second")
     log(deployment, "succeeded", name, "first")
     log(deployment, "dead-lettered", name, "second")
 
     def sent(owner: str) -> RequestStatus:
-        return RequestLookup(deployment).find(sent_message(name, owner, folder))[0]
+        return RequestLookup(deployment).find(sent_message(name, owner))[0]
 
     for look_up in (sent, lambda owner: find(deployment, owner), lambda owner: find(deployment, f"m-{owner}")):
         assert look_up("first").state is RequestState.DONE

@@ -128,12 +128,14 @@ def _filename(one: Client) -> None:
 
 
 def _id_of_several(one: Client) -> None:
-    """Messages with one InferenceId and different Filenames."""
+    """Messages with one InferenceId and different Filenames, one of them with none."""
     inference_id = f"{one.name}-several"
-    for number in range(one.random.choice((2, 3))):
+    for number in range(3):
         is_refused, is_invalid = one.random.random() < 0.5, one.random.random() < 0.3
         body = one.body(b"-refused" if is_refused else b"")
-        raw = {"Body": body.decode(), "Filename": f"{one.name}-{number}", "InferenceId": inference_id}
+        raw = {"Body": body.decode(), "InferenceId": inference_id}
+        if filename := f"{one.name}-{number}" if number else None:
+            raw["Filename"] = filename
         if is_invalid:
             raw["Unknown"] = "x"
         one.send(
@@ -143,7 +145,7 @@ def _id_of_several(one: Client) -> None:
             codes=("InvalidMessage", "ModelError"),
             at=one.later(5),
             inference_id=inference_id,
-            filename=f"{one.name}-{number}",
+            filename=filename,
         )
 
 

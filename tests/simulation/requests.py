@@ -16,11 +16,10 @@ _SAFE = "!_.*'()-"
 class Request:
     """A request that a message asks for, or several messages with one InferenceId.
 
-    `owner` is what its outcome is stored under: its InferenceId, or else its message ID, with its Filename. `spare_err`
-    is the key of its `.err` if another Filename has the same InferenceId, and has failed, too. `answers` are the bodies
-    whose answer it may have; none if it must fail. `codes` are the reasons for which it may fail, besides those that
-    any request may have. `messages` are the bodies of its messages by message ID. `call_key` is the InferenceId of its
-    calls.
+    `owner` is what its outcome is stored under: its InferenceId, or else its message ID, with its Filename. `answers`
+    are the bodies whose answer it may have; none if it must fail. `codes` are the reasons for which it may fail,
+    besides those that any request may have. `messages` are the bodies of its messages by message ID. `call_key` is the
+    InferenceId of its calls.
     """
 
     client: str
@@ -28,7 +27,6 @@ class Request:
     owner: str
     out: str
     err: str
-    spare_err: str
     call_key: str
     answers: set[bytes] = field(default_factory=set)
     codes: set[str] = field(default_factory=set)
@@ -60,7 +58,7 @@ class Registry:
 
     requests: dict[tuple[str, str], Request] = field(default_factory=dict)  # by owner and name of the result
     objects: dict[tuple[str, str], Object] = field(default_factory=dict)
-    sharing: Counter[str] = field(default_factory=Counter)  # the number of requests by the key of the .err
+    sharing: Counter[str] = field(default_factory=Counter)  # the number of requests by the InferenceId of their calls
     attacks: dict[str, list[tuple[float, bytes]]] = field(default_factory=lambda: defaultdict(list))
     forged: set[str] = field(default_factory=set)
     uploads: int = 0
@@ -82,14 +80,14 @@ class Registry:
         """Note a message that a client has sent. It is a new request, or one that is sent again."""
         request_id = inference_id or message_id
         prefix = f"{folder}/" if folder else ""
-        err = f"messages/{prefix}{quote(request_id, safe=_SAFE)}{keys.ERR}"
-        out = f"files/{prefix}{filename}{keys.OUT}" if filename else err.removesuffix(keys.ERR) + keys.OUT
+        name = f"messages/{prefix}{quote(request_id, safe=_SAFE)}"
+        err = f"{name}@{filename}{keys.ERR}" if filename else f"{name}{keys.ERR}"
+        out = f"files/{prefix}{filename}{keys.OUT}" if filename else f"{name}{keys.OUT}"
         owner = owner_of_message(request_id, out.removesuffix(keys.OUT))
         if (owner, out) not in self.requests:
-            spare_err = f"messages/{quote(owner, safe=_SAFE)}{keys.ERR}"
             call_key = inference_id or trace_id or message_id
-            self.requests[owner, out] = Request(client, kind, owner, out, err, spare_err, call_key)
-            self.sharing[err] += 1
+            self.requests[owner, out] = Request(client, kind, owner, out, err, call_key)
+            self.sharing[call_key] += 1
         one = self.requests[owner, out]
         one.answers.update(answers)
         one.codes.update(codes)

@@ -90,7 +90,7 @@ def clean(deployment: FakeDeployment) -> None:
     deployment.fake_logs.line("succeeded", ago(HOUR), result="messages/50%25%20off", inference_id="50% off")
     store(deployment, "files/f/x.out", "m-x %E2%86%92 x")
     deployment.fake_logs.line("succeeded", ago(HOUR), result="files/f/x", message_id="m-x")
-    fail(deployment, "messages/f/m-y", "m-y %E2%86%92 x", "m-y", result="files/f/x")
+    fail(deployment, "messages/f/m-y@x", "m-y %E2%86%92 x", "m-y", result="files/f/x")
     store(deployment, "buckets/lake/d.csv.out", drop(deployment, "d.csv", "lake"))
     deployment.fake_logs.line("ignored", ago(HOUR), detail="s3:TestEvent")
 

@@ -162,7 +162,6 @@ def test_the_senders_attributes_are_those_in_the_document_that_are_text() -> Non
     assert sender_attributes_in({"MessageAttributes": 7}) == {}
 
 
-SPARE = "messages/i%20%E2%86%92%20x.err"
 VERSION = identity.of_object(FILE, SETTINGS, dead_letter("")).key
 
 
@@ -170,10 +169,13 @@ VERSION = identity.of_object(FILE, SETTINGS, dead_letter("")).key
     ("body", "errors"),
     [
         ('{"Body": "1", "InferenceId": "order 7"}', {"messages/order%207.err": "order 7"}),
-        ('{"Body": "1", "S3OutputPathExtension": "f", "Filename": "x"}', {"messages/f/i.err": "i → x", SPARE: "i → x"}),
+        ('{"Body": "1", "S3OutputPathExtension": "f", "Filename": "x"}', {"messages/f/i@x.err": "i → x"}),
         ('{"Body": "1"}', {"messages/i.err": "i"}),
         ("not json", {"messages/i.err": "i"}),
-        (body_of(TransformPart(FILE, 0, 9)), {"transform/wine/a.csv.err": VERSION, f"messages/{VERSION}.err": VERSION}),
+        (
+            body_of(TransformPart(FILE, 0, 9)),
+            {"transform/wine/a.csv.err": VERSION, f"messages/@{VERSION}.err": VERSION},
+        ),
         (s3_event("elsewhere/a.csv"), {}),
         ('{"Event": "s3:TestEvent"}', {}),
     ],

@@ -17,6 +17,7 @@ USES = {
     "dlq": {"lookup"},
     "doctor": {"lookup"},
     "lookup": set[str](),
+    "openai_api": set[str](),
     "sending": {"lookup"},
     "sizing": set[str](),
     "watch": set[str](),
@@ -63,7 +64,7 @@ def test_a_shared_module_imports_no_capability() -> None:
 
 
 def test_each_command_has_its_own_file() -> None:
-    assert {path.stem for path in CLI.glob("commands/[a-z]*.py")} | {"dlq"} == set(main.commands)
+    assert {path.stem.replace("_", "-") for path in CLI.glob("commands/[a-z]*.py")} | {"dlq"} == set(main.commands)
 
 
 @pytest.mark.parametrize("path", FILES, ids=module)

@@ -38,8 +38,7 @@ class Identity:
     `inference_id` is the caller's, if there is one. `endpoint_name` is the requested one, as far as it is known before
     the message is validated.
 
-    Two requests have the same `error_name` only if they are parts of one dataset, uploads of one key, or messages with
-    one InferenceId and different Filenames. The `.err` of a request that can't have the one has `spare_error_name`.
+    Two requests have the same `error_name` only if they are parts of one dataset or uploads of one key.
     """
 
     name: str
@@ -52,14 +51,16 @@ class Identity:
     endpoint_name: str | None = None
 
     @property
-    def spare_error_name(self) -> str:
-        """The name of the `.err` if `error_name` is that of another request, or can't be shown to be this one's."""
-        return keys.message_name(self.owner)
-
-    @property
     def error_names(self) -> list[str]:
-        """The names that the `.err` of the request may have."""
-        return list(dict.fromkeys((self.error_name, self.spare_error_name)))
+        """The names that the `.err` may have. An S3 event that its object does not confirm has a spare one."""
+        if self.error_name.startswith(keys.MESSAGES_PREFIX):
+            return [self.error_name]
+        return [self.error_name, spare_error_name(self.owner)]
+
+
+def spare_error_name(owner: str) -> str:
+    """The name of the `.err` of an S3 event that its object does not confirm, and of nothing else."""
+    return keys.message_name("", filename=owner)
 
 
 def owner_of_message(request_id: str, name: str) -> str:
@@ -106,8 +107,8 @@ def of_message(message: SentMessage, delivery: IdentifiedMessage) -> Identity:
     )
     request_id = inference_id or delivery.message_id
     folder = _valid("s3_output_path_extension", message.raw.get("S3OutputPathExtension")) or ""
-    error_name = keys.message_name(request_id, folder=folder)
-    filename = _valid("filename", message.raw.get("Filename"))
+    filename = _valid("filename", message.raw.get("Filename")) or ""
+    error_name = keys.message_name(request_id, folder=folder, filename=filename)
     name = keys.file_name(filename, folder=folder) if filename else error_name
     owner = owner_of_message(request_id, name)
     return Identity(

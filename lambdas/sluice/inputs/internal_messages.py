@@ -40,6 +40,7 @@ class _TransformPart(_File):
     start: int = Field(ge=0)
     end: int
     unpacked: bool = False
+    batch_file: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -50,7 +51,7 @@ class _TransformPart(_File):
 
     def request(self) -> TransformPart:
         """The request in the message."""
-        return TransformPart(self.file(), self.start, self.end, self.unpacked)
+        return TransformPart(self.file(), self.start, self.end, self.unpacked, self.batch_file)
 
 
 class _Assembly(_File):
@@ -108,5 +109,10 @@ def body_of(request: TransformPart | Assembly) -> str:
     name = "TransformAssembly"
     if isinstance(request, TransformPart):
         name = "TransformPart"
-        fields |= {"Start": request.start, "End": request.end, "Unpacked": request.unpacked or None}
+        fields |= {
+            "Start": request.start,
+            "End": request.end,
+            "Unpacked": request.unpacked or None,
+            "BatchFile": request.batch_file or None,
+        }
     return json.dumps({name: {key: value for key, value in fields.items() if value is not None}})

@@ -4,14 +4,14 @@ docs/outcomes.md describes the protocol: the states of a request, who may move i
 between any two steps leaves.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from sluice import keys
 from sluice.error_codes import FailureClass
 from sluice.failures import Failure, Operation, ServiceError, classify, invalid
-from sluice.inputs.identity import is_newer
-from sluice.inputs.requests import DroppedObject, Request, SentMessage
+from sluice.inputs.identity import is_newer, spare_error_name
+from sluice.inputs.requests import DroppedObject, Request
 from sluice.ports import Bucket, Buckets, Condition, ObjectHead, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
@@ -42,7 +42,7 @@ class Outcomes:
         if owner_of(stored) == attempt.identity.key:
             if await self._withdraw(attempt, stored.version_id):
                 return superseded(attempt)
-            await self.clear_failure(attempt)
+            await self.clear_failure(attempt, is_first=False)
             return attempt.ended(Status.DUPLICATE)
         if upload is None:
             raise invalid("Filename", "another request's result has this name already; choose one that is not taken")
@@ -75,7 +75,7 @@ class Outcomes:
             # The condition holds also for a newer upload's answer with the content of the one that was to be replaced.
             if stored is not None and await self._withdraw(attempt, version_id):
                 return superseded(attempt)
-            await self.clear_failure(attempt)
+            await self.clear_failure(attempt, is_first=stored is None and attempt.delivery.receive_count == 1)
             return None
         raise _conflict()
 
@@ -87,18 +87,15 @@ class Outcomes:
         `resolved` returns the outcome when the request is answered or superseded. That outcome is returned, and no
         `.err` of the request stays; else None is returned.
         """
-        if (outcome := await self._without_failure(attempt, _error_keys(attempt), resolved)) is not None:
+        if (outcome := await self._without_failure(attempt, resolved)) is not None:
             return outcome
         if (key := await self._error_key(attempt)) is None:
-            await self.clear_failure(attempt)
+            await self.clear_failure(attempt, is_first=False)
             return superseded(attempt)
         for _ in range(_TRIES):
             stored = await self._results.head(key)
             if stored is not None and not await self._may_replace(stored, attempt):
-                if attempt.request.upload is not None:
-                    return superseded(attempt)
-                key = attempt.identity.spare_error_name + keys.ERR  # another Filename has the same InferenceId
-                continue
+                return superseded(attempt)
             with suppress(PreconditionFailed):
                 await self._results.put(
                     key,
@@ -109,19 +106,17 @@ class Outcomes:
                 )
                 # Looked up again: another delivery writes its .out first and removes the .err after that, so the later
                 # of the two deliveries sees the other's object.
-                for other in _error_keys(attempt):
-                    if other != key:  # that of an earlier delivery, which could not have the other name
-                        await self._clear(attempt, other, only_of=_is_of_request)
-                return await self._without_failure(attempt, [key], resolved)
+                await self._give_up_spare(attempt)
+                return await self._without_failure(attempt, resolved)
         raise _conflict()
 
     async def _without_failure(
-        self, attempt: _Attempt, error_keys: Sequence[str], resolved: Callable[[], Awaitable[Outcome | None]]
+        self, attempt: _Attempt, resolved: Callable[[], Awaitable[Outcome | None]]
     ) -> Outcome | None:
         if (outcome := await resolved()) is not None:
             # A stored part does not answer its dataset, whose .err may be that of another part.
             is_part = attempt.identity.key != attempt.identity.owner and outcome.status is not Status.SUPERSEDED
-            for key in error_keys:
+            for key in _error_keys(attempt):
                 await self._clear(attempt, key, only_of=_is_of_message if is_part else None)
         return outcome
 
@@ -134,23 +129,37 @@ class Outcomes:
                 return failure_from(found.body) if _is_of_message(found, attempt) else None
         return None
 
-    async def clear_failure(self, attempt: _Attempt) -> None:
-        """Remove the `.err` of the request, or of an older version of its object. That of any other request stays."""
-        for key in _error_keys(attempt):
+    async def clear_failure(self, attempt: _Attempt, *, is_first: bool) -> None:
+        """Remove the `.err` of the request, or of an older version of its object. That of any other request stays.
+
+        The first delivery of a request with a free name has none under the spare name, so that it is not looked for.
+        """
+        name, *spare = _error_keys(attempt)
+        was_there = await self._clear(attempt, name)
+        for key in spare if was_there or not is_first else ():
             await self._clear(attempt, key)
+
+    async def _give_up_spare(self, attempt: _Attempt) -> None:
+        """Remove the request's `.err` under the spare name, if it has one under its own."""
+        name, *spare = _error_keys(attempt)
+        if spare and (there := await self._results.head(name)) is not None and _is_of_request(there, attempt):
+            await self._clear(attempt, spare[0], only_of=_is_of_request)
 
     async def _clear(
         self, attempt: _Attempt, key: str, *, only_of: Callable[[ObjectHead, _Attempt], bool] | None = None
-    ) -> None:
+    ) -> bool:
+        """Remove an `.err` that is the request's to remove. Returns whether there was one, of whichever request."""
+        was_there = False
         for _ in range(_TRIES):
             stored = await self._results.head(key)  # a delete of no object would leave a delete marker
+            was_there = was_there or stored is not None
             if stored is None or (only_of and not only_of(stored, attempt)):
-                return
+                return was_there
             if not await self._may_replace(stored, attempt):
-                return
+                return was_there
             with suppress(PreconditionFailed):
                 await self._results.delete(key, condition=Condition.replacing(stored))
-                return
+                return was_there
         raise _conflict()
 
     async def _error_key(self, attempt: _Attempt) -> str | None:
@@ -161,7 +170,7 @@ class Outcomes:
         another request's outcome.
         """
         upload, name = attempt.request.upload, attempt.identity.error_name
-        spare = attempt.identity.spare_error_name + keys.ERR
+        spare = spare_error_name(attempt.identity.owner) + keys.ERR
         if upload is None:
             return name + keys.ERR
         try:
@@ -183,7 +192,12 @@ class Outcomes:
         if owner_of(stored) in {None, attempt.identity.owner}:
             return True
         upload = attempt.request.upload
-        return upload is not None and not await self.is_outdated(upload, stored)
+        if upload is None:
+            return False
+        if not (upload.sequencer and stored.metadata.get(SEQUENCER)):  # then only the object tells which is newer
+            newest = await self._inputs(upload.bucket).head(upload.key)
+            return newest is not None and upload.is_version(newest)
+        return not await self.is_outdated(upload, stored)
 
     async def _withdraw(self, attempt: _Attempt, version_id: str | None) -> bool:
         """Delete the request's own version of the `.out` if it hides the answer to a newer upload."""
@@ -219,16 +233,8 @@ def _is_of_message(stored: ObjectHead, attempt: _Attempt) -> bool:
 
 
 def _error_keys(attempt: _Attempt) -> list[str]:
-    """The keys that the `.err` of earlier deliveries may have.
-
-    The spare one is looked up only where one may be: each lookup of each success costs.
-    """
-    identity, found = attempt.identity, [attempt.identity.error_name + keys.ERR]
-    may_be_taken = isinstance(attempt.request, SentMessage) and identity.owner != identity.id
-    # A redrive carries the ID over. An S3 event that was not dead-lettered has no attributes.
-    if may_be_taken or (attempt.request.upload is not None and attempt.delivery.string_attributes.get("InferenceId")):
-        found.append(identity.spare_error_name + keys.ERR)
-    return found
+    """The keys that the `.err` of the request may have."""
+    return [name + keys.ERR for name in attempt.identity.error_names]
 
 
 def superseded(attempt: _Attempt) -> Outcome:

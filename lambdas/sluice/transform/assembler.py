@@ -33,7 +33,7 @@ from sluice.processing.result import (
     timestamp,
 )
 from sluice.transform.heads import require_head
-from sluice.transform.part_store import ANSWER_FORMAT
+from sluice.transform.part_store import ANSWER_FORMAT, RECORD_FORMAT
 from sluice.transform.progress import count, covering_parts
 
 _MOST_VERSIONS = 10  # that the deliveries of one assembly have written of one object
@@ -211,11 +211,13 @@ def _summary(parts: list[_Part], assembly: Assembly) -> dict[str, Any]:
     names = ("records", "failed", "not-sent")
     records, failed, not_sent = (sum(part.number(name) for part in parts) for name in names)
     formats = (part.head.metadata.get(ANSWER_FORMAT) for part in parts)
+    is_batch_file = any(RECORD_FORMAT in part.head.metadata for part in parts)
     return {
         "records": records,
         "succeeded": records - failed - not_sent,
         "failed": failed,
         "not_sent": not_sent,
+        "record_format": "OpenAIBatch" if is_batch_file else "Line",
         "answer_format": next((unquote(one) for one in formats if one), None),
         "calls": sum(part.number("calls") for part in parts),
         "bytes": assembly.file.size,

@@ -1,6 +1,7 @@
 """The content types that records and answers have."""
 
 CSV = "text/csv"
+JSON = "application/json"
 JSON_LINES = "application/jsonlines"
 _TEXT = "text/plain"
 _JSON_LINES_TYPES = frozenset(
@@ -16,6 +17,11 @@ def base_type(content_type: str) -> str:
 def holds_several(content_type: str) -> bool:
     """Whether the body of a request of this type may hold several records, one in each line."""
     return base_type(content_type) in {CSV, _TEXT} | _JSON_LINES_TYPES
+
+
+def is_json_lines(content_type: str) -> bool:
+    """Whether the lines of a file of this type are JSON documents."""
+    return base_type(content_type) in _JSON_LINES_TYPES
 
 
 def is_json(content_type: str) -> bool:

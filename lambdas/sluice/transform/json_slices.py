@@ -7,8 +7,12 @@ a byte, and a slice is encoded to exactly the bytes that it was.
 import codecs
 import json
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 from sluice.inputs.strict_json import MAX_DEPTH, TooDeep, is_deep
+
+_Value = TypeVar("_Value")
 
 _STEP = 64 * 1024  # bytes
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -45,9 +49,33 @@ def arrays_of(text: str) -> dict[str, list[bytes]]:
 
     Raises `ValueError` when it is not a JSON object.
     """
+    return {name: found for name, found in _object(text, _elements).items() if found is not None}
+
+
+def fields_of(text: str) -> dict[str, bytes]:
+    """The fields of an object, each as it is written.
+
+    Raises `ValueError` when it is not a JSON object, or a name occurs twice in it.
+    """
+    count = 0
+
+    def read(text: str, at: int) -> tuple[bytes, int]:
+        nonlocal count
+        count += 1
+        end = _end(text, at)
+        return text[at:end].encode("latin-1"), end
+
+    found = _object(text, read)
+    if len(found) < count:
+        raise ValueError("a name occurs twice")
+    return found
+
+
+def _object(text: str, read: Callable[[str, int], tuple[_Value, int]]) -> dict[str, _Value]:
+    """The fields of an object. `read` returns a value and its end. Of a name that occurs twice, the last counts."""
     at = _after_space(text, 0)
     _expect(text, at, "{")
-    found: dict[str, list[bytes]] = {}
+    found: dict[str, _Value] = {}
     at = _after_space(text, at + 1)
     if text[at : at + 1] == "}":
         _check_is_end(text, at + 1)
@@ -58,18 +86,18 @@ def arrays_of(text: str) -> dict[str, list[bytes]]:
         name = json.loads(text[at:end].encode("latin-1"))
         at = _after_space(text, end)
         _expect(text, at, ":")
-        at = _after_space(text, at + 1)
-        found.pop(name, None)  # of a name that occurs twice, the last value counts
-        if text[at : at + 1] == "[":
-            found[name], end = _array(text, at)
-        else:
-            end = _end(text, at)
+        found[name], end = read(text, _after_space(text, at + 1))
         at = _after_space(text, end)
         if text[at : at + 1] == "}":
             _check_is_end(text, at + 1)
             return found
         _expect(text, at, ",")
         at = _after_space(text, at + 1)
+
+
+def _elements(text: str, at: int) -> tuple[list[bytes] | None, int]:
+    """The elements of the value at `at` if it is an array, and where it ends."""
+    return _array(text, at) if text[at : at + 1] == "[" else (None, _end(text, at))
 
 
 def _array(text: str, at: int) -> tuple[list[bytes], int]:

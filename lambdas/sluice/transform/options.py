@@ -15,6 +15,9 @@ MAX_CHUNK_BYTES = 1024 * 1024  # so that ten at once fit into a small function
 _MIN_CHUNK_BYTES = 64 * 1024
 _PARTS = 1000  # S3 lists this many objects at once, so that the progress of up to 1 GB is one request
 
+# Options that say what is done with lines that are no requests of an OpenAI batch file.
+_OF_LINES = frozenset({"SplitType", "InputFilter", "OutputFilter", "JoinSource", "AnswerFormat"})
+
 
 def _path(value: object) -> object:
     return Path.parse(value) if isinstance(value, str) else value
@@ -32,7 +35,8 @@ class Options(BaseModel):
 
     `csv_header` is ours: whether the first line of a CSV file names the columns; it is then not sent, and the
     line that answers it is empty. `answer_format` is ours, too: how an answer holds those of several records; None if
-    it is not known.
+    it is not known. So are `record_format`, what a line is, None if its first record decides it, and `request_url`, the
+    url that each request of an OpenAI batch file must have.
     """
 
     model_config = ConfigDict(
@@ -48,13 +52,18 @@ class Options(BaseModel):
     join_source: Literal["None", "Input"] = "None"
     csv_header: bool = False
     answer_format: Annotated[AnswerFormat | None, BeforeValidator(_answer_format)] = None
+    record_format: Literal["Line", "OpenAIBatch"] | None = None
+    request_url: Annotated[str, Field(min_length=1)] | None = None
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], defaults: Mapping[str, Any]) -> Self:
         """The options that an object's user metadata sets, each under its name in kebab case; `defaults` for the rest.
 
-        Raises `Failure` (invalid) naming the metadata that breaks a rule.
+        An object that is set to be an OpenAI batch file has no defaults for records of another kind. Raises `Failure`
+        (invalid) naming the metadata that breaks a rule.
         """
+        if metadata.get("record-format") == "OpenAIBatch":
+            defaults = {name: value for name, value in defaults.items() if name not in _OF_LINES}
         given: dict[str, Any] = dict(defaults) | {
             to_pascal(name): metadata[key] for name in cls.model_fields if (key := name.replace("_", "-")) in metadata
         }

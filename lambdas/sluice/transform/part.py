@@ -140,7 +140,7 @@ class PartHandler:
             return await self._continue_later(attempt, work, calls, started, first)
         if work.lines.is_cut:
             return await self._continue_later(attempt, work, calls, started, len(work.lines))
-        if work.part.is_whole and calls.refused and not calls.answers:
+        if work.part.is_whole and calls.refused and not calls.answers and work.batch is None:
             raise next(iter(calls.refused.values())).failure  # A redrive calls again, unlike that of an assembly.
         latency = timedelta(seconds=now() - clock) if calls.made else None
         await self._store.put(attempt, work, calls, started, len(work.lines))

@@ -17,10 +17,13 @@ from sluice.processing.attempt import Attempt
 from sluice.processing.result import ACCEPT, CONTENT_TYPE, ENDPOINT_NAME, IDENTITY, TRACE_ID, metadata, timestamp
 from sluice.processing.storing import Sleep, retry_transient
 from sluice.transform.bisect import Calls, Refused
+from sluice.transform.content_types import JSON_LINES
+from sluice.transform.openai_batch import RequestError
 from sluice.transform.records import RecordError, joined
 from sluice.transform.work import Work
 
 ANSWER_FORMAT = "answer-format"
+RECORD_FORMAT = "record-format"
 _MAX_QUOTED = 4096  # bytes of a refused record that its error quotes
 
 
@@ -53,6 +56,7 @@ class PartStore:
             CONTENT_TYPE: work.invocation.parameters["ContentType"],
             ACCEPT: work.invocation.parameters.get("Accept"),
             ANSWER_FORMAT: None if work.answer_format is None else str(work.answer_format),
+            RECORD_FORMAT: None if work.batch is None else "OpenAIBatch",
         }
         if document:
             # The name depends on the content, so that the errors are those of the answers that were stored first. Only
@@ -67,7 +71,7 @@ class PartStore:
                 await self._results.put(
                     name + keys.OUT,
                     answers,
-                    content_type=work.invocation.parameters.get("Accept") or work.codec.content_type,
+                    content_type=_content_type(work),
                     metadata=metadata([(IDENTITY, attempt.identity.key), *counts.items(), *requested.items()]),
                     condition=Condition(),
                 )
@@ -77,32 +81,54 @@ class PartStore:
 
 def _contents(work: Work, calls: Calls, count: int) -> tuple[bytes, bytes, int]:
     """The answers of the first `count` lines, the document of their errors, and the number of those."""
-    separator = b"\n" if work.options.assemble_with == work.options.split_type == "Line" else b""
+    of_lines = work.options.assemble_with == work.options.split_type == "Line" or work.batch is not None
+    separator = b"\n" if of_lines else b""
     answers, errors, failed = io.BytesIO(), io.BytesIO(), 0
     for index in range(count):
         refused = work.refused.get(index) or calls.refused.get(index)
         if index in calls.answers:
             try:
-                answers.write(joined(work.lines[index], calls.answers[index], work.options, work.codec))
-            except RecordError as error:
+                answers.write(_answer(work, index, calls.answers[index]))
+            except (RecordError, RequestError) as error:
                 refused = Refused(Failure.of(ErrorCode.ANSWER_NOT_JOINED, str(error)))
         if refused is not None:
             failed += 1
-            errors.write(_error(index, work.lines[index], refused.failure, work.invocation.trace_id))
+            errors.write(_error(work, index, refused.failure))
+            if work.batch is not None:
+                answers.write(work.batch.refused(work.lines[index], work.lines.place(index), refused.failure))
+        elif work.batch is not None and index not in calls.answers:
+            continue  # An empty line would be no JSON.
         answers.write(separator)
     return answers.getvalue(), errors.getvalue(), failed
 
 
-def _error(index: int, line: bytes, failure: Failure, trace_id: str) -> bytes:
+def _content_type(work: Work) -> str:
+    """The content type of the result. The lines of a batch file's are JSON, whatever the answers in them are."""
+    if work.batch is not None:
+        return JSON_LINES
+    return work.invocation.parameters.get("Accept") or work.codec.content_type
+
+
+def _answer(work: Work, index: int, answer: bytes) -> bytes:
+    """The line of an answered record in the result. Raises `RecordError` and `RequestError`."""
+    line = work.lines[index]
+    if work.batch is not None:
+        return work.batch.answered(line, work.lines.place(index), answer)
+    return joined(line, answer, work.options, work.codec)
+
+
+def _error(work: Work, index: int, failure: Failure) -> bytes:
     """One line of the errors. Its line number counts from the part's first line."""
+    line = work.lines[index]
     quoted = line[:_MAX_QUOTED].decode(errors="replace")
     fields: dict[str, Any] = {
         "Line": index + 1,
+        **(work.batch.names(line, work.lines.place(index)) if work.batch is not None else {}),
         "ErrorCode": failure.code,
         "ErrorMessage": failure.message,
         "OriginalStatusCode": failure.original_status_code,
         "OriginalMessage": failure.original_message,
-        "TraceId": trace_id,
+        "TraceId": work.invocation.trace_id,
         "Record": quoted if len(line) <= _MAX_QUOTED else quoted + "…",
     }
     kept = {name: value for name, value in fields.items() if value is not None}

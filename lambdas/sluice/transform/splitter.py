@@ -8,19 +8,22 @@ from datetime import datetime
 from sluice import keys
 from sluice.failures import invalid
 from sluice.inputs.internal_messages import body_of
-from sluice.inputs.invocation import check_ttl, endpoint_of, message_for
+from sluice.inputs.invocation import build, check_ttl, endpoint_of, message_for
+from sluice.inputs.message import Message
 from sluice.inputs.requests import Assembly, DroppedObject, TransformPart
 from sluice.ports import Bucket, Buckets, Condition, MessageSender, ObjectHead, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes
 from sluice.settings import Settings
+from sluice.transform.batch_file import BatchStore, Content, is_batch_file, requests_of
 from sluice.transform.gzipped import is_packed, unpacked
 from sluice.transform.heads import require_head
 from sluice.transform.lines import ranges
 from sluice.transform.options import Options, chunk_bytes
 
 _PIECE = 8 * 1024 * 1024  # bytes of a gzip file that are read at once
+_REPLACED = "the file was replaced; its newer version is transformed"
 
 
 class Splitter:
@@ -44,6 +47,7 @@ class Splitter:
         self._request_queue = request_queue
         self._assembly_queue = assembly_queue
         self._utc_now = utc_now
+        self._batches = BatchStore(results)
 
     async def handle(self, attempt: Attempt[DroppedObject]) -> Outcome:
         """Send the messages of a dataset's parts. A second delivery sends them again; each part is answered once.
@@ -57,7 +61,7 @@ class Splitter:
         head = await require_head(self._inputs(file.bucket), file.key)
         file.check_names_version(head)
         if not file.is_version(head):
-            return attempt.ended(Status.SUPERSEDED, detail="the file was replaced; its newer version is transformed")
+            return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
         options = Options.from_metadata(head.metadata, self._settings.transform_defaults)
         message = message_for(file, head.metadata, self._settings)
         attempt = replace(attempt, endpoint_name=endpoint_of(message, self._settings))
@@ -69,11 +73,15 @@ class Splitter:
                 raise invalid(
                     "file", f"{size} bytes are over max_body_bytes, and SplitType None makes one call of them"
                 )
+            try:
+                batch_file = await self._find_batch(attempt, head, options, message, size, packed=packed)
+            except PreconditionFailed:
+                return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             parts = ranges(size, max(1, size) if options.split_type == "None" else chunk_bytes(size))
             whole = replace(file, size=size, etag=head.etag)
             if parts:
                 await self._request_queue.send(
-                    body_of(TransformPart(whole, start, end, packed)) for start, end in parts
+                    body_of(TransformPart(whole, start, end, packed, batch_file)) for start, end in parts
                 )
             else:
                 await self._assembly_queue.send([body_of(Assembly(whole))])
@@ -85,6 +93,35 @@ class Splitter:
         An earlier delivery may have sent all parts before this one failed.
         """
         return await self._outcomes.resolved(attempt)
+
+    async def _find_batch(
+        self,
+        attempt: Attempt[DroppedObject],
+        head: ObjectHead,
+        options: Options,
+        message: Message,
+        size: int,
+        *,
+        packed: bool,
+    ) -> bool:
+        """Whether a file is an OpenAI batch file. If it is, what its parts must know of all of it is stored."""
+        file, folder = attempt.request, keys.parts_folder(attempt.identity.name, attempt.identity.key)
+        bucket = self._inputs(self._settings.results_bucket if packed else file.bucket)
+        key, etag = (keys.unpacked_key(folder), None) if packed else (file.key, head.etag)
+        invocation = build(
+            message, attempt.identity, b"", self._settings, key=file.key, object_content_type=head.content_type
+        )
+        content = Content(
+            lambda start, end: bucket.get_range(key, start, end, etag=etag),
+            size,
+            invocation.parameters["ContentType"],
+            self._settings.max_body_bytes,
+        )
+        if not size or not await is_batch_file(content, options):
+            return False
+        if not await self._batches.is_saved(folder):
+            await self._batches.save(folder, await requests_of(content))
+        return True
 
     async def _unpack(self, attempt: Attempt[DroppedObject], head: ObjectHead) -> int:
         """Write the content of a gzip file to the folder of its parts. Returns its size in bytes."""

@@ -13,10 +13,12 @@ from sluice.processing.attempt import Attempt
 from sluice.processing.memory import Reservation
 from sluice.settings import Settings
 from sluice.transform.answer_format import AnswerFormat
+from sluice.transform.batch_file import BatchStore
 from sluice.transform.bisect import Refused
-from sluice.transform.content_types import CSV
+from sluice.transform.content_types import CSV, JSON
 from sluice.transform.lines import Lines, lines_of
 from sluice.transform.memory import ResponseSizeRatio, needed
+from sluice.transform.openai_batch import Batch, RequestError
 from sluice.transform.options import MAX_CHUNK_BYTES, Options
 from sluice.transform.records import Codec, RecordError, check_csv, filtered
 
@@ -38,12 +40,13 @@ class Work:
     codec: Codec
     lines: Lines
     sizes: list[int] = field(default_factory=list)  # of what is sent for each line; 0 when nothing is sent
-    filtered: list[bytes] = field(default_factory=list)
+    filtered: list[bytes] = field(default_factory=list)  # what is sent for each line, unless it is the line itself
     refused: dict[int, Refused] = field(default_factory=dict)
     answer_format: AnswerFormat | None = None
+    batch: Batch | None = None  # of an OpenAI batch file
 
     def sent(self, index: int) -> bytes:
-        """What is sent for a line: the line itself when there is no filter."""
+        """What is sent for a line: the line itself when nothing of it is left out."""
         return self.filtered[index] if self.filtered else self.lines[index]
 
     def is_header(self, index: int) -> bool:
@@ -68,6 +71,7 @@ class Reader:
         self._settings = settings
         self._inputs = inputs
         self._ratio = ratio
+        self._batches = BatchStore(inputs(settings.results_bucket))
 
     def prepare(self, attempt: Attempt[TransformPart], head: ObjectHead) -> Prepared:
         """Apply the metadata of the dataset: the endpoint, the IDs, the options.
@@ -100,6 +104,10 @@ class Reader:
             raise invalid("Start, End", "the range is larger than the split function makes one")
         work = Work(part, options, invocation, Codec(invocation.parameters["ContentType"]), Lines())
         folder = keys.folder_of_part(attempt.identity.name)
+        if part.batch_file:
+            identity, found = attempt.identity, await self._batches.load(folder)
+            work.batch = Batch(identity.owner, invocation.trace_id, options.request_url, found)
+            work.invocation = replace(invocation, parameters={**invocation.parameters, "ContentType": JSON})
         if whole:
             await self._whole(work, folder, head, reservation)
         else:
@@ -147,7 +155,7 @@ class Reader:
         for index, line in enumerate(work.lines):
             sent = b"" if not line or work.is_header(index) else self._sent(work, index, line, limit)
             work.sizes.append(len(sent))
-            if not work.options.input_filter.is_root:
+            if work.batch is not None or not work.options.input_filter.is_root:
                 work.filtered.append(sent)
             if len(work.refused) == MAX_REFUSED:
                 work.lines = work.lines.first(index + 1)
@@ -167,8 +175,11 @@ class Reader:
                 ) from None
         if len(line) <= limit:
             try:
-                sent = filtered(line, work.options.input_filter, work.codec)
-            except RecordError as error:
+                if work.batch is not None:
+                    sent = work.batch.body(line, work.lines.place(index))
+                else:
+                    sent = filtered(line, work.options.input_filter, work.codec)
+            except (RecordError, RequestError) as error:
                 work.refused[index] = Refused(Failure.of(ErrorCode.INVALID_RECORD, str(error)))
                 return b""
             if len(sent) <= limit:
