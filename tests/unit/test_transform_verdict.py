@@ -90,7 +90,7 @@ def test_a_row_that_ends_the_models_process_fails_alone(world: Transforms, statu
     assert not world.dead_letters.sent
     assert {lines[3], lines[77]} <= called_alone(world)
     most = max(sum(lines[number] in call.body.split() for call in world.endpoint.calls) for number in (3, 77))
-    assert most <= 20
+    assert most <= 10
 
 
 def test_a_part_of_bad_rows_decides_on_no_format(world: Transforms) -> None:

@@ -82,8 +82,9 @@ class Calls:
             try:
                 return await self._counted(call)
             except ServiceError as error:
-                if self.made == 1 or not classify(error).is_retried(error.receive_count):
-                    raise
+                failure = classify(error)
+                if self.made == 1 or failure.attempts is not None or not failure.failure_class.retryable:
+                    raise  # a container that is to start again takes longer than these pauses
                 await self.sleep(pause)
         return await self._counted(call)
 
