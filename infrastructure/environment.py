@@ -38,6 +38,7 @@ def environment(settings: Settings, storage: Storage, queues: Queues, source: sq
         "SLUICE_DEFAULT_CONTENT_TYPE": settings.default_content_type,
         "SLUICE_READ_TIMEOUT_SECONDS": str(settings.timeouts.read_seconds),
         "SLUICE_CONCURRENT_CALLS": str(settings.concurrent_calls),
+        "SLUICE_CONCURRENT_FUNCTIONS": str(settings.maximum_concurrency),
         "SLUICE_TRANSPORT": settings.function.transport,
         "SLUICE_MODEL_MESSAGES": str(settings.model_messages).lower(),
         "SLUICE_MODEL_RETRY_STATUSES": ",".join(map(str, settings.model_retry.statuses)),

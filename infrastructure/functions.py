@@ -20,7 +20,7 @@ from infrastructure.storage import Storage
 from infrastructure.timeouts import ASSEMBLE_TIMEOUT_SECONDS, CRASHED_TIMEOUT_SECONDS, SPLIT_TIMEOUT_SECONDS
 
 _CRASHED_MEMORY_MB = 256  # it holds one message at a time
-_FILE_MEMORY_MB = 512  # split and assemble hold about 8 MB of a file at a time
+_FILE_MEMORY_MB = 512  # split and assemble hold 8 to 40 MB of a file at a time
 _LEAST_CONCURRENCY = 2  # the lowest MaximumConcurrency that Lambda accepts for an SQS event source
 
 

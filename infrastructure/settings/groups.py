@@ -168,7 +168,8 @@ class Transform(Group):
     InputFilter: JsonPath | None = None
     OutputFilter: JsonPath | None = None
     JoinSource: Literal["None", "Input"] | None = None
-    CsvHeader: bool | None = None
+    CsvHeader: Literal["none", "drop", "repeat"] | bool | None = None
+    CsvDelimiter: Literal[",", ";", "\t", "tab", "|"] | None = None
     AnswerFormat: AnswerFormatName | None = None
     RecordFormat: Literal["Line", "OpenAIBatch"] | None = None
     RequestUrl: UrlPath | None = None

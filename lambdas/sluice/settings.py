@@ -78,6 +78,7 @@ class Settings(_Environment):
     custom_attributes_template: str | None = None
     read_timeout_seconds: float = Field(gt=0)
     concurrent_calls: int = Field(ge=1)
+    concurrent_functions: int = Field(default=1, ge=1)  # that process parts
     transport: Literal["lean", "boto3"] = "lean"
     model_messages: bool = True
     model_retry_statuses: Statuses = ()

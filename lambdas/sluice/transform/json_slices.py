@@ -16,7 +16,8 @@ _Value = TypeVar("_Value")
 
 _STEP = 64 * 1024  # bytes
 _SPACE = re.compile(r"[ \t\n\r]*")
-_STRING_OR_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\n\r]+')
+_STRING = re.compile(r'("(?:[^"\\]|\\.)*")')
+_NO_SPACE = dict.fromkeys(map(ord, " \t\n\r"))
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # Only where values end counts, not what they are.
 
 
@@ -71,6 +72,27 @@ def fields_of(text: str) -> dict[str, bytes]:
     return found
 
 
+def opened(text: str) -> dict[str, bytes] | list[bytes] | None:
+    """The fields or elements of a JSON document, as `whole` returns it, if it is an object or an array."""
+    if text.startswith("{"):
+        return _object(text, _slice)
+    if not text.startswith("["):
+        return None
+    elements: list[bytes] = []
+    at = 1
+    while text[at] != "]":
+        element, at = _slice(text, at)
+        elements.append(element)
+        at += text[at] == ","
+    return elements
+
+
+def _slice(text: str, at: int) -> tuple[bytes, int]:
+    """The value at `at` as it is written, and where it ends."""
+    end = _DECODER.raw_decode(text, at)[1]
+    return text[at:end].encode("latin-1"), end
+
+
 def _object(text: str, read: Callable[[str, int], tuple[_Value, int]]) -> dict[str, _Value]:
     """The fields of an object. `read` returns a value and its end. Of a name that occurs twice, the last counts."""
     at = _after_space(text, 0)
@@ -83,7 +105,9 @@ def _object(text: str, read: Callable[[str, int], tuple[_Value, int]]) -> dict[s
     while True:
         _expect(text, at, '"')
         end = _end(text, at)
-        name = json.loads(text[at:end].encode("latin-1"))
+        name = text[at + 1 : end - 1]
+        if "\\" in name or not name.isascii():
+            name = json.loads(text[at:end].encode("latin-1"))
         at = _after_space(text, end)
         _expect(text, at, ":")
         found[name], end = read(text, _after_space(text, at + 1))
@@ -129,6 +153,8 @@ def _end(text: str, at: int) -> int:
 
 
 def _after_space(text: str, at: int) -> int:
+    if text[at : at + 1] > " ":
+        return at
     found = _SPACE.match(text, at)
     return found.end() if found else at
 
@@ -146,5 +172,7 @@ def _check_is_end(text: str, at: int) -> None:
 def _compact(text: str) -> bytes:
     """A value without the space between its parts."""
     if any(space in text for space in " \n\t\r"):
-        text = _STRING_OR_SPACE.sub(lambda found: found[1] or "", text)
+        parts = _STRING.split(text)
+        parts[::2] = [part.translate(_NO_SPACE) for part in parts[::2]]
+        text = "".join(parts)
     return text.encode("latin-1")

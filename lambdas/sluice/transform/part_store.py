@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -20,6 +20,7 @@ from sluice.transform.bisect import Calls, Refused
 from sluice.transform.content_types import JSON_LINES
 from sluice.transform.openai_batch import RequestError
 from sluice.transform.records import RecordError, joined
+from sluice.transform.result_type import type_of_result
 from sluice.transform.work import Work
 
 ANSWER_FORMAT = "answer-format"
@@ -36,17 +37,17 @@ class PartStore:
         self._sleep = sleep
 
     async def put(
-        self, attempt: Attempt[TransformPart], work: Work, calls: Calls, started: datetime, count: int
+        self, attempt: Attempt[TransformPart], work: Work, calls: Calls, started: datetime, *, lines: range, made: int
     ) -> None:
-        """Write the answers of the first `count` lines, after their errors. Raises `ServiceError`."""
-        answers, document, failed = _contents(work, calls, count)
-        not_sent = sum(not size and index not in work.refused for index, size in enumerate(work.sizes[:count]))
+        """Write the answers of some lines, after their errors. `made` are the calls for them. Raises `ServiceError`."""
+        answers, document, failed = _contents(work, calls, lines)
+        not_sent = sum(not work.sizes[index] and index not in work.refused for index in lines)
         name = attempt.identity.name
         counts = {
-            "records": str(count),
+            "records": str(len(lines)),
             "failed": str(failed),
             "not-sent": str(not_sent),
-            "calls": str(calls.made),
+            "calls": str(made),
             "started": timestamp(started),
             "finished": timestamp(self._now()),
         }
@@ -71,7 +72,7 @@ class PartStore:
                 await self._results.put(
                     name + keys.OUT,
                     answers,
-                    content_type=_content_type(work),
+                    content_type=_content_type(work, calls.answers),
                     metadata=metadata([(IDENTITY, attempt.identity.key), *counts.items(), *requested.items()]),
                     condition=Condition(),
                 )
@@ -79,12 +80,12 @@ class PartStore:
         await retry_transient(put, self._sleep, attempt.remaining_ms)
 
 
-def _contents(work: Work, calls: Calls, count: int) -> tuple[bytes, bytes, int]:
-    """The answers of the first `count` lines, the document of their errors, and the number of those."""
+def _contents(work: Work, calls: Calls, lines: range) -> tuple[bytes, bytes, int]:
+    """The answers of some lines, the document of their errors, and the number of those."""
     of_lines = work.options.assemble_with == work.options.split_type == "Line" or work.batch is not None
     separator = b"\n" if of_lines else b""
     answers, errors, failed = io.BytesIO(), io.BytesIO(), 0
-    for index in range(count):
+    for index in lines:
         refused = work.refused.get(index) or calls.refused.get(index)
         if index in calls.answers:
             try:
@@ -93,7 +94,7 @@ def _contents(work: Work, calls: Calls, count: int) -> tuple[bytes, bytes, int]:
                 refused = Refused(Failure.of(ErrorCode.ANSWER_NOT_JOINED, str(error)))
         if refused is not None:
             failed += 1
-            errors.write(_error(work, index, refused.failure))
+            errors.write(_error(work, index, index - lines.start, refused.failure))
             if work.batch is not None:
                 answers.write(work.batch.refused(work.lines[index], work.lines.place(index), refused.failure))
         elif work.batch is not None and index not in calls.answers:
@@ -102,11 +103,9 @@ def _contents(work: Work, calls: Calls, count: int) -> tuple[bytes, bytes, int]:
     return answers.getvalue(), errors.getvalue(), failed
 
 
-def _content_type(work: Work) -> str:
+def _content_type(work: Work, answers: Mapping[int, bytes]) -> str:
     """The content type of the result. The lines of a batch file's are JSON, whatever the answers in them are."""
-    if work.batch is not None:
-        return JSON_LINES
-    return work.invocation.parameters.get("Accept") or work.codec.content_type
+    return type_of_result(work, answers) if work.batch is None else JSON_LINES
 
 
 def _answer(work: Work, index: int, answer: bytes) -> bytes:
@@ -114,15 +113,15 @@ def _answer(work: Work, index: int, answer: bytes) -> bytes:
     line = work.lines[index]
     if work.batch is not None:
         return work.batch.answered(line, work.lines.place(index), answer)
-    return joined(line, answer, work.options, work.codec)
+    return joined(line, answer, work.options, work.codec, work.answer_codec)
 
 
-def _error(work: Work, index: int, failure: Failure) -> bytes:
+def _error(work: Work, index: int, position: int, failure: Failure) -> bytes:
     """One line of the errors. Its line number counts from the part's first line."""
     line = work.lines[index]
     quoted = line[:_MAX_QUOTED].decode(errors="replace")
     fields: dict[str, Any] = {
-        "Line": index + 1,
+        "Line": position + 1,
         **(work.batch.names(line, work.lines.place(index)) if work.batch is not None else {}),
         "ErrorCode": failure.code,
         "ErrorMessage": failure.message,

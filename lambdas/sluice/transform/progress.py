@@ -1,8 +1,11 @@
 """Which parts of a dataset are stored. Their names say where they begin and end."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from sluice import keys
+from sluice.inputs.requests import TransformPart
+from sluice.transform.options import chunk_bytes
 
 
 def begins_at(names: Iterable[str], start: int) -> bool:
@@ -11,12 +14,28 @@ def begins_at(names: Iterable[str], start: int) -> bool:
 
 
 def covered_until(names: Iterable[str], start: int, end: int) -> int:
-    """The byte, at most `end`, up to which stored parts cover a range without gap; `start` when none begins there."""
+    """The byte up to which stored parts cover a range without gap; `start` when none begins there.
+
+    It is after `end` if the last record of the range ends there.
+    """
     reached = {start}
     for begins, ends, _ in keys.stored_parts(names):
-        if begins in reached and ends <= end:
+        if begins in reached and begins < end:
             reached.add(ends)
     return max(reached)
+
+
+def rest_after(part: TransformPart, at: int) -> TransformPart:
+    """What is left of a part whose records before byte `at` are answered; from `start` to `start` if nothing is.
+
+    If the last record of the part ends within another range, as its line breaks are in quotes, the rest is that of the
+    other range, whose part has begun within the record.
+    """
+    if at <= part.end:
+        return replace(part, start=at)
+    size = part.file.size or 0
+    chunk = chunk_bytes(size)
+    return replace(part, start=at, end=min(size, -(-at // chunk) * chunk))
 
 
 def covering_parts(names: Iterable[str], end: int, start: int = 0) -> list[str] | None:

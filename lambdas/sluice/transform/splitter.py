@@ -1,33 +1,65 @@
 """A dropped dataset, from its size to the messages of its parts."""
 
-import zlib
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sluice import keys
 from sluice.failures import invalid
 from sluice.inputs.internal_messages import body_of
-from sluice.inputs.invocation import build, check_ttl, endpoint_of, message_for
-from sluice.inputs.message import Message
+from sluice.inputs.invocation import check_ttl, endpoint_of, message_for
 from sluice.inputs.requests import Assembly, DroppedObject, TransformPart
-from sluice.ports import Bucket, Buckets, Condition, MessageSender, ObjectHead, PreconditionFailed
+from sluice.ports import Bucket, Buckets, MessageSender, ObjectHead, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes
 from sluice.settings import Settings
+from sluice.transform.alignment import record_ranges
 from sluice.transform.batch_file import BatchStore, Content, is_batch_file, requests_of
-from sluice.transform.gzipped import is_packed, unpacked
+from sluice.transform.content_types import Syntax, charset_of, syntax_of
+from sluice.transform.csv_records import has_quotes
+from sluice.transform.file_type import HEAD_BYTES, check_lines, is_gzip, is_packed, type_of_file
 from sluice.transform.heads import require_head
 from sluice.transform.lines import ranges
 from sluice.transform.options import Options, chunk_bytes
+from sluice.transform.records import check_options
+from sluice.transform.unpacker import Replaced, Unpacker
 
-_PIECE = 8 * 1024 * 1024  # bytes of a gzip file that are read at once
+_SAMPLES = 4  # of a file, in which it is looked for quotes
+_NEEDED_MS = 60_000  # to send the messages of all parts
 _REPLACED = "the file was replaced; its newer version is transformed"
 
 
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What is cut into parts: the file, or what it is unpacked to."""
+
+    bucket: Bucket
+    key: str
+    etag: str | None
+    size: int
+    unpacked: bool = False
+    beginning: bytes = b""  # if it has been read
+
+    async def read(self, start: int, end: int) -> bytes:
+        """The bytes `start` to `end`. Raises `PreconditionFailed` when the file was replaced, `ServiceError`."""
+        return await self.bucket.get_range(self.key, start, end, etag=self.etag)
+
+    async def has_quotes(self, delimiter: bytes) -> bool:
+        """Whether fields of a CSV file are quoted, in samples of it. Raises as `read` does."""
+        if has_quotes(self.beginning or await self.read(0, min(self.size, HEAD_BYTES)), delimiter):
+            return True
+        for start in range(0, self.size, max(HEAD_BYTES, -(-self.size // _SAMPLES))):
+            if start and has_quotes(await self.read(start, min(self.size, start + HEAD_BYTES)), delimiter):
+                return True
+        return False
+
+
 class Splitter:
-    """Splits datasets by their size. Which lines a part has is found when the part is processed."""
+    """Splits datasets by their size, or CSV with quoted fields by its records.
+
+    Which lines a part has is found when the part is processed.
+    """
 
     def __init__(
         self,
@@ -48,6 +80,7 @@ class Splitter:
         self._assembly_queue = assembly_queue
         self._utc_now = utc_now
         self._batches = BatchStore(results)
+        self._unpacker = Unpacker(inputs, results)
 
     async def handle(self, attempt: Attempt[DroppedObject]) -> Outcome:
         """Send the messages of a dataset's parts. A second delivery sends them again; each part is answered once.
@@ -67,21 +100,24 @@ class Splitter:
         attempt = replace(attempt, endpoint_name=endpoint_of(message, self._settings))
         with attempt.reporting():
             check_ttl(message, self._utc_now() - attempt.delivery.sent_at)
-            packed = is_packed(file.key)
-            size = await self._unpack(attempt, head) if packed else head.size
-            if options.split_type == "None" and size > self._settings.max_body_bytes:
-                raise invalid(
-                    "file", f"{size} bytes are over max_body_bytes, and SplitType None makes one call of them"
-                )
+            content_type = type_of_file(message, file.key, head, self._settings)
+            check_options(options, content_type)
             try:
-                batch_file = await self._find_batch(attempt, head, options, message, size, packed=packed)
-            except PreconditionFailed:
+                content = await self._content(attempt, head, options, content_type)
+                size = content.size
+                if options.split_type == "None" and size > self._settings.max_body_bytes:
+                    raise invalid(
+                        "file", f"{size} bytes are over max_body_bytes, and SplitType None makes one call of them"
+                    )
+                is_batch = await self._find_batch(attempt, content, options, content_type)
+                parts = await self._parts(attempt, content, options, content_type)
+            except (PreconditionFailed, Replaced):
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
-            parts = ranges(size, max(1, size) if options.split_type == "None" else chunk_bytes(size))
             whole = replace(file, size=size, etag=head.etag)
             if parts:
                 await self._request_queue.send(
-                    body_of(TransformPart(whole, start, end, packed, batch_file)) for start, end in parts
+                    body_of(TransformPart(whole, start, end, content.unpacked, is_batch, is_aligned))
+                    for start, end, is_aligned in parts
                 )
             else:
                 await self._assembly_queue.send([body_of(Assembly(whole))])
@@ -95,53 +131,54 @@ class Splitter:
         return await self._outcomes.resolved(attempt)
 
     async def _find_batch(
-        self,
-        attempt: Attempt[DroppedObject],
-        head: ObjectHead,
-        options: Options,
-        message: Message,
-        size: int,
-        *,
-        packed: bool,
+        self, attempt: Attempt[DroppedObject], content: _Content, options: Options, content_type: str
     ) -> bool:
         """Whether a file is an OpenAI batch file. If it is, what its parts must know of all of it is stored."""
-        file, folder = attempt.request, keys.parts_folder(attempt.identity.name, attempt.identity.key)
-        bucket = self._inputs(self._settings.results_bucket if packed else file.bucket)
-        key, etag = (keys.unpacked_key(folder), None) if packed else (file.key, head.etag)
-        invocation = build(
-            message, attempt.identity, b"", self._settings, key=file.key, object_content_type=head.content_type
-        )
-        content = Content(
-            lambda start, end: bucket.get_range(key, start, end, etag=etag),
-            size,
-            invocation.parameters["ContentType"],
-            self._settings.max_body_bytes,
-        )
-        if not size or not await is_batch_file(content, options):
+        folder = keys.parts_folder(attempt.identity.name, attempt.identity.key)
+        read = Content(content.read, content.size, content_type, self._settings.max_body_bytes)
+        if not content.size or not await is_batch_file(read, options):
             return False
         if not await self._batches.is_saved(folder):
-            await self._batches.save(folder, await requests_of(content))
+            await self._batches.save(folder, await requests_of(read))
         return True
 
-    async def _unpack(self, attempt: Attempt[DroppedObject], head: ObjectHead) -> int:
-        """Write the content of a gzip file to the folder of its parts. Returns its size in bytes."""
-        key = keys.unpacked_key(keys.parts_folder(attempt.identity.name, attempt.identity.key))
-        if (there := await self._results.head(key)) is not None:
-            return there.size  # an earlier delivery has written it
-        try:
-            await self._results.upload(
-                key,
-                unpacked(self._pieces(attempt.request, head)),
-                content_type=head.content_type or "application/octet-stream",
-                metadata={},
-                condition=Condition(),
-            )
-        except PreconditionFailed:
-            pass  # an earlier delivery has written it
-        except (EOFError, zlib.error) as error:
-            raise invalid("file", f"is called .gz and is not a complete gzip file: {error}") from None
-        return (await require_head(self._inputs(self._settings.results_bucket), key)).size
+    async def _content(
+        self, attempt: Attempt[DroppedObject], head: ObjectHead, options: Options, content_type: str
+    ) -> _Content:
+        """The content of the file, which is written anew if it cannot be cut as it is.
 
-    async def _pieces(self, file: DroppedObject, head: ObjectHead) -> AsyncGenerator[bytes]:
-        for start, end in ranges(head.size, _PIECE):
-            yield await self._inputs(file.bucket).get_range(file.key, start, end, etag=head.etag)
+        Raises `Failure` (invalid) when it cannot be split as it must be, `PreconditionFailed` and `Replaced` when the
+        file was replaced, `ServiceError`.
+        """
+        file = attempt.request
+        is_split = options.split_type == "Line"
+        lines_type = content_type if is_split else None
+        beginning, packed = b"", is_packed(file.key)
+        if is_split and not packed:
+            upto = min(head.size, HEAD_BYTES)
+            beginning = await self._inputs(file.bucket).get_range(file.key, 0, upto, etag=head.etag) if upto else b""
+            packed = is_gzip(beginning)
+        charset = charset_of(content_type) if is_split else None
+        if packed or charset is not None:
+            folder = keys.parts_folder(attempt.identity.name, attempt.identity.key)
+            size = await self._unpacker.unpack(
+                file, head, folder, is_gzip=packed, charset=charset, lines_type=lines_type
+            )
+            return _Content(self._results, keys.unpacked_key(folder), None, size, unpacked=True)
+        if is_split:
+            check_lines(beginning, content_type, is_whole=head.size <= HEAD_BYTES)
+        return _Content(self._inputs(file.bucket), file.key, head.etag, head.size, beginning=beginning)
+
+    async def _parts(
+        self, attempt: Attempt[DroppedObject], content: _Content, options: Options, content_type: str
+    ) -> list[tuple[int, int, bool]]:
+        """Where each part begins and ends, and whether records do so, too. Raises as `_content` does."""
+        size = content.size
+        chunk = max(1, size) if options.split_type == "None" else chunk_bytes(size)
+        delimiter = options.csv_delimiter.encode()
+        # Only if fields are quoted they may have line breaks, and only then it is worth reading all of the file.
+        if size > chunk and syntax_of(content_type) is Syntax.CSV and await content.has_quotes(delimiter):
+            return await record_ranges(
+                content.read, size, chunk, delimiter, lambda: attempt.remaining_ms() > _NEEDED_MS
+            )
+        return [(start, end, False) for start, end in ranges(size, chunk)]
