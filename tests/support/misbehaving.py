@@ -106,7 +106,7 @@ class MisbehavingServer:
             while connection.recv(65_536):
                 pass
         elif behavior.ends == "keep":
-            self._release.wait(5)  # without reading
+            self._release.wait(1)  # without reading; boto3 reads the response only after this, and waits for 5 s
         elif behavior.ends == "reset":
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
