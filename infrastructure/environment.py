@@ -45,6 +45,8 @@ def environment(
         ),
         "SLUICE_TRANSPORT": settings.function.transport,
         "SLUICE_MODEL_MESSAGES": str(settings.model_messages).lower(),
+        "SLUICE_MODEL_RETRY_STATUSES": ",".join(map(str, settings.model_retry.statuses)),
+        "SLUICE_MODEL_RETRY_ATTEMPTS": str(settings.model_attempts),
         "SLUICE_TRANSFORM_DEFAULTS": settings.transform.model_dump_json(exclude_none=True),
         **powertools(settings),
     }

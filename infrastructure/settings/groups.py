@@ -11,6 +11,7 @@ from infrastructure.settings.types import (
     EmailAddress,
     JsonPath,
     LogDays,
+    ModelStatus,
     OrganizationId,
     SecurityGroupId,
     SubnetId,
@@ -62,6 +63,16 @@ class Retry(Group):
         if self.cap_seconds < self.base_seconds:
             raise SettingProblem("cap_seconds", f"must be at least sluice.retry.base_seconds, {self.base_seconds}")
         return self
+
+
+class ModelRetry(Group):
+    """Which of the model's errors are retried, by the container's status, and after how many receives they are not.
+
+    If `attempts` is None, it is derived.
+    """
+
+    statuses: list[ModelStatus] = []
+    attempts: Annotated[int, Field(ge=1, le=1000)] | None = None
 
 
 class Retention(Group):

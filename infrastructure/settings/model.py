@@ -17,6 +17,7 @@ from infrastructure.settings.groups import (
     Alarms,
     Function,
     Group,
+    ModelRetry,
     Network,
     Notifications,
     Retention,
@@ -30,6 +31,7 @@ from infrastructure.timeouts import CALL_OVERHEAD_SECONDS, MAX_FUNCTION_TIMEOUT_
 
 _SECONDS_PER_DAY = 86_400
 _MAX_BATCH_WITHOUT_WINDOW = 10  # CreateEventSourceMapping API page, BatchSize
+_MODEL_ATTEMPTS = 6  # with the default waits, for a minute and a half: a container starts again in that time
 # Lambda, ScalingConfig.MaximumConcurrency: 2 to 1000. So each function that calls endpoints makes at least two calls.
 _LEAST_CONCURRENCY = 2
 _MAX_EVENT_SOURCE_CONCURRENCY = 1000
@@ -57,6 +59,7 @@ class Settings(Group):
     function: Function = Function()
     timeouts: Timeouts = Timeouts()
     retry: Retry = Retry()
+    model_retry: ModelRetry = ModelRetry()
     retention: Retention = Retention()
     transform: Transform = Transform()
     notifications: Notifications = Notifications()
@@ -103,6 +106,9 @@ class Settings(Group):
                 if most < least
                 else f"must be 0, or from {least} to {most}: sluice.concurrent_requests - {least}, for other requests",
             )
+        receives = self.retry.max_receive_count
+        if (self.model_retry.attempts or 0) > receives:
+            yield "model_retry.attempts", f"must be at most sluice.retry.max_receive_count, {receives}"
         least = self.timeouts.read_seconds + CALL_OVERHEAD_SECONDS
         if self.function_timeout < least:
             why = f"sluice.timeouts.read_seconds + {CALL_OVERHEAD_SECONDS}, so that a call and storing its outcome fit"
@@ -150,6 +156,11 @@ class Settings(Group):
             return self.concurrent_dataset_requests
         half = self.concurrent_requests // 2
         return half if half >= _LEAST_CONCURRENCY else 0
+
+    @property
+    def model_attempts(self) -> int:
+        """The receives after which a model error that is retried dead-letters its message."""
+        return self.model_retry.attempts or min(_MODEL_ATTEMPTS, self.retry.max_receive_count)
 
     @property
     def concurrent_calls(self) -> int:

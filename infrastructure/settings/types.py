@@ -10,6 +10,15 @@ from pydantic_core import PydanticCustomError
 from infrastructure.errors import SettingProblem
 from infrastructure.validation import matching
 
+
+def _model_status(status: int) -> int:
+    if status == 429:
+        raise SettingProblem("", "429 is retried without being named, as often as sluice.retry.max_receive_count says")
+    if not 400 <= status <= 599:
+        raise SettingProblem("", f"must be HTTP statuses of a container's errors, from 400 to 599, not {status}")
+    return status
+
+
 AccountId = Annotated[str, matching(r"\d{12}", "the 12 digits of an AWS account ID, such as 111122223333")]
 BucketName = Annotated[
     str,
@@ -39,6 +48,7 @@ AnswerFormatName = Annotated[
         "one of Lines, LinesWithHeader, JSONArray, JSONField:<name>, CSVRow, Columns, Columns:<name>,<name>, None",
     ),
 ]
+ModelStatus = Annotated[int, AfterValidator(_model_status)]
 UrlPath = Annotated[str, matching(r"/[!-~]{1,200}", "the path of a URL, such as /v1/chat/completions")]
 KeyArn = Annotated[
     str,

@@ -17,9 +17,10 @@ from sluice.aws.loop import Loop
 from sluice.aws.s3 import S3Bucket
 from sluice.aws.sagemaker import SageMakerEndpoint
 from sluice.aws.sqs import SqsDeadLetterQueue, SqsMessageSender, SqsSourceQueue
+from sluice.aws.storage_guard import StorageGuard
 from sluice.aws.transport import hot_clients, uses_boto3
 from sluice.composition import compose_core
-from sluice.failures import Operation
+from sluice.failures import ModelRetry, Operation
 from sluice.functions import Application, Function, RequestApplication, RunBatch
 from sluice.processing.memory import Memory
 from sluice.processing.router import Kind
@@ -69,7 +70,8 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
     loop = Loop(threads=settings.concurrent_calls if uses_boto3(settings, environment) else _THREADS)
     clients = Clients(read_timeout_seconds=settings.read_timeout_seconds, connections=settings.concurrent_calls)
     sagemaker, s3 = hot_clients(loop, settings, environment, clients)
-    results = S3Bucket(settings.results_bucket, loop, clients, s3, read=Operation.STORE_RESULT)
+    guard = StorageGuard()
+    results = S3Bucket(settings.results_bucket, loop, clients, s3, read=Operation.STORE_RESULT, guard=guard)
 
     def inputs(bucket: str) -> S3Bucket:
         return S3Bucket(bucket, loop, clients, s3, read=Operation.READ_INPUT)
@@ -77,7 +79,12 @@ def compose(environment: Mapping[str, str], takes: Collection[Kind], run_batch: 
     processor, dispatcher = compose_core(
         settings,
         takes,
-        endpoint=SageMakerEndpoint(sagemaker, model_messages=settings.model_messages),
+        endpoint=SageMakerEndpoint(
+            sagemaker,
+            model_messages=settings.model_messages,
+            model_retry=ModelRetry(settings.model_retry_statuses, settings.model_retry_attempts),
+            guard=guard,
+        ),
         inputs=inputs,
         results=results,
         part_queue=SqsMessageSender(loop, clients, settings.part_queue_url),

@@ -68,6 +68,11 @@ class ErrorCode(StrEnum):
         FailureClass.MODEL,
         "The container did not respond within the 60 seconds that SageMaker gives it.",
     )
+    NO_RESPONSE = (
+        "NoResponse",
+        FailureClass.TRANSIENT,
+        "The container gave SageMaker no response: it ended, or had no CPU time or memory left; its log says which.",
+    )
     CRASHED = (
         "Crashed",
         FailureClass.CRASHED,

@@ -24,6 +24,7 @@ def _loaded(value: object) -> object:
     return json.loads(value) if isinstance(value, str) else value
 
 
+Statuses = Annotated[tuple[int, ...], BeforeValidator(_split)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
@@ -80,6 +81,8 @@ class Settings(_Environment):
     concurrent_functions: int = Field(default=1, ge=1)  # that process parts
     transport: Literal["lean", "boto3"] = "lean"
     model_messages: bool = True
+    model_retry_statuses: Statuses = ()
+    model_retry_attempts: int = Field(6, ge=1)
     transform_defaults: Annotated[dict[str, Any], BeforeValidator(_loaded)] = Field(default_factory=dict)
 
     def may_read(self, bucket: str) -> bool:

@@ -19,8 +19,9 @@ _INJECTED = "An injected fault."
 _BROKEN: dict[str, type[Response]] = {"hang": Hang, "drop": Drop, "cut": Cut}
 
 # In addition to the API's errors: scaled to zero; the container timed out; no response; the connection closed without a
-# response; closed during the response; a response that is not the API's; a delayed response.
-Special = Literal["capacity", "timeout", "hang", "drop", "cut", "garbage", "delay"]
+# response; closed during the response; a response that is not the API's; a delayed response; a response that the rule
+# states, such as one of AWS's own.
+Special = Literal["capacity", "timeout", "hang", "drop", "cut", "garbage", "delay", "response"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,15 @@ class Rule(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    fault: str = Field(description="An error code of the API, or capacity, timeout, hang, drop, cut, garbage, delay.")
+    fault: str = Field(
+        description="An error code of the API, or capacity, timeout, hang, drop, cut, garbage, delay, response."
+    )
     message: str | None = None
     original_status_code: int = 500
     garbage_status_code: Literal[200, 500] = 500
+    status: Annotated[int, Field(ge=200, le=599)] = 500
+    headers: dict[str, str] = {}
+    body: str = ""
     delay_seconds: Annotated[float, Field(ge=0, le=3600)] = 0
     nth: list[int] | None = Field(None, description="The numbers, from 1, of the matching calls to fail.")
     share: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -106,6 +112,8 @@ class Rule(BaseModel):
 
     def response(self) -> Response | None:
         """The broken response that replaces the container's, or None if the container is called."""
+        if self.fault == "response":
+            return Response(self.body, self.status, self.headers)
         if self.fault == "garbage":
             return Garbage(self.garbage_status_code)
         return _BROKEN[self.fault]() if self.fault in _BROKEN else None

@@ -70,6 +70,12 @@ def test_datasets_have_their_share_of_the_concurrent_requests(
         assert (found.concurrent_part_calls, found.maximum_part_concurrency) == part
 
 
+def test_the_attempts_for_model_errors_are_within_the_receives() -> None:
+    assert settings().model_attempts == 6
+    assert settings(retry={"max_receive_count": 3}).model_attempts == 3
+    assert settings(model_retry={"attempts": 9}).model_attempts == 9
+
+
 def test_settings_of_the_command_line_take_precedence_as_json_or_as_an_object() -> None:
     assert Settings.from_context(ENDPOINTS, '{"batch_size": 3}').batch_size == 3
     assert Settings.from_context({**ENDPOINTS, "batch_size": 5}, {"batch_size": 3}).batch_size == 3
@@ -120,6 +126,13 @@ def test_objects_are_merged_key_by_key_and_other_values_are_replaced() -> None:
         ),
         ({"endpoint_names": ["arn:aws:sagemaker:eu-west-1:1:endpoint/wine"]}, "sluice.endpoint_names.0: "),
         ({"kms_key_arn": "alias/mine"}, "sluice.kms_key_arn: "),
+        ({"model_retry": {"statuses": [500, 200]}}, "sluice.model_retry.statuses.1: must be HTTP statuses of a"),
+        ({"model_retry": {"statuses": [429]}}, "sluice.model_retry.statuses.0: 429 is retried without being named"),
+        ({"model_retry": {"statuses": ["500"]}}, "sluice.model_retry.statuses.0: Input should be a valid integer"),
+        (
+            {"model_retry": {"attempts": 4}, "retry": {"max_receive_count": 3}},
+            "sluice.model_retry.attempts: must be at most sluice.retry.max_receive_count, 3",
+        ),
         ({"network": {"subnet_ids": ["subnet-0a1b2c3d"]}}, "sluice.network.security_group_ids: is missing"),
         ({"network": {"security_group_ids": ["sg-0a1b2c3d"]}}, "sluice.network.subnet_ids: is missing"),
         (

@@ -1,20 +1,27 @@
 """The bucket and the queues as moto has them."""
 
+import io
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from moto import mock_aws
 
 import sluice.aws.pieces
+import sluice.aws.storage_guard
 from sluice.aws.clients import Clients
 from sluice.aws.loop import Loop
 from sluice.aws.s3 import S3Bucket
+from sluice.aws.sagemaker import SageMakerEndpoint
 from sluice.aws.sqs import SqsMessageSender
-from sluice.failures import Operation, ServiceError
+from sluice.aws.storage_guard import MAX_PAUSE_SECONDS, PAUSE_SECONDS, StorageGuard
+from sluice.failures import Failure, Operation, ServiceError, classify
 from sluice.ports import Condition, ObjectHead, PreconditionFailed
 from sluice.processing.prefetch import prefetch
+from tests.support.service_errors import ROWS, ServiceErrorRow
 
 _T = TypeVar("_T")
 
@@ -139,6 +146,79 @@ def test_upload_parts_grow_so_that_any_file_fits_into_ten_thousand(loop: Loop, m
     pieces = loop.run(every(sluice.aws.pieces.pieces(generated(*[b"x"] * 40))))
     assert b"".join(pieces) == b"x" * 40
     assert [len(piece) for piece in pieces] == [2, 2, 2, 4, 4, 4, 6, 6, 6, 4]
+
+
+def _answer_with(client: Any, operation: str, row: ServiceErrorRow) -> None:
+    """Have S3 respond to an operation with an error of the table."""
+
+    def respond(**_: Any) -> AWSResponse:
+        return row.for_botocore
+
+    client.meta.events.register_first(f"before-send.s3.{operation}", respond, unique_id=operation)
+
+
+def test_an_input_with_a_key_of_the_senders_says_so_although_head_gets_no_reason(
+    loop: Loop, clients: Clients, bucket: S3Bucket
+) -> None:
+    encrypted = next(row for row in ROWS if b"stored using a form of Server Side Encryption" in row.body)
+    _answer_with(clients.s3, "HeadObject", replace(encrypted, method="HEAD"))
+    _answer_with(clients.s3, "GetObject", encrypted)
+    with pytest.raises(ServiceError) as raised:
+        loop.run(S3Bucket("bucket", loop, clients, read=Operation.READ_INPUT).head("key"))
+    failure = classify(raised.value)
+    assert (failure.failure_class, failure.code) == ("invalid", "InvalidRequest")
+    assert "(SSE-C)" in failure.message
+
+
+class _Counting:
+    """An endpoint that answers, and counts its calls."""
+
+    calls = 0
+
+    async def invoke_endpoint(self, **_: Any) -> dict[str, Any]:
+        self.calls += 1
+        return {"Body": io.BytesIO(b"answer")}
+
+
+def test_no_call_is_paid_for_while_its_answer_cannot_be_stored(
+    loop: Loop, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = [0.0]
+    monkeypatch.setattr(sluice.aws.storage_guard, "now", lambda: time[0])
+    disabled = next(row for row in ROWS if row.code == "KMS.DisabledException" and row.operation.name == "STORE_RESULT")
+    client: Any = _Counting()
+    guard = StorageGuard()
+    endpoint = SageMakerEndpoint(client, guard=guard)
+    bucket = S3Bucket("bucket", loop, clients, read=Operation.STORE_RESULT, guard=guard)
+
+    def request() -> Failure | None:
+        async def main() -> None:
+            inference = await endpoint.invoke("wine", b"x", {}, seconds=9)
+            await bucket.put("key", inference.body, content_type=None)
+
+        try:
+            loop.run(main())
+        except ServiceError as error:
+            return classify(error)
+        return None
+
+    _answer_with(clients.s3, "PutObject", disabled)
+    failures = [request() for _ in range(20)]
+    assert client.calls == 1
+    for failure in failures:
+        assert failure is not None
+        assert (failure.failure_class, failure.code) == ("configuration", "KMS.DisabledException")
+        assert not failure.of_endpoint, "which says nothing about the endpoint"
+    time[0] += PAUSE_SECONDS
+    assert [request() is None for _ in range(3)] == [False] * 3
+    assert client.calls == 2, "one call finds out"
+    for _ in range(90):
+        time[0] += 60
+        request()
+    assert client.calls <= 12, "in an hour and a half, however many requests there are"
+    clients.s3.meta.events.unregister("before-send.s3.PutObject", unique_id="PutObject")
+    time[0] += MAX_PAUSE_SECONDS
+    assert [request() for _ in range(3)] == [None] * 3
 
 
 def test_messages_are_sent_ten_at_a_time(loop: Loop, clients: Clients) -> None:

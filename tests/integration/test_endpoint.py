@@ -23,6 +23,9 @@ from starlette.routing import Route
 from local.endpoint.api import ERRORS
 from local.endpoint.app import Config, create_app
 from local.process import free_port
+from sluice.aws.errors import translate_errors
+from sluice.failures import Operation, ServiceError, classify
+from tests.support.service_errors import ROWS
 
 Serve = Callable[[Any], str]
 
@@ -224,6 +227,23 @@ def test_faults_have_the_messages_of_aws(url: str, fault: str, code: str, says: 
     error = failure(url)
     assert error["Error"]["Code"] == code
     assert says in error["Error"]["Message"]
+
+
+def test_the_responses_of_aws_are_faults(url: str) -> None:
+    rows = [row for row in ROWS if row.service == "sagemaker-runtime"]
+    faults(
+        url,
+        *(
+            {"fault": "response", "times": 1, "status": row.status, "headers": row.headers, "body": row.body.decode()}
+            for row in rows
+        ),
+    )
+    boto = client(url)
+    for row in rows:
+        with pytest.raises(ServiceError) as raised, translate_errors(Operation.INVOKE):
+            boto.invoke_endpoint(EndpointName="wine", Body=b"1")
+        failure = classify(raised.value)
+        assert (failure.failure_class, failure.code) == (row.failure_class, row.code)
 
 
 def test_garbage_hang_drop_and_delay(url: str) -> None:

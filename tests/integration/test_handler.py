@@ -18,6 +18,7 @@ from moto import mock_aws
 
 import crashed
 import invoke
+from tests.support.fakes import TIMED_OUT
 from tests.support.lambda_events import context, sqs_record
 from tests.support.runtime import Answer, Runtime, error
 
@@ -348,7 +349,7 @@ def test_the_models_message_is_kept_unless_model_messages_is_false(
     deployment.runtime.answers[b"x"] = error(
         424, "ModelError", Message="bad value s3cr3t", OriginalStatusCode=400, OriginalMessage="bad value s3cr3t"
     )
-    timed_out = error(424, "ModelError", Message="Invocation timed out: s3cr3t", OriginalStatusCode=500)
+    timed_out = error(424, "ModelError", Message=f"{TIMED_OUT} s3cr3t", OriginalStatusCode=0)
     deployment.runtime.answers[b"late"] = timed_out
     record, late = sqs_record({"Body": "x"}), sqs_record({"Body": "late"})
     deployment.run(record, late)

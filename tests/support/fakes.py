@@ -64,6 +64,10 @@ SETTINGS = Settings(
 )
 
 
+TIMED_OUT = "Your invocation timed out while waiting for a response from container primary."
+"""What SageMaker says when a container has taken longer than its 60 s."""
+
+
 def service_error(operation: Operation, code: str, message: str = "it failed", **rest: Any) -> ServiceError:
     return ServiceError(operation, code, message, **rest)
 

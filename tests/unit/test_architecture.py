@@ -19,6 +19,7 @@ TOP = {
     "functions",
     "keys",
     "ports",
+    "service_words",
     "settings",
     "telemetry",
     "timeouts",

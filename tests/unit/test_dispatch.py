@@ -199,6 +199,16 @@ def outcome(failure_class: FailureClass | None) -> list[Outcome]:
     return [Outcome("m", Status.RETRY, failure=Failure(failure_class, "code", "message", of_endpoint=True))]
 
 
+@pytest.mark.parametrize(
+    ("status", "message"), [(0, ""), (502, "Bad Gateway"), (507, "Out of resources"), (503, "Prediction failed")]
+)
+def test_a_request_that_the_model_fails_on_does_not_lower_the_limit(status: int, message: str) -> None:
+    failure = classify(service_error(Operation.INVOKE, "ModelError", message, original_status_code=status))
+    limit = ConcurrencyLimit(10)
+    limit.learn([Outcome("m", Status.RETRY, failure=failure)])
+    assert limit.calls == 10
+
+
 @given(st.lists(st.sampled_from([None, *FailureClass])), st.integers(1, 50))
 def test_a_limit_stays_between_one_and_its_ceiling(ends: list[FailureClass | None], ceiling: int) -> None:
     limit = ConcurrencyLimit(ceiling)

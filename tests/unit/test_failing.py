@@ -7,7 +7,7 @@ import pytest
 
 from sluice.concurrency import now, sleep
 from sluice.error_codes import ErrorCode, FailureClass
-from sluice.failures import Failure, Operation, ServiceError
+from sluice.failures import Failure, ModelRetry, Operation, ServiceError
 from sluice.ports import Inference
 from sluice.processing.outcome import Outcome, Status
 from tests.support.fakes import SETTINGS, World, delivery, service_error
@@ -125,6 +125,29 @@ def test_the_last_receive_goes_to_the_dead_letter_queue_with_its_reason(
     assert reason["ErrorCode"] == ERRORS[failure_class].code
     assert reason["Attempts"] == "3"
     assert world.err(f"messages/{ID}")["FailureClass"] == failure_class
+
+
+def test_a_request_that_ends_the_models_process_is_retried_a_few_times(world: World) -> None:
+    error = service_error(
+        Operation.INVOKE, "ModelError", "", original_status_code=0, model_retry=ModelRetry(attempts=2)
+    )
+    world.endpoint.answer = fails_with(error)
+    assert world.deliver({"Body": "x"}).status is Status.RETRY
+    assert not world.results.objects
+    assert world.deliver({"Body": "x"}, receive_count=2).status is Status.DEAD_LETTERED
+    _, reason = world.dead_letter()
+    assert (reason["ErrorCode"], reason["Attempts"]) == ("NoResponse", "2")
+    assert world.err(f"messages/{ID}")["FailureClass"] == "transient"
+
+
+def test_a_model_error_that_the_deployment_retries_is_dead_lettered_as_what_it_is(world: World) -> None:
+    retry = ModelRetry(statuses=(500,), attempts=2)
+    error = service_error(Operation.INVOKE, "ModelError", "oh", original_status_code=500, model_retry=retry)
+    world.endpoint.answer = fails_with(error)
+    assert world.deliver({"Body": "x"}).status is Status.RETRY
+    assert world.deliver({"Body": "x"}, receive_count=2).status is Status.DEAD_LETTERED
+    assert world.dead_letter()[1]["ErrorCode"] == "ModelError"
+    assert world.err(f"messages/{ID}")["FailureClass"] == "model"
 
 
 def test_an_unforeseen_error_is_retried_and_kept_for_the_log(world: World) -> None:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from sluice.error_codes import FailureClass
-from sluice.failures import MAX_TEXT, TABLE, Failure, Operation, ServiceError, classify
+from sluice.failures import MAX_TEXT, TABLE, Failure, ModelRetry, Operation, ServiceError, classify
 
 INVOKE, INPUT, RESULT = Operation.INVOKE, Operation.READ_INPUT, Operation.STORE_RESULT
 NO_CAPACITY = (
@@ -16,6 +16,18 @@ CONTAINER_TIME_OUT = (
     'Received server error (0) from primary with message "Your invocation timed out while waiting for a response '
     "from container primary. Review the latency metrics for each container in Amazon CloudWatch, resolve the issue, "
     'and try again.".'
+)
+PREDICTION_FAILED = (
+    'Received server error (503) from primary with message "{\n  "code": 503,\n  "type": "InternalServerException",\n'
+    '  "message": "Prediction failed"\n}".'
+)
+COMPONENT_MISSING = (
+    "Inference Component Name header is required for endpoints to which you plan to deploy inference components. "
+    "Please include Inference Component Name header or consider using SageMaker models."
+)
+CUSTOMER_KEY = (
+    "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve "
+    "the object."
 )
 
 
@@ -36,12 +48,17 @@ CASES = [
     (model_error(404), "model"),
     (model_error(418, "the field timeout is wrong: timed out"), "model"),
     (model_error(500), "model"),
-    (model_error(502), "model"),
+    (model_error(500, "a timeout of the feature store: timed out"), "model"),
+    (model_error(504, "upstream time-out"), "model"),
     (model_error(None), "model"),
     (model_error(0, CONTAINER_TIME_OUT), "model"),
-    (model_error(0, "no reason given"), "model"),
-    (model_error(504, "upstream time-out"), "model"),
-    (model_error(503, CONTAINER_TIME_OUT), "model"),
+    (model_error(503, PREDICTION_FAILED), "model"),
+    # the model, for a while
+    (model_error(0, "no reason given"), "transient"),
+    (model_error(0, ""), "transient"),
+    (model_error(502), "transient"),
+    (model_error(507), "transient"),
+    (model_error(500, "Worker died."), "transient"),
     # capacity
     (model_error(429), "capacity"),
     (model_error(503), "capacity"),
@@ -51,7 +68,14 @@ CASES = [
     (ServiceError(INVOKE, "ServiceUnavailable", "try again", status=503), "capacity"),
     (ServiceError(INVOKE, "Whatever", "slow", status=429), "capacity"),
     (ServiceError(INVOKE, "Whatever", "slow", status=503), "capacity"),
+    (model_error(503, CONTAINER_TIME_OUT), "capacity"),
     # configuration
+    (ServiceError(INVOKE, "ValidationError", COMPONENT_MISSING, status=400), "configuration"),
+    (ServiceError(RESULT, "KMS.DisabledException", "key/x is disabled.", status=400), "configuration"),
+    (
+        ServiceError(Operation.DEAD_LETTER, "AWS.SimpleQueueService.NonExistentQueue", "gone", status=400),
+        "configuration",
+    ),
     (
         ServiceError(INVOKE, "ValidationError", "Endpoint wine of account 123456789012 not found.", status=400),
         "configuration",
@@ -71,7 +95,9 @@ CASES = [
     (ServiceError(INPUT, "NoSuchBucket", "no such bucket", status=404), "invalid"),
     (ServiceError(INPUT, "404", "Not Found", status=404), "invalid"),
     (ServiceError(INPUT, "InvalidObjectState", "archived", status=403), "invalid"),
+    (ServiceError(INPUT, "InvalidRequest", f"object s3://b/k: {CUSTOMER_KEY}", status=400), "invalid"),
     # transient
+    (ServiceError(Operation.DEAD_LETTER, "RequestThrottled", "Request is throttled.", status=403), "transient"),
     (ServiceError(INVOKE, "InternalFailure", "oops", status=500), "transient"),
     (ServiceError(INVOKE, "InternalDependencyException", "oops", status=530), "transient"),
     (ServiceError(INVOKE, "ReadTimeoutError", "Read timeout on endpoint URL"), "transient"),
@@ -107,9 +133,53 @@ def test_which_classes_are_retryable(failure_class: FailureClass) -> None:
 
 def test_a_time_out_of_the_container_is_named_so() -> None:
     assert classify(model_error(0, CONTAINER_TIME_OUT)).code == "ModelTimeout"
-    assert classify(model_error(504, "upstream time-out")).code == "ModelTimeout"
-    assert classify(model_error(500)).code == "ModelError"
-    assert classify(model_error(400, "timed out")).code == "ModelError"
+    assert classify(model_error(None, CONTAINER_TIME_OUT)).code == "ModelTimeout"
+    assert classify(model_error(0, CONTAINER_TIME_OUT.partition('"')[2])).code == "ModelTimeout"
+
+
+@pytest.mark.parametrize("status", [400, 500, 502, 503, 504])
+def test_a_models_text_makes_no_time_out(status: int) -> None:
+    quoted = f'Received server error ({status}) from primary with message "{CONTAINER_TIME_OUT}".'
+    assert classify(model_error(status, quoted)).code == "ModelError"
+    assert classify(model_error(status, "upstream time-out")).code == "ModelError"
+    assert classify(model_error(None, f"the model says: {CONTAINER_TIME_OUT}")).code == "ModelError"
+
+
+@pytest.mark.parametrize(
+    "error", [model_error(0, ""), model_error(502), model_error(507), model_error(500, "Worker died.")]
+)
+def test_what_may_be_the_requests_own_fault_is_retried_a_few_times(error: ServiceError) -> None:
+    """A request that ends the model's process must not do so at each of 20 receives."""
+    failure = classify(error)
+    assert [failure.is_retried(receive) for receive in (1, 5, 6, 20)] == [True, True, False, False]
+    assert failure.failure_class == "transient", "which leaves the endpoint's concurrency as it is"
+    assert failure.code == ("NoResponse" if error.original_status_code == 0 else "ModelError")
+
+
+def test_a_deployment_says_which_statuses_of_the_model_are_retried() -> None:
+    retry = ModelRetry(statuses=(500, 503), attempts=3)
+
+    def failure(status: int, message: str = "oh") -> Failure:
+        return classify(
+            ServiceError(INVOKE, "ModelError", message, status=424, original_status_code=status, model_retry=retry)
+        )
+
+    assert [failure(500).is_retried(receive) for receive in (1, 2, 3)] == [True, True, False]
+    assert failure(500).failure_class == "model", "its dead letter says what it is"
+    assert failure(503, PREDICTION_FAILED).is_retried(2)
+    assert failure(503).is_retried(19), "unavailable: there, the endpoint's capacity is short"
+    assert not failure(400).is_retried(1)
+    assert not failure(0, CONTAINER_TIME_OUT).is_retried(1)
+    assert not failure(0, "").is_retried(3)
+
+
+def test_a_reason_says_what_to_do_where_the_services_does_not() -> None:
+    missing = ServiceError(INVOKE, "ValidationError", COMPONENT_MISSING, status=400)
+    assert classify(missing).message.endswith(
+        "; set InferenceComponentName (of a dropped object: the metadata inference-component-name)"
+    )
+    encrypted = ServiceError(INPUT, "InvalidRequest", CUSTOMER_KEY, status=400)
+    assert "store it without one, or with SSE-S3 or SSE-KMS" in classify(encrypted).message
 
 
 def test_the_models_message_is_kept() -> None:

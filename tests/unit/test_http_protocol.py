@@ -167,8 +167,9 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
         (OK + b"Content-Length:\r\n\r\n", NotHttp),
         (OK + b"Content-Length: " + b"9" * 30 + b"\r\n\r\n", NotHttp),
         (OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcde", NotHttp),
-        (OK + b"Content-Length: 5\r\nContent-Length: 5\r\n\r\nabcde", NotHttp),
-        (OK + b"Content-Length: 5, 5\r\n\r\nabcde", NotHttp),
+        (OK + b"Content-Length: 5, 5, 6\r\n\r\nabcde", NotHttp),
+        (OK + b"Content-Length: x, x\r\n\r\nabcde", NotHttp),
+        (OK + b"Content-Length: ,\r\n\r\nabcde", NotHttp),
         (OK + b"Content-Length: 1, 2\r\n\r\nab", NotHttp),
         (OK + b"content-length: 2\r\na: b\r\nCONTENT-LENGTH: 1\r\n\r\nab", NotHttp),
         (OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n", NotHttp),
@@ -262,6 +263,13 @@ def test_bytes_that_come_after_the_response_end_a_connection() -> None:
 
 def test_chunks_decide_over_a_content_length() -> None:
     assert read(OK + b"Content-Length: 9\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n").body == b"ok"
+
+
+@pytest.mark.parametrize("lengths", [b"Content-Length: 5\r\nContent-Length: 5", b"Content-Length: 5, 5"])
+def test_equal_content_lengths_are_one(lengths: bytes) -> None:
+    parser = ResponseParser("GET")
+    assert parser.feed(OK + lengths + b"\r\n\r\nabcde") == Response(200, {"content-length": "5"}, b"abcde")
+    assert not parser.may_go_on
 
 
 def test_headers_of_one_name_are_joined() -> None:

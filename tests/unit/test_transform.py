@@ -15,7 +15,7 @@ from sluice.ports import Inference
 from sluice.processing.outcome import Status
 from sluice.transform.progress import covering_parts
 from sluice.transform.unpacking import unpacked
-from tests.support.fakes import Call, Fuse, Killed, service_error
+from tests.support.fakes import TIMED_OUT, Call, Fuse, Killed, service_error
 from tests.support.transform import Transforms
 from tests.support.virtual_time import run
 
@@ -341,7 +341,7 @@ def test_a_call_that_times_out_is_halved(world: Transforms) -> None:
     def slow(call: Call) -> Inference | Exception:
         if call.body.count(b"\n") > 2:
             left[0] = 10_000.0  # the container has timed out, and the function has no more time
-            return service_error(Operation.INVOKE, "ModelError", "timed out", status=424, original_status_code=0)
+            return service_error(Operation.INVOKE, "ModelError", TIMED_OUT, status=424, original_status_code=0)
         return double(call)
 
     world.endpoint.answer = slow

@@ -17,7 +17,7 @@ from sluice.processing.outcome import Status
 from sluice.transform.answer_format import AnswerFormat
 from sluice.transform.bisect import PATIENCE
 from sluice.transform.format_store import FormatStore
-from tests.support.fakes import FUNCTION, Call, Stored, delivery, service_error
+from tests.support.fakes import FUNCTION, TIMED_OUT, Call, Stored, delivery, service_error
 from tests.support.transform import Transforms
 from tests.support.virtual_time import run
 
@@ -156,7 +156,7 @@ def test_a_broken_model_that_takes_all_the_time_of_a_function_costs_few_calls(
     world: Transforms, first_receive: int
 ) -> None:
     world.endpoint.answer = lambda call: service_error(
-        Operation.INVOKE, "ModelError", "timed out", status=424, original_status_code=0
+        Operation.INVOKE, "ModelError", TIMED_OUT, status=424, original_status_code=0
     )
     world.drop(KEY, rows(100))
     run_with_one_call_each(world, first_receive=first_receive)

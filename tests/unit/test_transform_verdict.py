@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import sluice.transform.options
-from sluice.failures import Operation, ServiceError
+from sluice.failures import ModelRetry, Operation, ServiceError
 from sluice.ports import Inference
 from sluice.processing.outcome import Status
 from sluice.transform.bisect import PATIENCE
@@ -69,6 +69,28 @@ def test_bad_rows_alone_in_a_part_fail_no_file(world: Transforms) -> None:
     world.run()
     assert world.out(KEY) == good + b"\n\n"
     assert not world.dead_letters.sent
+
+
+@pytest.mark.parametrize(("status", "code"), [(0, "NoResponse"), (507, "ModelError"), (500, "ModelError")])
+def test_a_row_that_ends_the_models_process_fails_alone(world: Transforms, status: int, code: str) -> None:
+    """Its part is retried first: the process may have ended for another reason."""
+
+    def answer(call: Call) -> Inference | ServiceError:
+        if b"x" not in call.body:
+            return Inference(call.body, "text/csv")
+        retry = ModelRetry(statuses=(500,), attempts=2)
+        return service_error(Operation.INVOKE, "ModelError", "", original_status_code=status, model_retry=retry)
+
+    world.endpoint.answer = answer
+    lines = [b"x%d" % number if number in {3, 77} else b"%d" % number for number in range(100)]
+    world.drop(KEY, b"\n".join(lines) + b"\n")
+    world.run(first_receive=1)
+    assert world.out(KEY) == b"".join((b"" if number in {3, 77} else line) + b"\n" for number, line in enumerate(lines))
+    assert [(error["Line"], error["ErrorCode"]) for error in world.errors(KEY)] == [(4, code), (78, code)]
+    assert not world.dead_letters.sent
+    assert {lines[3], lines[77]} <= called_alone(world)
+    most = max(sum(lines[number] in call.body.split() for call in world.endpoint.calls) for number in (3, 77))
+    assert most <= 10
 
 
 def test_a_part_of_bad_rows_decides_on_no_format(world: Transforms) -> None:

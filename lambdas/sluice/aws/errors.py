@@ -5,17 +5,22 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sluice.failures import Operation, ServiceError
+from sluice.failures import ModelRetry, Operation, ServiceError
+
+_NO_RETRY = ModelRetry()
 
 
 class translate_errors:  # noqa: N801 - a context manager, as `contextlib.suppress`; a generator takes thrice the time
     """Raise `ServiceError` for any error of botocore. Its message is private if its code is in `private`."""
 
-    __slots__ = ("_operation", "_private")
+    __slots__ = ("_model_retry", "_operation", "_private")
 
-    def __init__(self, operation: Operation, *, private: Collection[str] = ()) -> None:
+    def __init__(
+        self, operation: Operation, *, private: Collection[str] = (), model_retry: ModelRetry = _NO_RETRY
+    ) -> None:
         self._operation = operation
         self._private = private
+        self._model_retry = model_retry
 
     def __enter__(self) -> None:
         """Enter the block."""
@@ -23,7 +28,7 @@ class translate_errors:  # noqa: N801 - a context manager, as `contextlib.suppre
     def __exit__(self, _: object, error: BaseException | None, _traceback: object) -> None:
         """Raise `ServiceError` from botocore's error."""
         if isinstance(error, ClientError):
-            raise _service_error(self._operation, error, self._private) from error
+            raise _service_error(self._operation, error, self._private, self._model_retry) from error
         if isinstance(error, BotoCoreError):
             raise ServiceError(self._operation, type(error).__name__, str(error)) from error
 
@@ -34,7 +39,9 @@ def status_of(error: ClientError) -> int | None:
     return status
 
 
-def _service_error(operation: Operation, error: ClientError, private: Collection[str]) -> ServiceError:
+def _service_error(
+    operation: Operation, error: ClientError, private: Collection[str], model_retry: ModelRetry
+) -> ServiceError:
     response: Mapping[str, Any] = error.response
     detail = response.get("Error", {})
     code = detail.get("Code", "Unknown")
@@ -47,4 +54,5 @@ def _service_error(operation: Operation, error: ClientError, private: Collection
         original_message=response.get("OriginalMessage"),
         log_stream_arn=response.get("LogStreamArn"),
         private=code in private,
+        model_retry=model_retry,
     )

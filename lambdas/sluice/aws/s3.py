@@ -13,7 +13,8 @@ from sluice.aws.clients import Clients
 from sluice.aws.errors import status_of, translate_errors
 from sluice.aws.loop import Loop
 from sluice.aws.pieces import PIECE, pieces
-from sluice.failures import Operation
+from sluice.aws.storage_guard import StorageGuard
+from sluice.failures import Operation, ServiceError
 from sluice.ports import Condition, ObjectHead, ObjectTooLarge, PreconditionFailed, StoredObject
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class S3Bucket:
 
     `hot` makes the calls that every request makes, and boto3's client makes the others, in threads. If `hot` is None,
     boto3's client makes all calls. `read` and `write` are the operations of the errors of calls that read and write:
-    the failure table distinguishes an input that cannot be read from a result that cannot be stored.
+    the failure table distinguishes an input that cannot be read from a result that cannot be stored. `guard` learns
+    whether results are stored.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class S3Bucket:
         *,
         read: Operation,
         write: Operation = Operation.STORE_RESULT,
+        guard: StorageGuard | None = None,
     ) -> None:
         self._name = name
         self._loop = loop
@@ -48,6 +51,7 @@ class S3Bucket:
         self._hot = hot
         self._read = read
         self._write = write
+        self._guard = guard or StorageGuard()
 
     async def head(self, key: str, *, version_id: str | None = None) -> ObjectHead | None:
         """Call HeadObject. Returns None if there is no object."""
@@ -60,6 +64,8 @@ class S3Bucket:
             except ClientError as error:
                 if status_of(error) == 404 and error.response["Error"]["Code"] != "NoSuchBucket":
                     return None
+                if status_of(error) == 400:  # the response to HEAD has no body, so that GET must say the reason
+                    await self._boto3("get_object", Key=key, Range="bytes=0-0", **_version(version_id))
                 raise
             return None if response is None else ObjectHead(**_described(response))
 
@@ -133,12 +139,17 @@ class S3Bucket:
         # billed, is stored without it.
         if content_type and content_type.isascii() and content_type.isprintable():
             arguments["ContentType"] = content_type
-        with translate_errors(self._write), _conditional(condition) as headers:
-            if self._hot is not None:
-                response = await self._hot.put_object(Bucket=self._name, Key=key, Body=body, **arguments, **headers)
-            else:
-                response = await self._boto3("put_object", Key=key, Body=body, **arguments, **headers)
-            return _version_id(response)
+        try:
+            with translate_errors(self._write), _conditional(condition) as headers:
+                if self._hot is not None:
+                    response = await self._hot.put_object(Bucket=self._name, Key=key, Body=body, **arguments, **headers)
+                else:
+                    response = await self._boto3("put_object", Key=key, Body=body, **arguments, **headers)
+        except ServiceError as error:
+            self._guard.refused(error)
+            raise
+        self._guard.stored()
+        return _version_id(response)
 
     async def upload(
         self,

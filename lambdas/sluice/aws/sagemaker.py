@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from sluice.aws.clients import Clients
 from sluice.aws.errors import translate_errors
 from sluice.aws.loop import Loop
+from sluice.aws.storage_guard import StorageGuard
 from sluice.concurrency import now
-from sluice.failures import Operation
+from sluice.failures import ModelRetry, Operation
 from sluice.ports import Admit, Inference
 
 if TYPE_CHECKING:
@@ -18,11 +19,21 @@ if TYPE_CHECKING:
 class SageMakerEndpoint:
     """Implements `Endpoint` with a sagemaker-runtime client, which must not retry: each attempt is billed.
 
-    If `model_messages` is false, the messages of the model's errors are private.
+    If `model_messages` is false, the messages of the model's errors are private. `model_retry` says which of these
+    errors are retried. No call is made while the answers cannot be stored, as `guard` says.
     """
 
-    def __init__(self, client: "LeanSageMakerRuntime | Boto3SageMakerRuntime", *, model_messages: bool = True) -> None:
+    def __init__(
+        self,
+        client: "LeanSageMakerRuntime | Boto3SageMakerRuntime",
+        *,
+        model_messages: bool = True,
+        model_retry: ModelRetry | None = None,
+        guard: StorageGuard | None = None,
+    ) -> None:
         self._client = client
+        self._model_retry = model_retry or ModelRetry()
+        self._guard = guard or StorageGuard()
         self._private = () if model_messages else ("ModelError",)
 
     async def invoke(
@@ -35,8 +46,9 @@ class SageMakerEndpoint:
         admit: Admit | None = None,
     ) -> Inference:
         """Call InvokeEndpoint and read the complete response, within `seconds`. Raises `ServiceError`."""
+        self._guard.check()
         arguments: dict[str, Any] = dict(parameters)
-        with translate_errors(Operation.INVOKE, private=self._private):
+        with translate_errors(Operation.INVOKE, private=self._private, model_retry=self._model_retry):
             response = await self._client.invoke_endpoint(
                 EndpointName=endpoint_name, Body=body, until=now() + seconds, admit=admit, **arguments
             )

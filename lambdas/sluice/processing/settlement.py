@@ -82,11 +82,12 @@ class Settlement:
     async def settle(self, delivery: Delivery, failed: Sequence[Failed]) -> list[Outcome]:
         """Return the failed requests to their queue, or dead-letter them: one of the two for the whole message."""
         last_receive = self.is_last_receive(delivery)
-        retried = not last_receive and any(one.failure.failure_class.retryable for one in failed)
+        receives = delivery.receive_count
+        retried = not last_receive and any(one.failure.is_retried(receives) for one in failed)
         remaining: list[Failed] = []
         ended: list[Outcome] = []
         for one in failed:
-            if retried and one.failure.failure_class.retryable:
+            if retried and one.failure.is_retried(receives):
                 remaining.append(one)
                 continue
             try:

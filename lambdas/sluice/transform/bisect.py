@@ -201,7 +201,8 @@ def record_failure(error: ServiceError | AnswerError) -> Failure:
         return Failure.of(ErrorCode.ANSWER_MISMATCH, str(error))
     failure = classify(error)
     # InvokeEndpoint finds a request invalid, for example, when it is over the endpoint's payload limit: smaller groups
-    # may pass, and so may other records.
-    if failure.failure_class in {FailureClass.MODEL, FailureClass.INVALID} and failure.of_endpoint:
+    # may pass, and so may other records. What is retried a few times is then some record's, too: one that ends the
+    # model's process must not cost the file.
+    if failure.of_endpoint and not failure.is_retried(error.receive_count):
         return failure
     raise error

@@ -99,6 +99,7 @@ class PartCalls:
                 )
             except ServiceError as error:
                 self._memory.withdraw(admitted)
+                error.receive_count = self._attempt.delivery.receive_count
                 if classify(error).code == ErrorCode.MODEL_TIMEOUT:
                     self._costs.timed_out(invocation.endpoint_name, len(body))
                 raise

@@ -112,7 +112,8 @@ class SideBySide:
             checkpoint()  # this task is cancelled, too, if the whole function is
             raise error
         failure = None if error is None else _of_call(error)
-        if failure is None or not failure.failure_class.retryable:
+        # One that has a number of attempts waits for the next receive: a container starts again after longer pauses.
+        if failure is None or failure.attempts is not None or not failure.failure_class.retryable:
             self._answers = self._answers or error is None
             self._refused_in_a_row = 0
             self._limit.answered()

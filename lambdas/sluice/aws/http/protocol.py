@@ -193,6 +193,9 @@ class ResponseParser:
         """Determine the length of the body (RFC 9112, section 6.3)."""
         fields = self._fields
         length = fields.get("content-length")
+        if length is not None and "," in length and len(once := {one.strip(" \t") for one in length.split(",")}) == 1:
+            length = fields["content-length"] = once.pop()  # equal ones are one (RFC 9110, section 8.6)
+            self._is_last = True
         if length is not None and not _LENGTH.fullmatch(length):
             raise NotHttp("Content-Length is no number, or there are several")
         coding = fields.get("transfer-encoding")
