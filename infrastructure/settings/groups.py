@@ -9,6 +9,7 @@ from infrastructure.settings.types import (
     AccountId,
     AnswerFormatName,
     EmailAddress,
+    ErrorThresholdText,
     JsonPath,
     LogDays,
     OrganizationId,
@@ -158,3 +159,4 @@ class Transform(Group):
     JoinSource: Literal["None", "Input"] | None = None
     CsvHeader: bool | None = None
     AnswerFormat: AnswerFormatName | None = None
+    ErrorThreshold: ErrorThresholdText | None = None

@@ -39,6 +39,13 @@ AnswerFormatName = Annotated[
         "one of Lines, LinesWithHeader, JSONArray, JSONField:<name>, CSVRow, Columns, Columns:<name>,<name>, None",
     ),
 ]
+ErrorThresholdText = Annotated[
+    str,
+    matching(
+        r"[0-9]{1,15}|(100|[0-9]{1,2})(\.[0-9]{1,9})?%",
+        'a number of records in quotes, such as "100", or a percentage of them, such as "5%"',
+    ),
+]
 KeyArn = Annotated[
     str,
     matching(

@@ -15,6 +15,7 @@ from typing import Any, cast
 from sluice.aws.http.protocol import CutOff, NotHttp, Response, ResponseParser, TooLarge
 from sluice.error_codes import FailureClass
 from sluice.keys import ERR, OUT
+from sluice.processing.file_failures import FileFailures
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.processor import Processor
 from sluice.processing.router import Router
@@ -138,7 +139,13 @@ def _delivered(body: str, world: World | None = None) -> str:
     already = len(world.queue.sent)
     router = Router(SETTINGS, {"call": world.invoker})
     settlement = Settlement(
-        SETTINGS, router, world.outcomes, world.queue, world.queue, now=lambda: world.now, rng=cast("Any", None)
+        SETTINGS,
+        router,
+        FileFailures(world.results, world.outcomes),
+        world.queue,
+        world.queue,
+        now=lambda: world.now,
+        rng=cast("Any", None),
     )
     world.processor = SyncProcessor(Processor(SETTINGS, router, world.outcomes, settlement, now=lambda: world.now))
     outcomes = world.process(delivery(body, receive_count=SETTINGS.max_receive_count))

@@ -12,10 +12,11 @@ from sluice.error_codes import FailureClass
 from sluice.failures import Failure, Operation, ServiceError, classify, invalid
 from sluice.inputs.identity import is_newer
 from sluice.inputs.requests import DroppedObject, Request
+from sluice.inputs.runs import run_of_request
 from sluice.ports import Bucket, Buckets, Condition, ObjectHead, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
-from sluice.processing.result import MESSAGE_ID, SEQUENCER, failure_from, owner_metadata, owner_of
+from sluice.processing.result import MESSAGE_ID, RUN, SEQUENCER, failure_from, owner_metadata, owner_of
 
 _TRIES = 5  # Each conflict means that the write of another delivery succeeded, so there are few.
 
@@ -39,7 +40,7 @@ class Outcomes:
         Raises `Failure` (invalid) when it is the result of another message with the same Filename.
         """
         upload = attempt.request.upload
-        if owner_of(stored) == attempt.identity.key:
+        if is_answer(stored, attempt, attempt.identity.key):
             if await self._withdraw(attempt, stored.version_id):
                 return superseded(attempt)
             await self.clear_failure(attempt)
@@ -52,7 +53,7 @@ class Outcomes:
         """The outcome when the request is answered or superseded, so that a failure no longer matters."""
         stored = await self.answer(attempt)
         upload = attempt.request.upload
-        if stored is not None and owner_of(stored) == attempt.identity.key:
+        if stored is not None and is_answer(stored, attempt, attempt.identity.key):
             return await self.settled_by(stored, attempt)
         return superseded(attempt) if upload is not None and await self.is_outdated(upload, stored) else None
 
@@ -122,12 +123,17 @@ class Outcomes:
 
     async def failure_of(self, attempt: _Attempt) -> Failure | None:
         """The failure that an earlier receive of the message recorded, without sending the dead letter."""
-        key = attempt.identity.error_name + keys.ERR
-        stored = await self._results.head(key)
-        if stored is None or not self._is_of_message(stored, attempt):
-            return None
-        found = await self._results.get(key)
-        return failure_from(found.body) if self._is_of_message(found, attempt) else None
+        names = [attempt.identity.error_name + keys.ERR]
+        if (claim := claim_key(attempt)) is not None:
+            names.append(claim)
+        for key in names:
+            stored = await self._results.head(key)
+            if stored is None or not is_of_message(stored, attempt):
+                continue
+            found = await self._results.get(key)
+            if is_of_message(found, attempt):
+                return failure_from(found.body)
+        return None
 
     async def clear_failure(self, attempt: _Attempt) -> None:
         """Remove the `.err` of the request, or of an older version of its object. That of any other request stays."""
@@ -136,7 +142,7 @@ class Outcomes:
     async def _clear(self, attempt: _Attempt, key: str, *, only_of_message: bool = False) -> None:
         for _ in range(_TRIES):
             stored = await self._results.head(key)  # a delete of no object would leave a delete marker
-            if stored is None or (only_of_message and not self._is_of_message(stored, attempt)):
+            if stored is None or (only_of_message and not is_of_message(stored, attempt)):
                 return
             if not await self._may_replace(stored, attempt):
                 return
@@ -201,12 +207,27 @@ class Outcomes:
             return True
         return stored is not None and is_newer(stored.metadata.get(SEQUENCER), upload.sequencer)
 
-    @staticmethod
-    def _is_of_message(stored: ObjectHead, attempt: _Attempt) -> bool:
-        return (
-            owner_of(stored) == attempt.identity.owner
-            and stored.metadata.get(MESSAGE_ID) == attempt.delivery.message_id
-        )
+
+def is_answer(stored: ObjectHead, attempt: _Attempt, owner: str) -> bool:
+    """Whether `stored`, a `.out`, answers the request: a retry has not been answered by what was there before it."""
+    run = run_of_request(attempt.request, attempt.delivery)
+    is_older = run is not None and run.retries and stored.metadata.get(RUN, "") < run.id
+    return owner_of(stored) == owner and not is_older
+
+
+def is_of_message(stored: ObjectHead, attempt: _Attempt) -> bool:
+    """Whether this very message has written `stored`, an `.err` or a claim."""
+    return owner_of(stored) == attempt.identity.owner and stored.metadata.get(MESSAGE_ID) == attempt.delivery.message_id
+
+
+def claim_key(attempt: _Attempt) -> str | None:
+    """The key of the object that says which message's dead letter stands for the run of a dataset.
+
+    None when the request is no part, assembly or retry of a dataset.
+    """
+    run = run_of_request(attempt.request, attempt.delivery)
+    identity = attempt.identity
+    return None if run is None else keys.failure_key(keys.parts_folder(identity.error_name, identity.owner), run.id)
 
 
 def superseded(attempt: _Attempt) -> Outcome:

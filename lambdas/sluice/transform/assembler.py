@@ -24,6 +24,7 @@ from sluice.processing.result import (
     IDENTITY,
     INFERENCE_ID,
     RECEIVED_AT,
+    RUN,
     SEQUENCER,
     SOURCE_KEY,
     SOURCE_VERSION,
@@ -32,9 +33,11 @@ from sluice.processing.result import (
     owner_of,
     timestamp,
 )
+from sluice.transform.earlier import AT, OFFSET
 from sluice.transform.heads import require_head
-from sluice.transform.part_store import ANSWER_FORMAT
-from sluice.transform.progress import count, covering_parts
+from sluice.transform.part_store import ANSWER_FORMAT, ERROR_THRESHOLD
+from sluice.transform.progress import count, covering_parts, of_run
+from sluice.transform.threshold import ErrorThreshold
 
 _MOST_VERSIONS = 10  # that the deliveries of one assembly have written of one object
 
@@ -74,15 +77,18 @@ class Assembler:
         if stored is not None and (outcome := await self._outcomes.settled_by(stored, attempt)) is not None:
             return await self._settled(outcome, attempt)
         folder = keys.parts_folder(name, attempt.identity.key)
-        covering = covering_parts(await self._results.list(folder), attempt.request.file.size or 0)
+        names = of_run(await self._results.list(folder), attempt.request.run)
+        covering = covering_parts(names, attempt.request.file.size or 0)
         if covering is None:
             return attempt.ended(
                 Status.SUPERSEDED, detail="parts are missing; storing the last part requests the assembly again"
             )
         parts = await self._described(covering)
         summary = _summary(parts, attempt.request)
-        if summary["failed"] and not summary["succeeded"]:
-            return await self._fail(attempt, parts, summary)
+        has_result = stored is not None and owner_of(stored) == attempt.identity.key
+        # A file that has a result does not lose it by a retry, which can only answer more of its records.
+        if not has_result and (code := _verdict(parts, summary)) is not None:
+            return await self._fail(attempt, parts, {**summary, "answers": folder}, code)
         outcome = await self._outcomes.record_answer(
             attempt, lambda condition: self._write(attempt, parts, summary, condition), stored
         )
@@ -106,8 +112,13 @@ class Assembler:
     async def _head(self, key: str) -> ObjectHead:
         return await require_head(self._results, key, Operation.STORE_RESULT)
 
-    async def _fail(self, attempt: Attempt[Assembly], parts: list[_Part], summary: dict[str, Any]) -> Outcome:
-        """End a dataset without a succeeded record: the verdict over a file is taken over all of its parts."""
+    async def _fail(
+        self, attempt: Attempt[Assembly], parts: list[_Part], summary: dict[str, Any], code: ErrorCode
+    ) -> Outcome:
+        """End a dataset that fails: the verdict over a file is taken over all of its parts.
+
+        The answers stay in the folder of the parts, which the summary names.
+        """
         if (outcome := await self.already_resolved(attempt)) is not None:
             return outcome
         await self._write_counts(attempt, parts, summary)
@@ -117,12 +128,14 @@ class Assembler:
         attempt = replace(attempt, identity=identity, endpoint_name=requested.get(ENDPOINT_NAME))
         async with aclosing(self._errors(parts)) as errors:
             first = json.loads(await anext(errors))
-        code = ErrorCode.NO_RECORD_SUCCEEDED
+        sent = summary["records"] - summary["not_sent"]
+        counts = f"{summary['failed']} of {sent} records failed, ErrorThreshold is {_threshold(parts)}"
+        reason = counts if code is ErrorCode.ERROR_THRESHOLD_EXCEEDED else code.reason
         with attempt.reporting():
             raise Failure(
                 code.failure_class,
                 code,
-                f"{code.reason}; line {first['Line']}: {first['ErrorCode']}: {first['ErrorMessage']}",
+                f"{reason}; line {first['Line']}: {first['ErrorCode']}: {first['ErrorMessage']}",
                 original_status_code=first.get("OriginalStatusCode"),
                 original_message=first.get("OriginalMessage"),
             )
@@ -130,7 +143,7 @@ class Assembler:
     async def _write_counts(self, attempt: Attempt[Assembly], parts: list[_Part], summary: dict[str, Any]) -> None:
         """Write `.errors.jsonl` and `.summary.json`."""
         file, name = attempt.request.file, attempt.identity.name
-        owner = metadata([(IDENTITY, attempt.identity.key), (SEQUENCER, file.sequencer)])
+        owner = metadata([(IDENTITY, attempt.identity.key), (SEQUENCER, file.sequencer), (RUN, _retry(attempt))])
         errors = await self._results.head(name + keys.ERRORS)
         if summary["failed"]:
             await self._results.upload(
@@ -156,6 +169,7 @@ class Assembler:
         described: dict[str, str | None] = {
             IDENTITY: attempt.identity.key,
             SEQUENCER: file.sequencer,
+            RUN: _retry(attempt),
             TRACE_ID: trace_id,
             INFERENCE_ID: trace_id,  # as in its calls
             ENDPOINT_NAME: requested.pop(ENDPOINT_NAME, attempt.endpoint_name),
@@ -174,13 +188,23 @@ class Assembler:
         )
 
     async def _settled(self, outcome: Outcome, attempt: Attempt[Assembly]) -> Outcome:
-        """`outcome`, after the versions of the errors and of the summary are deleted that hide those of a newer one."""
-        withdrawn = (keys.ERRORS, keys.SUMMARY) if outcome.status is Status.SUPERSEDED else ()
-        for suffix in withdrawn:
+        """`outcome`, after the versions of the errors and of the summary are deleted that hide those of a newer one.
+
+        The newer one is that of a newer version of the file, or of a later run that retries it.
+        """
+        run = None
+        if outcome.status is not Status.SUPERSEDED:
+            answer = await self._outcomes.answer(attempt)
+            run = _retry(attempt) or ""
+            if answer is None or answer.metadata.get(RUN, "") == run:
+                return outcome
+        for suffix in (keys.ERRORS, keys.SUMMARY):
             key = attempt.identity.name + suffix
             for _ in range(_MOST_VERSIONS):
                 stored = await self._results.head(key)
                 if stored is None or stored.version_id is None or owner_of(stored) != attempt.identity.key:
+                    break
+                if run is not None and stored.metadata.get(RUN, "") != run:
                     break
                 await self._results.delete(key, version_id=stored.version_id)
         return outcome
@@ -194,6 +218,8 @@ class Assembler:
             for line in document.splitlines():
                 error: dict[str, Any] = json.loads(line)
                 error["Line"] += part.before
+                for place in (AT, OFFSET):
+                    error.pop(place, None)
                 yield compact_bytes(error) + b"\n"
 
     async def _body(self, key: str) -> bytes:
@@ -207,15 +233,36 @@ def _requested(parts: list[_Part]) -> dict[str, str | None]:
     return {name: unquote(described[name]) for name in names if name in described}
 
 
+def _retry(attempt: Attempt[Assembly]) -> str | None:
+    """The run, if it is one that retries."""
+    run = attempt.request.run
+    return run.suffix or None if run else None
+
+
+def _threshold(parts: list[_Part]) -> ErrorThreshold:
+    """The threshold that the part had which was stored last: a default of the deployment may have changed."""
+    last = max(parts, key=lambda part: part.head.metadata["finished"], default=None)
+    found = last.head.metadata.get(ERROR_THRESHOLD) if last else None
+    return ErrorThreshold.parse(unquote(found)) if found else ErrorThreshold()
+
+
+def _verdict(parts: list[_Part], summary: dict[str, Any]) -> ErrorCode | None:
+    """Why a file fails; None if it does not."""
+    if summary["untried"] or _threshold(parts).is_exceeded(summary["failed"], summary["records"] - summary["not_sent"]):
+        return ErrorCode.ERROR_THRESHOLD_EXCEEDED
+    return ErrorCode.NO_RECORD_SUCCEEDED if summary["failed"] and not summary["succeeded"] else None
+
+
 def _summary(parts: list[_Part], assembly: Assembly) -> dict[str, Any]:
-    names = ("records", "failed", "not-sent")
-    records, failed, not_sent = (sum(part.number(name) for part in parts) for name in names)
+    names = ("records", "failed", "not-sent", "untried")
+    records, failed, not_sent, untried = (sum(part.number(name) for part in parts) for name in names)
     formats = (part.head.metadata.get(ANSWER_FORMAT) for part in parts)
     return {
         "records": records,
-        "succeeded": records - failed - not_sent,
+        "succeeded": records - failed - not_sent - untried,
         "failed": failed,
         "not_sent": not_sent,
+        "untried": untried,
         "answer_format": next((unquote(one) for one in formats if one), None),
         "calls": sum(part.number("calls") for part in parts),
         "bytes": assembly.file.size,

@@ -10,6 +10,7 @@ from sluice.failures import invalid
 from sluice.inputs.message import explain
 from sluice.transform.answer_format import AnswerFormat
 from sluice.transform.paths import Path, PathError
+from sluice.transform.threshold import ErrorThreshold
 
 MAX_CHUNK_BYTES = 1024 * 1024  # so that ten at once fit into a small function
 _MIN_CHUNK_BYTES = 64 * 1024
@@ -24,6 +25,10 @@ def _answer_format(value: object) -> object:
     return AnswerFormat.parse(value) if isinstance(value, str) else value
 
 
+def _error_threshold(value: object) -> object:
+    return ErrorThreshold.parse(value) if isinstance(value, str | int) else value
+
+
 Filter = Annotated[Any, BeforeValidator(_path)]
 
 
@@ -32,7 +37,8 @@ class Options(BaseModel):
 
     `csv_header` is ours: whether the first line of a CSV file names the columns; it is then not sent, and the
     line that answers it is empty. `answer_format` is ours, too: how an answer holds those of several records; None if
-    it is not known.
+    it is not known. `error_threshold` is that of Azure's batch endpoints and of Step Functions' Distributed Map: the
+    number or the percentage of records that may fail.
     """
 
     model_config = ConfigDict(
@@ -48,6 +54,7 @@ class Options(BaseModel):
     join_source: Literal["None", "Input"] = "None"
     csv_header: bool = False
     answer_format: Annotated[AnswerFormat | None, BeforeValidator(_answer_format)] = None
+    error_threshold: Annotated[ErrorThreshold, BeforeValidator(_error_threshold)] = ErrorThreshold()
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], defaults: Mapping[str, Any]) -> Self:

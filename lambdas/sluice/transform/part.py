@@ -19,13 +19,15 @@ from sluice.processing.outcome import Outcome, Status
 from sluice.processing.storing import Sleep
 from sluice.settings import Settings
 from sluice.transform.bisect import BudgetReached, Calls, NothingAnswered
+from sluice.transform.earlier import load
+from sluice.transform.early_stop import EarlyStop, enough_refused, no_calls
 from sluice.transform.formats import Formats
 from sluice.transform.heads import require_head
 from sluice.transform.memory import ENOUGH_ANSWERED, ResponseSizeRatio
 from sluice.transform.part_calls import OutOfTime, PartCalls
 from sluice.transform.part_store import PartStore
-from sluice.transform.patience import failure_of_part, has_answers, is_at_fault, patience
-from sluice.transform.progress import begins_at, covered_until, covering_parts
+from sluice.transform.patience import failure_of_part, give_up, has_answers, have_given_up, is_at_fault, patience
+from sluice.transform.progress import begins_at, covered_until, covering_parts, of_run
 from sluice.transform.records import payloads
 from sluice.transform.work import MAX_REFUSED, Reader, Work
 
@@ -68,6 +70,7 @@ class PartHandler:
         self._reader = Reader(settings, inputs, self._ratio)
         self._store = PartStore(results, utc_now, sleep)
         self._formats = Formats(results, sleep)
+        self._early_stop = EarlyStop(settings, inputs, results)
 
     async def handle(self, attempt: _Part) -> Outcome:
         """Bring a part to its stored answers.
@@ -88,7 +91,9 @@ class PartHandler:
         with attempt.reporting():
             try:
                 async with self._memory.reserve(lambda: self._seconds_left(attempt)) as reservation:
-                    return await self._process(attempt, await self._reader.read(prepared, head, reservation))
+                    work = await self._reader.read(prepared, head, reservation)
+                    await self._keep_earlier(attempt, work)
+                    return await self._process(attempt, work)
             except PreconditionFailed:
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             except MemoryExhausted:
@@ -110,8 +115,23 @@ class PartHandler:
             return None  # The file is gone, or its version is unknown: the failure remains.
         return None if file.is_version(newest) else attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
 
+    async def _keep_earlier(self, attempt: _Part, work: Work) -> None:
+        """For a retry, keep the answers that the part has: they are among those that it has memory for.
+
+        Raises `ServiceError`.
+        """
+        if work.part.earlier is None:
+            return
+        folder = keys.folder_of_part(attempt.identity.name)
+        earlier = await load(self._results, folder, work.part, work.lines, sizes=work.sizes, separator=work.separator)
+        if earlier is not None:
+            work.keep(earlier)
+
     async def _process(self, attempt: _Part, work: Work) -> Outcome:
         started, clock = self._utc_now(), now()
+        if work.earlier is None and await self._early_stop.is_stopped(attempt, work.options):
+            work.is_untried = True
+            return await self._store_all(attempt, work, Calls(no_calls), started)
         # Avoid reference cycles: the part's memory must be freed when this returns.
         asking = PartCalls(self._endpoint, self._ratio, attempt, work, self._needed_ms)
         folder = keys.folder_of_part(attempt.identity.name)
@@ -119,13 +139,15 @@ class PartHandler:
             asking.answers,
             self._sleep,
             ENOUGH_ANSWERED,
-            MAX_REFUSED,
+            min(MAX_REFUSED, enough_refused(work.options.error_threshold, len(work.lines))),
             patience(attempt),
             lambda: has_answers(self._results, folder),
+            lambda: have_given_up(self._results, attempt),
         )
         try:
             await self._call(attempt, work, calls, asking)
         except NothingAnswered as error:
+            await give_up(self._results, attempt)
             raise failure_of_part(work.part, error.failure) from None
         except (OutOfTime, BudgetReached, ServiceError) as error:
             # What has been paid for is kept. If nothing has been, the part returns to its queue whole.
@@ -138,14 +160,27 @@ class PartHandler:
             if not (first or isinstance(error, OutOfTime)):
                 raise
             return await self._continue_later(attempt, work, calls, started, first)
+        is_answered = calls.answers or (work.earlier and work.earlier.kept)
+        if not work.lines.is_cut and work.part.is_whole and calls.refused and not is_answered:
+            raise next(iter(calls.refused.values())).failure
+        return await self._store_all(attempt, work, calls, started, clock)
+
+    async def _store_all(
+        self, attempt: _Part, work: Work, calls: Calls, started: datetime, clock: float | None = None
+    ) -> Outcome:
+        """Store the answers of all lines. `clock` is when the calls began, in seconds."""
         if work.lines.is_cut:
             return await self._continue_later(attempt, work, calls, started, len(work.lines))
-        if work.part.is_whole and calls.refused and not calls.answers:
-            raise next(iter(calls.refused.values())).failure  # A redrive calls again, unlike that of an assembly.
-        latency = timedelta(seconds=now() - clock) if calls.made else None
-        await self._store.put(attempt, work, calls, started, len(work.lines))
+        latency = timedelta(seconds=now() - clock) if calls.made and clock is not None else None
+        await self._put(attempt, work, calls, started, len(work.lines))
         await self._announce(attempt)
         return attempt.ended(Status.SUCCEEDED, latency=latency)
+
+    async def _put(self, attempt: _Part, work: Work, calls: Calls, started: datetime, lines: int) -> None:
+        """Store the answers of the first lines, and look whether the file has failed by them."""
+        await self._store.put(attempt, work, calls, started, lines)
+        if calls.refused:
+            await self._early_stop.look(attempt, work)
 
     async def _call(self, attempt: _Part, work: Work, calls: Calls, asking: PartCalls) -> None:
         """Answer or refuse each record that is sent. Raises what `Calls.run` raises."""
@@ -175,16 +210,18 @@ class PartHandler:
         if not first and work.answer_format is None:
             await self._request_queue.send([body_of(part)])
             return attempt.ended(Status.SUCCEEDED, detail="its first answers are stored, it continues as a new message")
-        if not first and len(work.lines) < 2:
+        # Where a part is cut that keeps answers, its place in them must be known.
+        places = list(work.earlier.gaps) if work.earlier else range(len(work.lines))
+        if not first and len(places) < 2:
             raise Failure.of(ErrorCode.NOT_BEGUN)
-        middle = first or (len(work.lines) // 2)
+        middle = first or places[len(places) // 2]
         at = work.lines.place(middle)
         rest = [replace(part, start=at)]
         if first:
             done = of_part(replace(part, end=at), self._settings, attempt.delivery)
             attempt = replace(attempt, identity=replace(attempt.identity, name=done.name, key=done.key))
             with attempt.reporting():
-                await self._store.put(attempt, work, calls, started, first)
+                await self._put(attempt, work, calls, started, first)
         else:
             rest.insert(0, replace(part, end=at))
         await self._request_queue.send([body_of(one) for one in rest])
@@ -201,7 +238,7 @@ class PartHandler:
         start, before = part.start, -1
         while start != before:  # a listing may end before all that is stored
             names = await self._results.list(folder, start_after=folder + keys.part_position(start))
-            start, before = covered_until(names, start, part.end), start
+            start, before = covered_until(of_run(names, part.run), start, part.end), start
         if start == part.start:
             return attempt
         rest = replace(part, start=start)
@@ -216,10 +253,10 @@ class PartHandler:
         # Usually the next part is missing: a lookup of a few names saves listing them all.
         if part.end < size:
             names = await self._results.list(folder, start_after=folder + keys.part_position(part.end))
-            if not begins_at(names, part.end):
+            if not begins_at(of_run(names, part.run), part.end):
                 return
-        if covering_parts(await self._results.list(folder), size) is not None:
-            await self._assembly_queue.send([body_of(Assembly(part.file))])
+        if covering_parts(of_run(await self._results.list(folder), part.run), size) is not None:
+            await self._assembly_queue.send([body_of(Assembly(part.file, part.run))])
 
 
 def _first_open(work: Work, calls: Calls) -> int:

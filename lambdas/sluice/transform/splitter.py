@@ -1,7 +1,7 @@
 """A dropped dataset, from its size to the messages of its parts."""
 
 import zlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -9,7 +9,8 @@ from sluice import keys
 from sluice.failures import invalid
 from sluice.inputs.internal_messages import body_of
 from sluice.inputs.invocation import check_ttl, endpoint_of, message_for
-from sluice.inputs.requests import Assembly, DroppedObject, TransformPart
+from sluice.inputs.requests import Assembly, DroppedObject, TransformPart, TransformRetry
+from sluice.inputs.runs import run_of
 from sluice.ports import Bucket, Buckets, Condition, MessageSender, ObjectHead, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
@@ -19,7 +20,9 @@ from sluice.transform.gzipped import is_packed, unpacked
 from sluice.transform.heads import require_head
 from sluice.transform.lines import ranges
 from sluice.transform.options import Options, chunk_bytes
+from sluice.transform.progress import covering_parts, unanswered
 
+_Attempt = Attempt[DroppedObject] | Attempt[TransformRetry]
 _PIECE = 8 * 1024 * 1024  # bytes of a gzip file that are read at once
 
 
@@ -45,12 +48,15 @@ class Splitter:
         self._assembly_queue = assembly_queue
         self._utc_now = utc_now
 
-    async def handle(self, attempt: Attempt[DroppedObject]) -> Outcome:
+    async def handle(self, attempt: _Attempt) -> Outcome:
         """Send the messages of a dataset's parts. A second delivery sends them again; each part is answered once.
 
-        Raises `Failure` when the file's metadata breaks a rule, `ServiceError` when AWS fails.
+        For a retry, messages are sent for the records that have no answer. Raises `Failure` when the file's metadata
+        breaks a rule, or when the answers to keep are gone; `ServiceError` when AWS fails.
         """
-        file = attempt.request
+        file = attempt.request.upload
+        if file.bucket != self._settings.input_bucket or not keys.is_dataset(file.key):
+            raise invalid("Key", f"only files under {keys.TRANSFORM_PREFIX} of the input bucket can be retried")
         stored = await self._outcomes.answer(attempt)
         if stored is not None and (outcome := await self._outcomes.settled_by(stored, attempt)) is not None:
             return outcome
@@ -71,22 +77,38 @@ class Splitter:
                 )
             parts = ranges(size, max(1, size) if options.split_type == "None" else chunk_bytes(size))
             whole = replace(file, size=size, etag=head.etag)
-            if parts:
+            if isinstance(attempt.request, TransformRetry):
+                run = run_of(attempt.delivery, retries=True)
+                sent = await self._unanswered(attempt, parts, is_answered=stored is not None)
+            else:
+                run, sent = run_of(attempt.delivery), [(start, end, None) for start, end in parts]
+            if sent:
                 await self._request_queue.send(
-                    body_of(TransformPart(whole, start, end, packed)) for start, end in parts
+                    body_of(TransformPart(whole, start, end, packed, run, earlier)) for start, end, earlier in sent
                 )
             else:
-                await self._assembly_queue.send([body_of(Assembly(whole))])
-            return attempt.ended(Status.SUCCEEDED, detail=f"{len(parts)} parts")
+                await self._assembly_queue.send([body_of(Assembly(whole, run))])
+            return attempt.ended(Status.SUCCEEDED, detail=f"{len(sent)} parts")
 
-    async def already_resolved(self, attempt: Attempt[DroppedObject]) -> Outcome | None:
+    async def _unanswered(
+        self, attempt: _Attempt, parts: Sequence[tuple[int, int]], *, is_answered: bool
+    ) -> list[tuple[int, int, str | None]]:
+        """What of a file is sent again. Raises `Failure` (invalid) when a part of its result is not stored any more."""
+        names = await self._results.list(keys.parts_folder(attempt.identity.name, attempt.identity.key))
+        if is_answered and parts and covering_parts(names, parts[-1][1]) is None:
+            raise invalid(
+                "file", "its parts have expired (retention.part_days), so its answers can't be kept; drop it again"
+            )
+        return list(unanswered(names, parts))
+
+    async def already_resolved(self, attempt: _Attempt) -> Outcome | None:
         """The outcome when the dataset has been assembled, or superseded. Raises `ServiceError`.
 
         An earlier delivery may have sent all parts before this one failed.
         """
         return await self._outcomes.resolved(attempt)
 
-    async def _unpack(self, attempt: Attempt[DroppedObject], head: ObjectHead) -> int:
+    async def _unpack(self, attempt: _Attempt, head: ObjectHead) -> int:
         """Write the content of a gzip file to the folder of its parts. Returns its size in bytes."""
         key = keys.unpacked_key(keys.parts_folder(attempt.identity.name, attempt.identity.key))
         if (there := await self._results.head(key)) is not None:
@@ -94,7 +116,7 @@ class Splitter:
         try:
             await self._results.upload(
                 key,
-                unpacked(self._pieces(attempt.request, head)),
+                unpacked(self._pieces(attempt.request.upload, head)),
                 content_type=head.content_type or "application/octet-stream",
                 metadata={},
                 condition=Condition(),

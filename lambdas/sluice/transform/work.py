@@ -15,6 +15,7 @@ from sluice.settings import Settings
 from sluice.transform.answer_format import AnswerFormat
 from sluice.transform.bisect import Refused
 from sluice.transform.content_types import CSV
+from sluice.transform.earlier import Earlier
 from sluice.transform.lines import Lines, lines_of
 from sluice.transform.memory import ResponseSizeRatio, needed
 from sluice.transform.options import MAX_CHUNK_BYTES, Options
@@ -41,6 +42,19 @@ class Work:
     filtered: list[bytes] = field(default_factory=list)
     refused: dict[int, Refused] = field(default_factory=dict)
     answer_format: AnswerFormat | None = None
+    earlier: Earlier | None = None  # of a retry: the answers that are kept, whose lines are not sent
+    is_untried: bool = False  # whether the part is stored without calls, because its file has failed
+
+    @property
+    def separator(self) -> bytes:
+        """What follows each answer in the result."""
+        return b"\n" if self.options.assemble_with == self.options.split_type == "Line" else b""
+
+    def keep(self, earlier: Earlier) -> None:
+        """Send only the lines that have no earlier answer."""
+        self.earlier = earlier
+        self.sizes = [size if index in earlier.gaps else 0 for index, size in enumerate(self.sizes)]
+        self.refused = {index: refused for index, refused in self.refused.items() if index in earlier.gaps}
 
     def sent(self, index: int) -> bytes:
         """What is sent for a line: the line itself when there is no filter."""
