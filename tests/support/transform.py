@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from sluice import keys
+from sluice.concurrency import spawn
 from sluice.inputs.envelopes import parse
 from sluice.inputs.internal_messages import body_of
 from sluice.inputs.requests import Assembly, DroppedObject, TransformPart, TransformRetry
@@ -36,6 +37,7 @@ from tests.support.fakes import (
     delivery,
     with_settings,
 )
+from tests.support.virtual_time import run
 
 _MOST_DELIVERIES = 20_000
 
@@ -91,16 +93,34 @@ class Transforms:
         self.splits.bodies.append(body_of(TransformRetry(file)))
         return self.splits.bodies[-1]
 
+    def at_once(self, workers: int) -> None:
+        """Deliver the parts that wait, and those that they send, with so many of them under way at a time."""
+
+        async def work(name: str) -> None:
+            while self.requests.bodies:
+                body = self.requests.bodies.pop(0)
+                core = self.processor().core
+                parsed = core.parse(delivery(body, message_id=body, sender_id=FUNCTION), self.remaining_ms)
+                if not all(one.acknowledged for one in await core.process(parsed)):
+                    self.requests.bodies.append(body)
+
+        async def main() -> None:
+            for task in [spawn(work(f"{number}")) for number in range(workers)]:
+                await task
+
+        run(main())
+
     def redrive(self) -> None:
         """Send the dead letters again, as `sluice dlq redrive` does."""
         sent = [body for body, _ in self.dead_letters.sent]
         self.dead_letters.sent.clear()
         for body in dict.fromkeys(sent):
             (request,) = parse(body)
+            again = body
             if isinstance(request, TransformPart | Assembly | TransformRetry):
-                body = body_of(TransformRetry(request.file))
-            if body not in self.splits.bodies:
-                self.splits.bodies.append(body)
+                again = body_of(TransformRetry(request.file))
+            if again not in self.splits.bodies:
+                self.splits.bodies.append(again)
 
     def processor(self, fuse: Fuse | None = None) -> SyncProcessor:
         """A function with the handlers of all three functions."""

@@ -241,6 +241,7 @@ def test_only_files_under_transform_can_be_retried(world: Transforms) -> None:
     assert outcome.failure.code == "InvalidMessage"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of what a kill leaves unawaited
 @pytest.mark.parametrize("seed", range(30))
 def test_kills_duplicates_and_two_retries_at_once_lose_and_mix_nothing(seed: int) -> None:
     rng = random.Random(seed)
