@@ -19,6 +19,7 @@ USES = {
     "lookup": set[str](),
     "sending": {"lookup"},
     "sizing": set[str](),
+    "transform": {"lookup"},
     "watch": set[str](),
 }
 

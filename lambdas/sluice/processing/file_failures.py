@@ -6,9 +6,10 @@ sent. docs/outcomes.md describes the order of the steps.
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 from sluice import keys
-from sluice.inputs.requests import Request
+from sluice.inputs.requests import Request, TransformPart
 from sluice.ports import Bucket, Condition, ObjectHead, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
@@ -31,25 +32,40 @@ class FileFailures:
         """Write `document` as the `.err`, and claim the failure if the request is of a run of a dataset.
 
         None is returned if the dead letter must be sent. Otherwise the outcome: as `Outcomes.record_failure` returns
-        it, or that another message has claimed the failure of the run. A claim is never withdrawn, because others rely
-        on its dead letter: it is sent unless the dataset itself is answered or superseded.
+        it, or that another message has claimed the failure of the run. An `.err` and a claim are never withdrawn
+        because a part is answered meanwhile, as others rely on them: only if the dataset is answered or superseded.
         """
         key = claim_key(attempt)
         if key is None:
             return await self._outcomes.record_failure(attempt, document, resolved)
+        of_file = partial(self._resolved, attempt) if isinstance(attempt.request, TransformPart) else resolved
         claim = await self._results.head(key)
         if claim is None:
-            # The result of an earlier run stays, and an `.err` beside it would say nothing about it.
-            is_answered = owner_of_answer(await self._answer(attempt)) == attempt.identity.owner
-            outcome = await (resolved() if is_answered else self._outcomes.record_failure(attempt, document, resolved))
-            if outcome is not None:
+            if not await self._has_recorded(attempt) and (outcome := await resolved()) is not None:
                 return outcome
+            # The result of an earlier run stays, and an `.err` beside it would say nothing about it.
+            if not await self._has_result(attempt):
+                outcome = await self._outcomes.record_failure(attempt, document, of_file)
+                if outcome is not None:
+                    return outcome
             claim = await self._claim(attempt, key, document)
         if not is_of_message(claim, attempt):
             return attempt.ended(
                 Status.FAILED_WITH_FILE, detail="the file has failed already; the dead letter of that stands for all"
             )
-        return await self._resolved(attempt)
+        if await self._has_result(attempt):
+            await self._outcomes.clear_failure(attempt)
+        return await of_file()
+
+    async def _has_recorded(self, attempt: _Attempt) -> bool:
+        """Whether the `.err` is of this very message."""
+        stored = await self._results.head(attempt.identity.error_name + keys.ERR)
+        return stored is not None and is_of_message(stored, attempt)
+
+    async def _has_result(self, attempt: _Attempt) -> bool:
+        """Whether the `.out` is one of the dataset's own, of this run or of an earlier one."""
+        stored = await self._answer(attempt)
+        return stored is not None and owner_of(stored) == attempt.identity.owner
 
     async def _claim(self, attempt: _Attempt, key: str, document: bytes) -> ObjectHead:
         """The claim: that of this message, unless another one was faster."""
@@ -59,14 +75,12 @@ class FileFailures:
         return await self._results.head(key) or ObjectHead(len(document), "", metadata=own)
 
     async def _resolved(self, attempt: _Attempt) -> Outcome | None:
-        """The outcome when the dataset is answered or superseded, after its `.err` is removed."""
+        """The outcome of a part when its dataset is answered or superseded, after the `.err` is removed."""
         stored, upload = await self._answer(attempt), attempt.request.upload
-        has_result = stored is not None and owner_of(stored) == attempt.identity.owner
-        if has_result:
-            await self._outcomes.clear_failure(attempt)
         if stored is not None and is_answer(stored, attempt, attempt.identity.owner):
+            await self._outcomes.clear_failure(attempt)
             return attempt.ended(Status.DUPLICATE, detail="the file is answered")
-        if upload is not None and await self._outcomes.is_outdated(upload, None if has_result else stored):
+        if upload is not None and await self._outcomes.is_outdated(upload, stored):
             await self._outcomes.clear_failure(attempt)
             return superseded(attempt)
         return None
@@ -74,8 +88,3 @@ class FileFailures:
     async def _answer(self, attempt: _Attempt) -> ObjectHead | None:
         """The `.out` of the dataset."""
         return await self._results.head(attempt.identity.error_name + keys.OUT)
-
-
-def owner_of_answer(stored: ObjectHead | None) -> str | None:
-    """The owner of a `.out`; None without one."""
-    return None if stored is None else owner_of(stored)
