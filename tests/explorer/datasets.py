@@ -62,8 +62,11 @@ class DatasetRun:
 
         self.actors[name] = work
 
-    def upload(self, name: str, content: bytes) -> None:
-        """As the actor `name`, replace the file, process its parts as one step, and then deliver its assembly."""
+    def upload(self, name: str, content: bytes, *, is_assembled: bool = True) -> None:
+        """As the actor `name`, replace the file, and process its parts as one step.
+
+        With it, the file is assembled, or else its assembly is then delivered.
+        """
 
         async def work() -> None:
             await self.steps.take(name, "upload", is_of_worker=False)
@@ -73,6 +76,9 @@ class DatasetRun:
             for queue in (self.world.splits, self.world.requests):
                 await self._process_at_once(name, queue.bodies.pop())
             body = self.world.assemblies.bodies.pop()
+            if is_assembled:
+                await self._process_at_once(name, body)
+                return
             self._ended[name] = body, False
             await self._process(name, body)
 
@@ -249,12 +255,22 @@ def _retry_and_newer_upload(one: DatasetRun) -> None:
     one.upload("newer", b"5\n6\n")
 
 
-def _retry_s_assembly_and_newer_upload(one: DatasetRun) -> None:
+def _assembled(one: DatasetRun) -> str:
+    """The message of a retry's assembly."""
     _refused_then_retried(one, 1)
     while one.world.requests.bodies:
         one.world.process(one.world.requests.bodies.pop())
-    one.deliver("assembly", one.world.assemblies.bodies.pop())
+    return one.world.assemblies.bodies.pop()
+
+
+def _retry_assembled_and_newer_upload(one: DatasetRun) -> None:
+    one.deliver("assembly", _assembled(one))
     one.upload("newer", b"5\n6\n")
+
+
+def _newer_upload_and_retry_assembled(one: DatasetRun) -> None:
+    one.deliver_at_once("assembly", _assembled(one))
+    one.upload("newer", b"5\n6\n", is_assembled=False)
 
 
 def _of(name: str, build: Callable[[DatasetRun], None]) -> Scenario:
@@ -275,6 +291,7 @@ DATASETS = {
         _of("two-retries", _two_retries),
         _of("assemblies-of-two-retries", _assemblies_of_two_retries),
         _of("retry-and-newer-upload", _retry_and_newer_upload),
-        _of("retry-assembled-and-newer-upload", _retry_s_assembly_and_newer_upload),
+        _of("retry-assembled-and-newer-upload", _retry_assembled_and_newer_upload),
+        _of("newer-upload-and-retry-assembled", _newer_upload_and_retry_assembled),
     )
 }

@@ -64,7 +64,7 @@ def test_a_shared_module_imports_no_capability() -> None:
 
 
 def test_each_command_has_its_own_file() -> None:
-    assert {path.stem for path in CLI.glob("commands/[a-z]*.py")} | {"dlq"} == set(main.commands)
+    assert {path.stem for path in CLI.glob("commands/[a-z]*.py")} | {"dlq", "transform"} == set(main.commands)
 
 
 @pytest.mark.parametrize("path", FILES, ids=module)
