@@ -53,6 +53,18 @@ class DatasetRun:
         parsed = core.parse(_delivery(body, name), lambda: 90_000)
         self._ended[name] = body, all(one.acknowledged for one in await core.process(parsed))
 
+    def crash(self, name: str, start: int, end: int) -> None:
+        """Deliver a part that has crashed its function at each receive to the crashed function, as the actor `name`."""
+        body = body_of(replace(self.part, start=start, end=end))
+        self._ended[name] = body, False
+
+        async def work() -> None:
+            core = self.world.processor(self.steps.of(name)).core
+            ended = await core.dead_letter_crashed(core.parse(_delivery(body, name), lambda: 90_000))
+            self._ended[name] = body, all(one.acknowledged for one in ended)
+
+        self.actors[name] = work
+
     def deliver_at_once(self, name: str, body: str) -> None:
         """Deliver a message as the actor `name`, whose delivery is one step."""
 
@@ -171,7 +183,13 @@ def _denied(one: DatasetRun) -> None:
 
 def _two_parts_fail(one: DatasetRun) -> None:
     _denied(one)
-    _two_parts(one)
+    one.deliver_part("part 1", 0, 2)
+    one.deliver_at_once("part 2", body_of(replace(one.part, start=2, end=4)))
+
+
+def _two_parts_crash(one: DatasetRun) -> None:
+    one.crash("part 1", 0, 2)
+    one.crash("part 2", 2, 4)
 
 
 def _a_part_fails_and_succeeds(one: DatasetRun) -> None:
@@ -286,6 +304,7 @@ DATASETS = {
         _of("two-parts-announcement-refused", _refused_announcement),
         _of("split-given-up", _split_given_up),
         _of("two-parts-fail", _two_parts_fail),
+        _of("two-parts-crash", _two_parts_crash),
         _of("a-part-fails-and-succeeds", _a_part_fails_and_succeeds),
         _of("retry", _retry),
         _of("two-retries", _two_retries),
