@@ -259,7 +259,7 @@ def _assemblies_of_two_retries(one: DatasetRun) -> None:
     _refused_then_retried(one, 2)
     while one.world.requests.bodies:
         one.world.process(one.world.requests.bodies.pop(0))
-    older, newer = one.world.assemblies.bodies
+    older, *_, newer = one.world.assemblies.bodies
     one.world.assemblies.bodies.clear()
     one.deliver("older", older)
     one.deliver_at_once("newer", newer)

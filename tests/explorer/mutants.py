@@ -8,12 +8,10 @@ import pytest
 
 from sluice.keys import stored_parts
 from sluice.ports import ObjectHead
-from sluice.processing import file_failures as failures
 from sluice.processing import outcomes as protocol
 from sluice.processing.file_failures import FileFailures
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes
-from sluice.processing.result import owner_of
 from sluice.transform import assembler, part
 from sluice.transform.part import PartHandler
 from sluice.transform.splitter import Splitter
@@ -59,10 +57,6 @@ async def _record_failure(self: FileFailures, attempt: Any, document: bytes, res
     return await self._outcomes.record_failure(attempt, document, resolved)
 
 
-def _is_owned(stored: ObjectHead, _: Any, owner: str) -> bool:
-    return owner_of(stored) == owner
-
-
 def _all_parts(names: Any, _: Any) -> list[str]:
     return [name for _, _, name in stored_parts(names)]
 
@@ -82,10 +76,6 @@ _MUTANTS: dict[str, list[tuple[Any, str, Any]]] = {
     "a recorded failure is called again": [(Outcomes, "failure_of", _nothing)],
     "a stored part is not announced again": [(PartHandler, "already_resolved", _resolved_unannounced)],
     "each part has a dead letter": [(FileFailures, "record", _record_failure)],
-    "a retry is answered by the result before it": [
-        (protocol, "is_answer", _is_owned),
-        (failures, "is_answer", _is_owned),
-    ],
     "a retry is assembled after its first part": [(part, "of_run", _all_parts), (assembler, "of_run", _all_parts)],
     "a file that could not be split is not looked for": [(Splitter, "already_resolved", _nothing)],
     "owners are compared encoded": [(protocol, "owner_of", _of_anybody)],
