@@ -3,9 +3,8 @@
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote
 
 from sluice import keys
 from sluice.error_codes import ErrorCode
@@ -18,8 +17,6 @@ from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes
 from sluice.processing.prefetch import prefetch
 from sluice.processing.result import (
-    ACCEPT,
-    CONTENT_TYPE,
     ENDPOINT_NAME,
     IDENTITY,
     INFERENCE_ID,
@@ -35,24 +32,10 @@ from sluice.processing.result import (
 )
 from sluice.transform.earlier import AT, OFFSET
 from sluice.transform.heads import require_head
-from sluice.transform.part_store import ANSWER_FORMAT, ERROR_THRESHOLD
-from sluice.transform.progress import count, covering_parts, of_run
-from sluice.transform.threshold import ErrorThreshold
+from sluice.transform.progress import covering_parts, of_run
+from sluice.transform.verdict import StoredPart, requested_by, summary_of, threshold_of, verdict_of
 
 _MOST_VERSIONS = 10  # that the deliveries of one assembly have written of one object
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A stored part, and the number of lines of the dataset before it."""
-
-    key: str
-    head: ObjectHead
-    before: int
-
-    def number(self, name: str) -> int:
-        """One of its counts."""
-        return count(self.head.metadata, name)
 
 
 class Assembler:
@@ -84,10 +67,10 @@ class Assembler:
                 Status.SUPERSEDED, detail="parts are missing; storing the last part requests the assembly again"
             )
         parts = await self._described(covering)
-        summary = _summary(parts, attempt.request)
+        summary = summary_of(parts, attempt.request)
         has_result = stored is not None and owner_of(stored) == attempt.identity.key
         # A file that has a result does not lose it by a retry, which can only answer more of its records.
-        if not has_result and (code := _verdict(parts, summary)) is not None:
+        if not has_result and (code := verdict_of(parts, summary)) is not None:
             return await self._fail(attempt, parts, {**summary, "answers": folder}, code)
         outcome = await self._outcomes.record_answer(
             attempt, lambda condition: self._write(attempt, parts, summary, condition), stored
@@ -99,12 +82,12 @@ class Assembler:
         outcome = await self._outcomes.resolved(attempt)
         return None if outcome is None else await self._settled(outcome, attempt)
 
-    async def _described(self, covering: list[str]) -> list[_Part]:
-        parts: list[_Part] = []
+    async def _described(self, covering: list[str]) -> list[StoredPart]:
+        parts: list[StoredPart] = []
         before = 0
         keys_left = iter(covering)
         async for head in prefetch(self._head, covering):
-            part = _Part(next(keys_left), head, before)
+            part = StoredPart(next(keys_left), head, before)
             before += part.number("records")
             parts.append(part)
         return parts
@@ -113,7 +96,7 @@ class Assembler:
         return await require_head(self._results, key, Operation.STORE_RESULT)
 
     async def _fail(
-        self, attempt: Attempt[Assembly], parts: list[_Part], summary: dict[str, Any], code: ErrorCode
+        self, attempt: Attempt[Assembly], parts: list[StoredPart], summary: dict[str, Any], code: ErrorCode
     ) -> Outcome:
         """End a dataset that fails: the verdict over a file is taken over all of its parts.
 
@@ -122,14 +105,14 @@ class Assembler:
         if (outcome := await self.already_resolved(attempt)) is not None:
             return outcome
         await self._write_counts(attempt, parts, summary)
-        requested = _requested(parts)
+        requested = requested_by(parts)
         trace_id = requested.get(TRACE_ID) or attempt.identity.trace_id
         identity = replace(attempt.identity, trace_id=trace_id, inference_id=trace_id)
         attempt = replace(attempt, identity=identity, endpoint_name=requested.get(ENDPOINT_NAME))
         async with aclosing(self._errors(parts)) as errors:
             first = json.loads(await anext(errors))
         sent = summary["records"] - summary["not_sent"]
-        counts = f"{summary['failed']} of {sent} records failed, ErrorThreshold is {_threshold(parts)}"
+        counts = f"{summary['failed']} of {sent} records failed, ErrorThreshold is {threshold_of(parts)}"
         reason = counts if code is ErrorCode.ERROR_THRESHOLD_EXCEEDED else code.reason
         with attempt.reporting():
             raise Failure(
@@ -140,7 +123,7 @@ class Assembler:
                 original_message=first.get("OriginalMessage"),
             )
 
-    async def _write_counts(self, attempt: Attempt[Assembly], parts: list[_Part], summary: dict[str, Any]) -> None:
+    async def _write_counts(self, attempt: Attempt[Assembly], parts: list[StoredPart], summary: dict[str, Any]) -> None:
         """Write `.errors.jsonl` and `.summary.json`."""
         file, name = attempt.request.file, attempt.identity.name
         owner = metadata([(IDENTITY, attempt.identity.key), (SEQUENCER, file.sequencer), (RUN, _retry(attempt))])
@@ -160,11 +143,11 @@ class Assembler:
         await self._results.put(name + keys.SUMMARY, document, content_type="application/json", metadata=owner)
 
     async def _write(
-        self, attempt: Attempt[Assembly], parts: list[_Part], summary: dict[str, Any], condition: Condition
+        self, attempt: Attempt[Assembly], parts: list[StoredPart], summary: dict[str, Any], condition: Condition
     ) -> str | None:
         file, name = attempt.request.file, attempt.identity.name
         await self._write_counts(attempt, parts, summary)
-        requested = _requested(parts)
+        requested = requested_by(parts)
         trace_id = requested.pop(TRACE_ID, attempt.identity.trace_id)
         described: dict[str, str | None] = {
             IDENTITY: attempt.identity.key,
@@ -209,7 +192,7 @@ class Assembler:
                 await self._results.delete(key, version_id=stored.version_id)
         return outcome
 
-    async def _errors(self, parts: list[_Part]) -> AsyncGenerator[bytes]:
+    async def _errors(self, parts: list[StoredPart]) -> AsyncGenerator[bytes]:
         with_errors = [part for part in parts if "errors" in part.head.metadata]
         names = [part.key.removesuffix(keys.OUT) + part.head.metadata["errors"] for part in with_errors]
         left = iter(with_errors)
@@ -226,47 +209,7 @@ class Assembler:
         return (await self._results.get(key)).body
 
 
-def _requested(parts: list[_Part]) -> dict[str, str | None]:
-    """What the calls of the parts asked for. It is the same for all parts."""
-    described = parts[0].head.metadata if parts else {}
-    names = (TRACE_ID, ENDPOINT_NAME, CONTENT_TYPE, ACCEPT)
-    return {name: unquote(described[name]) for name in names if name in described}
-
-
 def _retry(attempt: Attempt[Assembly]) -> str | None:
     """The run, if it is one that retries."""
     run = attempt.request.run
     return run.suffix or None if run else None
-
-
-def _threshold(parts: list[_Part]) -> ErrorThreshold:
-    """The threshold that the part had which was stored last: a default of the deployment may have changed."""
-    last = max(parts, key=lambda part: part.head.metadata["finished"], default=None)
-    found = last.head.metadata.get(ERROR_THRESHOLD) if last else None
-    return ErrorThreshold.parse(unquote(found)) if found else ErrorThreshold()
-
-
-def _verdict(parts: list[_Part], summary: dict[str, Any]) -> ErrorCode | None:
-    """Why a file fails; None if it does not."""
-    if summary["untried"] or _threshold(parts).is_exceeded(summary["failed"], summary["records"] - summary["not_sent"]):
-        return ErrorCode.ERROR_THRESHOLD_EXCEEDED
-    return ErrorCode.NO_RECORD_SUCCEEDED if summary["failed"] and not summary["succeeded"] else None
-
-
-def _summary(parts: list[_Part], assembly: Assembly) -> dict[str, Any]:
-    names = ("records", "failed", "not-sent", "untried")
-    records, failed, not_sent, untried = (sum(part.number(name) for part in parts) for name in names)
-    formats = (part.head.metadata.get(ANSWER_FORMAT) for part in parts)
-    return {
-        "records": records,
-        "succeeded": records - failed - not_sent - untried,
-        "failed": failed,
-        "not_sent": not_sent,
-        "untried": untried,
-        "answer_format": next((unquote(one) for one in formats if one), None),
-        "calls": sum(part.number("calls") for part in parts),
-        "bytes": assembly.file.size,
-        "parts": len(parts),
-        "started": min((part.head.metadata["started"] for part in parts), default=None),
-        "finished": max((part.head.metadata["finished"] for part in parts), default=None),
-    }

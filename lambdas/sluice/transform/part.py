@@ -155,6 +155,7 @@ class PartHandler:
                 raise Failure.of(ErrorCode.NOT_BEGUN) from None
             last = next(reversed(calls.refused.values()), None)
             if last and not calls.answers and await is_at_fault(self._results, folder, len(calls.refused)):
+                await give_up(self._results, attempt)
                 raise failure_of_part(work.part, last.failure) from None
             first = _first_open(work, calls)
             if not (first or isinstance(error, OutOfTime)):
