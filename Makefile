@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 # jsii, which AWS CDK uses, looks for `node` on the PATH; setup.sh may have installed it in .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format unit test schema errors permissions synth sbom lock deploy demo up down chaos explore simulate bench compare memory dataset size mutants fuzz clean
+.PHONY: help setup lint format unit test schema errors permissions synth sbom lock bootstrap deploy demo up down chaos explore simulate bench compare memory dataset slow size mutants fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-11s %s\n' "$$t" "$$d"; done
@@ -54,8 +54,11 @@ lock: $(SETUP) ## write lambdas/requirements.lock, with hashes for the pins of l
 	@$(BIN)/pip-compile --quiet --allow-unsafe --strip-extras --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file lambdas/requirements.lock lambdas/requirements.txt
 
+bootstrap: $(SETUP) ## prepare the AWS account and region of your credentials for CDK, once
+	npx --yes aws-cdk@2.1148.1 bootstrap $(CDK_ARGS)
+
 deploy: $(SETUP) ## deploy to the AWS account of your credentials
-	npx --yes aws-cdk@2.1148.1 deploy $(CDK_ARGS)
+	npx --yes aws-cdk@2.1148.1 deploy --all $(CDK_ARGS)
 
 demo: $(SETUP) ## run the pipeline on this machine with real inputs and models, and show every outcome
 	@$(BIN)/python -m local demo
@@ -91,6 +94,9 @@ memory: $(SETUP) ## measure the memory of the transform/ functions, with files o
 
 dataset: $(SETUP) ## transform a million rows on the local run, and compare each line; ROWS=1000000
 	@$(BIN)/python -m local.dataset $(if $(ROWS),--rows $(ROWS))
+
+slow: $(SETUP) ## transform prompts for a slow container on the local run: ARGS="--prompts 200 --least 2 --most 10 --function-seconds 180"
+	@$(BIN)/python -m local.slow $(ARGS)
 
 size: $(SETUP) ## derive settings for a workload: ARGS="--latency-ms 200 --concurrency 100 --per-second 150"
 	@$(BIN)/sluice size $(ARGS)

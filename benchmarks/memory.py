@@ -85,7 +85,9 @@ def main() -> None:
             if only and function not in only:
                 continue
             with machine(Path(folder), lambdas, "big.py", rows) as host:
-                extra = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory)}
+                # The stub has no file's answer format in its bucket.
+                answers = json.dumps({"AnswerFormat": "JSONField:predictions" if rows == "json" else "Lines"})
+                extra = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory), "SLUICE_TRANSFORM_DEFAULTS": answers}
                 found = host.run("memory.py", function, rows, str(size), str(parts), calls=calls, extra=extra)
             lines.append(
                 f"| {function} | {rows} | {size // _GB} GB | {calls} | {memory} MB | {found['peak_mb']:.0f} | "

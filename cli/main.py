@@ -6,7 +6,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
 from click.exceptions import NoArgsIsHelpError
 
 from cli.commands.audit import audit
@@ -14,6 +21,7 @@ from cli.commands.backfill import backfill
 from cli.commands.dlq import dlq
 from cli.commands.doctor import doctor
 from cli.commands.drop import drop
+from cli.commands.openai_server import openai_server
 from cli.commands.result import result
 from cli.commands.send import send
 from cli.commands.size import size
@@ -23,6 +31,18 @@ from cli.commands.wait import wait
 from cli.commands.watch import watch
 from cli.errors import CliError, ExitCode
 from sluice.failures import Failure
+
+_NO_CREDENTIALS = "; sign in, for example with `aws sso login`, and choose the profile with --profile or AWS_PROFILE"
+_ADVICE: dict[type[BotoCoreError], str] = {
+    NoCredentialsError: _NO_CREDENTIALS,
+    PartialCredentialsError: _NO_CREDENTIALS,
+    EndpointConnectionError: "; check the network, --region, and AWS_ENDPOINT_URL if it is set",
+    ConnectTimeoutError: "; check the network, --region, and AWS_ENDPOINT_URL if it is set",
+}
+
+
+def _advice(error: BotoCoreError) -> str:
+    return next((text for kind, text in _ADVICE.items() if isinstance(error, kind)), "")
 
 
 @contextmanager
@@ -52,7 +72,7 @@ class _Group(click.Group):
             details = error.response["Error"]
             raise CliError(f"{error.operation_name}: {details.get('Code')}: {details.get('Message')}") from None
         except BotoCoreError as error:
-            raise CliError(str(error)) from None
+            raise CliError(f"{error}{_advice(error)}") from None
         except Failure as failure:
             raise CliError(failure.message, ExitCode.USAGE) from None
         except KeyboardInterrupt:
@@ -67,5 +87,19 @@ def main() -> None:
     """Send requests to a Sluice deployment, follow them, and operate the deployment."""
 
 
-for _command in (send, drop, status, result, wait, transform, watch, dlq, backfill, audit, doctor, size):
+for _command in (
+    send,
+    drop,
+    status,
+    result,
+    wait,
+    transform,
+    watch,
+    dlq,
+    backfill,
+    audit,
+    doctor,
+    size,
+    openai_server,
+):
     main.add_command(_command)

@@ -85,4 +85,5 @@ def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 def _single_line(value: Any) -> str:
     """`value` in one line. A model or a sender may have put line breaks or control sequences into it."""
-    return "".join(char if char.isprintable() else " " for char in str(value))
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+    return "".join(char if char.isprintable() else " " for char in text)

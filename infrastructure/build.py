@@ -9,6 +9,9 @@ from typing import Literal
 ROOT = Path(__file__).parent.parent
 _CACHE = ROOT / ".build"
 
+_READ = 0o444
+_ENTER = 0o111
+
 Target = Literal["lambda", "host"]
 """The platform that the code is built for: in Lambda (arm64, Python 3.13), or on this machine with this interpreter."""
 
@@ -30,9 +33,18 @@ def cached(name: str, parts: Iterable[str], fill: Callable[[Path], None]) -> Pat
             content = Path(building, "content")
             content.mkdir()
             fill(content)
+            _permit_reading(content)
             try:
                 content.rename(folder)
             except OSError:
                 if not folder.exists():  # otherwise another process has built the same
                     raise
     return folder
+
+
+def _permit_reading(folder: Path) -> None:
+    """Permit everybody to read what is in `folder`: in Lambda, another user does, whatever the umask of this one is."""
+    for path in (folder, *folder.rglob("*")):
+        mode = path.lstat().st_mode
+        if not path.is_symlink():
+            path.chmod(mode | _READ | (_ENTER if path.is_dir() or mode & 0o100 else 0))

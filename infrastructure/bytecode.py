@@ -11,6 +11,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from infrastructure.build import BuildError, Target
@@ -23,9 +24,20 @@ def interpreter(target: Target) -> str | None:
     """Return the path of a Python whose bytecode `target` can run, or None."""
     if target == "host" or platform.python_version().startswith(f"{LAMBDA_PYTHON}."):
         return sys.executable
-    found = shutil.which(f"python{LAMBDA_PYTHON}")
-    # The file may be a pyenv shim, which fails when that version is not installed.
-    return found if found and _run([found, "-c", ""]).returncode == 0 else None
+    # A file may be a pyenv shim, which fails when that version is not active.
+    check = f"import platform; assert platform.python_version().startswith('{LAMBDA_PYTHON}.')"
+    return next((found for found in _candidates() if _run([found, "-c", check]).returncode == 0), None)
+
+
+def _candidates() -> Iterator[str]:
+    """The files that may be a Python of Lambda's version: on the PATH, and those that pyenv and uv have installed."""
+    if found := shutil.which(f"python{LAMBDA_PYTHON}"):
+        yield found
+    pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv"))
+    uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR", "~/.local/share/uv/python"))
+    for folder, pattern in ((pyenv / "versions", f"{LAMBDA_PYTHON}.*"), (uv, f"cpython-{LAMBDA_PYTHON}.*")):
+        for version in sorted(folder.expanduser().glob(pattern)):
+            yield str(version / "bin" / f"python{LAMBDA_PYTHON}")
 
 
 def add_bytecode(folder: Path, *, at: str, target: Target) -> None:

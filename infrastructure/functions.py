@@ -20,7 +20,7 @@ from infrastructure.storage import Storage
 from infrastructure.timeouts import ASSEMBLE_TIMEOUT_SECONDS, CRASHED_TIMEOUT_SECONDS, SPLIT_TIMEOUT_SECONDS
 
 _CRASHED_MEMORY_MB = 256  # it holds one message at a time
-_FILE_MEMORY_MB = 512  # split and assemble hold about 8 MB of a file at a time
+_FILE_MEMORY_MB = 512  # split and assemble hold 8 to 40 MB of a file at a time
 _LEAST_CONCURRENCY = 2  # the lowest MaximumConcurrency that Lambda accepts for an SQS event source
 
 
@@ -44,8 +44,9 @@ class Functions(Construct):
         super().__init__(scope, construct_id)
         if interpreter(built_for) is None:
             Annotations.of(self).add_info(
-                f"python{LAMBDA_PYTHON} is not on the PATH, so the functions are deployed without bytecode: they work, "
-                "but each cold start compiles them, which takes several times as long"
+                f"no Python {LAMBDA_PYTHON} was found on the PATH, of pyenv or of uv, so the functions are deployed "
+                "without bytecode: they work, but each cold start compiles them, which takes several times as long; "
+                f"`uv python install {LAMBDA_PYTHON}` installs one"
             )
         self.defaults = FunctionDefaults(
             settings=settings,

@@ -15,6 +15,7 @@ from infrastructure.timeouts import (
     least_visibility_timeout,
 )
 
+CRASHED_RECEIVES = 2  # times max_receive_count: a message may bring its receive count from the queue before
 REASON_BYTES = 8 * 1024  # kept free in a request, so that its dead-letter message has room for the reason
 _NOTIFICATION_RECEIVES = 1000  # the most that SQS allows: one every nine minutes for six days
 _NOTIFICATION_DAYS = 14  # the longest retention that SQS allows
@@ -48,7 +49,9 @@ class Queues(Construct):
             "CrashedQueue",
             retention_period=Duration.days(settings.retention.dead_letter_days),
             visibility_timeout=_visibility(CRASHED_TIMEOUT_SECONDS, settings.batching_window_seconds),
-            dead_letter_queue=self._redrive_to(self.dead_letter_queue),
+            dead_letter_queue=sqs.DeadLetterQueue(
+                queue=self.dead_letter_queue, max_receive_count=CRASHED_RECEIVES * settings.retry.max_receive_count
+            ),
         )
         self.request_queue: sqs.IQueue = request_queue or self._queue(
             "RequestQueue",
@@ -64,6 +67,10 @@ class Queues(Construct):
         self.split_queue = self._file_queue("SplitQueue", SPLIT_TIMEOUT_SECONDS)
         self.assembly_queue = self._file_queue("AssemblyQueue", ASSEMBLE_TIMEOUT_SECONDS)
         self.notification_queue = self._notification_queue() if settings.notifications.topics else None
+
+    def max_receive_count(self, queue: sqs.IQueue) -> int:
+        """Return how often the function that `queue` invokes may receive a message."""
+        return self._settings.retry.max_receive_count * (CRASHED_RECEIVES if queue is self.crashed_queue else 1)
 
     @property
     def encryption_keys(self) -> list[kms.IKey | None]:

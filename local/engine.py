@@ -13,7 +13,7 @@ from local.deploy import deploy, synthesize
 from local.process import Child, free_port
 from local.tls import Tls, create_tls
 
-SAMPLE_MODELS = ("wine", "digits")
+SAMPLE_MODELS = ("wine", "digits", "chat")
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,4 +31,4 @@ def _failed(dead_letter: DeadLetter, settings: Settings) -> Iterable[Failed]:
             found = identity.of(request, settings, dead_letter)
         except Failure:
             found = identity.of_delivery(dead_letter)
-        yield found.error_name + ERR, found.owner
+        yield from ((name + ERR, found.owner) for name in found.error_names)

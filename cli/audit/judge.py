@@ -12,12 +12,12 @@ from cli.audit.report import Check, Violation
 from cli.audit.waiting import Fate
 from cli.lookup.objects import ObjectHead, head_object
 from cli.timefmt import format_utc
-from sluice.inputs.identity import key_of_version
+from sluice.inputs.identity import key_of_version, spare_error_name
 from sluice.keys import ERR, OUT
 from sluice.processing.result import SEQUENCER, SOURCE_VERSION, owner_of
 
 QUEUED = "has no outcome yet; it may be one of the messages on the queues, which SQS does not search"
-_RESTORE = "the owner of an outcome is in its metadata; restore the version that the functions wrote"
+_RESTORE = "delete it: S3 then shows the version that the functions wrote; if there is none, send the request again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,10 @@ def _has_changed(context: Context, subject: Subject) -> bool:
     newest = head_object(context.deployment, subject.bucket, subject.key)
     if newest is None or newest.version_id != subject.version_id:
         return True
-    outcomes = (context.head(subject.name + suffix) for suffix in (OUT, ERR))
+    keys = [subject.name + OUT, subject.name + ERR]
+    if subject.identity is not None:
+        keys.append(spare_error_name(subject.identity) + ERR)
+    outcomes = (context.head(key) for key in keys)
     return any(outcome is not None and _is_own(subject, outcome) for outcome in outcomes)
 
 
@@ -186,12 +189,12 @@ def check_without_input(context: Context, bucket: str, key: str, name_key: str, 
     context.report.add_unknown(Check.OWNERS, why_gone, context.uri(key))
     if key.endswith(ERR):
         check_failure(context, key, head, f"upload s3://{bucket}/{input_key} again")
-        check_not_both(context, key, head)
+        check_not_both(context, key, head, _without_suffix(key) + OUT)
 
 
-def check_not_both(context: Context, key: str, err: ObjectHead) -> None:
-    """Check that the request whose `.err` is at `key` has no result, too."""
-    out = context.head(_without_suffix(key) + OUT)
+def check_not_both(context: Context, key: str, err: ObjectHead, result_key: str) -> None:
+    """Check that the request whose `.err` is at `key` has no result, too, which would be at `result_key`."""
+    out = context.head(result_key)
     if out is None or owner_of(out) != owner_of(err):
         return
     if context.waiting.is_recent(max(out.modified, err.modified)):

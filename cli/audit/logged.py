@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 
 from cli.deployment import Deployment, is_denied
 from cli.logs import ALL_EVENTS, LogEvent, LoggedOutcome, log_events
+from sluice.inputs.identity import owner_of_message
 from sluice.keys import FILES_PREFIX, MESSAGES_PREFIX, is_dataset
 from sluice.processing.outcome import Status
 
@@ -20,8 +21,9 @@ _PROGRESS_LINES = 10_000  # between two calls of `on_progress`
 class LoggedRequest:
     """What the logs say of a request.
 
-    `name` is the name of its result, for a part that of its dataset. `owner` is the ID of a message; None for an
-    object, all versions of which are one request here. `status` is that of the last line, and `message_id` its message.
+    `name` is the name of its result, for a part that of its dataset. `owner` is that of a message's outcome; None for
+    an object, all versions of which are one request here. `status` is that of the last line, `message_id` its message,
+    and `version` the owner of the object's version that it is about.
     """
 
     name: str
@@ -33,6 +35,7 @@ class LoggedRequest:
     next_try: datetime | None
     is_final: bool
     """Whether the last line says that the request ended. The split and the parts of a dataset do not end it."""
+    version: str | None = None
     is_answered: bool = False
     """Whether its result is stored."""
     is_failed: bool = False
@@ -93,7 +96,7 @@ class Logged:
         fields = outcome.fields
         owner = None
         if name.startswith((MESSAGES_PREFIX, FILES_PREFIX)):
-            owner = fields.get("inference_id") or fields["message_id"]
+            owner = owner_of_message(fields.get("inference_id") or fields["message_id"], name)
         is_final = outcome.status is not Status.RETRY
         if is_dataset(name) and outcome.status in {Status.SUCCEEDED, Status.DUPLICATE}:
             # The line of the split, of a part, or of an assembly that waits for parts.
@@ -107,6 +110,7 @@ class Logged:
         if (outcome.at, is_final) >= (request.last, request.is_final):
             request.last, request.status, request.is_final = outcome.at, outcome.status, is_final
             request.message_id = fields["message_id"]
+            request.version = fields.get("owner")
             request.error_code = fields.get("error_code")
             request.next_try = outcome.next_try
 

@@ -41,11 +41,12 @@ def check_parts(context: Context) -> None:
 
 def _check_folder(context: Context, folder: str, parts: Iterator[tuple[str, datetime]], kept: timedelta | None) -> None:
     report, uri = context.report, context.uri(folder)
-    times = [written for _, written in parts]
+    listed = list(parts)
+    first, times = listed[0][0], [written for _, written in listed]
     report.add_checked(Check.PARTS, len(times))
     name, version = dataset_of_part(folder), folder.rstrip("/").rpartition("/")[2]
     if name is None or not name.startswith(TRANSFORM_PREFIX):
-        _violate(context, uri, f"{len(times)} objects have no name of a part", "delete them")
+        _violate(context, uri, f"not named as a part is, such as {first}: {len(times)}", "delete them")
         return
     if kept is not None and min(times) + kept + _LIFECYCLE_DELAY < context.waiting.started:
         problem = f"the lifecycle rule has not deleted parts that are older than {kept.days} days"
@@ -54,7 +55,7 @@ def _check_folder(context: Context, folder: str, parts: Iterator[tuple[str, date
         return
     known = _known_versions(context, name)
     if known is not None and version not in known and not _is_owner(context, name, version):
-        problem = f"{len(times)} parts are of no version of s3://{context.deployment.input_bucket}/{name}"
+        problem = f"parts of no version of s3://{context.deployment.input_bucket}/{name}: {len(times)}"
         _violate(context, uri, problem, "its version was deleted, or the functions did not write them; delete them")
 
 

@@ -1,7 +1,6 @@
 """The check of the requests in the logs, and of the outcomes of messages."""
 
 from functools import partial
-from urllib.parse import unquote
 
 from cli.audit.context import Context
 from cli.audit.failures import check_failure
@@ -10,9 +9,10 @@ from cli.audit.logged import LoggedRequest
 from cli.audit.report import Check, Violation
 from cli.audit.waiting import Fate
 from cli.timefmt import format_utc
-from sluice.keys import ERR, FILES_PREFIX, MESSAGES_PREFIX, OUT, message_name
+from sluice.inputs.identity import id_of_owner, owner_of_message, spare_error_name
+from sluice.keys import ERR, FILES_PREFIX, MESSAGES_PREFIX, OUT, error_name_of, file_name, id_and_filename
 from sluice.processing.outcome import Status
-from sluice.processing.result import MESSAGE_ID, owner_of
+from sluice.processing.result import owner_of
 
 _ANSWERED = {Status.SUCCEEDED, Status.DUPLICATE}
 
@@ -31,8 +31,13 @@ def _check_outcome(context: Context, key: str) -> None:
     if not key.startswith(MESSAGES_PREFIX) or not key.endswith((OUT, ERR)):
         return
     name = key.removesuffix(OUT) if key.endswith(OUT) else key.removesuffix(ERR)
-    owner = unquote(name.rpartition("/")[2])
-    logged = context.logged.find(name, owner)
+    request_id, filename = id_and_filename(name)
+    if not request_id:  # an event that its object does not confirm
+        _check_failure(context, key, filename)
+        return
+    result = file_name(filename, folder=name.removeprefix(MESSAGES_PREFIX).rpartition("/")[0]) if filename else name
+    owner = owner_of_message(request_id, result)
+    logged = context.logged.find(result, owner)
     if key.endswith(OUT):
         if logged is not None:
             logged.is_answered = True
@@ -41,18 +46,17 @@ def _check_outcome(context: Context, key: str) -> None:
         return
     if logged is not None:
         logged.is_failed = True
-    _check_failure(context, key, owner)
+    _check_failure(context, key, owner, result + OUT)
 
 
-def _check_failure(context: Context, key: str, owner: str) -> None:
+def _check_failure(context: Context, key: str, owner: str, result_key: str | None = None) -> None:
     head = context.head(key)
     if head is None or not has_owner(context, key, head):
         return
-    # An event that its object does not confirm has its failure under the ID of its message.
-    if head.metadata.get(MESSAGE_ID) != owner:
-        _check_owner(context, key, owner_of(head), owner)
+    _check_owner(context, key, owner_of(head), owner)
     check_failure(context, key, head, "send the message again")
-    check_not_both(context, key, head)
+    if result_key is not None:
+        check_not_both(context, key, head, result_key)
 
 
 def _check_owner(context: Context, key: str, owner: str | None, named_after: str) -> None:
@@ -118,11 +122,11 @@ def _has_outcome(context: Context, request: LoggedRequest) -> bool:
     """Whether the request has an outcome that the listings did not show, or do not show whose it is."""
     owner = request.owner
     if owner is None:
-        # An event that its object does not confirm.
-        candidates = [request.name + OUT, request.name + ERR, message_name(request.message_id) + ERR]
-        return any(context.head(key) is not None for key in candidates)
-    folder = request.name.partition("/")[2].rpartition("/")[0]
-    for key in (request.name + OUT, message_name(owner, folder=folder) + ERR):
+        names = [request.name + OUT, request.name + ERR]
+        if request.version is not None:  # an event that its object does not confirm
+            names.append(spare_error_name(request.version) + ERR)
+        return any(context.head(key) is not None for key in names)
+    for key in (request.name + OUT, error_name_of(request.name, id_of_owner(owner)) + ERR):
         head = context.head(key)
         if head is not None and owner_of(head) == owner:
             return True

@@ -80,7 +80,7 @@ def send(
     body = serialize(raw, _max_message_bytes(deployment))
     name, inference_id = result_name(raw), raw["InferenceId"]
     lookup = RequestLookup(deployment)
-    query = sent_message(name, inference_id, raw.get("S3OutputPathExtension", ""))
+    query = sent_message(name, inference_id)
     earlier = lookup.check(query) if wait else None
     message_id = _send(deployment, body, query.targets[0])
     if not wait:

@@ -106,7 +106,7 @@ class MessageBuilder:
             with suppress(Failure):
                 if not isinstance(request, Ignorable):
                     one = identity.of(request, self.settings, dead_letter)
-                    found.append(ErrorKey(one.error_name + keys.ERR, one.owner))
+                    found += [ErrorKey(name + keys.ERR, one.owner) for name in one.error_names]
         return list(dict.fromkeys(found))
 
     def _kind(self, inputs: list[Input]) -> Kind:

@@ -5,6 +5,7 @@ from typing import Any
 
 from cli.doctor.deployment_state import DEAD_LETTER_QUEUE, QUEUES, DeploymentState
 from cli.doctor.finding import Finding, ok, wrong
+from sluice.settings import CRASHED_RECEIVES
 from sluice.timeouts import CONTAINER_SECONDS, invocation_seconds
 
 _VISIBILITY_FACTOR = 6  # times the function timeout (Lambda, "Configuring an Amazon SQS queue to use with Lambda")
@@ -79,8 +80,8 @@ def check_retention(state: DeploymentState) -> Iterator[Finding]:
 
 def check_redrive_policies(state: DeploymentState) -> Iterator[Finding]:
     """The redrive policies have the maxReceiveCount that the functions expect, and the right target."""
-    expected = state.settings.max_receive_count
     for queue in QUEUES:
+        expected = state.settings.max_receive_count * (CRASHED_RECEIVES if queue == "crashed queue" else 1)
         target = DEAD_LETTER_QUEUE if queue == "crashed queue" else "crashed queue"
         policy = state.queue(queue).document("RedrivePolicy")
         name = f"redrive policy of the {queue}"

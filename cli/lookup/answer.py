@@ -65,7 +65,7 @@ def _write(output: Output, status: RequestStatus, chunks: Iterator[bytes], targe
             with target.open("wb") as file:
                 file.writelines(chunks)
         except OSError as error:
-            raise CliError(f"--output: {error}") from None
+            raise CliError(f"--output: {error}", ExitCode.USAGE) from None
         if output.as_json:
             output.document(status.document())
     elif output.as_json:

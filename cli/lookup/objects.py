@@ -21,7 +21,7 @@ from sluice.keys import (
     parts_folder,
     unpacked_key,
 )
-from sluice.transform.gzipped import is_packed
+from sluice.transform.file_type import is_packed
 
 _NO_BUCKET = "NoSuchBucket"
 
@@ -124,9 +124,12 @@ class Inputs:
         )
         keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
         total: int | None = upload.size
-        if is_packed(name):  # the parts are byte ranges of the uncompressed content
-            unpacked = head_object(self._deployment, bucket, unpacked_key(folder))
-            total = unpacked.size if unpacked else None
+        # The parts of a file of gzip, or in another charset, are byte ranges of its content in UTF-8.
+        unpacked = head_object(self._deployment, bucket, key) if (key := unpacked_key(folder)) in keys else None
+        if unpacked is not None:
+            total = unpacked.size
+        elif is_packed(name):
+            total = None
         return {
             "PartsDone": sum(key.endswith(OUT) for key in keys),
             "BytesDone": bytes_done(keys),

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from cli.deployment import Deployment
 from cli.lookup import stored
-from cli.lookup.failures import Failures, StoredFailure
+from cli.lookup.failures import ErrorKey, Failures, StoredFailure
 from cli.lookup.objects import Inputs, ObjectHead, Upload, head_object
 from cli.lookup.status import RequestStatus
 from cli.lookup.targets import Target
+from sluice.inputs.identity import spare_error_name
 from sluice.keys import ERR, OUT
 from sluice.processing.result import SOURCE_VERSION, owner_of
 
@@ -51,6 +52,10 @@ class Outcomes:
             stored.failed(target.name, failure, note if self._failures.tags_are_hidden else None), failure, upload
         )
 
+    def spare_failure(self, target: Target, owner: str) -> StoredFailure | None:
+        """The failure of an S3 event that its object did not confirm."""
+        return None if target.is_of_message else self._failures.own(ErrorKey(spare_error_name(owner) + ERR, owner))
+
     def first(self, targets: Sequence[Target]) -> tuple[Found, Target]:
         """The first of `targets` of which the buckets hold something, and what they hold; else the first of all."""
         nothing: Found | None = None
@@ -67,7 +72,7 @@ def _is_outdated(out: ObjectHead, failure: StoredFailure | None, target: Target,
 
     An `.err` of another owner is that of a newer version: the functions never leave that of an older one.
     """
-    if failure is None or target.owner is not None or upload is not None:
+    if failure is None or target.is_of_message or upload is not None:
         return False
     return None not in (owners := {owner_of(out), owner_of(failure.head)}) and len(owners) > 1
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from cli.deployment import Deployment
 from cli.logs import LoggedOutcome, find_outcomes
+from cli.lookup import stored
 from cli.lookup.objects import Inputs, Upload
 from cli.lookup.outcomes import Found, Outcomes
 from cli.lookup.status import RequestState, RequestStatus
@@ -106,12 +107,15 @@ class RequestLookup:
             details |= {"Attempts": attempts, "NextTry": last.next_try, **progress}
             return RequestStatus(RequestState.RETRYING, name, details)
         if last.status is Status.DEAD_LETTERED:
+            owner = target.owner or last.fields.get("owner")
+            if owner and (spare := self._outcomes.spare_failure(target, owner)) is not None:
+                return stored.sent_again(name, spare) if spare.sent_again_at else stored.failed(name, spare)
             expired = last.fields.get("failure_class") == FailureClass.EXPIRED
             is_replaced = target.message_id is not None and found.failure is not None
             detail = (
                 "another message of the request has replaced its .err"
                 if is_replaced
-                else "its .err could not be stored"
+                else "its .err could not be stored, or has been deleted"
             )
             details |= {"FailedAt": last.at, "Detail": detail}
             return RequestStatus(RequestState.EXPIRED if expired else RequestState.FAILED, name, details)

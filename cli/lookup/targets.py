@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from sluice.failures import Failure, invalid
+from sluice.inputs.identity import owner_of_message
 from sluice.keys import (
     ERR,
     FILES_PREFIX,
@@ -12,6 +13,9 @@ from sluice.keys import (
     OTHER_BUCKETS_PREFIX,
     OUT,
     TRANSFORM_PREFIX,
+    error_name_of,
+    file_name,
+    id_and_filename,
     message_name,
     object_name,
 )
@@ -35,6 +39,11 @@ class Target:
     owner: str | None = None
     message_id: str | None = None
     logged_as: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_of_message(self) -> bool:
+        """Whether it is a message that was sent, and no object."""
+        return self.owner is not None or self.name.startswith(MESSAGE_PREFIXES)
 
     @property
     def is_input(self) -> bool:
@@ -76,7 +85,10 @@ def query_for(text: str, input_bucket: str, results_bucket: str) -> Query:
         problem = failure
         if len(text) > _MAX_ID or not text.isprintable():
             raise
-    if not targets or (len(text) <= _MAX_ID and text.isprintable()):
+    is_id = 0 < len(text) <= _MAX_ID and text.isprintable()
+    if not targets and not is_id:
+        raise invalid("request", f"must be a key, the name of a result, or an ID: 1 to {_MAX_ID} printable characters")
+    if is_id:
         targets.append(_identified(text))
     return Query(text, tuple(targets), problem.message if problem else None)
 
@@ -86,20 +98,20 @@ def named(name: str) -> Query:
     return Query(name, (_named(name),))
 
 
-def sent_message(name: str, inference_id: str, folder: str) -> Query:
+def sent_message(name: str, inference_id: str) -> Query:
     """The query for a message that the command sends, whose result is called `name`."""
-    error_name = message_name(inference_id, folder=folder)
-    return Query(name, (Target(name, error_name, inference_id, logged_as={"inference_id": inference_id}),))
+    return Query(name, (replace(_of_message(name, inference_id), logged_as={"inference_id": inference_id}),))
 
 
 def logged_target(name: str, fields: Mapping[str, str]) -> Target:
     """The request of a log line with these `fields`, whose result is called `name`."""
     if not name.startswith(MESSAGE_PREFIXES):
         return Target(name, name)
-    owner = fields.get("inference_id") or fields["message_id"]
-    folder = name.removeprefix(FILES_PREFIX).rpartition("/")[0]
-    error_name = message_name(owner, folder=folder) if name.startswith(FILES_PREFIX) else name
-    return Target(name, error_name, owner)
+    return _of_message(name, fields.get("inference_id") or fields["message_id"])
+
+
+def _of_message(name: str, request_id: str) -> Target:
+    return Target(name, error_name_of(name, request_id), owner_of_message(request_id, name))
 
 
 def _names(text: str, input_bucket: str, results_bucket: str) -> list[str]:
@@ -123,8 +135,14 @@ def _without_suffix(key: str) -> str:
 
 def _named(name: str) -> Target:
     # The name of a message's result or `.err` tells its ID; with a Filename only the `.err` and the logs do.
-    error_name = None if name.startswith(FILES_PREFIX) else name
-    return Target(name, error_name, logged_as={"result": name})
+    if name.startswith(FILES_PREFIX):
+        return Target(name, None, logged_as={"result": name})
+    if name.startswith(MESSAGES_PREFIX) and all(found := id_and_filename(name)):
+        request_id, filename = found
+        folder = name.removeprefix(MESSAGES_PREFIX).rpartition("/")[0]
+        named_after = file_name(filename, folder=folder)
+        return replace(_of_message(named_after, request_id), logged_as={"result": named_after})
+    return Target(name, name, logged_as={"result": name})
 
 
 def _identified(text: str) -> Target:

@@ -9,7 +9,7 @@ from boto3.s3.transfer import ProgressCallbackInvoker, TransferConfig, create_tr
 
 from cli.deployment import Deployment
 from cli.errors import CliError, ExitCode
-from sluice.failures import invalid
+from sluice.failures import Failure, invalid
 from sluice.inputs.invocation import BY_METADATA, message_from_metadata, type_of_name
 from sluice.inputs.message import PARAMETERS
 from sluice.keys import INVOKE_PREFIX, TRANSFORM_PREFIX, object_name
@@ -101,7 +101,10 @@ def check_uploads(
     if settings and requested and requested not in settings.endpoint_names:
         raise invalid("EndpointName", f"is not one of this deployment's: {', '.join(settings.endpoint_names)}")
     for upload in uploads:
-        object_name(input_bucket, upload.key, input_bucket)
+        try:
+            object_name(input_bucket, upload.key, input_bucket)
+        except Failure as failure:
+            raise invalid(str(upload.path), failure.message) from None
         if upload.key.startswith(TRANSFORM_PREFIX):
             Options.from_metadata(metadata, settings.transform_defaults if settings else {})
         elif settings and upload.size > settings.max_body_bytes:

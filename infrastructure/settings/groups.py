@@ -16,6 +16,7 @@ from infrastructure.settings.types import (
     SecurityGroupId,
     SubnetId,
     Topic,
+    UrlPath,
 )
 from infrastructure.timeouts import (
     CALL_OVERHEAD_SECONDS,
@@ -53,7 +54,7 @@ class Timeouts(Group):
 class Retry(Group):
     """How often and after how long a request is retried, when a retry can help."""
 
-    max_receive_count: Annotated[int, Field(ge=2, le=1000)] = 20
+    max_receive_count: Annotated[int, Field(ge=2, le=500)] = 20  # SQS: 1000, which is that of the crashed queue
     base_seconds: Annotated[int, Field(ge=1, le=MAX_VISIBILITY_TIMEOUT_SECONDS)] = 5
     cap_seconds: Annotated[int, Field(ge=1, le=MAX_VISIBILITY_TIMEOUT_SECONDS)] = 900
 
@@ -67,7 +68,7 @@ class Retry(Group):
 class Retention(Group):
     """How many days messages, objects and logs are kept."""
 
-    request_days: Annotated[int, Field(ge=1, le=13)] = 4
+    request_days: Annotated[int, Field(ge=1, le=13)] = 13  # SQS deletes a message after it, and says nothing
     dead_letter_days: Annotated[int, Field(ge=2, le=14)] = 14
     noncurrent_version_days: Annotated[int, Field(ge=1)] = 30
     part_days: Annotated[int, Field(ge=1)] = 7
@@ -157,6 +158,9 @@ class Transform(Group):
     InputFilter: JsonPath | None = None
     OutputFilter: JsonPath | None = None
     JoinSource: Literal["None", "Input"] | None = None
-    CsvHeader: bool | None = None
+    CsvHeader: Literal["none", "drop", "repeat"] | bool | None = None
+    CsvDelimiter: Literal[",", ";", "\t", "tab", "|"] | None = None
     AnswerFormat: AnswerFormatName | None = None
     ErrorThreshold: ErrorThresholdText | None = None
+    RecordFormat: Literal["Line", "OpenAIBatch"] | None = None
+    RequestUrl: UrlPath | None = None

@@ -46,6 +46,7 @@ ErrorThresholdText = Annotated[
         'a number of records in quotes, such as "100", or a percentage of them, such as "5%"',
     ),
 ]
+UrlPath = Annotated[str, matching(r"/[!-~]{1,200}", "the path of a URL, such as /v1/chat/completions")]
 KeyArn = Annotated[
     str,
     matching(

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 
+from sluice.concurrency import Semaphore
 from sluice.ports import Bucket, Buckets, DeadLetterQueue, Endpoint, MessageSender, SourceQueue
 from sluice.processing.dispatcher import Dispatcher
 from sluice.processing.file_failures import FileFailures
@@ -39,6 +40,7 @@ def compose_core(
     """The processor of a function whose queue holds the kinds of requests in `takes`, and its dispatcher."""
     outcomes = Outcomes(results, inputs)
     needed_ms = invocation_seconds(settings.read_timeout_seconds) * 1000
+    slots = Semaphore(settings.concurrent_calls)  # a part makes several calls at once, and other requests one each
     handlers: dict[Kind, RequestHandler[Any]] = {
         "call": Invoker(
             settings,
@@ -47,6 +49,7 @@ def compose_core(
             results,
             outcomes,
             memory=CallMemory(memory, settings.max_body_bytes),
+            slots=slots,
             needed_ms=needed_ms,
             utc_now=utc_now,
         ),
@@ -68,7 +71,9 @@ def compose_core(
             assembly_queue=assembly_queue,
             needed_ms=needed_ms,
             memory=memory,
+            slots=slots,
             utc_now=utc_now,
+            rng=rng,
         ),
         "assembly": Assembler(results, outcomes),
     }

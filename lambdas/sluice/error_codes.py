@@ -116,7 +116,7 @@ class ErrorCode(StrEnum):
     INVALID_RECORD = (
         "InvalidRecord",
         FailureClass.INVALID,
-        "The record is not of the stated content type, or the InputFilter finds nothing in it.",
+        "The record is not of the content type, or not a request of a batch, or the InputFilter finds nothing in it.",
     )
     RECORD_TOO_LONG = (
         "RecordTooLong",

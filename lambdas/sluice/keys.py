@@ -6,7 +6,7 @@ at most 1,024 bytes of UTF-8 (S3 User Guide, "Naming Amazon S3 objects").
 
 import re
 from collections.abc import Iterable
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from sluice.failures import invalid
 
@@ -22,6 +22,7 @@ ERR = ".err"
 ERRORS = ".errors.jsonl"  # the refused records of a dataset
 SUMMARY = ".summary.json"  # the counts of a dataset
 _UNPACKED = "unpacked"
+_WITH_FILENAME = "@"
 
 _MAX_KEY_BYTES = 1024 - len(OUT)
 _PART_KEY_BYTES = 128  # "parts/", the version, where a part begins and ends, its run, ".errors.<digest>.jsonl"
@@ -36,13 +37,29 @@ RUN_PATTERN = rf"^{_RUN}$"
 STEM_PATTERN = rf"^{_STEM}$"
 
 
-def message_name(inference_id: str, *, folder: str = "") -> str:
+def message_name(request_id: str, *, folder: str = "", filename: str = "") -> str:
     """The name of a message's `.err`, and of its result unless it has a Filename.
 
-    `inference_id` is the InferenceId or the SQS message ID, and `folder` S3OutputPathExtension. A folder with a part
-    `.` or `..` is ignored: the message is invalid, and its `.err` is stored as without a folder.
+    `request_id` is the InferenceId or the SQS message ID, `folder` S3OutputPathExtension, and `filename` Filename. A
+    folder with a part `.` or `..` is ignored: the message is invalid, and its `.err` is stored as without a folder.
     """
-    return MESSAGES_PREFIX + _below(folder, quote(inference_id, safe=_SAFE))
+    quoted = quote(request_id, safe=_SAFE)  # which leaves no "@"
+    last = f"{quoted}{_WITH_FILENAME}{filename.removesuffix(OUT)}" if filename else quoted
+    return MESSAGES_PREFIX + _below(folder, last)
+
+
+def id_and_filename(name: str) -> tuple[str, str]:
+    """The ID and the Filename, or an empty text, in the name of a message's `.err`."""
+    quoted, _, filename = name.rpartition("/")[2].partition(_WITH_FILENAME)
+    return unquote(quoted), filename
+
+
+def error_name_of(name: str, request_id: str) -> str:
+    """The name of the `.err` of the message with this ID whose result is called `name`."""
+    if not name.startswith(FILES_PREFIX):
+        return name
+    folder, _, filename = name.removeprefix(FILES_PREFIX).rpartition("/")
+    return message_name(request_id, folder=folder, filename=filename)
 
 
 def file_name(filename: str, *, folder: str = "") -> str:
@@ -72,7 +89,7 @@ def object_name(bucket: str, key: str, input_bucket: str) -> str:
         raise invalid("key", "must not hold control characters")
     limit = _MAX_KEY_BYTES - (_PART_KEY_BYTES if is_input and is_dataset(name) else 0)
     if len(name.encode()) > limit:
-        raise invalid("key", f"is too long: the keys of its results would exceed 1024 bytes; at most {limit} are left")
+        raise invalid("key", f"must have at most {limit} bytes, so that the keys of its results have at most 1024")
     return name
 
 
@@ -181,6 +198,11 @@ def answer_format_key(folder: str) -> str:
 def probe_key(folder: str, start: int) -> str:
     """The key of the answers from which a part that begins at byte `start` has not found the AnswerFormat yet."""
     return f"{folder}{part_position(start)}.probe.json"
+
+
+def batch_key(folder: str) -> str:
+    """The key of what is known of the requests of an OpenAI batch file, in the folder of its parts."""
+    return f"{folder}openai-batch.json"
 
 
 def unpacked_key(folder: str) -> str:

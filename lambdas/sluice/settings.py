@@ -8,6 +8,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 PREFIX = "SLUICE_"
 
+CRASHED_RECEIVES = 2
+"""The maxReceiveCount of the crashed queue, as a multiple of `max_receive_count`, the one of the queues before it.
+
+SQS counts a message's receives. It is not documented whether the count begins anew when SQS moves the message to
+another queue. If it does not, a message arrives with the count of the queue before, and must be received nevertheless.
+"""
+
 
 def _split(value: str | tuple[str, ...]) -> tuple[str, ...]:
     return tuple(part for part in value.split(",") if part) if isinstance(value, str) else value
@@ -70,6 +77,7 @@ class Settings(_Environment):
     custom_attributes_template: str | None = None
     read_timeout_seconds: float = Field(gt=0)
     concurrent_calls: int = Field(ge=1)
+    concurrent_functions: int = Field(default=1, ge=1)  # that process parts
     transport: Literal["lean", "boto3"] = "lean"
     model_messages: bool = True
     transform_defaults: Annotated[dict[str, Any], BeforeValidator(_loaded)] = Field(default_factory=dict)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from local.chaos.container import predict_line
 
-_LINES = 6000  # a few parts of 64 KB
+_LINES = 32_000  # a few parts of 512 KB
 _POISONED = 3
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from local.demo.cases import cases
 from local.demo.outcomes import Outcome, check_dead_letters, follow, start
+from local.demo.prompts import run_prompts
 from local.demo.transform import Dataset, transform
 from local.engine import running
 
@@ -34,7 +35,7 @@ def run(directory: Path) -> int:
     console = Console(highlight=False, width=None if Console().is_terminal else _WIDTH)
     results = directory / "results"
     began = time.monotonic()
-    console.print("[bold]Sluice[/bold], on this machine: a local AWS, and two scikit-learn models behind an endpoint.")
+    console.print("[bold]Sluice[/bold], on this machine: a local AWS, and three sample models behind an endpoint.")
     with contextlib.ExitStack() as stack:
         with console.status("Synthesizing the CDK stack, training the models, starting the local AWS…"):
             engine = stack.enter_context(running(directory, SETTINGS))
@@ -56,6 +57,7 @@ def run(directory: Path) -> int:
         ended.sort(key=lambda one: given.index(one.case))
         console.print(_table(ended))
         wrong += transform(console, engine, directory, Dataset.make())
+        wrong += run_prompts(console, engine, directory)
     return _sum_up(console, ended, [one for one in wrong if one], directory)
 
 

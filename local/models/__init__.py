@@ -1,1 +1,1 @@
-"""Sample models with SageMaker's container contract, trained at startup on datasets that are part of scikit-learn."""
+"""Sample models with SageMaker's container contract, made at startup: of scikit-learn's datasets, and of the docs."""

@@ -4,11 +4,12 @@ import argparse
 
 import uvicorn
 
+from local.models.chat import Chat
 from local.models.contract import Model, create_app
 from local.models.digits import Digits
 from local.models.wine import Wine
 
-MODELS: dict[str, type[Model]] = {"wine": Wine, "digits": Digits}
+MODELS: dict[str, type[Model]] = {"wine": Wine, "digits": Digits, "chat": Chat}
 
 
 def main() -> None:

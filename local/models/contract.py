@@ -1,7 +1,8 @@
 """SageMaker's container contract: `GET /ping` and `POST /invocations` for any `Model`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -21,11 +22,15 @@ class Prediction:
 
 
 class InputError(Exception):
-    """The input is invalid; the message says what is wrong and what to do. `status` is 400, or 415 for a wrong type."""
+    """The input is invalid; the message says what is wrong and what to do. `status` is 400, or 415 for a wrong type.
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    `document` is the body of the response; by default it has the message as `error`.
+    """
+
+    def __init__(self, message: str, status: int = 400, *, document: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
         self.status = status
+        self.document = document or {"error": message}
 
 
 class Model(Protocol):
@@ -49,7 +54,7 @@ def create_app(model: Model) -> Starlette:
                 model.predict, body, content_type, request.headers.get("accept", "*/*")
             )
         except InputError as error:
-            return JSONResponse({"error": str(error)}, error.status)
+            return JSONResponse(error.document, error.status)
         except Exception as error:  # noqa: BLE001 - a container returns 500 for any exception of its model
             return JSONResponse({"error": f"{type(error).__name__}: {error}"}, 500)
         response = Response(prediction.body, media_type=prediction.content_type)

@@ -64,6 +64,7 @@ def test_the_demo_shows_every_outcome_and_leaves_nothing(marked: Marked, tmp_pat
     assert "Every outcome is the expected one." in output, output
     assert "13 answered, 13 dead-lettered" in output
     assert "order-1234" in output
+    assert "an OpenAI batch file of 7 prompts" in output
     assert (tmp_path / "demo/results/invoke/digits/0.png.out").read_bytes() == b'{"predictions": [{"label": 0}]}'
     assert marked.alive() == []
 

@@ -126,6 +126,33 @@ def test_a_request_that_crashed_the_function_is_dead_lettered_with_its_reason(pi
     assert json.loads(pipeline.wait(f"messages/{name}.err").body)["ErrorCode"] == "Crashed"
 
 
+def test_what_sqs_moves_off_a_queue_can_be_received_from_the_crashed_queue(pipeline: Pipeline, name: str) -> None:
+    """With the redrive policies of the deployment, on queues that no function receives from."""
+    sqs, outputs = pipeline.sqs, pipeline.engine.outputs
+
+    def policy_of(queue: str) -> dict[str, Any]:
+        url = outputs[f"{queue}QueueUrl"]
+        policy = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])["Attributes"]["RedrivePolicy"]
+        return dict(json.loads(policy))
+
+    def like(queue: str, target: str) -> str:
+        arn = sqs.get_queue_attributes(QueueUrl=target, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        policy = policy_of(queue) | {"deadLetterTargetArn": arn}
+        attributes: Any = {"RedrivePolicy": json.dumps(policy), "VisibilityTimeout": "0"}
+        return sqs.create_queue(QueueName=f"{queue}-{uuid.uuid4()}", Attributes=attributes)["QueueUrl"]
+
+    dead_letters = sqs.create_queue(QueueName=f"dead-{uuid.uuid4()}")["QueueUrl"]
+    crashed = like("Crashed", dead_letters)
+    request = like("Request", crashed)
+    sqs.send_message(QueueUrl=request, MessageBody=name)
+    receives = 0
+    while sqs.receive_message(QueueUrl=request, WaitTimeSeconds=0).get("Messages"):
+        receives += 1
+    assert receives == int(policy_of("Request")["maxReceiveCount"])
+    (message,) = sqs.receive_message(QueueUrl=crashed, WaitTimeSeconds=1)["Messages"]
+    assert message["Body"] == name
+
+
 def test_the_last_receive_is_dead_lettered_and_a_redrive_succeeds(pipeline: Pipeline, name: str) -> None:
     pipeline.faults({"fault": "AccessDeniedException", "body_contains": name})
     body = json.dumps({"EndpointName": "wine", "Body": {"instances": [ROW], "note": name}})

@@ -28,7 +28,7 @@ async def _always(*_: Any) -> bool:
     return True
 
 
-async def _nothing(*_: Any) -> None:
+async def _nothing(*_: Any, **_options: Any) -> None:
     return None
 
 
@@ -36,12 +36,12 @@ async def _unconditional_put(self: FakeBucket, key: str, body: bytes, **options:
     return await _put(self, key, body, **{**options, "condition": None})
 
 
-async def _without_looking_again(self: Any, attempt: Any, key: str, resolved: Callable[[], Any]) -> Any:
+async def _without_looking_again(self: Any, attempt: Any, resolved: Callable[[], Any]) -> Any:
     """Only the first of the two looks for an answer counts."""
     if getattr(self, "has_looked", False):
         return None
     self.has_looked = True
-    return await _resolve(self, attempt, key, resolved)
+    return await _resolve(self, attempt, resolved)
 
 
 _resolve = Outcomes._without_failure
@@ -66,6 +66,10 @@ def _of_anybody(stored: ObjectHead) -> str | None:
     return stored.metadata.get("sluice-identity")
 
 
+def _first_error_key(attempt: Any) -> list[str]:
+    return [attempt.identity.error_name + ".err"]
+
+
 _MUTANTS: dict[str, list[tuple[Any, str, Any]]] = {
     "an answer is not withdrawn": [(Outcomes, "_withdraw", _never)],
     "writes are unconditional": [(FakeBucket, "put", _unconditional_put)],
@@ -78,6 +82,8 @@ _MUTANTS: dict[str, list[tuple[Any, str, Any]]] = {
     "each part has a dead letter": [(FileFailures, "record", _record_failure)],
     "a retry is assembled after its first part": [(part, "of_run", _all_parts), (assembler, "of_run", _all_parts)],
     "a file that could not be split is not looked for": [(Splitter, "already_resolved", _nothing)],
+    "an .err stays under the spare name": [(protocol, "error_keys", _first_error_key)],
+    "the spare name is kept": [(Outcomes, "_give_up_spare", _nothing)],
     "owners are compared encoded": [(protocol, "owner_of", _of_anybody)],
 }
 NAMES = tuple(_MUTANTS)

@@ -125,7 +125,10 @@ def one_outcome_each(one: Run) -> Iterator[str]:
         if not message.ended:
             yield f"{message.message_id} has not ended"
         answered = _owner(objects.get(f"{identity.name}.out")) == identity.key
-        failed = _owner(objects.get(f"{identity.error_name}.err")) == identity.owner
+        failures = sum(_owner(objects.get(f"{name}.err")) == identity.owner for name in identity.error_names)
+        failed = failures > 0
+        if failures > 1:
+            yield f"{message.message_id}: two .err of its own"
         if not answered and not failed:
             yield f"{message.message_id}: neither .out nor .err of its own"
         # If a worker is killed between its two steps, and another delivery has acknowledged the message, nobody comes

@@ -8,7 +8,7 @@ from sluice.ports import Inference
 from sluice.processing.result import SOURCE_VERSION
 from tests.explorer.execution import Scenario, scenario
 from tests.explorer.scenario import Run
-from tests.support.fakes import Answer, service_error
+from tests.support.fakes import SETTINGS, Answer, service_error
 
 REFUSED = service_error(Operation.INVOKE, "ModelError", original_status_code=400)
 THROTTLED = service_error(Operation.INVOKE, "ThrottlingException")
@@ -79,6 +79,37 @@ def _one_filename(first: Answer, second: Answer) -> Callable[[Run], None]:
             one.deliver(name, one.message({"Body": body, "Filename": "f"}, name))
 
     return build
+
+
+def _id_with_and_without_filename(one: Run) -> None:
+    """Two messages with one InferenceId, one of them with a Filename."""
+    one.answers |= {b"x": [REFUSED], b"y": [REFUSED]}
+    one.deliver("one", one.message({"Body": "x", "InferenceId": "i", "Filename": "a"}, "one"))
+    one.deliver("two", one.message({"Body": "y", "InferenceId": "i"}, "two"))
+
+
+def _unreadable(*answers: Answer) -> Callable[[Run], None]:
+    """A new upload could not be read, so that its `.err` is beside the older answer. Its event comes twice again."""
+
+    def build(one: Run) -> None:
+        one.answers |= {b"A": [OK_A], b"B": list(answers)}
+        one.world.deliver(one.world.inputs.drop(KEY, b"A"), message_id="before")
+        event = one.world.inputs.drop(KEY, b"B")
+        one.world.inputs("input").fail = _denied
+        one.world.deliver(event, message_id="unreadable", receive_count=SETTINGS.max_receive_count)
+        one.world.inputs("input").fail = lambda operation, key: None
+        one.world.endpoint.calls.clear()
+        one.world.queue.sent.clear()
+        message = one.message(event, "again")
+        one.deliver("again", message)
+        one.deliver("twice", message)
+        one.invariants.append(_newest_answer)
+
+    return build
+
+
+def _denied(operation: str, key: str) -> None:
+    raise service_error(Operation.READ_INPUT, "AccessDenied", status=403)
 
 
 def _uploads(*contents: tuple[bytes, Answer], before: tuple[bytes, Answer] | None = None) -> Callable[[Run], None]:
@@ -162,6 +193,10 @@ SCENARIOS = {
         _of("one-filename-answered", _one_filename(OK_A, OK_B)),
         _of("one-filename-refused", _one_filename(REFUSED, REFUSED)),
         _of("one-filename-refused-and-answered", _one_filename(REFUSED, OK_B)),
+        _of("one-id-with-and-without-filename", _id_with_and_without_filename),
+        _of("unreadable-then-refused", _unreadable(REFUSED)),
+        _of("unreadable-then-refused-and-answered", _unreadable(REFUSED, OK_B)),
+        _of("unreadable-then-answered", _unreadable(OK_B)),
         _of("two-uploads-equal", _uploads((b"A", OK_A), (b"A", OK_A))),
         _of("two-uploads-different", _uploads((b"A", OK_A), (b"B", OK_B))),
         _of("two-uploads-the-newer-refused", _uploads((b"A", OK_A), (b"B", REFUSED))),

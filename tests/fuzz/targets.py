@@ -13,14 +13,18 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from sluice.aws.http.protocol import CutOff, NotHttp, Response, ResponseParser, TooLarge
-from sluice.error_codes import FailureClass
+from sluice.error_codes import ErrorCode, FailureClass
+from sluice.failures import Failure
 from sluice.keys import ERR, OUT
 from sluice.processing.file_failures import FileFailures
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.processor import Processor
 from sluice.processing.router import Router
 from sluice.processing.settlement import Settlement
-from sluice.transform.lines import lines_of, ranges
+from sluice.transform.batch_file import Content, requests_of
+from sluice.transform.content_types import JSON_LINES
+from sluice.transform.lines import BOM, lines_of, ranges
+from sluice.transform.openai_batch import Batch, RequestError, digest_of_custom_id
 from tests.fuzz.local_endpoint import LocalEndpoint
 from tests.support.events import event_bridge_event, s3_event, sns_envelope
 from tests.support.fakes import SETTINGS, SyncProcessor, World, delivery
@@ -83,6 +87,36 @@ def lines(data: bytes) -> str:
     return f"{min(len(found), 9)} lines"
 
 
+def batch_file(data: bytes) -> str:
+    """An OpenAI batch file, read in one go: each line has a result line of JSON, and duplicates are found."""
+
+    async def read(start: int, end: int) -> bytes:
+        return data[start:end]
+
+    requests = asyncio.run(requests_of(Content(read, len(data), JSON_LINES, len(data))))
+    seen: set[bytes | None] = {None}
+    place, duplicates, sent = 0, [], 0
+    for line in data.split(b"\n"):
+        begin = place + 3 * (place == 0 and line.startswith(BOM))
+        digest = digest_of_custom_id(line[begin - place :])
+        if digest in seen - {None}:
+            duplicates.append(begin)
+        seen.add(digest)
+        batch = Batch("owner", "trace", None, requests.duplicates)
+        results = [batch.refused(line, begin, Failure.of(ErrorCode.INVALID_RECORD))]
+        with contextlib.suppress(RequestError):
+            assert isinstance(json.loads(batch.body(line, begin)), dict)
+            results.append(batch.answered(line, begin, b'{"a":1}'))
+            sent += 1
+        for result in results:
+            assert b"\n" not in result
+            assert list(json.loads(result)) == ["id", "custom_id", "response", "error"]
+        assert not results[0].endswith(b'"error":null}')
+        place += len(line) + 1
+    assert requests.duplicates == duplicates
+    return f"{min(sent, 9)} requests, {min(len(duplicates), 9)} duplicates"
+
+
 def response(data: bytes) -> str:
     """Bytes that a server sends instead of an HTTP response, all at once and in pieces.
 
@@ -110,7 +144,7 @@ def endpoint(data: bytes) -> str:
 
 
 TARGETS: dict[str, Callable[[bytes], str]] = {
-    one.__name__: one for one in (message, s3_events, envelopes, lines, response, endpoint)
+    one.__name__: one for one in (message, s3_events, envelopes, lines, batch_file, response, endpoint)
 }
 
 

@@ -93,7 +93,7 @@ def written() -> Written:
     metrics = io.StringIO()
     with contextlib.redirect_stdout(metrics):
         telemetry = Telemetry(logger, Metrics(namespace="Sluice", service="Sluice"), trace_header=lambda: None)
-        identity = Identity("messages/1", "messages/1", "1", "1", "1", inference_id="1")
+        identity = Identity("messages/1", "messages/1", "1", "1", "1", "1", inference_id="1")
         for status in Status:
             telemetry.record(Outcome("1", status, identity, "wine", model_latency=timedelta(seconds=1), detail="why"))
         for failure_class in FailureClass:

@@ -49,6 +49,8 @@ def test_without_lambdas_python_there_is_no_bytecode(monkeypatch: pytest.MonkeyP
     stand_in.write_text("#!/bin/sh\necho python3.13: command not found >&2; exit 127\n")
     stand_in.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path / "uv"))
     monkeypatch.setattr("infrastructure.bytecode.platform.python_version", lambda: "3.11.7")
     bytecode.interpreter.cache_clear()
     try:
@@ -56,6 +58,42 @@ def test_without_lambdas_python_there_is_no_bytecode(monkeypatch: pytest.MonkeyP
         assert not list(code("lambda").glob("**/*.pyc"))
     finally:
         bytecode.interpreter.cache_clear()
+
+
+@pytest.mark.parametrize("installed_by", ["pyenv", "uv"])
+def test_lambdas_python_is_found_where_it_is_not_on_the_path(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installed_by: str
+) -> None:
+    folder = {"pyenv": "pyenv/versions/3.13.9", "uv": "uv/cpython-3.13.9-linux"}[installed_by]
+    python = tmp_path / folder / "bin" / "python3.13"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\nexit 0\n")
+    python.chmod(0o755)
+    monkeypatch.setenv("PATH", "/bin")
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path / "uv"))
+    monkeypatch.setattr("infrastructure.bytecode.platform.python_version", lambda: "3.11.7")
+    bytecode.interpreter.cache_clear()
+    try:
+        assert bytecode.interpreter("lambda") == str(python)
+    finally:
+        bytecode.interpreter.cache_clear()
+
+
+def test_everybody_may_read_what_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infrastructure.build._CACHE", tmp_path)
+
+    def fill(folder: Path) -> None:
+        (folder / "package").mkdir()
+        (folder / "package" / "module.py").write_text("x = 1\n")
+
+    before = os.umask(0o077)
+    try:
+        folder = build.cached("any", ["part"], fill)
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (folder / "package", folder / "package" / "module.py")}
+    assert modes == {"package": 0o755, "module.py": 0o644}
 
 
 def test_stray_files_do_not_change_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

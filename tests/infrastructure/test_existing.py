@@ -95,7 +95,7 @@ def own_queue(team: cdk.Stack, *, visibility: int, receives: int | None) -> sqs.
         ),
         (
             lambda team: {"dead_letter_queue": sqs.Queue(team, "Dead")},
-            "dead_letter_queue: keeps messages no longer than requests, 4 days",
+            "dead_letter_queue: keeps messages no longer than requests, 13 days",
         ),
         (
             lambda team: {"input_bucket": s3.Bucket(team, "Lake")},

@@ -137,8 +137,8 @@ def test_objects_are_merged_key_by_key_and_other_values_are_replaced() -> None:
         ({"retry": {"max_receive_count": 1}}, "sluice.retry.max_receive_count: "),
         ({"retry": {"base_seconds": 60, "cap_seconds": 50}}, "sluice.retry.cap_seconds: must be at least"),
         (
-            {"retention": {"dead_letter_days": 4}},
-            "sluice.retention.dead_letter_days: must be greater than sluice.retention.request_days, 4",
+            {"retention": {"dead_letter_days": 13}},
+            "sluice.retention.dead_letter_days: must be greater than sluice.retention.request_days, 13",
         ),
         ({"retention": {"log_days": 8}}, "sluice.retention.log_days: Input should be 1, 3, 5"),
         ({"deployment_name": "1st"}, "sluice.deployment_name: "),
@@ -342,4 +342,4 @@ def test_the_defaults_of_transforms_are_the_options_that_the_functions_know() ->
     assert set(Transform.model_fields) == {field.alias for field in Options.model_fields.values()}
     stated = settings(transform={"BatchStrategy": "SingleRecord", "MaxPayload": 2, "CsvHeader": True}).transform
     options = Options.from_metadata({}, stated.model_dump(exclude_none=True))
-    assert (options.batch_strategy, options.max_payload, options.csv_header) == ("SingleRecord", 2, True)
+    assert (options.batch_strategy, options.max_payload, options.csv_header) == ("SingleRecord", 2, "drop")

@@ -245,7 +245,7 @@ def test_the_limit_of_connections_is_kept_and_requests_wait_in_order(limit: int)
             await gather(*[one.post(b"%02d" % number) for number in range(30)])
 
         one.run(main())
-        assert server.accepted == limit
+        assert server.accepted <= limit
     numbers = [int(request[-2:]) for request in requests]
     assert sorted(numbers) == list(range(30))
     # Those that are under way together may arrive in another order than they were sent in.
@@ -338,9 +338,24 @@ def test_unrequested_bytes_are_not_the_response_to_the_next_request(*, at_once: 
         assert server.accepted == 2
 
 
+def together(count: int) -> Handler:
+    """A handler that answers when each of `count` connections has a request. Then it answers each request at once."""
+    barrier = threading.Barrier(count, timeout=10)
+
+    def handle(sock: socket.socket) -> None:
+        is_first = True
+        while read_request(sock):
+            if is_first:
+                barrier.wait()
+            is_first = False
+            sock.sendall(OK)
+
+    return handle
+
+
 def test_a_connection_that_was_idle_for_too_long_is_not_reused() -> None:
     elapsed = 0.0
-    with serving(answering()) as server, client(server.url, clock=lambda: time.monotonic() + elapsed) as one:
+    with serving(together(2)) as server, client(server.url, clock=lambda: time.monotonic() + elapsed) as one:
 
         async def main() -> None:
             await gather(one.post(), one.post())
@@ -357,7 +372,7 @@ def test_a_connection_that_was_idle_for_too_long_is_not_reused() -> None:
 
 def test_the_connection_that_was_used_last_is_reused_first() -> None:
     elapsed = 0.0
-    with serving(answering()) as server, client(server.url, clock=lambda: time.monotonic() + elapsed) as one:
+    with serving(together(5)) as server, client(server.url, clock=lambda: time.monotonic() + elapsed) as one:
 
         async def burst() -> None:
             await gather(*[one.post() for _ in range(5)])

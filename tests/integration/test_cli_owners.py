@@ -108,9 +108,9 @@ def test_an_owner_is_compared_decoded(deployment: FakeDeployment, suffix: str) -
     _, at = drop(deployment, "invoke/other")
     deployment.fake_logs.line("succeeded", at, **line)
     if suffix == "out":
-        answer(deployment, name, owner)
+        answer(deployment, name, f"{owner} → f")
     else:
-        fail(deployment, "messages/50%25%20%20off", owner)
+        fail(deployment, "messages/50%25%20%20off@f", f"{owner} → f")
     assert find(deployment, owner).state is (RequestState.DONE if suffix == "out" else RequestState.FAILED)
 
 

@@ -190,7 +190,7 @@ def test_an_object_that_is_sent_again(deployment: FakeDeployment) -> None:
 
 
 def find_sent(deployment: FakeDeployment, message_id: str) -> RequestStatus:
-    (status,) = RequestLookup(deployment).find(sent_message(NAME, "a", "").of_message(message_id))
+    (status,) = RequestLookup(deployment).find(sent_message(NAME, "a").of_message(message_id))
     return status
 
 

@@ -111,22 +111,34 @@ def test_a_request_with_a_filename(deployment: FakeDeployment, folder: str) -> N
     message = {"InferenceId": "a/b", "Filename": "x.csv", **({"S3OutputPathExtension": folder} if folder else {})}
     name = result_name(message)
     log(deployment, "succeeded", name, "a/b")
-    answer(deployment, name, "a/b")
+    answer(deployment, name, "a/b → x.csv")
     for text in ("a/b", name, f"{name}.out"):
         assert find(deployment, text).name == name
-    assert RequestLookup(deployment).find(sent_message(name, "a/b", folder))[0].state is RequestState.DONE
+    assert RequestLookup(deployment).find(sent_message(name, "a/b"))[0].state is RequestState.DONE
+
+
+def test_the_failures_of_requests_with_one_inference_id(deployment: FakeDeployment) -> None:
+    fail(deployment, "messages/i@a", "i → a", message_id="m-first")
+    fail(deployment, "messages/i@b", "i → b", message_id="m-second")
+    for name, message_id in (("files/a", "m-first"), ("files/b", "m-second")):
+        deployment.fake_logs.line(
+            "dead-lettered", datetime.now(UTC), result=name, inference_id="i", trace_id="i", message_id=message_id
+        )
+        for text in (name, message_id, f"messages/i@{name[-1]}.err"):
+            status = find(deployment, text)
+            assert (status.state, status.details["MessageId"]) == (RequestState.FAILED, message_id)
 
 
 @pytest.mark.parametrize("folder", ["", "f"])
 def test_the_second_request_with_a_filename_has_its_own_outcome(deployment: FakeDeployment, folder: str) -> None:
     name = f"files/{folder}/x" if folder else "files/x"
-    answer(deployment, name, "first")
-    fail(deployment, message_name("second", folder=folder), "second", message_id="m-second")
+    answer(deployment, name, "first → x")
+    fail(deployment, message_name("second", folder=folder, filename="x"), "second → x", message_id="m-second")
     log(deployment, "succeeded", name, "first")
     log(deployment, "dead-lettered", name, "second")
 
     def sent(owner: str) -> RequestStatus:
-        return RequestLookup(deployment).find(sent_message(name, owner, folder))[0]
+        return RequestLookup(deployment).find(sent_message(name, owner))[0]
 
     for look_up in (sent, lambda owner: find(deployment, owner), lambda owner: find(deployment, f"m-{owner}")):
         assert look_up("first").state is RequestState.DONE

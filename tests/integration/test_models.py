@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from examples.make import make
 from local.models import wine
+from local.models.chat import NOTE, Chat
 from local.models.contract import create_app
 from local.models.digits import Digits
 from local.models.wine import Wine
@@ -113,3 +114,75 @@ def test_the_examples_are_what_the_script_makes(tmp_path: Path) -> None:
     made = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.glob("*/*")}
     inputs = [path for endpoint in ("wine", "digits") for path in (EXAMPLES / endpoint).iterdir()]
     assert made == {path.relative_to(EXAMPLES): path.read_bytes() for path in inputs}
+
+
+@pytest.fixture(scope="module")
+def chat_container() -> TestClient:
+    return TestClient(create_app(Chat()))
+
+
+def prompt(text: str, **options: Any) -> str:
+    return json.dumps({"model": "any", "messages": [{"role": "user", "content": text}], **options})
+
+
+def test_chat_answers_a_chat_completion_that_says_what_it_is(chat_container: TestClient) -> None:
+    found = invoke(chat_container, prompt("When is a message acknowledged?"), "application/json").json()
+    assert found["object"] == "chat.completion"
+    assert found["id"].startswith("chatcmpl-")
+    (choice,) = found["choices"]
+    assert (choice["index"], choice["finish_reason"]) == (0, "stop")
+    assert choice["message"]["role"] == "assistant"
+    content = choice["message"]["content"]
+    assert "A message is acknowledged only after its outcome is stored." in content
+    assert content.endswith(NOTE)
+    usage = found["usage"]
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+    assert usage["prompt_tokens"] == 6
+    parts = [{"type": "text", "text": "When is a message acknowledged?"}]
+    same = json.dumps({"model": "any", "messages": [{"role": "user", "content": parts}]})
+    assert invoke(chat_container, same, "application/json").json()["choices"] == found["choices"]
+
+
+def test_chat_is_asked_by_the_last_message_of_the_user() -> None:
+    chat = Chat()
+    messages = [{"role": "system", "content": "zzz"}, {"role": "user", "content": "parts"}]
+    body = json.dumps({"model": "m", "messages": [*messages, {"role": "assistant", "content": "yes"}]})
+    found = json.loads(chat.predict(body.encode(), "application/json", "*/*").body)
+    assert found["choices"][0]["message"]["content"] == chat.answer("parts")
+    assert chat.answer("zzz").startswith("No sentence of the documentation")
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_chat_answers_as_many_tokens_as_allowed(chat_container: TestClient, name: str) -> None:
+    found = invoke(chat_container, prompt("acknowledged", **{name: 5}), "application/json").json()
+    assert found["usage"]["completion_tokens"] == 5
+    assert found["choices"][0]["finish_reason"] == "length"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param"),
+    [
+        ("[1]", 400, None),
+        ("{", 400, None),
+        ('{"messages": []}', 400, "model"),
+        ('{"model": "m"}', 400, "messages"),
+        ('{"model": "m", "messages": []}', 400, "messages"),
+        ('{"model": "m", "messages": [{"role": "system", "content": "x"}]}', 400, "messages"),
+        ('{"model": "m", "messages": [{"role": "user", "content": 7}]}', 400, "messages"),
+        (prompt("x", stream=True), 400, "stream"),
+        (prompt("x", n=2), 400, "n"),
+        (prompt("x", max_tokens="7"), 400, "max_completion_tokens"),
+    ],
+)
+def test_chat_describes_invalid_input_as_openai_does(
+    chat_container: TestClient, body: str, status: int, param: str | None
+) -> None:
+    answer = invoke(chat_container, body, "application/json")
+    assert answer.status_code == status
+    found = answer.json()["error"]
+    assert (found["type"], found["param"]) == ("invalid_request_error", param)
+    assert found["message"]
+
+
+def test_chat_wants_json(chat_container: TestClient) -> None:
+    assert invoke(chat_container, prompt("x"), "text/csv").status_code == 415

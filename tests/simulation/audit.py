@@ -121,6 +121,9 @@ class Audit:
             yield "the answer to an older upload is shown"
         if err is not None and not is_failed:
             yield from self._unless_killed(one.client, "the .err of an older upload is left")
+        spare = set(self._failures_by_owner[newest]) - {one.name + keys.ERR}
+        if spare and (is_answered or is_failed):
+            yield from self._unless_killed(one.client, f"{spare} is left beside its outcome")
         if is_answered and out is not None:
             yield from self._of_upload(one, out, newest)
         if is_failed and err is not None and not is_answered:
@@ -211,6 +214,8 @@ class Audit:
 
     def _billed(self) -> Iterator[BilledRequest]:
         for one in self._registry.requests.values():
+            if self._registry.sharing[one.call_key] > 1:
+                continue  # their calls have one InferenceId
             yield BilledRequest(one.client, one.call_key, one.owner, one.out)
         for found in self._registry.objects.values():
             if found.lines:

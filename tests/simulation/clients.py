@@ -127,6 +127,28 @@ def _filename(one: Client) -> None:
         )
 
 
+def _id_of_several(one: Client) -> None:
+    """Messages with one InferenceId and different Filenames, one of them with none."""
+    inference_id = f"{one.name}-several"
+    for number in range(3):
+        is_refused, is_invalid = one.random.random() < 0.5, one.random.random() < 0.3
+        body = one.body(b"-refused" if is_refused else b"")
+        raw = {"Body": body.decode(), "InferenceId": inference_id}
+        if filename := f"{one.name}-{number}" if number else None:
+            raw["Filename"] = filename
+        if is_invalid:
+            raw["Unknown"] = "x"
+        one.send(
+            raw,
+            *([] if is_invalid or is_refused else [body]),
+            kind="one InferenceId for several Filenames",
+            codes=("InvalidMessage", "ModelError"),
+            at=one.later(5),
+            inference_id=inference_id,
+            filename=filename,
+        )
+
+
 def _folder(one: Client) -> None:
     body, folder = one.body(), f"{one.name}-dir/sub"
     raw = {"Body": body.decode(), "S3OutputPathExtension": folder}
@@ -226,6 +248,7 @@ MESSAGES: dict[str, tuple[float, Callable[[Client], None]]] = {
     "resent": (3, _resent),
     "wavering": (3, _wavering),
     "one Filename": (3, _filename),
+    "one InferenceId for several Filenames": (3, _id_of_several),
     "folder": (3, _folder),
     "binary": (4, _binary),
     "JSON": (3, _json),

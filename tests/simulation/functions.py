@@ -73,7 +73,7 @@ class OutcomeLog:
 
 def compose(services: Services, worker: Worker, spec: Spec, source: SimulatedQueue, seed: str) -> RequestApplication:
     """The application of a worker: the core, on the simulated services."""
-    settings = services.settings
+    settings = services.settings.model_copy(update={"max_receive_count": services.max_receive_count(spec.name)})
     caller = Caller(services, worker)
     results = BucketPort(caller, services.results, Operation.STORE_RESULT)
 

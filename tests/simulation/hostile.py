@@ -136,6 +136,18 @@ def _same_id(one: Hostile) -> None:
     one.send(raw)
 
 
+def _id_and_filename(one: Hostile) -> None:
+    """The victim's InferenceId with a Filename is another request."""
+    inference_id = f"{one.victim}-{one.random.choice(('id', 'several', 'f0'))}"
+    raw = {"Body": one.body().decode(), "InferenceId": inference_id, "Filename": "hostile"}
+    if one.random.random() < 0.5:
+        raw["EndpointName"] = "nope"
+    if one.random.random() < 0.3:
+        raw["S3OutputPathExtension"] = f"{one.victim}-dir"
+    one.registry.sharing[inference_id] += 1
+    one.send(raw)
+
+
 def _id_in_attributes(one: Hostile) -> None:
     one.as_victim(f"{one.victim}-id")
     one.send({"Body": one.body().decode()}, {"InferenceId": f"{one.victim}-id", "TraceId": f"{one.victim}-trace"})
@@ -182,6 +194,7 @@ _ATTACKS: dict[str, Callable[[Hostile], None]] = {
     "the victim's ID": _same_id,
     "the victim's ID as an attribute": _id_in_attributes,
     "the victim's Filename": _same_filename,
+    "the victim's ID and a Filename": _id_and_filename,
     "a path as an ID": _path_as_id,
     "the victim's input": _own_input,
     "deep JSON": _deep,

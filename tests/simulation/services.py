@@ -10,7 +10,7 @@ from sluice import keys
 from sluice.inputs.strict_json import compact
 from sluice.ports import Attribute
 from sluice.processing.result import IDENTITY
-from sluice.settings import Settings
+from sluice.settings import CRASHED_RECEIVES, Settings
 from tests.simulation.dice import Dice
 from tests.simulation.endpoint import SimulatedEndpoint
 from tests.simulation.faults import Faults
@@ -28,6 +28,7 @@ SETTINGS: Settings = with_settings(
     max_receive_count=5,
     max_body_bytes=24 * 1024,
     concurrent_calls=10,
+    concurrent_functions=4,
     internal_senders=tuple(ROLES[name] for name in ("invoke", "split", "crashed")),
 )
 _FUNCTION_SECONDS = {"request": 90, "split": 900, "assembly": 900, "crashed": 60}
@@ -151,6 +152,10 @@ class Services:
         if key.endswith(keys.OUT) and IDENTITY in metadata:
             self.stored.setdefault((key, unquote(metadata[IDENTITY])), self.scheduler.time)
 
+    def max_receive_count(self, queue: str) -> int:
+        """The maxReceiveCount of a queue, and of the function that it invokes."""
+        return self.settings.max_receive_count * (CRASHED_RECEIVES if queue == "crashed" else 1)
+
     def _queue(self, name: str, redrive_to: SimulatedQueue | None) -> SimulatedQueue:
         return SimulatedQueue(
             name,
@@ -158,6 +163,6 @@ class Services:
             self.faults,
             self.log,
             visibility_seconds=_VISIBILITY * _FUNCTION_SECONDS.get(name, 60),
-            max_receive_count=self.settings.max_receive_count,
+            max_receive_count=self.max_receive_count(name),
             redrive_to=redrive_to,
         )

@@ -2,10 +2,13 @@
 
 import itertools
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO
 
 from sluice.concurrency import sleep
+from sluice.transform import division, options
 from tests.simulation.audit import Audit
 from tests.simulation.clients import MESSAGES, Client
 from tests.simulation.functions import SPECS, SimulatedFunction
@@ -64,6 +67,22 @@ class Result:
 
 def run(plan: Plan, file: IO[str] | None = None) -> Result:
     """Run a plan, and audit it. The log is written to `file`, if there is one."""
+    with _small_scale():
+        return _run(plan, file)
+
+
+@contextmanager
+def _small_scale() -> Iterator[None]:
+    """Datasets are smaller here than real ones, and their calls faster; yet they have several parts, or are divided."""
+    before = options._MIN_CHUNK_BYTES, division._WORTH_SECONDS
+    options._MIN_CHUNK_BYTES, division._WORTH_SECONDS = 64 * 1024, 0.02
+    try:
+        yield
+    finally:
+        options._MIN_CHUNK_BYTES, division._WORTH_SECONDS = before
+
+
+def _run(plan: Plan, file: IO[str] | None = None) -> Result:
     services = Services(plan.seed, plan.off, file)
     registry = Registry()
     queues = {

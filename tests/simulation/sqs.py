@@ -106,7 +106,8 @@ class SimulatedQueue:
             if self.redrive_to is not None and message.receives >= self.max_receive_count:
                 del self.messages[message.message_id]
                 self.log.write(self.name, "redrive policy", message.message_id, self.redrive_to.name)
-                message.receives = 0
+                if self.faults.dice.fraction("receive counts are carried") < 0.5:  # undocumented: each seed has one way
+                    message.receives = 0
                 self.moved.add(message.message_id)
                 self.redrive_to._show(message, self.scheduler.time + 0.1)
                 continue

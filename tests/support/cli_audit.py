@@ -88,9 +88,9 @@ def clean(deployment: FakeDeployment) -> None:
     deployment.s3.put_object(Bucket="input", Key="invoke/folder/", Body=b"")
     store(deployment, "messages/50%25%20off.out", "50%25 off")
     deployment.fake_logs.line("succeeded", ago(HOUR), result="messages/50%25%20off", inference_id="50% off")
-    store(deployment, "files/f/x.out", "m-x")
+    store(deployment, "files/f/x.out", "m-x %E2%86%92 x")
     deployment.fake_logs.line("succeeded", ago(HOUR), result="files/f/x", message_id="m-x")
-    fail(deployment, "messages/f/m-y", "m-y", "m-y", result="files/f/x")
+    fail(deployment, "messages/f/m-y@x", "m-y %E2%86%92 x", "m-y", result="files/f/x")
     store(deployment, "buckets/lake/d.csv.out", drop(deployment, "d.csv", "lake"))
     deployment.fake_logs.line("ignored", ago(HOUR), detail="s3:TestEvent")
 

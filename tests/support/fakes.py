@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sluice.concurrency import Semaphore
 from sluice.failures import Failure, Operation, ServiceError
 from sluice.inputs.delivery import Delivery
 from sluice.keys import ERR
@@ -308,6 +309,9 @@ class Fuse:
             raise Killed
         try:
             return await operation(*args, **kwargs)
+        except GeneratorExit:  # the killed worker's coroutine is dropped
+            blows = False
+            raise
         finally:
             if blows:
                 raise Killed
@@ -370,6 +374,7 @@ class World:
             results,
             outcomes,
             memory=CallMemory(self.memory, settings.max_body_bytes),
+            slots=Semaphore(settings.concurrent_calls),
             needed_ms=NEEDED_MS,
             utc_now=lambda: self.now,
             sleep=self._sleep,

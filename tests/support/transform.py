@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from sluice import keys
-from sluice.concurrency import spawn
+from sluice.concurrency import Semaphore, spawn
 from sluice.inputs.envelopes import parse
 from sluice.inputs.internal_messages import body_of
 from sluice.inputs.requests import Assembly, DroppedObject, TransformPart, TransformRetry
@@ -149,7 +149,9 @@ class Transforms:
                     assembly_queue=assemblies,
                     needed_ms=80_000,
                     memory=self.memory,
+                    slots=Semaphore(self.settings.concurrent_calls),
                     utc_now=lambda: NOW,
+                    rng=random.Random(0),
                     sleep=_no_sleep,
                 ),
                 "assembly": Assembler(results, outcomes),

@@ -146,7 +146,7 @@ ZOO = [
         "https://huggingface.co/docs/transformers/main_classes/pipelines",
     ),
     # The pyfunc scoring server wraps what predict returns; dataframe_split is one document. Its CSV has a header in
-    # each request, which a file that is split has not.
+    # each request: test_transform_csv sends it with csv-header repeat.
     Container(
         "MLflow, dataframe_split",
         JSON_LINES,

@@ -37,7 +37,7 @@ ARROWS: dict[str, set[str]] = {
     "aws": {"aws", "inputs", "concurrency"},
     "functions": {"processing", "inputs", "concurrency"},
     "telemetry": {"processing"},  # the type of an outcome
-    "composition": {"processing", "transform"},
+    "composition": {"processing", "transform", "concurrency"},
     "bootstrap": PACKAGES,
 }
 # Only `bootstrap` imports these.

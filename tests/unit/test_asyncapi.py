@@ -92,7 +92,7 @@ def failure(message: str, original: str | None, arn: str | None, status: int | N
     )
 
 
-IDENTITY = Identity("messages/i", "messages/i", "i", "i", "trace", inference_id="i")
+IDENTITY = Identity("messages/i", "messages/i", "i", "i", "i", "trace", inference_id="i")
 
 
 def attributes(failed: Failure, endpoint_name: str | None = "wine") -> Mapping[str, Attribute]:
@@ -194,8 +194,20 @@ def test_the_objects_of_a_transformed_file() -> None:
     world.run()
     (error,) = world.errors(key)
     check(MESSAGES["recordError"]["payload"], error)
-    assert set(error) == set(MESSAGES["recordError"]["payload"]["properties"])
+    assert set(error) == set(MESSAGES["recordError"]["payload"]["properties"]) - {"Id", "CustomId"}
     check(MESSAGES["summary"]["payload"], world.summary(key))
     stored = world.results.objects[f"{key}.out"].metadata
     check(MESSAGES["transformed"]["headers"], stored)
     assert set(stored) == set(MESSAGES["transformed"]["headers"]["properties"])
+
+
+def test_the_errors_of_a_batch_file_name_its_requests() -> None:
+    world = Transforms()
+    key = "transform/wine/prompts.jsonl"
+    request = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {}}
+    world.drop(key, "\n".join(map(json.dumps, (request, request))).encode())
+    world.run()
+    *_, error = world.errors(key)
+    check(MESSAGES["recordError"]["payload"], error)
+    assert {"Id", "CustomId"} <= set(error)
+    check(MESSAGES["summary"]["payload"], world.summary(key))

@@ -245,7 +245,8 @@ def test_a_part_is_no_larger_than_the_split_function_makes_it(size: int) -> None
     world = Transforms()
     world.drop("transform/a.csv", b"1\n" * (size // 2 + 1))
     world.process(world.splits.bodies.pop())
+    read = list(world.inputs("input").ranges)
     part = json.loads(world.requests.bodies[0])
     part["TransformPart"]["End"] = size
     assert "Start, End: the range is larger" in ended(world.process(json.dumps(part))[0])
-    assert world.inputs("input").ranges == [], "nothing of it is read"
+    assert world.inputs("input").ranges == read, "nothing of it is read"

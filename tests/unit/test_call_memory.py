@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sluice.concurrency import sleep
+from sluice.concurrency import now, sleep
 from sluice.ports import Inference
 from sluice.processing.dispatcher import Dispatcher
 from sluice.processing.outcome import Outcome, Status
@@ -54,7 +54,7 @@ def held(world: World) -> list[int]:
 
 
 def test_calls_with_small_bodies_do_not_wait() -> None:
-    world = World(with_settings(max_body_bytes=25 * MB))
+    world = World(with_settings(max_body_bytes=25 * MB, concurrent_calls=100))
     world.endpoint.answer = endpoint = Concurrent(b"small")
     assert set(batch(world, 100)) == {Status.SUCCEEDED}
     assert endpoint.most == 100
@@ -63,7 +63,7 @@ def test_calls_with_small_bodies_do_not_wait() -> None:
 
 @pytest.mark.parametrize("size", [6 * MB, 25 * MB])
 def test_large_responses_wait_until_there_is_memory_for_them(size: int) -> None:
-    world = World(with_settings(max_body_bytes=25 * MB))
+    world = World(with_settings(max_body_bytes=25 * MB, concurrent_calls=100))
     world.endpoint.answer = Concurrent(b"x" * size)
     seen = held(world)
     assert set(batch(world, 40 * 6 * MB // size * 3)) == {Status.SUCCEEDED}
@@ -73,7 +73,7 @@ def test_large_responses_wait_until_there_is_memory_for_them(size: int) -> None:
 
 
 def test_the_largest_response_of_an_endpoint_is_expected() -> None:
-    world = World(with_settings(max_body_bytes=8 * MB))
+    world = World(with_settings(max_body_bytes=8 * MB, concurrent_calls=100))
     world.endpoint.answer = endpoint = Concurrent(b"x" * 8 * MB)
     batch(world, 1)
     endpoint.most = 0
@@ -87,3 +87,18 @@ def test_a_call_that_gets_no_memory_in_time_is_retried() -> None:
     batch(world, 1)
     left = NEEDED_MS + 500
     assert sorted(batch(world, 2, left)) == [Status.RETRY, Status.SUCCEEDED]
+
+
+def test_a_call_that_gets_no_turn_in_time_is_retried() -> None:
+    """A part of a dataset may hold all the calls that the function may make at once."""
+    world = World(with_settings(concurrent_calls=1))
+    world.endpoint.answer = Concurrent(b"x")
+
+    async def outcomes() -> list[Outcome]:
+        dispatcher = Dispatcher(world.core, concurrency=2, needed_ms=NEEDED_MS)
+        messages = [delivery({"Body": "x"}, message_id=f"{number}") for number in range(2)]
+        ends_at = now() + 0.5 + NEEDED_MS / 1000
+        return [one async for ended in dispatcher.run(messages, lambda: (ends_at - now()) * 1000) for one in ended]
+
+    assert sorted(one.status for one in run(outcomes())) == [Status.RETRY, Status.SUCCEEDED]
+    assert len(world.endpoint.calls) == 1

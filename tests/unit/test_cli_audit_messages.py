@@ -82,13 +82,22 @@ def test_both_outcomes_of_a_request_without_an_input(deployment: FakeDeployment,
     assert (report.pending[Check.MESSAGES], found) == (1, [])
 
 
-def test_an_event_that_its_object_does_not_confirm_has_its_failure_under_its_message(
+def test_an_event_that_its_object_does_not_confirm_has_its_failure_under_the_spare_name(
     deployment: FakeDeployment,
 ) -> None:
-    store(deployment, "messages/m-9.err", key_of_version("input", "invoke/none", "v"), **{"message-id": "m-9"})
-    deployment.fake_logs.line("dead-lettered", ago(HOUR), result="invoke/none", message_id="m-9")
+    owner = key_of_version("input", "invoke/none", "v")
+    store(deployment, f"messages/@{owner}.err", owner, **{"message-id": "m-9"})
+    deployment.fake_logs.line("dead-lettered", ago(HOUR), result="invoke/none", message_id="m-9", owner=owner)
     report, found = audit(deployment)
     assert (report.checked[Check.MESSAGES], found) == (1, [])
+
+
+def test_one_inference_id_with_several_filenames(deployment: FakeDeployment) -> None:
+    fail(deployment, "messages/i@a", "i %E2%86%92 a", "m-1", result="files/a", inference_id="i")
+    fail(deployment, "messages/i@b", "i %E2%86%92 b", "m-2", result="files/b", inference_id="i")
+    assert audit(deployment)[1] == []
+    deployment.s3.delete_object(Bucket="results", Key="messages/i@b.err")
+    assert one(deployment).key == "s3://results/files/b.err"
 
 
 def test_successes_that_are_not_logged(deployment: FakeDeployment) -> None:

@@ -166,10 +166,13 @@ VERSION = identity.of_object(FILE, SETTINGS, dead_letter("")).key
     ("body", "errors"),
     [
         ('{"Body": "1", "InferenceId": "order 7"}', {"messages/order%207.err": "order 7"}),
-        ('{"Body": "1", "S3OutputPathExtension": "f", "Filename": "x"}', {"messages/f/i.err": "i"}),
+        ('{"Body": "1", "S3OutputPathExtension": "f", "Filename": "x"}', {"messages/f/i@x.err": "i → x"}),
         ('{"Body": "1"}', {"messages/i.err": "i"}),
         ("not json", {"messages/i.err": "i"}),
-        (body_of(TransformPart(FILE, 0, 9)), {"transform/wine/a.csv.err": VERSION}),
+        (
+            body_of(TransformPart(FILE, 0, 9)),
+            {"transform/wine/a.csv.err": VERSION, f"messages/@{VERSION}.err": VERSION},
+        ),
         (s3_event("elsewhere/a.csv"), {}),
         ('{"Event": "s3:TestEvent"}', {}),
     ],
@@ -181,7 +184,9 @@ def test_the_err_of_a_dead_letter_and_its_owner(body: str, errors: dict[str, str
 def test_each_record_of_an_event_may_have_an_err() -> None:
     keys = ["invoke/a", "elsewhere/b", "transform/c", "invoke/a"]
     errors = builder().errors(dead_letter(s3_event(*keys)))
-    assert [one.key for one in errors] == ["invoke/a.err", "transform/c.err"]
+    named = [one.key for one in errors if not one.key.startswith("messages/")]
+    assert named == ["invoke/a.err", "transform/c.err"]
+    assert len(errors) == 2 * len(named), "each may have the spare name"
     assert len({one.owner for one in errors}) == 2
 
 

@@ -69,7 +69,7 @@ class HealthyState:
         }
         deny = {"Effect": "Deny", "Principal": {"AWS": "*"}, "Action": "sqs:*"}
         target = DEAD_LETTER_QUEUE if name == "crashed queue" else "crashed queue"
-        policy = {"maxReceiveCount": 3, "deadLetterTargetArn": ARN + target}
+        policy = {"maxReceiveCount": 6 if name == "crashed queue" else 3, "deadLetterTargetArn": ARN + target}
         return {
             "QueueArn": ARN + name,
             "VisibilityTimeout": "540",

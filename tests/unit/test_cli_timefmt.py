@@ -109,7 +109,7 @@ def test_every_option_for_a_duration_has_the_same_grammar() -> None:
 
 def test_every_option_for_an_endpoint_has_the_same_name() -> None:
     of_endpoints = [(path, option) for path, option in OPTIONS if "endpoint" in f"{option.name} {option.opts}"]
-    assert {path[0] for path, _ in of_endpoints} == {"send", "drop", "dlq"}
+    assert {path[0] for path, _ in of_endpoints} == {"send", "drop", "dlq", "openai-server"}
     assert {tuple(option.opts) for _, option in of_endpoints} == {("--endpoint-name",)}
 
 

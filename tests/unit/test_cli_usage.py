@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import BotoCoreError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
 from click.testing import CliRunner
 
 from cli.deployment import Deployment
+from cli.lookup.targets import query_for
 from cli.main import main
+from sluice.failures import Failure
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +49,33 @@ def test_a_usage_error_is_one_line_and_needs_no_aws(arguments: list[str], says: 
     assert says in run.stderr
     assert run.stderr.count("\n") == 1
     assert not run.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (NoCredentialsError(), "aws sso login"),
+        (EndpointConnectionError(endpoint_url="https://x"), "AWS_ENDPOINT_URL"),
+        (ReadTimeoutError(endpoint_url="https://x"), 'Read timeout on endpoint URL: "https://x"\n'),
+    ],
+)
+def test_an_error_of_the_connection_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, error: BotoCoreError, advice: str
+) -> None:
+    def session(_: Deployment) -> None:
+        raise error
+
+    monkeypatch.setattr(Deployment, "session", property(session))
+    run = CliRunner().invoke(main, ["status", "a"], prog_name="sluice")
+    assert run.exit_code == 1
+    assert run.stderr.startswith("Error: ")
+    assert advice in run.stderr
+
+
+@pytest.mark.parametrize("text", ["", "i" * 65, "a\tb"])
+def test_a_text_that_is_neither_a_key_nor_an_id(text: str) -> None:
+    with pytest.raises(Failure, match="must be a key, the name of a result, or an ID"):
+        query_for(text, "input", "results")
 
 
 @pytest.mark.parametrize("arguments", [[], ["dlq"]])

@@ -156,7 +156,7 @@ def test_a_file_name_in_use_is_rejected_before_the_call(world: World) -> None:
     assert outcome.failure.message.startswith("Filename: another request's result has this name")
     assert len(world.endpoint.calls) == 1
     assert body_of(world, "files/answer.json") == b"answer 1"
-    assert set(world.results.objects) == {"files/answer.json.out", "messages/second.err"}
+    assert set(world.results.objects) == {"files/answer.json.out", "messages/second@answer.json.err"}
 
 
 def test_a_redrive_that_succeeds_removes_the_err(world: World) -> None:

@@ -206,7 +206,7 @@ def test_a_transformed_file_and_one_that_failed() -> None:
     }
     assert (made["inferenceId"], made["receivedTime"]) == ("t-7", EVENT_TIME)
     made = json.loads(notification(world.results, "transform/wine/bad.csv.err").message)
-    assert made["failureReason"].startswith("InvalidMessage: file: line 1 ")
+    assert made["failureReason"].startswith("InvalidMessage: file: line 1: ")
     assert made["requestParameters"]["inputLocation"] == "s3://input/transform/wine/bad.csv"
     assert made["inferenceId"] == "t-7", "the file's, not a part's"
     made = json.loads(notification(world.results, "transform/wine/empty.csv.out").message)

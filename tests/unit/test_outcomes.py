@@ -3,15 +3,17 @@
 import itertools
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from sluice.failures import Operation
+from sluice.inputs.identity import key_of_version
 from sluice.ports import Inference
 from sluice.processing.outcome import Outcome, Status
-from sluice.processing.result import SOURCE_VERSION
+from sluice.processing.result import SOURCE_VERSION, owner_of
 from tests.support.fakes import FUNCTION, Answer, Call, Fuse, Killed, World, delivery, service_error
 from tests.support.transform import Transforms
 
@@ -121,10 +123,10 @@ def test_two_failures_with_one_filename_have_two_errs(world: World) -> None:
     world.endpoint.answer = lambda call: REFUSED
     world.deliver({"Body": "x", "Filename": "r"}, message_id="first")
     world.deliver({"Body": "y", "Filename": "r"}, message_id="second")
-    assert set(world.results.objects) == {"messages/first.err", "messages/second.err"}
+    assert set(world.results.objects) == {"messages/first@r.err", "messages/second@r.err"}
     world.endpoint.answer = lambda call: Inference(b"ok")
     world.deliver({"Body": "z", "Filename": "r"}, message_id="third")
-    assert set(world.results.objects) == {"messages/first.err", "messages/second.err", "files/r.out"}
+    assert set(world.results.objects) == {"messages/first@r.err", "messages/second@r.err", "files/r.out"}
 
 
 @pytest.mark.parametrize("forged", [{"Filename": "order-7"}, {"Filename": "order-7", "Bodyy": "x"}])
@@ -135,6 +137,42 @@ def test_a_filename_touches_no_other_requests_outcome(world: World, forged: dict
     world.endpoint.answer = lambda call: Inference(b"ok")
     world.deliver({"Body": "x", **forged}, message_id="forged")
     assert before.items() <= world.results.objects.items()
+
+
+_OUTCOMES = {"answered": "ok", "failed": "refused", "invalid": "ok"}
+
+
+@pytest.mark.parametrize("names", [("first", "second"), ("first", ""), ("", "second")])
+@pytest.mark.parametrize("first", _OUTCOMES)
+@pytest.mark.parametrize("second", _OUTCOMES)
+def test_messages_with_one_inference_id_and_different_filenames_have_an_outcome_each(
+    world: World, first: str, second: str, names: tuple[str, str]
+) -> None:
+    """Or one of them none. And a redrive of one that failed removes its own `.err` alone."""
+    world.endpoint.answer = lambda call: REFUSED if call.body == b"refused" else Inference(b"answer")
+    messages = {}
+    for name, kind in zip(names, (first, second), strict=True):
+        message = {"Body": _OUTCOMES[kind], "InferenceId": "i"} | ({"Filename": name} if name else {})
+        messages[name] = message | ({"Unknown": "x"} if kind == "invalid" else {})
+        outcome = world.deliver(messages[name], message_id=f"message {name}", receive_count=3)
+        assert outcome.status is (Status.SUCCEEDED if kind == "answered" else Status.DEAD_LETTERED)
+
+    def outcomes() -> dict[str, str]:
+        return {(owner_of(stored) or "").partition(" → ")[2]: key[-4:] for key, stored in stored_outcomes()}
+
+    def stored_outcomes() -> list[tuple[str, Any]]:
+        return list(world.results.objects.items())
+
+    failed = [name for name, kind in zip(names, (first, second), strict=True) if kind != "answered"]
+    assert len(stored_outcomes()) == len(outcomes()) == 2
+    assert outcomes() == {name: ".err" if name in failed else ".out" for name in messages}
+    assert len(world.queue.sent) == len(failed)
+    world.endpoint.answer = lambda call: Inference(b"answer")
+    for name in failed:
+        messages[name].pop("Unknown", None)
+        world.deliver(messages[name], message_id=f"{name}-again")
+    assert outcomes() == dict.fromkeys(names, ".out")
+    assert len(stored_outcomes()) == 2
 
 
 def test_the_failure_of_an_older_version_does_not_replace_that_of_the_newer(world: World) -> None:
@@ -343,7 +381,7 @@ def test_a_stored_part_leaves_the_failure_of_another_part() -> None:
     world = Transforms()
     denied = service_error(Operation.INVOKE, "AccessDeniedException", status=403)
     world.endpoint.answer = lambda call: denied if b"bad" in call.body else Inference(call.body, "text/csv")
-    world.drop("transform/a.csv", (b"bad" * 21 + b"\n") * 1024 + b"good\n")
+    world.drop("transform/a.csv", (b"bad" * 21 + b"\n") * 8192 + b"good\n")
     world.process(world.splits.bodies.pop())
     bad, good = world.requests.bodies
     world.process(good, message_id="good", receive_count=3)
@@ -406,18 +444,15 @@ def test_a_forged_event_for_a_key_without_an_object_leaves_nothing_that_stays(wo
     assert set(world.results.objects) == {KEY + ".out"}
 
 
-@pytest.mark.parametrize(
-    ("version", "names"),
-    [("v1", {"transform/a.csv.err"}), ("made-up", set()), (None, {"messages/event.err"})],
-)
-def test_only_the_newest_version_has_a_failure_in_a_function_that_does_not_take_it(
-    version: str | None, names: set[str]
-) -> None:
+@pytest.mark.parametrize("version", ["v1", "made-up", None])
+def test_only_the_newest_version_has_a_failure_in_a_function_that_does_not_take_it(version: str | None) -> None:
     """A function asks nobody whether a request is resolved whose kind it does not take: the object must confirm it."""
     world = World()
-    event = world.inputs.drop("transform/a.csv", b"A")
-    world.deliver(forged(event, versionId=version), message_id="event", receive_count=3)
-    assert set(world.results.objects) == names
+    event = forged(world.inputs.drop("transform/a.csv", b"A"), versionId=version)
+    world.deliver(event, message_id="event", receive_count=3)
+    spare = key_of_version("input", "transform/a.csv", event["Records"][0]["s3"]["object"]["sequencer"])
+    names = {"v1": {"transform/a.csv.err"}, "made-up": set[str](), None: {f"messages/@{spare}.err"}}
+    assert set(world.results.objects) == names[version]
 
 
 # An object that may not be read fails as any other request: with an `.err` and a dead letter.
@@ -428,6 +463,10 @@ def forbid(world: World) -> None:
         raise service_error(Operation.READ_INPUT, "AccessDenied", status=403)
 
     world.inputs("input").fail = fail
+
+
+def allow(world: World) -> None:
+    world.inputs("input").fail = lambda operation, key: None
 
 
 def test_a_forbidden_object_has_its_failure(world: World) -> None:
@@ -448,6 +487,50 @@ def test_an_event_of_a_forbidden_object_takes_no_outcome_that_is_there(world: Wo
     world.deliver(forged(genuine, versionId="made-up", sequencer="FFFF"), message_id="forged", receive_count=3)
     there = {key: stored for key, stored in world.results.objects.items() if key.startswith(KEY)}
     assert there == {KEY + suffix: before}
+
+
+def test_a_delivery_that_succeeds_removes_the_err_under_the_spare_name(world: World) -> None:
+    by_body(world, {b"A": Inference(b"a"), b"B": Inference(b"b")})
+    world.deliver(world.inputs.drop(KEY, b"A"), message_id="first")
+    event = world.inputs.drop(KEY, b"B")
+    forbid(world)
+    assert world.deliver(event, message_id="second", receive_count=3).status is Status.DEAD_LETTERED
+    (spare,) = world.results.objects.keys() - {KEY + ".out"}
+    version = world.inputs("input").objects[KEY].version_id
+    assert spare == f"messages/@{key_of_version('input', KEY, version)}.err"
+    allow(world)
+    assert world.deliver(event, message_id="third").status is Status.SUCCEEDED
+    assert set(world.results.objects) == {KEY + ".out"}
+    assert world.results.objects[KEY + ".out"].body == b"b"
+
+
+@pytest.mark.parametrize("killed_at", range(1, 12))
+def test_a_recorded_failure_under_the_spare_name_is_the_reason_of_the_dead_letter(world: World, killed_at: int) -> None:
+    by_body(world, {b"A": Inference(b"a")})
+    world.deliver(world.inputs.drop(KEY, b"A"), message_id="first")
+    event = world.inputs.drop(KEY, b"B")
+    forbid(world)
+    killed = world.another_worker(Fuse(killed_at))
+    with suppress(Killed):
+        killed.deliver(event, message_id="second", receive_count=3)
+    world.processor.dead_letter_crashed(world.processor.parse(delivery(event, message_id="second", receive_count=4)))
+    (spare,) = world.results.objects.keys() - {KEY + ".out"}
+    document = json.loads(world.results.objects[spare].body)
+    codes = {attributes["ErrorCode"].value for _, attributes in world.queue.sent}
+    assert codes == {document["ErrorCode"]} <= {"AccessDenied", "Crashed"}
+
+
+def test_the_failure_of_a_newer_version_stays_when_only_the_object_could_tell(world: World) -> None:
+    """The object is gone, and the newer version's event had no sequencer."""
+    world.endpoint.answer = lambda _: REFUSED
+    older = world.inputs.drop(KEY, b"A")
+    newer = world.inputs.drop(KEY, b"B")
+    del newer["Records"][0]["s3"]["object"]["sequencer"]
+    world.deliver(newer, message_id="newer", receive_count=3)
+    before = world.results.objects[KEY + ".err"]
+    world.inputs("input").objects.pop(KEY)
+    world.deliver(older, message_id="older", receive_count=3)
+    assert world.results.objects[KEY + ".err"] == before
 
 
 def test_whether_an_object_is_there_is_asked_again_while_s3_fails(world: World) -> None:

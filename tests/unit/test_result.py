@@ -13,7 +13,7 @@ from sluice.inputs.identity import Identity
 from sluice.processing.result import MAX_MESSAGE_BYTES, dead_letter_attributes, error_document, metadata
 from tests.support.fakes import NOW, delivery
 
-IDENTITY = Identity("messages/i", "messages/i", "i", "i", "trace", inference_id="i")
+IDENTITY = Identity("messages/i", "messages/i", "i", "i", "i", "trace", inference_id="i")
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from infrastructure import queues
 from infrastructure import timeouts as ladder
 from infrastructure.settings import Settings
-from sluice import timeouts
+from sluice import settings, timeouts
 from sluice.aws.clients import Clients
 
 DEFAULT = Settings.from_context({"endpoint_names": ["wine"]})
@@ -17,6 +18,10 @@ def test_a_call_fits_into_the_function_and_leaves_a_window_in_which_calls_begin(
     assert timeouts.CONTAINER_SECONDS == ladder.CONTAINER_TIMEOUT_SECONDS < DEFAULT.timeouts.read_seconds
     assert needed + timeouts.BEGIN_SECONDS == DEFAULT.function_timeout
     assert DEFAULT.visibility_timeout >= 6 * DEFAULT.function_timeout
+
+
+def test_the_crashed_queue_and_its_function_count_alike() -> None:
+    assert settings.CRASHED_RECEIVES == queues.CRASHED_RECEIVES
 
 
 def test_the_pauses_before_a_result_is_stored_again_end_before_the_function_does() -> None:

@@ -13,8 +13,8 @@ import sluice.transform.options
 from sluice.failures import Operation
 from sluice.ports import Inference
 from sluice.processing.outcome import Status
-from sluice.transform.gzipped import unpacked
 from sluice.transform.progress import covering_parts
+from sluice.transform.unpacking import unpacked
 from tests.support.fakes import Call, Fuse, Killed, service_error
 from tests.support.transform import Transforms
 from tests.support.virtual_time import run
@@ -208,14 +208,6 @@ def test_a_redriven_part_completes_the_file_and_clears_its_failure(world: Transf
     assert f"{KEY}.err" not in world.results.objects
 
 
-def test_a_line_break_within_quotes_refuses_the_file(world: Transforms) -> None:
-    world.drop(KEY, b'1,"a\nb"\n2,c\n')
-    world.run()
-    assert "line breaks in its fields" in json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorMessage"]
-    assert f"{KEY}.out" not in world.results.objects
-    assert not world.endpoint.calls
-
-
 def test_a_line_too_long_for_a_call_is_a_record_error() -> None:
     world = Transforms()
     world.settings = world.settings.model_copy(update={"max_body_bytes": 100})
@@ -289,7 +281,9 @@ def test_little_more_than_the_file_is_read(world: Transforms, monkeypatch: pytes
     world.drop(KEY, content)
     world.run()
     parts = world.summary(KEY)["parts"]
-    assert sum(end - start for start, end in world.inputs("input").ranges) <= len(content) + parts * 40
+    assert sum(end - start for start, end in world.inputs("input").ranges) <= 2 * len(content) + parts * 40, (
+        "the beginning is read twice"
+    )
 
 
 def flaky(times: int, then: Callable[[Call], Inference | Exception]) -> Callable[[Call], Inference | Exception]:
@@ -415,12 +409,12 @@ def test_a_file_that_is_not_split_and_too_large_is_refused() -> None:
 
 
 def test_a_failure_in_the_middle_keeps_billed_results(world: Transforms) -> None:
-    """After five successful calls, the endpoint throttles for longer than a part waits."""
+    """After four successful calls, the endpoint throttles for longer than a part waits."""
     calls = [0]
 
     def throttled(call: Call) -> Inference | Exception:
         calls[0] += 1
-        if calls[0] % 9 >= 5:
+        if 5 <= calls[0] < 14:
             return service_error(Operation.INVOKE, "ThrottlingException", status=400)
         return double(call)
 
@@ -507,6 +501,7 @@ def test_a_failure_is_ignored_if_another_delivery_has_stored_the_part(world: Tra
     def already_resolved(call: Call) -> Inference | Exception:
         world.endpoint.answer = double
         world.process(body)
+        world.endpoint.answer = already_resolved
         return service_error(Operation.INVOKE, "ThrottlingException", status=400)
 
     world.endpoint.answer = already_resolved

@@ -283,6 +283,7 @@ OPTIONS: list[dict[str, Any]] = [
     answer_type=st.sampled_from(["text/csv", "application/json", "application/jsonlines", None]),
 )
 @example(b'{"id":"\\ud83d"}', None, {"join-source": "Input"}, "application/jsonlines", "application/json")
+@example(b'"\n"', None, {}, "text/csv", "text/csv")
 @example(b'{"id":1}', b'"\\ud83d"', {"join-source": "Input"}, "application/jsonlines", "application/json")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300)
 def test_no_data_of_a_line_is_an_unforeseen_error(
@@ -296,6 +297,8 @@ def test_no_data_of_a_line_is_an_unforeseen_error(
     assert (f"{KEY}.out" in world.results.objects) != (f"{KEY}.err" in world.results.objects)
     if f"{KEY}.out" in world.results.objects:
         summary = world.summary(KEY)
+        if summary["records"] < content.count(b"\n") + (not content.endswith(b"\n")):
+            return  # A record has several lines, and so may have its answer.
         assert world.out(KEY).count(b"\n") == summary["records"]
         empty = [one for one in world.out(KEY).split(b"\n")[:-1] if not one]
         assert len(empty) == summary["failed"] + summary["not_sent"], "no empty line counts as succeeded"

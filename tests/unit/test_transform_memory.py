@@ -12,7 +12,7 @@ from sluice.ports import Inference
 from sluice.processing.memory import Memory, MemoryExhausted
 from sluice.processing.outcome import Outcome, Status
 from sluice.transform import work
-from sluice.transform.memory import ENOUGH_ANSWERED, ResponseSizeRatio, needed
+from sluice.transform.memory import ENOUGH_ANSWERED, needed
 from sluice.transform.options import MAX_CHUNK_BYTES
 from tests.support.fakes import FUNCTION, Call, delivery
 from tests.support.transform import Transforms
@@ -164,16 +164,3 @@ def test_the_rest_of_a_part_with_too_many_results_is_a_separate_part() -> None:
     assert world.out(KEY).count(b"\n") == 6
     assert len(world.endpoint.calls) == 6
     assert world.summary(KEY)["parts"] == 3
-
-
-def test_the_size_of_a_call_depends_on_the_size_of_responses() -> None:
-    answered = ResponseSizeRatio()
-    assert answered.sendable("e") < 64 * 1024, "before it is known"
-    answered.learn("e", 100, 50)
-    assert answered.sendable("e") == 2 * ENOUGH_ANSWERED
-    assert answered.expected("e", 1000) == 500
-    answered.learn("e", 100, 1000)
-    answered.learn("e", 100, 10)
-    assert answered.sendable("e") == ENOUGH_ANSWERED // 10
-    assert answered.expected("e", 1 << 30) == 2 * ENOUGH_ANSWERED
-    assert answered.sendable("another") < 64 * 1024

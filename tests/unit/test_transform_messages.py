@@ -129,7 +129,7 @@ def test_a_key_leaves_room_for_the_names_of_its_results(prefix: str, most: int) 
         return DroppedObject("input", prefix + "x" * (length - len(prefix)), 1, "v", None, "e")
 
     assert of(named(most), SETTINGS, delivery({})).name == named(most).key
-    with pytest.raises(Failure, match=f"{most} are left"):
+    with pytest.raises(Failure, match=f"at most {most} bytes"):
         of(named(most + 1), SETTINGS, delivery({}))
 
 

@@ -179,6 +179,7 @@ def test_a_stopped_file_that_fails_again_has_one_more_dead_letter(world: Transfo
     assert len(world.endpoint.calls) - calls <= 2 * calls
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of what a kill leaves unawaited
 def test_kills_leave_the_same_verdict(world: Transforms) -> None:
     world.drop(KEY, rows(300, lambda number: number % 2 == 0), metadata={"error-threshold": "10%"})
     world.process(world.splits.bodies.pop())
@@ -231,11 +232,17 @@ def test_each_run_that_fails_has_its_dead_letter(world: Transforms) -> None:
     assert code(world) == "AccessDeniedException"
 
 
-def test_a_part_that_is_not_readable_is_one_dead_letter(world: Transforms) -> None:
-    world.drop(KEY, rows(200, lambda number: False) + b'"a\n' * 200)
+def test_parts_that_are_not_readable_are_one_dead_letter(world: Transforms) -> None:
+    key = "transform/wine/requests.jsonl"
+    request = b'{"custom_id": "%d", "method": "POST", "url": "/v1/x", "body": {}}\n'
+    world.drop(key, b"".join(request % number for number in range(100)))
+    world.process(world.splits.bodies.pop())
+    assert len(world.requests.bodies) > 1
+    for name in [name for name in world.results.objects if name.endswith("openai-batch.json")]:
+        del world.results.objects[name]
     world.run()
     assert len(world.dead_letters.sent) == 1
-    assert code(world) == "InvalidMessage"
+    assert json.loads(world.results.objects[key + ".err"].body)["ErrorCode"] == "InvalidMessage"
 
 
 def test_a_killed_claim_is_finished_by_its_own_message(world: Transforms) -> None:

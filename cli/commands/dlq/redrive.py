@@ -87,6 +87,8 @@ def redrive(
         )
     elif failures.tags_are_fixed:
         output.progress.print(NOT_MARKED)
+    if not (report.sent or report.invalid or report.rejected):
+        output.progress.print("No dead letter matches.")
     output.document({"Sent": report.sent, "Left": len(report.invalid) + len(report.rejected)})
     _raise_failures(report)
 

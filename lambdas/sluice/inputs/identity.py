@@ -19,6 +19,8 @@ from sluice.settings import Settings
 
 _X_RAY_ROOT = re.compile(r"(?:^|;)\s*Root=([\x21-\x3a\x3c-\x7e]{1,64})")
 
+_WITH_FILENAME = " → "
+
 _FIELDS: dict[str, TypeAdapter[Any]] = {
     name: TypeAdapter(field.rebuild_annotation())
     for name, field in Message.model_fields.items()
@@ -30,20 +32,50 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
 class Identity:
     """The identity of a request.
 
-    `name` is the result's key without its suffix, `error_name` that of the `.err`. No two requests have the same
-    `error_name`, but for the parts of one dataset. `key` is equal for two deliveries of the same request and for no
-    others. `owner` is the key of the request that the outcome belongs to: a part's is its dataset's. `inference_id` is
-    the caller's, if there is one. `endpoint_name` is the requested one, as far as it is known before the message is
-    validated.
+    `name` is the result's key without its suffix, `error_name` that of the `.err`. `key` is equal for two deliveries of
+    the same request and for no others. `owner` is the key of the request that the outcome belongs to: a part's is its
+    dataset's. `id` is what a reader knows the request by: the InferenceId, else the SQS message ID, else the key.
+    `inference_id` is the caller's, if there is one. `endpoint_name` is the requested one, as far as it is known before
+    the message is validated.
+
+    Two requests have the same `error_name` only if they are parts of one dataset or uploads of one key.
     """
 
     name: str
     error_name: str
     key: str
     owner: str
+    id: str
     trace_id: str
     inference_id: str | None = None
     endpoint_name: str | None = None
+
+    @property
+    def error_names(self) -> list[str]:
+        """The names that the `.err` may have. An S3 event that its object does not confirm has a spare one."""
+        if self.error_name.startswith(keys.MESSAGES_PREFIX):
+            return [self.error_name]
+        return [self.error_name, spare_error_name(self.owner)]
+
+
+def spare_error_name(owner: str) -> str:
+    """The name of the `.err` of an S3 event that its object does not confirm, and of nothing else."""
+    return keys.message_name("", filename=owner)
+
+
+def owner_of_message(request_id: str, name: str) -> str:
+    """The owner of the outcome of a message: its InferenceId or SQS message ID, and its Filename if it has one.
+
+    `name` is that of its result. An InferenceId is ASCII, so that no other one gives the same owner.
+    """
+    return (
+        f"{request_id}{_WITH_FILENAME}{name.rpartition('/')[2]}" if name.startswith(keys.FILES_PREFIX) else request_id
+    )
+
+
+def id_of_owner(owner: str) -> str:
+    """The `Identity.id` of a message, from the owner of its outcome."""
+    return owner.partition(_WITH_FILENAME)[0]
 
 
 def of_delivery(delivery: IdentifiedMessage) -> Identity:
@@ -73,15 +105,18 @@ def of_message(message: SentMessage, delivery: IdentifiedMessage) -> Identity:
     inference_id = _valid("inference_id", message.raw.get("InferenceId")) or _valid(
         "inference_id", attributes.get("InferenceId")
     )
-    key = inference_id or delivery.message_id
+    request_id = inference_id or delivery.message_id
     folder = _valid("s3_output_path_extension", message.raw.get("S3OutputPathExtension")) or ""
-    error_name = keys.message_name(key, folder=folder)
-    filename = _valid("filename", message.raw.get("Filename"))
+    filename = _valid("filename", message.raw.get("Filename")) or ""
+    error_name = keys.message_name(request_id, folder=folder, filename=filename)
+    name = keys.file_name(filename, folder=folder) if filename else error_name
+    owner = owner_of_message(request_id, name)
     return Identity(
-        name=keys.file_name(filename, folder=folder) if filename else error_name,
+        name=name,
         error_name=error_name,
-        key=key,
-        owner=key,
+        key=owner,
+        owner=owner,
+        id=request_id,
         trace_id=_trace_id(message.raw.get("TraceId"), inference_id, delivery) or delivery.message_id,
         inference_id=inference_id,
         endpoint_name=_valid("endpoint_name", message.raw.get("EndpointName")),
@@ -102,6 +137,7 @@ def of_object(dropped: DroppedObject, settings: Settings, delivery: IdentifiedMe
         error_name=name,
         key=key,
         owner=key,
+        id=key,
         trace_id=_valid("trace_id", delivery.string_attributes.get("TraceId")) or key,
         endpoint_name=folder_endpoint(dropped, settings),
     )
@@ -114,11 +150,9 @@ def of_part(part: TransformPart, settings: Settings, delivery: IdentifiedMessage
     """
     dataset = of_object(part.file, settings, delivery)
     run = part.run.suffix if part.run else ""
-    return replace(
-        dataset,
-        name=keys.part_name(keys.parts_folder(dataset.name, dataset.key), part.start, part.end, run),
-        key=f"{dataset.key}/{part.start}-{part.end}{'.' * bool(run)}{run}",
-    )
+    key = f"{dataset.key}/{part.start}-{part.end}{'.' * bool(run)}{run}"
+    name = keys.part_name(keys.parts_folder(dataset.name, dataset.key), part.start, part.end, run)
+    return replace(dataset, name=name, key=key, id=key)
 
 
 def key_of_version(bucket: str, key: str, version: str | None) -> str:

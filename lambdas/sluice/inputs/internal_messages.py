@@ -53,6 +53,8 @@ class _TransformPart(_OfRun):
     start: int = Field(ge=0)
     end: int
     unpacked: bool = False
+    batch_file: bool = False
+    aligned: bool = False
     earlier: str | None = Field(None, pattern=STEM_PATTERN)
 
     @model_validator(mode="after")
@@ -64,7 +66,16 @@ class _TransformPart(_OfRun):
 
     def request(self) -> TransformPart:
         """The request in the message."""
-        return TransformPart(self.file(), self.start, self.end, self.unpacked, self.run_or_none(), self.earlier)
+        return TransformPart(
+            self.file(),
+            self.start,
+            self.end,
+            self.unpacked,
+            self.batch_file,
+            self.aligned,
+            self.run_or_none(),
+            self.earlier,
+        )
 
 
 class _Assembly(_OfRun):
@@ -141,6 +152,8 @@ def body_of(request: TransformPart | Assembly | TransformRetry) -> str:
             "Start": request.start,
             "End": request.end,
             "Unpacked": request.unpacked or None,
+            "BatchFile": request.batch_file or None,
+            "Aligned": request.aligned or None,
             "Earlier": request.earlier,
         }
     return json.dumps({name: {key: value for key, value in fields.items() if value is not None}})

@@ -13,17 +13,19 @@ from sluice.inputs.message import FORWARDED, PARAMETERS, Message, validate
 from sluice.inputs.requests import DroppedObject, Request, SentMessage
 from sluice.settings import Settings
 
-# The types that S3 and its clients give an object when no type was stated.
-_UNSTATED_TYPES = {None, "", "binary/octet-stream", "application/octet-stream"}
+# The type that S3 gives an object when none was stated.
+_UNSTATED_TYPES = {None, "", "binary/octet-stream"}
 
 _SUFFIXES = mimetypes.MimeTypes(filenames=())
-for _type, _suffix in {
-    "application/jsonlines": ".jsonl",
-    "application/x-npy": ".npy",
-    "application/x-parquet": ".parquet",
-    "application/x-recordio-protobuf": ".recordio",
-    "text/csv": ".csv",
-    "text/libsvm": ".libsvm",
+for _suffix, _type in {
+    ".jsonl": "application/jsonlines",
+    ".ndjson": "application/jsonlines",
+    ".jl": "application/jsonlines",
+    ".npy": "application/x-npy",
+    ".parquet": "application/x-parquet",
+    ".recordio": "application/x-recordio-protobuf",
+    ".csv": "text/csv",
+    ".libsvm": "text/libsvm",
 }.items():
     _SUFFIXES.add_type(_type, _suffix)
 
@@ -85,7 +87,7 @@ def message_from_metadata(metadata: Mapping[str, str], endpoint_name: str | None
 
 def type_of_name(name: str) -> str | None:
     """The content type that the suffix of a file name implies."""
-    return _SUFFIXES.guess_type(name.rpartition("/")[2])[0]
+    return _SUFFIXES.guess_type(name.rpartition("/")[2].lower())[0]
 
 
 def endpoint_of(message: Message, settings: Settings) -> str:
@@ -164,7 +166,7 @@ def build(
     """
     trace_id = message.trace_id or identity.trace_id
     parameters = {
-        "ContentType": message.content_type or _content_type(message, settings, key, object_content_type),
+        "ContentType": content_type_of(message, settings, key, object_content_type),
         "CustomAttributes": _custom_attributes(message, trace_id, settings),
         "InferenceId": message.inference_id or identity.inference_id or trace_id,
     }
@@ -175,7 +177,10 @@ def build(
     return Invocation(endpoint_of(message, settings), body, parameters, trace_id)
 
 
-def _content_type(message: Message, settings: Settings, key: str | None, own: str | None) -> str:
+def content_type_of(message: Message, settings: Settings, key: str | None, own: str | None) -> str:
+    """The ContentType of a call. `own` is that of the S3 object with this `key`, if an object holds the body."""
+    if message.content_type:
+        return message.content_type
     if key is not None:
         if own not in _UNSTATED_TYPES and own is not None:
             return own

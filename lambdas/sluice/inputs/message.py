@@ -7,7 +7,7 @@ an HTTP header or an S3 key: header values are visible ASCII, so that no header 
 import base64
 import binascii
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -48,6 +48,25 @@ _RULES = {
     S3_URI: "must be s3://bucket/key",
     _FOLDER: "must be letters, digits, / and !_.*'()-",
     _FILENAME: "must be letters, digits, - and _, with at most one dot, and begin with a letter or digit",
+}
+
+# pydantic's own rules, by its error types.
+_RULES_OF_TYPES = {
+    "string_type": "must be a string",
+    "string_too_short": "must have at least {min_length} character(s)",
+    "string_too_long": "must have at most {max_length} characters",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "missing": "must be given",
+    "dict_type": "must be a JSON object",
+    "list_type": "must be a JSON array",
 }
 
 Header = Annotated[str, StringConstraints(max_length=1024, pattern=_HEADER)]
@@ -201,13 +220,19 @@ def explain(error: ValidationError, known: Collection[str] = ()) -> Failure:
             unknown.append(str(detail["loc"][-1]))
             continue
         where = ".".join(str(part) for part in detail["loc"] if not str(part).startswith("constrained-"))
-        rule = _RULES.get(detail.get("ctx", {}).get("pattern", ""), detail["msg"]).removeprefix("Value error, ")
+        rule = _rule(detail["type"], detail.get("ctx", {}), detail["msg"])
         parts.append(f"{where}: {rule}" if where else rule)
     if unknown:
         parts.append(_unknown(unknown, known))
     if len(parts) > _MAX_RULES:
         parts[_MAX_RULES:] = [f"and {len(parts) - _MAX_RULES} more"]
     return Failure.of(ErrorCode.INVALID_MESSAGE, "; ".join(parts))
+
+
+def _rule(kind: str, context: Mapping[str, Any], message: str) -> str:
+    if kind in _RULES_OF_TYPES:
+        return _RULES_OF_TYPES[kind].format_map(context)
+    return _RULES.get(context.get("pattern", ""), message).removeprefix("Value error, ")
 
 
 def _unknown(names: list[str], known: Collection[str]) -> str:

@@ -125,13 +125,17 @@ class Run:
 class TransformPart(_OfDataset):
     """The lines that begin in bytes `start` to `end` of a dataset. The split function sends it.
 
-    When the file is `unpacked`, the positions and the size are those of the content of the gzip. `earlier` is the last
-    segment of the name of the stored part whose answers are kept: only its other records are sent.
+    When the file is `unpacked`, the positions and the size are those of its content in UTF-8. When it is a
+    `batch_file`, its records are the requests of an OpenAI batch file. When it is `aligned`, a record begins at
+    `start`, and one ends at `end`. `earlier` is the last segment of the name of the stored part whose answers are kept:
+    only its other records are sent.
     """
 
     start: int
     end: int
     unpacked: bool = False
+    batch_file: bool = False
+    aligned: bool = False
     run: Run | None = None
     earlier: str | None = None
 

@@ -4,10 +4,12 @@ from collections import OrderedDict
 from collections.abc import Iterable
 
 from sluice.error_codes import FailureClass
+from sluice.failures import Failure
 from sluice.inputs.target import Target
 from sluice.processing.outcome import Outcome
 
 _TROUBLE = {FailureClass.CAPACITY, FailureClass.CONFIGURATION}
+_GROWTH = 0.25  # with each answered call of a part: one of five may be refused for a moment without lowering the limit
 MAX_LIMITS = 1000  # A sender can name as many models as it likes.
 
 
@@ -15,7 +17,7 @@ class ConcurrencyLimit:
     """Additive increase, multiplicative decrease, between 1 and `ceiling` calls. It outlives the batch."""
 
     def __init__(self, ceiling: int) -> None:
-        self._ceiling = ceiling
+        self.ceiling = ceiling
         self._value = float(ceiling)
 
     @property
@@ -26,7 +28,7 @@ class ConcurrencyLimit:
     @property
     def is_at_ceiling(self) -> bool:
         """Whether it is the same as a new one."""
-        return self._value == self._ceiling
+        return self._value == self.ceiling
 
     def learn(self, outcomes: Iterable[Outcome]) -> bool:
         """Adjust the limit to the end of a delivery. Returns True when it failed although the limit was one call.
@@ -40,8 +42,20 @@ class ConcurrencyLimit:
             return at_the_floor
         if any(outcome.model_latency is not None for outcome in outcomes):
             # One more call after each round of as many calls as the limit allows.
-            self._value = min(float(self._ceiling), self._value + 1 / self._value)
+            self._value = min(float(self.ceiling), self._value + 1 / self._value)
         return False
+
+    def answered(self) -> None:
+        """Take a single call of many into account that was answered."""
+        self._value = min(float(self.ceiling), self._value + _GROWTH)
+
+    def refused(self, failure: Failure) -> None:
+        """Take a single call of many into account that failed.
+
+        Less than halving: a few throttled calls among hundreds are no reason to leave half of the endpoint idle.
+        """
+        if failure.failure_class in _TROUBLE:
+            self._value = max(1.0, self._value - 1)
 
 
 class ConcurrencyLimits:

@@ -13,7 +13,7 @@ from sluice.inputs.requests import Request, TransformPart
 from sluice.ports import Bucket, Condition, ObjectHead, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
-from sluice.processing.outcomes import Outcomes, claim_key, is_answer, is_of_message, superseded
+from sluice.processing.outcomes import Outcomes, claim_key, error_keys, is_answer, is_of_message, superseded
 from sluice.processing.result import owner_metadata, owner_of
 
 _Attempt = Attempt[Request]
@@ -54,13 +54,16 @@ class FileFailures:
                 Status.FAILED_WITH_FILE, detail="the file has failed already; the dead letter of that stands for all"
             )
         if await self._has_result(attempt):
-            await self._outcomes.clear_failure(attempt)
+            await self._outcomes.clear_failure(attempt, is_first=False)
         return await of_file()
 
     async def _has_recorded(self, attempt: _Attempt) -> bool:
         """Whether the `.err` is of this very message."""
-        stored = await self._results.head(attempt.identity.error_name + keys.ERR)
-        return stored is not None and is_of_message(stored, attempt)
+        for key in error_keys(attempt):
+            stored = await self._results.head(key)
+            if stored is not None and is_of_message(stored, attempt):
+                return True
+        return False
 
     async def _has_result(self, attempt: _Attempt) -> bool:
         """Whether the `.out` is one of the dataset's own, of this run or of an earlier one."""
@@ -78,10 +81,10 @@ class FileFailures:
         """The outcome of a part when its dataset is answered or superseded, after the `.err` is removed."""
         stored, upload = await self._answer(attempt), attempt.request.upload
         if stored is not None and is_answer(stored, attempt, attempt.identity.owner):
-            await self._outcomes.clear_failure(attempt)
+            await self._outcomes.clear_failure(attempt, is_first=False)
             return attempt.ended(Status.DUPLICATE, detail="the file is answered")
         if upload is not None and await self._outcomes.is_outdated(upload, stored):
-            await self._outcomes.clear_failure(attempt)
+            await self._outcomes.clear_failure(attempt, is_first=False)
             return superseded(attempt)
         return None
 

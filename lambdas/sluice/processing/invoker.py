@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sluice import keys
-from sluice.concurrency import now, sleep
+from sluice.concurrency import Semaphore, now, sleep
 from sluice.error_codes import ErrorCode
-from sluice.failures import Failure
+from sluice.failures import Failure, ServiceError
 from sluice.inputs.invocation import (
     Invocation,
     build,
@@ -37,7 +37,8 @@ _Call = Attempt[SentMessage | DroppedObject]
 class Invoker:
     """Looks for the result, loads the body, invokes the endpoint, and stores the result.
 
-    A call and storing its result take at most `needed_ms`. With less time left, no call is begun.
+    A call and storing its result take at most `needed_ms`. With less time left, no call is begun. `slots` are the calls
+    that the function may make at once.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Invoker:
         outcomes: Outcomes,
         *,
         memory: CallMemory,
+        slots: Semaphore,
         needed_ms: float,
         utc_now: Callable[[], datetime],
         sleep: Sleep = sleep,
@@ -59,6 +61,7 @@ class Invoker:
         self._results = results
         self._outcomes = outcomes
         self._memory = memory
+        self._slots = slots
         self._needed_ms = needed_ms
         self._utc_now = utc_now
         self._sleep = sleep
@@ -107,17 +110,18 @@ class Invoker:
         attempt, invocation = prepared
         reservation.shrink(self._memory.needed(invocation.endpoint_name, len(invocation.body)))
         with attempt.reporting():
-            if self._seconds_left(attempt) < 0:  # reading the input took long, or an earlier record's call
-                raise Failure.of(ErrorCode.NOT_BEGUN)
-            started = now()
-            inference = await self._endpoint.invoke(
-                invocation.endpoint_name,
-                invocation.body,
-                invocation.parameters,
-                seconds=attempt.call_seconds,
-                admit=lambda size: reservation.grow(len(invocation.body) + size),
-            )
-            latency = timedelta(seconds=now() - started)
+            async with self._slots:
+                if self._seconds_left(attempt) < 0:  # the input took long, or an earlier record's call, or the slot
+                    raise Failure.of(ErrorCode.NOT_BEGUN)
+                started = now()
+                inference = await self._endpoint.invoke(
+                    invocation.endpoint_name,
+                    invocation.body,
+                    invocation.parameters,
+                    seconds=attempt.call_seconds,
+                    admit=lambda size: reservation.grow(len(invocation.body) + size),
+                )
+                latency = timedelta(seconds=now() - started)
             self._memory.learn(invocation.endpoint_name, len(inference.body))
             return await retry_transient(
                 lambda: self._store(attempt, invocation, inference, latency, stored),
@@ -178,6 +182,9 @@ class Invoker:
             return await self._inputs(bucket).get(key, max_bytes=self._settings.max_body_bytes)
         except ObjectTooLarge as error:
             raise oversize(field, error.size, self._settings) from None
+        except ServiceError as error:
+            text = f"{field} s3://{bucket}/{key}: {error.message}"
+            raise ServiceError(error.operation, error.code, text, status=error.status) from error
 
     async def _store(
         self,

@@ -73,6 +73,16 @@ class Reservation:
     _size: int = 0
     _is_over: bool = False
 
+    @property
+    def size(self) -> int:
+        """The bytes that are reserved."""
+        return self._size
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it took more than there is, so that others may wait for its end."""
+        return self._is_over
+
     async def resize(self, size: int) -> None:
         """Reserve `size` bytes instead of the current number, and wait until they are free.
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from sluice import keys
 from sluice.error_codes import FailureClass
 from sluice.failures import Failure, Operation, ServiceError, classify, invalid
-from sluice.inputs.identity import is_newer
+from sluice.inputs.identity import is_newer, spare_error_name
 from sluice.inputs.requests import DroppedObject, Request
 from sluice.inputs.runs import run_of_request
 from sluice.ports import Bucket, Buckets, Condition, ObjectHead, PreconditionFailed
@@ -43,7 +43,7 @@ class Outcomes:
         if is_answer(stored, attempt, attempt.identity.key):
             if await self._withdraw(attempt, stored.version_id):
                 return superseded(attempt)
-            await self.clear_failure(attempt)
+            await self.clear_failure(attempt, is_first=False)
             return attempt.ended(Status.DUPLICATE)
         if upload is None:
             raise invalid("Filename", "another request's result has this name already; choose one that is not taken")
@@ -76,7 +76,7 @@ class Outcomes:
             # The condition holds also for a newer upload's answer with the content of the one that was to be replaced.
             if stored is not None and await self._withdraw(attempt, version_id):
                 return superseded(attempt)
-            await self.clear_failure(attempt)
+            await self.clear_failure(attempt, is_first=stored is None and attempt.delivery.receive_count == 1)
             return None
         raise _conflict()
 
@@ -88,13 +88,11 @@ class Outcomes:
         `resolved` returns the outcome when the request is answered or superseded. That outcome is returned, and no
         `.err` of the request stays; else None is returned.
         """
-        key = attempt.identity.error_name + keys.ERR
-        if (outcome := await self._without_failure(attempt, key, resolved)) is not None:
+        if (outcome := await self._without_failure(attempt, resolved)) is not None:
             return outcome
-        if (chosen := await self._error_key(attempt)) is None:
-            await self._clear(attempt, key)
+        if (key := await self._error_key(attempt)) is None:
+            await self.clear_failure(attempt, is_first=False)
             return superseded(attempt)
-        key = chosen
         for _ in range(_TRIES):
             stored = await self._results.head(key)
             if stored is not None and not await self._may_replace(stored, attempt):
@@ -109,24 +107,24 @@ class Outcomes:
                 )
                 # Looked up again: another delivery writes its .out first and removes the .err after that, so the later
                 # of the two deliveries sees the other's object.
-                return await self._without_failure(attempt, key, resolved)
+                await self._give_up_spare(attempt)
+                return await self._without_failure(attempt, resolved)
         raise _conflict()
 
     async def _without_failure(
-        self, attempt: _Attempt, key: str, resolved: Callable[[], Awaitable[Outcome | None]]
+        self, attempt: _Attempt, resolved: Callable[[], Awaitable[Outcome | None]]
     ) -> Outcome | None:
         if (outcome := await resolved()) is not None:
             # A stored part does not answer its dataset, whose .err may be that of another part.
             is_part = attempt.identity.key != attempt.identity.owner and outcome.status is not Status.SUPERSEDED
-            await self._clear(attempt, key, only_of_message=is_part)
+            for key in error_keys(attempt):
+                await self._clear(attempt, key, only_of=is_of_message if is_part else None)
         return outcome
 
     async def failure_of(self, attempt: _Attempt) -> Failure | None:
         """The failure that an earlier receive of the message recorded, without sending the dead letter."""
-        names = [attempt.identity.error_name + keys.ERR]
-        if (claim := claim_key(attempt)) is not None:
-            names.append(claim)
-        for key in names:
+        claim = claim_key(attempt)
+        for key in [*error_keys(attempt), *([] if claim is None else [claim])]:
             stored = await self._results.head(key)
             if stored is None or not is_of_message(stored, attempt):
                 continue
@@ -135,31 +133,48 @@ class Outcomes:
                 return failure_from(found.body)
         return None
 
-    async def clear_failure(self, attempt: _Attempt) -> None:
-        """Remove the `.err` of the request, or of an older version of its object. That of any other request stays."""
-        await self._clear(attempt, attempt.identity.error_name + keys.ERR)
+    async def clear_failure(self, attempt: _Attempt, *, is_first: bool) -> None:
+        """Remove the `.err` of the request, or of an older version of its object. That of any other request stays.
 
-    async def _clear(self, attempt: _Attempt, key: str, *, only_of_message: bool = False) -> None:
+        The first delivery of a request with a free name has none under the spare name, so that it is not looked for.
+        """
+        name, *spare = error_keys(attempt)
+        was_there = await self._clear(attempt, name)
+        for key in spare if was_there or not is_first else ():
+            await self._clear(attempt, key)
+
+    async def _give_up_spare(self, attempt: _Attempt) -> None:
+        """Remove the request's `.err` under the spare name, if it has one under its own."""
+        name, *spare = error_keys(attempt)
+        if spare and (there := await self._results.head(name)) is not None and _is_of_request(there, attempt):
+            await self._clear(attempt, spare[0], only_of=_is_of_request)
+
+    async def _clear(
+        self, attempt: _Attempt, key: str, *, only_of: Callable[[ObjectHead, _Attempt], bool] | None = None
+    ) -> bool:
+        """Remove an `.err` that is the request's to remove. Returns whether there was one, of whichever request."""
+        was_there = False
         for _ in range(_TRIES):
             stored = await self._results.head(key)  # a delete of no object would leave a delete marker
-            if stored is None or (only_of_message and not is_of_message(stored, attempt)):
-                return
+            was_there = was_there or stored is not None
+            if stored is None or (only_of and not only_of(stored, attempt)):
+                return was_there
             if not await self._may_replace(stored, attempt):
-                return
+                return was_there
             with suppress(PreconditionFailed):
                 await self._results.delete(key, condition=Condition.replacing(stored))
-                return
+                return was_there
         raise _conflict()
 
     async def _error_key(self, attempt: _Attempt) -> str | None:
         """The key of the `.err`; None when the object has a newer version, which answers.
 
-        Anybody may send an event. One that the object does not confirm has its `.err` under the ID of its own message,
-        rather than the name of the object: if it names no version of an object in a versioned bucket, or if the object
-        is gone or may not be read, and its name has another request's outcome.
+        Anybody may send an event. One that the object does not confirm has its `.err` under the spare name: if it names
+        no version of an object in a versioned bucket, or if the object is gone or may not be read, and its name has
+        another request's outcome.
         """
         upload, name = attempt.request.upload, attempt.identity.error_name
-        of_message = keys.message_name(attempt.delivery.message_id) + keys.ERR
+        spare = spare_error_name(attempt.identity.owner) + keys.ERR
         if upload is None:
             return name + keys.ERR
         try:
@@ -171,17 +186,22 @@ class Outcomes:
         if newest is None:
             there = [await self._results.head(name + suffix) for suffix in (keys.OUT, keys.ERR)]
             is_free = all(stored is None or owner_of(stored) in {None, attempt.identity.owner} for stored in there)
-            return name + keys.ERR if is_free else of_message
+            return name + keys.ERR if is_free else spare
         if newest.version_id is None or upload.version_id == newest.version_id:
             return name + keys.ERR
-        return None if upload.version_id else of_message
+        return None if upload.version_id else spare
 
     async def _may_replace(self, stored: ObjectHead, attempt: _Attempt) -> bool:
         """Whether the request may replace or remove the `.err` that is `stored`."""
         if owner_of(stored) in {None, attempt.identity.owner}:
             return True
         upload = attempt.request.upload
-        return upload is not None and not await self.is_outdated(upload, stored)
+        if upload is None:
+            return False
+        if not (upload.sequencer and stored.metadata.get(SEQUENCER)):  # then only the object tells which is newer
+            newest = await self._inputs(upload.bucket).head(upload.key)
+            return newest is not None and upload.is_version(newest)
+        return not await self.is_outdated(upload, stored)
 
     async def _withdraw(self, attempt: _Attempt, version_id: str | None) -> bool:
         """Delete the request's own version of the `.out` if it hides the answer to a newer upload."""
@@ -217,7 +237,16 @@ def is_answer(stored: ObjectHead, attempt: _Attempt, owner: str) -> bool:
 
 def is_of_message(stored: ObjectHead, attempt: _Attempt) -> bool:
     """Whether this very message has written `stored`, an `.err` or a claim."""
-    return owner_of(stored) == attempt.identity.owner and stored.metadata.get(MESSAGE_ID) == attempt.delivery.message_id
+    return _is_of_request(stored, attempt) and stored.metadata.get(MESSAGE_ID) == attempt.delivery.message_id
+
+
+def _is_of_request(stored: ObjectHead, attempt: _Attempt) -> bool:
+    return owner_of(stored) == attempt.identity.owner
+
+
+def error_keys(attempt: _Attempt) -> list[str]:
+    """The keys that the `.err` of the request may have."""
+    return [name + keys.ERR for name in attempt.identity.error_names]
 
 
 def claim_key(attempt: _Attempt) -> str | None:

@@ -9,10 +9,11 @@ from sluice.concurrency import Cancelled, Task, spawn
 
 _AT_ONCE = 8  # A large dataset has thousands of parts: one after another takes longer than a function may.
 
+_K = TypeVar("_K")
 _T = TypeVar("_T")
 
 
-async def prefetch(load: Callable[[str], Coroutine[Any, Any, _T]], keys: Iterable[str]) -> AsyncGenerator[_T]:
+async def prefetch(load: Callable[[_K], Coroutine[Any, Any, _T]], keys: Iterable[_K]) -> AsyncGenerator[_T]:
     """Yield `await load(key)` for each key, in order, with some loaded ahead.
 
     An error is raised when the turn of its key comes, and never interrupts what the consumer does meanwhile. A consumer

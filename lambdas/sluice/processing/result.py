@@ -133,7 +133,7 @@ def _reason(
     """The ten attributes. What a redrive and a reader need most comes first, because the last ones are truncated."""
     values: tuple[tuple[str, str | int | None], ...] = (
         ("ErrorCode", failure.code),
-        ("InferenceId", identity.inference_id or identity.key),
+        ("InferenceId", identity.inference_id or identity.id),
         ("TraceId", identity.trace_id),
         ("EndpointName", endpoint_name),
         ("Attempts", delivery.receive_count),

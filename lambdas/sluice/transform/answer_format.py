@@ -11,7 +11,8 @@ from enum import StrEnum
 from typing import Self
 
 from sluice.transform import json_slices
-from sluice.transform.content_types import is_json
+from sluice.transform.content_types import Syntax, is_json, syntax_of
+from sluice.transform.lines import lines_of
 
 _MAX_FIELD = 100  # characters: a format is kept in the metadata of objects, which is 2 KB in all
 
@@ -62,6 +63,11 @@ class AnswerFormat:
         return ":".join([self.kind, *self.fields])
 
     @property
+    def is_json(self) -> bool:
+        """Whether each answer that it divides is JSON, whatever content type the container states."""
+        return self.kind in {Kind.JSON_ARRAY, Kind.JSON_FIELD, Kind.COLUMNS}
+
+    @property
     def holds_several(self) -> bool:
         """Whether an answer may be that of several records."""
         return self.kind is not Kind.NONE
@@ -90,9 +96,9 @@ class AnswerFormat:
         """The answers in a body. Raises `ValueError` when it is not of this format."""
         match self.kind:
             case Kind.LINES:
-                return _lines(body)
+                return _lines(body, content_type)
             case Kind.LINES_WITH_HEADER:
-                return _lines(body)[1:]
+                return _lines(body, content_type)[1:]
             case Kind.JSON_ARRAY:
                 return json_slices.array(json_slices.text_of(body))
             case Kind.JSON_FIELD:
@@ -122,8 +128,15 @@ def array_fields(body: bytes) -> list[str]:
     return [name for name in names if name and len(name) <= _MAX_FIELD and name.isprintable()]
 
 
-def _lines(body: bytes) -> list[bytes]:
-    """Lines that end in LF or CRLF. Empty lines at the end answer no record."""
+def _lines(body: bytes, content_type: str | None = None) -> list[bytes]:
+    """Lines that end in LF or CRLF, or records of CSV. Empty lines at the end answer no record."""
+    if b'"' in body and syntax_of(content_type or "") is Syntax.CSV:
+        found = lines_of(body, start=0, end=len(body), at=0, size=len(body), delimiter=b",")
+        if found.not_closed is None:
+            records = found[:]
+            while len(records) > 1 and not records[-1]:
+                records.pop()
+            return records
     return body.replace(b"\r\n", b"\n").rstrip(b"\n").split(b"\n")
 
 
@@ -161,7 +174,7 @@ def _columns(body: bytes, names: Sequence[str]) -> list[bytes]:
 
 def _whole(body: bytes, content_type: str | None) -> bytes:
     """All of an answer in one line."""
-    lines = _lines(body)
+    lines = _lines(body, content_type)
     if is_json(content_type or "") or len(lines) > 1:
         try:
             return json_slices.whole(json_slices.text_of(body))

@@ -33,7 +33,7 @@ from sluice.processing.result import (
 from sluice.transform.earlier import AT, OFFSET
 from sluice.transform.heads import require_head
 from sluice.transform.progress import covering_parts, of_run
-from sluice.transform.verdict import StoredPart, requested_by, summary_of, threshold_of, verdict_of
+from sluice.transform.verdict import StoredPart, requested_by, summary_of, threshold_of, type_of, verdict_of
 
 _MOST_VERSIONS = 10  # that the deliveries of one assembly have written of one object
 
@@ -165,7 +165,7 @@ class Assembler:
         return await self._results.upload(
             name + keys.OUT,
             prefetch(self._body, [part.key for part in parts]),
-            content_type=(parts[0].head.content_type if parts else None) or "text/plain",
+            content_type=type_of(parts),
             metadata=metadata([*described.items(), *requested.items()]),
             condition=condition,
         )

@@ -1,16 +1,18 @@
 """Calls for many records at once. When the model refuses a group, its halves find the records that it refuses alone."""
 
+import random
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
-from sluice.concurrency import sleep
 from sluice.error_codes import ErrorCode, FailureClass
 from sluice.failures import Failure, ServiceError, classify
+from sluice.processing.concurrency_limit import ConcurrencyLimit
 from sluice.transform.answer_format import AnswerError
+from sluice.transform.side_by_side import SideBySide, Source, Work
 
-_PAUSES = (0.1, 0.3, 0.9)  # seconds
 PATIENCE = 16  # records that are refused alone before one is answered, after which the endpoint may be at fault
 
 _T = TypeVar("_T")
@@ -39,19 +41,23 @@ async def _nobody() -> bool:
     return False
 
 
+def _one_by_one() -> SideBySide:
+    return SideBySide(lambda: 1, ConcurrencyLimit(1), random.Random(0))  # noqa: S311 - jitter
+
+
 @dataclass(slots=True)
 class Calls:
     """The calls for a part's records: answers and refusals by index, and the number of calls that were made.
 
     `call` sends the records of the given indices together, and returns an answer for each. It raises what the failure
-    table classifies, or `AnswerError`. After `enough_bytes` of answers or `enough_refused` refusals no call is made.
+    table classifies, or `AnswerError`. After `enough_bytes` of answers or `enough_refused` refusals no call is begun.
     When `patience` records were refused and none was answered, `others_answered` says whether the endpoint has answered
     other records of the file, so that it is not at fault. After the first refusal, `others_gave_up` says whether so
     many parts of the file have found no answer that one refusal is enough. `works` is set once it has answered one.
     """
 
     call: Callable[[Sequence[int]], Awaitable[Sequence[bytes]]]
-    sleep: Callable[[float], Awaitable[None]] = sleep
+    side_by_side: SideBySide = field(default_factory=_one_by_one)
     enough_bytes: int = sys.maxsize
     enough_refused: int = sys.maxsize
     patience: int = PATIENCE
@@ -62,6 +68,7 @@ class Calls:
     made: int = 0
     kept_bytes: int = 0
     works: bool = False  # whether the endpoint has answered a record of the file
+    _halves: list[Work] = field(default_factory=list)  # of groups that were refused: what is to be called for next
 
     async def run(self, groups: Iterable[Sequence[int]]) -> None:
         """Answer every record of `groups`, or refuse it, but only after it was sent alone. No group is empty.
@@ -70,24 +77,40 @@ class Calls:
         is not the records' own: capacity, configuration, transient. Raises `NothingAnswered`, and `BudgetReached` when
         the limit of answers or refusals is reached with some records left.
         """
-        for group in groups:
-            await self._answer(list(group))
+        await self.run_source(_Groups(self, groups))
 
-    async def paid(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        """The result of a call, which is counted, and is made again after a pause if that can help.
+    async def run_source(self, source: Source) -> None:
+        """Run the work of `source`, as `run` does."""
+        try:
+            await self.side_by_side.run(source)
+        finally:
+            self._halves.clear()
 
-        It is not made again if it is the first call of the part. Raises what `call` raises, and `BudgetReached`.
+    def next_half(self) -> Work | None:
+        """What is to be called for next of groups that were refused.
+
+        The halves go before new groups, the last ones first: so there are never more of them than a few for each call.
         """
+        return self._halves.pop() if self._halves else None
+
+    def check_budget(self) -> None:
+        """Raises `BudgetReached` when no call may be begun."""
         if self.kept_bytes > self.enough_bytes or len(self.refused) >= self.enough_refused:
             raise BudgetReached
-        for pause in _PAUSES:
-            try:
-                return await self._counted(call)
-            except ServiceError as error:
-                if self.made == 1 or not classify(error).failure_class.retryable:
-                    raise
-                await self.sleep(pause)
-        return await self._counted(call)
+
+    def may_begin(self, under_way: int) -> bool:
+        """Whether to begin another call: not before it is known whether the endpoint answers anything at all."""
+        return self.works or not under_way or len(self.refused) + under_way < self.patience
+
+    async def paid(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        """The result of a call. It is counted unless it could not be begun. Raises what `call` raises."""
+        try:
+            found = await call()
+        except (ServiceError, AnswerError):
+            self.made += 1
+            raise
+        self.made += 1
+        return found
 
     def keep(self, index: int, answer: bytes) -> None:
         """Take a record's answer."""
@@ -105,41 +128,67 @@ class Calls:
             if not self.works:
                 raise NothingAnswered(failure)
 
-    async def _answer(self, group: list[int]) -> bool:
-        """Answer a group. Returns whether none of its records was refused."""
+    async def answer(self, group: Sequence[int]) -> None:
+        """Call for a group. If it is refused, its halves are called for next."""
+        refusal = await self._ask(group)
+        if refusal is not None:
+            await self._divide(group, refusal)
+
+    async def _ask(self, group: Sequence[int]) -> Failure | None:
+        """Call for a group, and keep its answers. Returns why it was refused, or None."""
         try:
             found = await self.paid(lambda: self.call(group))
         except (ServiceError, AnswerError) as error:
-            failure = record_failure(error)
-        else:
-            for index, answer in zip(group, found, strict=True):
-                self.keep(index, answer)
-            return True
+            return record_failure(error)
+        for index, answer in zip(group, found, strict=True):
+            self.keep(index, answer)
+        return None
+
+    async def _divide(self, group: Sequence[int], failure: Failure) -> None:
+        """Plan the halves of a group that was refused; a single record is refused."""
         if len(group) == 1:
             await self.refuse(group[0], failure)
         else:
-            await self._bisect(group, failure)
-        return False
+            self._halves.append(partial(self._bisect, group, failure))
 
-    async def _bisect(self, group: list[int], failure: Failure) -> None:
-        """Answer the halves of a group that was refused."""
+    async def _bisect(self, group: Sequence[int], failure: Failure) -> None:
+        """Call for the left half of a group that was refused; then it is known what to do with the right one.
+
+        Both at once would take less time, and more calls than the bound: if the left half is answered, the right one
+        holds the record for which the group was refused, and is not called for as a whole. If the left half is refused,
+        too, both are gone through side by side.
+        """
         middle = len(group) // 2
         left, right = group[:middle], group[middle:]
-        all_answered = await self._answer(left)
-        if all_answered and len(right) > 1 and _is_of_a_record(failure):
-            await self._bisect(right, failure)  # It holds the record for which the group was refused.
-        else:
-            await self._answer(right)
+        refusal = await self._ask(left)
+        if refusal is None and len(right) > 1 and _is_of_a_record(failure):
+            self._halves.append(partial(self._bisect, right, failure))
+            return
+        self._halves.append(partial(self.answer, right))
+        if refusal is not None:
+            await self._divide(left, refusal)
 
-    async def _counted(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        """Call, and count the call unless it could not be begun."""
-        try:
-            found = await call()
-        except (ServiceError, AnswerError):
-            self.made += 1
-            raise
-        self.made += 1
-        return found
+
+@dataclass(slots=True)
+class _Groups:
+    """The `Source` of groups that are known beforehand."""
+
+    calls: Calls
+    groups: Iterable[Sequence[int]]
+
+    def __post_init__(self) -> None:
+        self.groups = iter(self.groups)
+
+    def next(self, under_way: int) -> Work | None:  # noqa: ARG002 - as in `Source`
+        half = self.calls.next_half()
+        if half is not None:
+            self.calls.check_budget()
+            return half
+        group = next(iter(self.groups), None)
+        if group is None:
+            return None
+        self.calls.check_budget()
+        return partial(self.calls.answer, list(group))
 
 
 def _is_of_a_record(failure: Failure) -> bool:

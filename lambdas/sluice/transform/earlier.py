@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sluice import keys
 from sluice.failures import ServiceError
@@ -29,6 +29,17 @@ class Earlier:
     kept: frozenset[int]
     calls: int  # that were made for the stored part
     started: str
+    content_type: str | None
+
+    @property
+    def size(self) -> int:
+        """The bytes of the answers that are kept."""
+        return sum(map(len, self.gaps.values())) + len(self.rest)
+
+    def before(self, gap: int) -> "Earlier":
+        """What it has of the lines before one of the gaps."""
+        gaps = {index: piece for index, piece in self.gaps.items() if index < gap}
+        return replace(self, gaps=gaps, rest=self.gaps[gap], kept=frozenset(one for one in self.kept if one < gap))
 
 
 async def load(
@@ -51,7 +62,7 @@ async def load(
             return None
         raise
     errors = [json.loads(line) for line in document.splitlines()]
-    if lines.is_cut or not all(OFFSET in error for error in errors):
+    if lines.is_cut or lines.is_crossing or not all(OFFSET in error for error in errors):
         return None
     offsets: dict[int, int] = {error[AT]: error[OFFSET] for error in errors}
     first = 0 if part.start == begin else offsets.get(part.start)
@@ -63,7 +74,8 @@ async def load(
     places = sorted(at for at in offsets if part.start <= at < part.end)
     if not all(at in indices for at in places):
         return None
-    begins = [first, *(offsets[at] + len(separator) for at in places)]
+    # In the place of an answer there is nothing, or a line with the error of a request of an OpenAI batch file.
+    begins = [first, *(stored.body.index(separator, offsets[at]) + len(separator) for at in places)]
     ends = [*(offsets[at] for at in places), last]
     *pieces, rest = (stored.body[one:other] for one, other in zip(begins, ends, strict=True))
     gaps = dict(zip((indices[at] for at in places), pieces, strict=True))
@@ -73,4 +85,5 @@ async def load(
         frozenset(index for index, size in enumerate(sizes) if size and index not in gaps),
         count(stored.metadata, "calls") if part.start == begin else 0,
         stored.metadata["started"],
+        stored.content_type,
     )

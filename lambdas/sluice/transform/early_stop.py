@@ -5,7 +5,7 @@ its records, so a percentage is taken of the number of its lines: the file is st
 """
 
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
 from sluice import keys
@@ -30,11 +30,6 @@ _MAX_KNOWN = 50_000  # parts, of about 200 bytes each
 _JSON = "application/json"
 
 _Part = Attempt[TransformPart]
-
-
-async def no_calls(_: Sequence[int]) -> list[bytes]:
-    """The calls of a part that makes none."""
-    raise AssertionError
 
 
 def enough_refused(threshold: ErrorThreshold, lines: int) -> int:
@@ -71,7 +66,7 @@ class EarlyStop:
         failed = await self._count_failed(attempt)
         if threshold.count is None:
             # Counting the lines reads the file, which is pointless while the threshold is far.
-            part = attempt.request
+            part = work.part
             density = len(work.lines) / max(1, part.end - part.start)
             if not threshold.is_exceeded(2 * failed, density * (part.file.size or 0)):
                 return

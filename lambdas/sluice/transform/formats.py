@@ -1,17 +1,19 @@
 """Decides on the AnswerFormat of a part: as it is set, as another part has found it, or by a probe."""
 
+from collections.abc import Mapping
+
 from sluice import keys
 from sluice.error_codes import ErrorCode
-from sluice.failures import Failure, ServiceError
+from sluice.failures import Failure
 from sluice.inputs.requests import TransformPart
-from sluice.ports import Bucket
+from sluice.ports import Bucket, Inference
 from sluice.processing.attempt import Attempt
 from sluice.processing.storing import Sleep, retry_transient
 from sluice.transform.answer_format import NONE, AnswerError, AnswerFormat
 from sluice.transform.bisect import PATIENCE, Calls, record_failure
 from sluice.transform.content_types import holds_several
 from sluice.transform.format_store import FormatStore
-from sluice.transform.part_calls import OutOfTime, PartCalls
+from sluice.transform.part_calls import PartCalls
 from sluice.transform.probe import Probe
 from sluice.transform.work import Work
 
@@ -23,60 +25,75 @@ class Formats:
         self._store = FormatStore(results)
         self._sleep = sleep
 
-    async def settle(
+    async def probe(
         self, attempt: Attempt[TransformPart], work: Work, calls: Calls, asking: PartCalls, *, most_bytes: int
-    ) -> None:
-        """Give `work` its format, and `calls` the answers that were paid for to find it.
+    ) -> Probe | None:
+        """Give `work` its format, if it is known; else return what finds it, and gives `calls` the answers paid for.
 
-        There is no format only if every record was refused. Raises what the calls raise; then answers from which the
-        format is not found yet are stored for the next delivery.
+        Raises `ServiceError`.
         """
         folder = keys.folder_of_part(attempt.identity.name)
         work.answer_format = stated(work) or await self._store.load(folder)
         indices = [index for index, size in enumerate(work.sizes) if size]
         if work.answer_format is not None or not indices:
-            return
+            return None
         if not work.part.is_whole:
             # An earlier delivery may have stopped at the first ones, so this one begins elsewhere.
             first = (attempt.delivery.receive_count - 1) * PATIENCE % len(indices)
             indices = indices[first:] + indices[:first]
         saved = await self._store.saved_answers(folder, work.part.start)
         known = {index: saved[at] for index in indices if saved and (at := work.lines.place(index)) in saved}
-        probe = Probe(calls, asking.ask, work.sent, most_bytes, dict(known))
-        try:
-            found = await probe.find(indices)
-        except OutOfTime:
-            if len(probe.alone) == len(known) and min(indices) not in calls.refused:
-                raise Failure.of(ErrorCode.NOT_BEGUN) from None  # a new message would be no nearer to the format
-            if not probe.alone or await self._save(folder, work, probe):
-                raise
-            found = NONE  # Answers that are too large to be stored are large enough for a call each.
-        except ServiceError:
-            await self._save(folder, work, probe)
-            raise
-        calls.made += len(known)  # by the delivery that stored them
-        if found is not None:
-            await self._keep(attempt, folder, found, work, probe)
+        alone = dict(known)
 
-    async def _keep(
-        self, attempt: Attempt[TransformPart], folder: str, found: AnswerFormat, work: Work, probe: Probe
-    ) -> None:
-        settled = await retry_transient(lambda: self._store.settle(folder, found), self._sleep, attempt.remaining_ms)
-        work.answer_format = settled
-        for index, inference in probe.alone.items():
-            try:
-                (answer,) = settled.divide(inference.body, inference.content_type, 1)
-            except AnswerError as error:
-                await probe.calls.refuse(index, record_failure(error))
+        async def keep(index: int, inference: Inference) -> None:
+            if work.answer_format is None:
+                alone[index] = inference
             else:
-                probe.calls.keep(index, answer)
+                await _keep(work, work.answer_format, calls, index, inference)
 
-    async def _save(self, folder: str, work: Work, probe: Probe) -> bool:
+        async def settle(found: AnswerFormat) -> None:
+            stored = await retry_transient(lambda: self._store.settle(folder, found), self._sleep, attempt.remaining_ms)
+            work.answer_format = stored
+            calls.made += len(known)  # by the delivery that stored them
+            while alone:
+                index = next(iter(alone))
+                await _keep(work, stored, calls, index, alone.pop(index))
+
+        return Probe(calls, asking.ask, work.sent, indices, most_bytes, alone, len(known), keep, settle)
+
+    async def interrupted(
+        self, attempt: Attempt[TransformPart], work: Work, calls: Calls, probe: Probe, *, out_of_time: bool
+    ) -> None:
+        """Store the answers from which the format is not found yet, for the next delivery.
+
+        Raises `Failure` if the time is over and there is nothing new: a new message would be no nearer to the format.
+        """
+        if out_of_time and probe.is_at_second_try:
+            await probe.settle(NONE)
+            return
+        if out_of_time and len(probe.alone) == probe.known and min(probe.indices) not in calls.refused:
+            raise Failure.of(ErrorCode.NOT_BEGUN)
+        folder = keys.folder_of_part(attempt.identity.name)
+        if not await self._save(folder, work, calls, probe.alone) and out_of_time:
+            await probe.settle(NONE)  # Answers that are too large to be stored are large enough for a call each.
+
+    async def _save(self, folder: str, work: Work, calls: Calls, alone: Mapping[int, Inference]) -> bool:
         """Store the answers of a probe for the part that will continue it. Returns whether they are not too large."""
-        first = next((index for index, size in enumerate(work.sizes) if size and index not in probe.calls.refused), 0)
+        first = next((index for index, size in enumerate(work.sizes) if size and index not in calls.refused), 0)
         start = work.lines.place(first) if first else work.part.start
-        answers = {work.lines.place(index): inference for index, inference in probe.alone.items()}
+        answers = {work.lines.place(index): inference for index, inference in alone.items()}
         return await self._store.save_answers(folder, start, answers)
+
+
+async def _keep(work: Work, divided_by: AnswerFormat, calls: Calls, index: int, inference: Inference) -> None:
+    """Take the answer to a single record."""
+    work.learn_type(inference)
+    try:
+        (answer,) = divided_by.divide(inference.body, inference.content_type, 1)
+    except AnswerError as error:
+        await calls.refuse(index, record_failure(error))
+    else:
+        calls.keep(index, answer)
 
 
 def stated(work: Work) -> AnswerFormat | None:

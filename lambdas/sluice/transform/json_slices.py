@@ -7,12 +7,17 @@ a byte, and a slice is encoded to exactly the bytes that it was.
 import codecs
 import json
 import re
+from collections.abc import Callable
+from typing import TypeVar
 
 from sluice.inputs.strict_json import MAX_DEPTH, TooDeep, is_deep
 
+_Value = TypeVar("_Value")
+
 _STEP = 64 * 1024  # bytes
 _SPACE = re.compile(r"[ \t\n\r]*")
-_STRING_OR_SPACE = re.compile(r'("(?:[^"\\]|\\.)*")|[ \t\n\r]+')
+_STRING = re.compile(r'("(?:[^"\\]|\\.)*")')
+_NO_SPACE = dict.fromkeys(map(ord, " \t\n\r"))
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # Only where values end counts, not what they are.
 
 
@@ -45,9 +50,54 @@ def arrays_of(text: str) -> dict[str, list[bytes]]:
 
     Raises `ValueError` when it is not a JSON object.
     """
+    return {name: found for name, found in _object(text, _elements).items() if found is not None}
+
+
+def fields_of(text: str) -> dict[str, bytes]:
+    """The fields of an object, each as it is written.
+
+    Raises `ValueError` when it is not a JSON object, or a name occurs twice in it.
+    """
+    count = 0
+
+    def read(text: str, at: int) -> tuple[bytes, int]:
+        nonlocal count
+        count += 1
+        end = _end(text, at)
+        return text[at:end].encode("latin-1"), end
+
+    found = _object(text, read)
+    if len(found) < count:
+        raise ValueError("a name occurs twice")
+    return found
+
+
+def opened(text: str) -> dict[str, bytes] | list[bytes] | None:
+    """The fields or elements of a JSON document, as `whole` returns it, if it is an object or an array."""
+    if text.startswith("{"):
+        return _object(text, _slice)
+    if not text.startswith("["):
+        return None
+    elements: list[bytes] = []
+    at = 1
+    while text[at] != "]":
+        element, at = _slice(text, at)
+        elements.append(element)
+        at += text[at] == ","
+    return elements
+
+
+def _slice(text: str, at: int) -> tuple[bytes, int]:
+    """The value at `at` as it is written, and where it ends."""
+    end = _DECODER.raw_decode(text, at)[1]
+    return text[at:end].encode("latin-1"), end
+
+
+def _object(text: str, read: Callable[[str, int], tuple[_Value, int]]) -> dict[str, _Value]:
+    """The fields of an object. `read` returns a value and its end. Of a name that occurs twice, the last counts."""
     at = _after_space(text, 0)
     _expect(text, at, "{")
-    found: dict[str, list[bytes]] = {}
+    found: dict[str, _Value] = {}
     at = _after_space(text, at + 1)
     if text[at : at + 1] == "}":
         _check_is_end(text, at + 1)
@@ -55,21 +105,23 @@ def arrays_of(text: str) -> dict[str, list[bytes]]:
     while True:
         _expect(text, at, '"')
         end = _end(text, at)
-        name = json.loads(text[at:end].encode("latin-1"))
+        name = text[at + 1 : end - 1]
+        if "\\" in name or not name.isascii():
+            name = json.loads(text[at:end].encode("latin-1"))
         at = _after_space(text, end)
         _expect(text, at, ":")
-        at = _after_space(text, at + 1)
-        found.pop(name, None)  # of a name that occurs twice, the last value counts
-        if text[at : at + 1] == "[":
-            found[name], end = _array(text, at)
-        else:
-            end = _end(text, at)
+        found[name], end = read(text, _after_space(text, at + 1))
         at = _after_space(text, end)
         if text[at : at + 1] == "}":
             _check_is_end(text, at + 1)
             return found
         _expect(text, at, ",")
         at = _after_space(text, at + 1)
+
+
+def _elements(text: str, at: int) -> tuple[list[bytes] | None, int]:
+    """The elements of the value at `at` if it is an array, and where it ends."""
+    return _array(text, at) if text[at : at + 1] == "[" else (None, _end(text, at))
 
 
 def _array(text: str, at: int) -> tuple[list[bytes], int]:
@@ -101,6 +153,8 @@ def _end(text: str, at: int) -> int:
 
 
 def _after_space(text: str, at: int) -> int:
+    if text[at : at + 1] > " ":
+        return at
     found = _SPACE.match(text, at)
     return found.end() if found else at
 
@@ -118,5 +172,7 @@ def _check_is_end(text: str, at: int) -> None:
 def _compact(text: str) -> bytes:
     """A value without the space between its parts."""
     if any(space in text for space in " \n\t\r"):
-        text = _STRING_OR_SPACE.sub(lambda found: found[1] or "", text)
+        parts = _STRING.split(text)
+        parts[::2] = [part.translate(_NO_SPACE) for part in parts[::2]]
+        text = "".join(parts)
     return text.encode("latin-1")

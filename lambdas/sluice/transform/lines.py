@@ -1,12 +1,16 @@
 """The records of a byte range: every line that begins in it, complete, whichever range it ends in.
 
-So a file is cut into ranges by its size alone: no range has to know where another's lines end.
+So a file is cut into ranges by its size alone: no range has to know where another's lines end. A record of CSV is a
+line, too, unless a quoted field of it has line breaks. A range that begins within such a field finds wrong records, but
+the range before it has found where the right ones begin.
 """
 
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import overload
+
+from sluice.transform.csv_records import Unclosed, end_of_record
 
 BOM = b"\xef\xbb\xbf"
 _NO_LIMIT = 2**63 - 1
@@ -22,7 +26,8 @@ class Lines(Sequence[bytes]):
 
     `ends` are where they end in `data`, which begins at byte `at` of the file with the first of them at `begin`.
     `needs_more` means that the last line continues beyond `data`, `is_cut` that more lines than requested begin in the
-    range.
+    range, and `is_crossing` that the next range begins within the last one. `not_closed` is the byte of the file at
+    which a quoted field of the last one begins that is not closed.
     """
 
     data: bytes = b""
@@ -31,6 +36,8 @@ class Lines(Sequence[bytes]):
     ends: "array[int]" = field(default_factory=_offsets)
     needs_more: bool = False
     is_cut: bool = False
+    is_crossing: bool = False
+    not_closed: int | None = None
 
     def __len__(self) -> int:
         """The number of lines."""
@@ -61,8 +68,12 @@ class Lines(Sequence[bytes]):
         return self.ends[index - 1] + 1 if index > 0 else self.begin
 
 
-def lines_of(data: bytes, *, start: int, end: int, at: int, size: int, most: int = _NO_LIMIT) -> Lines:
+def lines_of(
+    data: bytes, *, start: int, end: int, at: int, size: int, most: int = _NO_LIMIT, delimiter: bytes | None = None
+) -> Lines:
     """The first `most` lines that begin in bytes `start` to `end` of a file of `size` bytes.
+
+    With a `delimiter`, they are records of CSV, whose quoted fields may have line breaks.
 
     `data` are the file's bytes from `at` on; `at` is one less than `start`, to see whether a line begins right there,
     or 0 with it. A line ends in LF or CRLF, the last one with the file, too. A byte order mark is no part of the first.
@@ -80,8 +91,17 @@ def lines_of(data: bytes, *, start: int, end: int, at: int, size: int, most: int
             return Lines()
     ends = _offsets()
     line = begin
+    not_closed: int | None = None
+    quote = -1 if delimiter is None else data.find(b'"', begin)
     while True:
         stop = data.find(b"\n", line)
+        if delimiter is not None and 0 <= quote < (stop if stop >= 0 else len(data)):
+            try:
+                stop = end_of_record(data, line, delimiter)
+            except Unclosed as error:
+                stop = -1
+                not_closed = None if error.may_be_closed else at + error.at
+            quote = data.find(b'"', stop) if stop >= 0 else quote
         if stop < 0:
             if at + len(data) < size:
                 return Lines(needs_more=True)
@@ -89,7 +109,8 @@ def lines_of(data: bytes, *, start: int, end: int, at: int, size: int, most: int
         ends.append(stop)
         line = stop + 1
         if at + line >= min(end, size):
-            return Lines(data, at, begin, ends)
+            is_crossing = line > end - at and data.find(b"\n", end - 1 - at, stop) >= 0
+            return Lines(data, at, begin, ends, is_crossing=is_crossing, not_closed=not_closed)
         if len(ends) == most:
             return Lines(data, at, begin, ends, is_cut=True)
 

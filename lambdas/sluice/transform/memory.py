@@ -1,10 +1,12 @@
 """How much memory a part takes, from what it reads to what it stores."""
 
+from sluice.concurrency import Semaphore
+from sluice.processing.memory import Reservation
+
 _BYTES_PER_BYTE = 4  # of a range: read, cut, sent, signed
 _BYTES_PER_LINE = 480  # its position, its answer, and its error if it has one
 _BYTES_PER_ANSWERED = 3  # of answers: as received, in lines, joined
-ENOUGH_ANSWERED = 2 * 1024 * 1024  # bytes of answers that a part requests at once, and after which it requests no more
-_PROBE = 4 * 1024  # bytes that are sent at once before the size of an endpoint's answers is known
+ENOUGH_ANSWERED = 2 * 1024 * 1024  # bytes of answers that a part expects at once, and after which it requests no more
 
 
 def needed(size: int, lines: int, answered: int) -> int:
@@ -12,23 +14,33 @@ def needed(size: int, lines: int, answered: int) -> int:
     return _BYTES_PER_BYTE * size + _BYTES_PER_LINE * min(lines, size) + _BYTES_PER_ANSWERED * answered
 
 
-class ResponseSizeRatio:
-    """The bytes that an endpoint answers for each byte sent: the maximum observed for each endpoint."""
+class AnswerMemory:
+    """The memory for the answers of a part, which are received side by side.
 
-    def __init__(self) -> None:
-        self._ratios: dict[str, float] = {}
+    `reserved` bytes of answers are reserved already, and `reservation` holds them together with what else the part
+    takes. Answers that exceed them are admitted one after another, so that memory is taken before they are read.
+    """
 
-    def learn(self, endpoint_name: str, sent: int, answered: int) -> None:
-        """Take a call into account."""
-        self._ratios[endpoint_name] = max(self._ratios.get(endpoint_name, 0.0), answered / sent)
+    def __init__(self, reservation: Reservation, reserved: int) -> None:
+        self._reservation = reservation
+        self._reserved = reserved
+        self._rest = reservation.size - _BYTES_PER_ANSWERED * reserved
+        self._received = 0
+        self._turn = Semaphore(1)  # waiting for memory is a state of the reservation
 
-    def sendable(self, endpoint_name: str) -> int:
-        """How many bytes to send at once, so that the response is not too large."""
-        ratio = self._ratios.get(endpoint_name)
-        return _PROBE if ratio is None else int(ENOUGH_ANSWERED / max(ratio, 1e-6))
+    @property
+    def is_over(self) -> bool:
+        """Whether the answers took memory that is not there: no further one is to be asked for."""
+        return self._reservation.is_over
 
-    def expected(self, endpoint_name: str, sent: int) -> int:
-        """The most bytes of answers that are in memory at once for `sent` bytes: enough, and one call more."""
-        ratio = self._ratios.get(endpoint_name)
-        most = 2 * ENOUGH_ANSWERED
-        return most if ratio is None else min(most, int(ratio * sent))
+    async def admit(self, size: int) -> None:
+        """Wait until there is memory for `size` more bytes of answers."""
+        self._received += size
+        if self._received <= self._reserved:
+            return
+        async with self._turn:
+            await self._reservation.grow(self._rest + _BYTES_PER_ANSWERED * self._received)
+
+    def withdraw(self, size: int) -> None:
+        """Take back what was admitted for an answer that did not come."""
+        self._received -= size

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_pascal
 
 from sluice.failures import invalid
@@ -13,8 +13,12 @@ from sluice.transform.paths import Path, PathError
 from sluice.transform.threshold import ErrorThreshold
 
 MAX_CHUNK_BYTES = 1024 * 1024  # so that ten at once fit into a small function
-_MIN_CHUNK_BYTES = 64 * 1024
+_MIN_CHUNK_BYTES = 512 * 1024  # each is a message and a call at least; one whose calls are slow divides itself
 _PARTS = 1000  # S3 lists this many objects at once, so that the progress of up to 1 GB is one request
+_BOOLEAN = TypeAdapter(bool)
+
+# Options that say what is done with lines that are no requests of an OpenAI batch file.
+_OF_LINES = frozenset({"SplitType", "InputFilter", "OutputFilter", "JoinSource", "AnswerFormat"})
 
 
 def _path(value: object) -> object:
@@ -23,6 +27,19 @@ def _path(value: object) -> object:
 
 def _answer_format(value: object) -> object:
     return AnswerFormat.parse(value) if isinstance(value, str) else value
+
+
+def _csv_header(value: object) -> object:
+    """The names before `none`, `drop` and `repeat` were false and true."""
+    try:
+        return "drop" if _BOOLEAN.validate_python(value) else "none"
+    except ValidationError:
+        return value
+
+
+def _csv_delimiter(value: object) -> object:
+    """Metadata cannot be a tab: HTTP removes spaces around the value of a header."""
+    return "\t" if value in {"tab", "\\t"} else value
 
 
 def _error_threshold(value: object) -> object:
@@ -35,10 +52,12 @@ Filter = Annotated[Any, BeforeValidator(_path)]
 class Options(BaseModel):
     """CreateTransformJob's SplitType, BatchStrategy, MaxPayloadInMB, AssembleWith and DataProcessing.
 
-    `csv_header` is ours: whether the first line of a CSV file names the columns; it is then not sent, and the
-    line that answers it is empty. `answer_format` is ours, too: how an answer holds those of several records; None if
-    it is not known. `error_threshold` is that of Azure's batch endpoints and of Step Functions' Distributed Map: the
-    number or the percentage of records that may fail.
+    Ours are `csv_header`, `csv_delimiter`, `answer_format`, `error_threshold`, `record_format` and `request_url`. The
+    first record of a CSV file is a record, or a header that is not sent, or one that each call begins with; no answer
+    is that of a header. `answer_format` is how an answer holds those of several records; None if it is not known.
+    `error_threshold` is that of Azure's batch endpoints and of Step Functions' Distributed Map: the number or the
+    percentage of records that may fail. `record_format` is what a line is, None if its first record decides it, and
+    `request_url` the url that each request of an OpenAI batch file must have.
     """
 
     model_config = ConfigDict(
@@ -52,16 +71,22 @@ class Options(BaseModel):
     input_filter: Filter = Path.parse("$")
     output_filter: Filter = Path.parse("$")
     join_source: Literal["None", "Input"] = "None"
-    csv_header: bool = False
+    csv_header: Annotated[Literal["none", "drop", "repeat"], BeforeValidator(_csv_header)] = "none"
+    csv_delimiter: Annotated[Literal[",", ";", "\t", "|"], BeforeValidator(_csv_delimiter)] = ","
     answer_format: Annotated[AnswerFormat | None, BeforeValidator(_answer_format)] = None
     error_threshold: Annotated[ErrorThreshold, BeforeValidator(_error_threshold)] = ErrorThreshold()
+    record_format: Literal["Line", "OpenAIBatch"] | None = None
+    request_url: Annotated[str, Field(min_length=1)] | None = None
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], defaults: Mapping[str, Any]) -> Self:
         """The options that an object's user metadata sets, each under its name in kebab case; `defaults` for the rest.
 
-        Raises `Failure` (invalid) naming the metadata that breaks a rule.
+        An object that is set to be an OpenAI batch file has no defaults for records of another kind. Raises `Failure`
+        (invalid) naming the metadata that breaks a rule.
         """
+        if metadata.get("record-format") == "OpenAIBatch":
+            defaults = {name: value for name, value in defaults.items() if name not in _OF_LINES}
         given: dict[str, Any] = dict(defaults) | {
             to_pascal(name): metadata[key] for name in cls.model_fields if (key := name.replace("_", "-")) in metadata
         }

@@ -1,34 +1,40 @@
 """One part of a dataset, from its byte range to its stored answers."""
 
+import random
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sluice import keys
-from sluice.concurrency import now, sleep
+from sluice.concurrency import Semaphore, now, sleep
 from sluice.error_codes import ErrorCode
 from sluice.failures import Failure, ServiceError
-from sluice.inputs.identity import of_part
 from sluice.inputs.internal_messages import body_of
 from sluice.inputs.requests import Assembly, TransformPart
+from sluice.inputs.target import Target
 from sluice.ports import Bucket, Buckets, Endpoint, MessageSender, PreconditionFailed
 from sluice.processing.attempt import Attempt
+from sluice.processing.concurrency_limit import ConcurrencyLimits
 from sluice.processing.memory import Memory, MemoryExhausted
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.storing import Sleep
 from sluice.settings import Settings
 from sluice.transform.bisect import BudgetReached, Calls, NothingAnswered
+from sluice.transform.continuing import Continuation, Run, at_range
+from sluice.transform.cost import CallCosts
+from sluice.transform.division import Division, runs
 from sluice.transform.earlier import load
-from sluice.transform.early_stop import EarlyStop, enough_refused, no_calls
+from sluice.transform.early_stop import EarlyStop, enough_refused
 from sluice.transform.formats import Formats
 from sluice.transform.heads import require_head
-from sluice.transform.memory import ENOUGH_ANSWERED, ResponseSizeRatio
+from sluice.transform.memory import ENOUGH_ANSWERED, AnswerMemory
 from sluice.transform.part_calls import OutOfTime, PartCalls
 from sluice.transform.part_store import PartStore
 from sluice.transform.patience import failure_of_part, give_up, has_answers, have_given_up, is_at_fault, patience
-from sluice.transform.progress import begins_at, covered_until, covering_parts, of_run
-from sluice.transform.records import payloads
+from sluice.transform.progress import begins_at, covered_until, covering_parts, of_run, rest_after
+from sluice.transform.sending import Sending
+from sluice.transform.side_by_side import SideBySide
 from sluice.transform.work import MAX_REFUSED, Reader, Work
 
 _REPLACED = "the file was replaced; its newer version is transformed"
@@ -39,7 +45,8 @@ _Part = Attempt[TransformPart]
 class PartHandler:
     """Processes parts: reads the range, calls for its records together, stores an answer for each line.
 
-    A call and storing its answers take at most `needed_ms`. With less time left, no call is begun.
+    A call and storing its answers take at most `needed_ms`. With less time left, no call is begun. The calls of all
+    parts share `slots` with the other calls of the function, which are side by side, too.
     """
 
     def __init__(
@@ -53,7 +60,9 @@ class PartHandler:
         assembly_queue: MessageSender,
         needed_ms: float,
         memory: Memory,
+        slots: Semaphore,
         utc_now: Callable[[], datetime],
+        rng: random.Random,
         sleep: Sleep = sleep,
     ) -> None:
         self._settings = settings
@@ -66,11 +75,17 @@ class PartHandler:
         self._memory = memory
         self._utc_now = utc_now
         self._sleep = sleep
-        self._ratio = ResponseSizeRatio()
-        self._reader = Reader(settings, inputs, self._ratio)
+        self._slots = slots
+        self._rng = rng
+        self._costs = CallCosts()
+        self._limits = ConcurrencyLimits(settings.concurrent_calls)
+        self._division = Division(settings.concurrent_functions, settings.concurrent_calls)
+        self._under_way = 0  # parts
+        self._reader = Reader(settings, inputs, self._costs)
         self._store = PartStore(results, utc_now, sleep)
-        self._formats = Formats(results, sleep)
         self._early_stop = EarlyStop(settings, inputs, results)
+        self._continuation = Continuation(settings, request_queue, self._store, self._early_stop, self._announce)
+        self._formats = Formats(results, sleep)
 
     async def handle(self, attempt: _Part) -> Outcome:
         """Bring a part to its stored answers.
@@ -78,6 +93,13 @@ class PartHandler:
         Raises `Failure` when a rule is broken, `ServiceError` when AWS fails, either of them as the cause of
         `AttemptFailed`.
         """
+        self._under_way += 1
+        try:
+            return await self._handle(attempt)
+        finally:
+            self._under_way -= 1
+
+    async def _handle(self, attempt: _Part) -> Outcome:
         attempt = await self._rest_of(attempt)
         part = attempt.request
         if part.start == part.end:
@@ -91,9 +113,9 @@ class PartHandler:
         with attempt.reporting():
             try:
                 async with self._memory.reserve(lambda: self._seconds_left(attempt)) as reservation:
-                    work = await self._reader.read(prepared, head, reservation)
-                    await self._keep_earlier(attempt, work)
-                    return await self._process(attempt, work)
+                    work, memory = await self._reader.read(prepared, head, reservation)
+                    await self._keep_earlier(attempt, work, memory)
+                    return await self._process(attempt, work, memory)
             except PreconditionFailed:
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             except MemoryExhausted:
@@ -105,8 +127,9 @@ class PartHandler:
 
     async def already_resolved(self, attempt: _Part) -> Outcome | None:
         """The outcome when the part has been answered, or its dataset replaced. Raises `ServiceError`."""
-        if (await self._rest_of(attempt)).request.start == attempt.request.end:
-            await self._announce(attempt)  # the delivery that stored it may have been killed before that
+        rest = await self._rest_of(attempt)
+        if rest.request.start == rest.request.end:
+            await self._announce(rest)  # the delivery that stored it may have been killed before that
             return attempt.ended(Status.DUPLICATE, detail="another delivery answered it")
         file = attempt.request.file
         try:
@@ -115,37 +138,56 @@ class PartHandler:
             return None  # The file is gone, or its version is unknown: the failure remains.
         return None if file.is_version(newest) else attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
 
-    async def _keep_earlier(self, attempt: _Part, work: Work) -> None:
-        """For a retry, keep the answers that the part has: they are among those that it has memory for.
-
-        Raises `ServiceError`.
-        """
+    async def _keep_earlier(self, attempt: _Part, work: Work, memory: AnswerMemory) -> None:
+        """For a retry, keep the answers that the part has. Raises `MemoryExhausted` and `ServiceError`."""
         if work.part.earlier is None:
             return
         folder = keys.folder_of_part(attempt.identity.name)
         earlier = await load(self._results, folder, work.part, work.lines, sizes=work.sizes, separator=work.separator)
-        if earlier is not None:
-            work.keep(earlier)
+        if earlier is None:
+            work.part = replace(work.part, earlier=None)
+            return
+        await memory.admit(earlier.size)
+        work.keep(earlier)
 
-    async def _process(self, attempt: _Part, work: Work) -> Outcome:
+    async def _process(self, attempt: _Part, work: Work, memory: AnswerMemory) -> Outcome:
         started, clock = self._utc_now(), now()
-        if work.earlier is None and await self._early_stop.is_stopped(attempt, work.options):
-            work.is_untried = True
-            return await self._store_all(attempt, work, Calls(no_calls), started)
+        # A retry of a file with a result has no untried part: it can only answer more of the records.
+        work.is_untried = attempt.request.earlier is None and await self._early_stop.is_stopped(attempt, work.options)
         # Avoid reference cycles: the part's memory must be freed when this returns.
-        asking = PartCalls(self._endpoint, self._ratio, attempt, work, self._needed_ms)
+        asking = PartCalls(
+            self._endpoint,
+            self._slots,
+            self._costs,
+            attempt=attempt,
+            work=work,
+            memory=memory,
+            needed_ms=self._needed_ms,
+        )
         folder = keys.folder_of_part(attempt.identity.name)
+        limit = self._limits.of(Target(work.invocation.endpoint_name))
         calls = Calls(
             asking.answers,
-            self._sleep,
+            SideBySide(self._share, limit, self._rng),
             ENOUGH_ANSWERED,
             min(MAX_REFUSED, enough_refused(work.options.error_threshold, len(work.lines))),
-            patience(attempt),
+            await patience(self._results, attempt),
             lambda: has_answers(self._results, folder),
             lambda: have_given_up(self._results, attempt),
         )
+        sending = Sending(
+            work,
+            calls,
+            self._costs,
+            memory=memory,
+            division=self._division,
+            give=self._give,
+            most_bytes=self._limit(work),
+        )
+        run = Run(work, calls, sending, started)
         try:
-            await self._call(attempt, work, calls, asking)
+            if not work.is_untried:
+                await self._call(attempt, work, calls, asking, sending)
         except NothingAnswered as error:
             await give_up(self._results, attempt)
             raise failure_of_part(work.part, error.failure) from None
@@ -157,77 +199,57 @@ class PartHandler:
             if last and not calls.answers and await is_at_fault(self._results, folder, len(calls.refused)):
                 await give_up(self._results, attempt)
                 raise failure_of_part(work.part, last.failure) from None
-            first = _first_open(work, calls)
-            if not (first or isinstance(error, OutOfTime)):
+            done, rest = runs(work, calls)
+            if isinstance(error, BudgetReached) and not done:
+                raise MemoryExhausted from None  # by an answer that did not come in the end
+            if not (done or isinstance(error, OutOfTime)):
                 raise
-            return await self._continue_later(attempt, work, calls, started, first)
+            if rest:  # else only what was to follow the last call has failed
+                return await self._continuation.later(attempt, run, done, rest)
+        if work.lines.is_cut or work.lines.is_crossing:
+            return await self._continuation.later(attempt, run, *runs(work, calls))
         is_answered = calls.answers or (work.earlier and work.earlier.kept)
-        if not work.lines.is_cut and work.part.is_whole and calls.refused and not is_answered:
-            raise next(iter(calls.refused.values())).failure
-        return await self._store_all(attempt, work, calls, started, clock)
-
-    async def _store_all(
-        self, attempt: _Part, work: Work, calls: Calls, started: datetime, clock: float | None = None
-    ) -> Outcome:
-        """Store the answers of all lines. `clock` is when the calls began, in seconds."""
-        if work.lines.is_cut:
-            return await self._continue_later(attempt, work, calls, started, len(work.lines))
-        latency = timedelta(seconds=now() - clock) if calls.made and clock is not None else None
-        await self._put(attempt, work, calls, started, len(work.lines))
+        if work.part.is_whole and calls.refused and not is_answered and work.batch is None:
+            raise next(iter(calls.refused.values())).failure  # A redrive calls again, unlike that of an assembly.
+        latency = timedelta(seconds=now() - clock) if calls.made else None
+        attempt = at_range(attempt, work.part, self._settings)
+        await self._store.put(attempt, work, calls, started, lines=range(len(work.lines)), made=calls.made)
+        if calls.refused:
+            await self._early_stop.look(attempt, work)
         await self._announce(attempt)
         return attempt.ended(Status.SUCCEEDED, latency=latency)
 
-    async def _put(self, attempt: _Part, work: Work, calls: Calls, started: datetime, lines: int) -> None:
-        """Store the answers of the first lines, and look whether the file has failed by them."""
-        await self._store.put(attempt, work, calls, started, lines)
-        if calls.refused:
-            await self._early_stop.look(attempt, work)
-
-    async def _call(self, attempt: _Part, work: Work, calls: Calls, asking: PartCalls) -> None:
+    async def _call(self, attempt: _Part, work: Work, calls: Calls, asking: PartCalls, sending: Sending) -> None:
         """Answer or refuse each record that is sent. Raises what `Calls.run` raises."""
-        limit = min(work.options.max_payload * 1024 * 1024, self._settings.max_body_bytes)
-        await self._formats.settle(attempt, work, calls, asking, most_bytes=limit)
-        if work.answer_format is None:
-            return
+        limit = self._limit(work)
+        probe = sending.probe = await self._formats.probe(attempt, work, calls, asking, most_bytes=limit)
+        try:
+            await calls.run_source(sending)
+        except (OutOfTime, ServiceError) as error:
+            if probe is not None and work.answer_format is None:
+                out_of_time = isinstance(error, OutOfTime)
+                await self._formats.interrupted(attempt, work, calls, probe, out_of_time=out_of_time)
+            raise
 
-        def max_bytes() -> int:
-            return min(limit, self._ratio.sendable(work.invocation.endpoint_name))
+    def _limit(self, work: Work) -> int:
+        """The most bytes of a call, besides the header."""
+        return min(work.options.max_payload * 1024 * 1024, self._settings.max_body_bytes) - len(work.header)
 
-        single = work.options.batch_strategy == "SingleRecord" or not work.answer_format.holds_several
-        done = calls.answers.keys() | calls.refused.keys()
-        sizes = [0 if index in done else size for index, size in enumerate(work.sizes)]
-        await calls.run(payloads(sizes, max_bytes, single=single))
+    def _share(self) -> int:
+        """How many calls one of the parts that the function processes now may have under way."""
+        return max(1, self._settings.concurrent_calls // self._under_way)
+
+    async def _give(self, parts: list[TransformPart]) -> bool:
+        """Send parts for other functions. Returns whether all of them were sent."""
+        try:
+            await self._request_queue.send([body_of(part) for part in parts])
+        except ServiceError:
+            return False  # Those that were sent are answered twice, at worst.
+        return True
 
     def _seconds_left(self, attempt: _Part) -> float:
         """How long may be waited before there is no time for a call."""
         return min((attempt.remaining_ms() - self._needed_ms) / 1000, sys.maxsize)
-
-    async def _continue_later(self, attempt: _Part, work: Work, calls: Calls, started: datetime, first: int) -> Outcome:
-        """Store the answers of the `first` lines as a part of its own, and send the rest as another part.
-
-        If there are no such lines, the part is halved, or sent again while its format is not found.
-        """
-        part = work.part
-        if not first and work.answer_format is None:
-            await self._request_queue.send([body_of(part)])
-            return attempt.ended(Status.SUCCEEDED, detail="its first answers are stored, it continues as a new message")
-        # Where a part is cut that keeps answers, its place in them must be known.
-        places = list(work.earlier.gaps) if work.earlier else range(len(work.lines))
-        if not first and len(places) < 2:
-            raise Failure.of(ErrorCode.NOT_BEGUN)
-        middle = first or places[len(places) // 2]
-        at = work.lines.place(middle)
-        rest = [replace(part, start=at)]
-        if first:
-            done = of_part(replace(part, end=at), self._settings, attempt.delivery)
-            attempt = replace(attempt, identity=replace(attempt.identity, name=done.name, key=done.key))
-            with attempt.reporting():
-                await self._put(attempt, work, calls, started, first)
-        else:
-            rest.insert(0, replace(part, end=at))
-        await self._request_queue.send([body_of(one) for one in rest])
-        detail = f"{first} lines are answered, the rest continues as a new message"
-        return attempt.ended(Status.SUCCEEDED, detail=detail)
 
     async def _rest_of(self, attempt: _Part) -> _Part:
         """The attempt at what earlier deliveries of the part have not stored; an empty range when nothing is left.
@@ -236,16 +258,14 @@ class PartHandler:
         rest.
         """
         part, folder = attempt.request, keys.folder_of_part(attempt.identity.name)
-        start, before = part.start, -1
-        while start != before:  # a listing may end before all that is stored
-            names = await self._results.list(folder, start_after=folder + keys.part_position(start))
-            start, before = covered_until(of_run(names, part.run), start, part.end), start
-        if start == part.start:
+        rest, before = part, -1
+        while rest.start != before:  # a listing may end before all that is stored
+            before = rest.start
+            names = await self._results.list(folder, start_after=folder + keys.part_position(rest.start))
+            rest = rest_after(rest, covered_until(of_run(names, part.run), rest.start, rest.end))
+        if rest.start == part.start:
             return attempt
-        rest = replace(part, start=start)
-        identity = of_part(rest, self._settings, attempt.delivery)
-        identity = replace(attempt.identity, name=identity.name, key=identity.key)
-        return replace(attempt, request=rest, identity=identity)
+        return at_range(attempt, rest, self._settings)
 
     async def _announce(self, attempt: _Part) -> None:
         """Send the assembly if this was the last part. Two parts may both be last; one assembly is effective."""
@@ -258,9 +278,3 @@ class PartHandler:
                 return
         if covering_parts(of_run(await self._results.list(folder), part.run), size) is not None:
             await self._assembly_queue.send([body_of(Assembly(part.file, part.run))])
-
-
-def _first_open(work: Work, calls: Calls) -> int:
-    """The index of the first line that must be sent and is neither answered nor refused."""
-    done = calls.answers.keys() | calls.refused.keys()
-    return next((index for index, size in enumerate(work.sizes) if size and index not in done), 0)

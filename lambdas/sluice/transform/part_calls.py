@@ -3,11 +3,15 @@
 import io
 from collections.abc import Sequence
 
+from sluice.concurrency import Semaphore, now
+from sluice.error_codes import ErrorCode
+from sluice.failures import ServiceError, classify
 from sluice.inputs.requests import TransformPart
 from sluice.ports import Endpoint, Inference
 from sluice.processing.attempt import Attempt
 from sluice.transform.answer_format import NONE, AnswerError
-from sluice.transform.memory import ResponseSizeRatio
+from sluice.transform.cost import CallCosts
+from sluice.transform.memory import AnswerMemory
 from sluice.transform.work import Work
 
 
@@ -16,20 +20,28 @@ class OutOfTime(Exception):
 
 
 class PartCalls:
-    """Calls the endpoint of a part. With less than `needed_ms` left, no call is begun."""
+    """Calls the endpoint of a part. With less than `needed_ms` left, no call is begun.
+
+    `slots` are the calls that the function may make at once, for all that it processes.
+    """
 
     def __init__(
         self,
         endpoint: Endpoint,
-        ratio: ResponseSizeRatio,
+        slots: Semaphore,
+        costs: CallCosts,
+        *,
         attempt: Attempt[TransformPart],
         work: Work,
+        memory: AnswerMemory,
         needed_ms: float,
     ) -> None:
         self._endpoint = endpoint
-        self._ratio = ratio
+        self._slots = slots
+        self._costs = costs
         self._attempt = attempt
         self._work = work
+        self._memory = memory
         self._needed_ms = needed_ms
 
     async def ask(self, indices: Sequence[int]) -> Inference:
@@ -41,29 +53,58 @@ class PartCalls:
 
         Raises `OutOfTime`, `AnswerError` and `ServiceError`.
         """
-        body = self._body(indices)
-        inference = await self._invoke(body)
+        inference = await self._invoke(self._body(indices))
         if self._work.options.split_type == "None":
             if not inference.body:
                 raise AnswerError("the answer is empty")
             return [inference.body]
-        self._ratio.learn(self._work.invocation.endpoint_name, len(body), len(inference.body))
         divided_by = self._work.answer_format or NONE
-        return divided_by.divide(inference.body, inference.content_type, len(indices))
+        try:
+            return divided_by.divide(inference.body, inference.content_type, len(indices))
+        except AnswerError:
+            self._memory.withdraw(len(inference.body))
+            raise
 
     def _body(self, indices: Sequence[int]) -> bytes:
         if self._work.options.split_type == "None":
             return self._work.sent(0)
         body = io.BytesIO()
+        body.write(self._work.header)
         for index in indices:
             body.write(self._work.sent(index))
             body.write(b"\n")
         return body.getvalue()
 
     async def _invoke(self, body: bytes) -> Inference:
-        if self._attempt.remaining_ms() < self._needed_ms:
-            raise OutOfTime
         invocation = self._work.invocation
-        return await self._endpoint.invoke(
-            invocation.endpoint_name, body, invocation.parameters, seconds=self._attempt.call_seconds
-        )
+        admitted = 0
+
+        async def admit(size: int) -> None:
+            nonlocal admitted
+            admitted, more = max(admitted, size), size - admitted
+            if more > 0:
+                await self._memory.admit(more)
+
+        async with self._slots:
+            if self._attempt.remaining_ms() < self._needed_ms:
+                raise OutOfTime
+            began = now()
+            try:
+                inference = await self._endpoint.invoke(
+                    invocation.endpoint_name,
+                    body,
+                    invocation.parameters,
+                    seconds=self._attempt.call_seconds,
+                    admit=admit,
+                )
+            except ServiceError as error:
+                self._memory.withdraw(admitted)
+                if classify(error).code == ErrorCode.MODEL_TIMEOUT:
+                    self._costs.timed_out(invocation.endpoint_name, len(body))
+                raise
+            seconds = now() - began
+        await admit(len(inference.body))
+        self._work.learn_type(inference)
+        if self._work.options.split_type != "None":  # another kind of call than those for records
+            self._costs.learn(invocation.endpoint_name, len(body), len(inference.body), seconds)
+        return inference

@@ -17,12 +17,16 @@ from sluice.processing.attempt import Attempt
 from sluice.processing.result import ACCEPT, CONTENT_TYPE, ENDPOINT_NAME, IDENTITY, TRACE_ID, metadata, timestamp
 from sluice.processing.storing import Sleep, retry_transient
 from sluice.transform.bisect import Calls, Refused
+from sluice.transform.content_types import JSON_LINES
 from sluice.transform.earlier import AT, OFFSET
+from sluice.transform.openai_batch import RequestError
 from sluice.transform.records import RecordError, joined
+from sluice.transform.result_type import type_of_result
 from sluice.transform.work import Work
 
 ANSWER_FORMAT = "answer-format"
 ERROR_THRESHOLD = "error-threshold"
+RECORD_FORMAT = "record-format"
 _MAX_QUOTED = 4096  # bytes of a refused record that its error quotes
 
 
@@ -35,32 +39,34 @@ class PartStore:
         self._sleep = sleep
 
     async def put(
-        self, attempt: Attempt[TransformPart], work: Work, calls: Calls, started: datetime, count: int
+        self, attempt: Attempt[TransformPart], work: Work, calls: Calls, started: datetime, *, lines: range, made: int
     ) -> None:
-        """Write the answers of the first `count` lines, after their errors. Raises `ServiceError`."""
+        """Write the answers of some lines, after their errors. `made` are the calls for them. Raises `ServiceError`.
+
+        A retry's lines must begin and end at `work.places`, or where all of them do.
+        """
         earlier = work.earlier
-        answers, document, failed = _contents(work, calls, count)
-        not_sent = sum(
-            not size and index not in work.refused and not (earlier and index in earlier.kept)
-            for index, size in enumerate(work.sizes[:count])
-        )
+        answers, document, failed = _contents(work, calls, lines)
+        kept = earlier.kept if earlier else frozenset[int]()
+        not_sent = sum(not work.sizes[index] and index not in work.refused and index not in kept for index in lines)
         name = attempt.identity.name
         counts = {
-            "records": str(count),
+            "records": str(len(lines)),
             "failed": str(failed),
             "not-sent": str(not_sent),
-            "calls": str(calls.made + (earlier.calls if earlier else 0)),
+            "calls": str(made + (earlier.calls if earlier and not lines.start else 0)),
             "started": timestamp(started) if earlier is None else earlier.started,
             "finished": timestamp(self._now()),
         }
         if work.is_untried:
-            counts |= {"untried": str(count - not_sent - failed), "errors": keys.untried_errors()}
+            counts |= {"untried": str(len(lines) - not_sent - failed), "errors": keys.untried_errors()}
         requested: dict[str, str | None] = {
             TRACE_ID: work.invocation.trace_id,
             ENDPOINT_NAME: work.invocation.endpoint_name,
             CONTENT_TYPE: work.invocation.parameters["ContentType"],
             ACCEPT: work.invocation.parameters.get("Accept"),
             ANSWER_FORMAT: None if work.answer_format is None else str(work.answer_format),
+            RECORD_FORMAT: None if work.batch is None else "OpenAIBatch",
             ERROR_THRESHOLD: str(work.options.error_threshold) if work.options.error_threshold.is_set else None,
         }
         if document:
@@ -76,7 +82,7 @@ class PartStore:
                 await self._results.put(
                     name + keys.OUT,
                     answers,
-                    content_type=work.invocation.parameters.get("Accept") or work.codec.content_type,
+                    content_type=_content_type(work, calls.answers),
                     metadata=metadata([(IDENTITY, attempt.identity.key), *counts.items(), *requested.items()]),
                     condition=Condition(),
                 )
@@ -84,44 +90,69 @@ class PartStore:
         await retry_transient(put, self._sleep, attempt.remaining_ms)
 
 
-def _contents(work: Work, calls: Calls, count: int) -> tuple[bytes, bytes, int]:
-    """The answers of the first `count` lines, the document of their errors, and the number of those."""
-    separator = work.separator
+def _contents(work: Work, calls: Calls, lines: range) -> tuple[bytes, bytes, int]:
+    """The answers of some lines, the document of their errors, and the number of those."""
+    separator, earlier = work.separator, work.earlier
     answers, errors, failed = io.BytesIO(), io.BytesIO(), 0
-    earlier = work.earlier
-    for index in range(count):
-        if earlier and index not in earlier.gaps:
-            continue
+    for index in lines:
         if earlier:
-            answers.write(earlier.gaps[index])
+            if index not in earlier.gaps:
+                continue
+            if index > lines.start:  # else they are stored with the lines before
+                answers.write(earlier.gaps[index])
         refused = work.refused.get(index) or calls.refused.get(index)
         if index in calls.answers:
             try:
-                answers.write(joined(work.lines[index], calls.answers[index], work.options, work.codec))
-            except RecordError as error:
+                answers.write(_answer(work, index, calls.answers[index]))
+            except (RecordError, RequestError) as error:
                 refused = Refused(Failure.of(ErrorCode.ANSWER_NOT_JOINED, str(error)))
         if refused is not None and not work.is_untried:
             failed += 1
-            place = {AT: work.lines.place(index), OFFSET: answers.tell()}
-            errors.write(_error(index, work.lines[index], refused.failure, work.invocation.trace_id, place))
+            errors.write(_error(work, index, index - lines.start, refused.failure, answers.tell()))
+            if work.batch is not None:
+                answers.write(work.batch.refused(work.lines[index], work.lines.place(index), refused.failure))
+        elif work.batch is not None and index not in calls.answers:
+            continue  # An empty line would be no JSON.
         answers.write(separator)
     if earlier:
-        answers.write(earlier.gaps.get(count, earlier.rest))
+        answers.write(earlier.gaps.get(lines.stop, earlier.rest))
     return answers.getvalue(), errors.getvalue(), failed
 
 
-def _error(index: int, line: bytes, failure: Failure, trace_id: str, place: Mapping[str, int]) -> bytes:
-    """One line of the errors. Its line number counts from the part's first line."""
+def _content_type(work: Work, answers: Mapping[int, bytes]) -> str:
+    """The content type of the result. The lines of a batch file's are JSON, whatever the answers in them are."""
+    if work.batch is not None:
+        return JSON_LINES
+    kept = work.earlier.content_type if work.earlier and work.earlier.kept else None
+    return kept or type_of_result(work, answers)
+
+
+def _answer(work: Work, index: int, answer: bytes) -> bytes:
+    """The line of an answered record in the result. Raises `RecordError` and `RequestError`."""
+    line = work.lines[index]
+    if work.batch is not None:
+        return work.batch.answered(line, work.lines.place(index), answer)
+    return joined(line, answer, work.options, work.codec, work.answer_codec)
+
+
+def _error(work: Work, index: int, position: int, failure: Failure, offset: int) -> bytes:
+    """One line of the errors. Its line number counts from the part's first line.
+
+    `offset` is where in the part's answers its answer would be.
+    """
+    line = work.lines[index]
     quoted = line[:_MAX_QUOTED].decode(errors="replace")
     fields: dict[str, Any] = {
-        "Line": index + 1,
+        "Line": position + 1,
+        **(work.batch.names(line, work.lines.place(index)) if work.batch is not None else {}),
         "ErrorCode": failure.code,
         "ErrorMessage": failure.message,
         "OriginalStatusCode": failure.original_status_code,
         "OriginalMessage": failure.original_message,
-        "TraceId": trace_id,
+        "TraceId": work.invocation.trace_id,
         "Record": quoted if len(line) <= _MAX_QUOTED else quoted + "…",
-        **place,
+        AT: work.lines.place(index),
+        OFFSET: offset,
     }
     kept = {name: value for name, value in fields.items() if value is not None}
     return compact_bytes(kept) + b"\n"

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from sluice.transform.values import Json
+
 _STEP = re.compile(
     r"""
     \.?\[\s*(?P<wild>\*)\s*\]
@@ -76,6 +78,11 @@ class Path:
         """Whether it is `$`, which finds the record itself."""
         return not self.steps
 
+    @property
+    def begins_with_name(self) -> bool:
+        """Whether it looks for a field at first, which an array has not."""
+        return re.match(r"\$(?:\.?\[\s*'|\.[A-Za-z_])", self.text) is not None
+
     def find(self, record: Any) -> Any:
         """What it finds in `record`. Raises `NotThere` when there is no element at an index, or none of the names."""
         values = [record]
@@ -119,18 +126,28 @@ def _is_mixed(elements: str | None) -> bool:
     return len(several) > 1 and (":" in "".join(several) or len({"-" in one for one in several}) > 1)
 
 
+def _opened(value: Any) -> Any:
+    return value.opened() if isinstance(value, Json) else value
+
+
 def _children(value: Any) -> list[Any]:
+    value = _opened(value)
     if isinstance(value, dict):
         return list(value.values())
     return list(value) if isinstance(value, list) else []
 
 
 def _names(names: list[str]) -> _Step:
-    return lambda value: [value[name] for name in names if name in value] if isinstance(value, dict) else []
+    def step(value: Any) -> list[Any]:
+        value = _opened(value)
+        return [value[name] for name in names if name in value] if isinstance(value, dict) else []
+
+    return step
 
 
 def _object(names: list[str]) -> _Step:
     def step(value: Any) -> list[Any]:
+        value = _opened(value)
         found = {name: value[name] for name in names if name in value} if isinstance(value, dict) else {}
         return [found] if found else []
 
@@ -141,6 +158,7 @@ def _elements(selectors: list[int | slice]) -> _Step:
     """Raises `NotThere` when a row is too short: it would be taken for one with fewer columns (DataProcessing)."""
 
     def step(value: Any) -> list[Any]:
+        value = _opened(value)
         if not isinstance(value, list):
             return []
         found: list[Any] = []

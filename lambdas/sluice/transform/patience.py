@@ -18,10 +18,16 @@ _AGAIN = PATIENCE // 4  # of a part that was returned to its queue: a broken mod
 _GIVEN_UP = _WITH_ALL // PATIENCE  # parts: as many records as in a file of one part
 
 
-def patience(attempt: Attempt[TransformPart]) -> int:
-    """How many records of a part are refused before it stops, if the endpoint has not answered any of the file."""
+async def patience(results: Bucket, attempt: Attempt[TransformPart]) -> int:
+    """How many records of a part are refused before it stops, if the endpoint has not answered any of the file.
+
+    Calls are made side by side, so that it must be known before the first of them whether one is enough. Raises
+    `ServiceError`.
+    """
     if attempt.request.is_whole:
         return _WITH_ALL
+    if await have_given_up(results, attempt):
+        return 1
     return PATIENCE if attempt.delivery.receive_count == 1 else _AGAIN
 
 

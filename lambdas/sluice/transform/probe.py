@@ -2,96 +2,167 @@
 
 import json
 import math
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+from sluice.concurrency import now
 from sluice.error_codes import ErrorCode
 from sluice.failures import ServiceError
 from sluice.ports import Inference
 from sluice.transform.answer_format import NONE, AnswerError, AnswerFormat, Kind, array_fields, header_of
 from sluice.transform.bisect import Calls, record_failure
-from sluice.transform.part_calls import OutOfTime
+from sluice.transform.side_by_side import Work
 
+_NEEDED = 2  # records that are answered alone, and refusals of them together
 _FIRST = 8  # records that are tried in order; after these, others from all over the part
 _TOLERANCE = 1e-4  # of numbers: a batch is computed in another order than its records alone
 _MAX_NAME = 400  # characters of a format's name, which is kept in the metadata of objects
+_MOST_BYTES = 512 * 1024  # of answers to further records while others take long
+_SLOW_SECONDS = 0.25  # that a call takes until others are begun beside it
 _SIMPLE = (Kind.LINES, Kind.LINES_WITH_HEADER, Kind.JSON_ARRAY, Kind.CSV_ROW)
 
 
 @dataclass(slots=True)
 class Probe:
-    """The evidence for a format. `alone` are the answers to records that were sent alone, by index.
+    """The evidence for a format, and what is called for next to find it.
 
-    `ask` sends the records of the given indices together, and `sent` returns what is sent for one. A
-    request has at most `most_bytes`.
+    `ask` sends the records of the given indices together, and `sent` returns what is sent for one. `indices` are all of
+    them. A request has at most `most_bytes`. `alone` holds the answers to single records, of which the first `known`
+    were paid for before. `keep` takes such an answer, and `settle` the format, when it is found.
+
+    A call that takes long leaves room for others: meanwhile further records are sent alone, which is always right.
     """
 
     calls: Calls
     ask: Callable[[Sequence[int]], Awaitable[Inference]]
     sent: Callable[[int], bytes]
+    indices: Sequence[int]
     most_bytes: int
-    alone: dict[int, Inference] = field(default_factory=dict)
+    alone: Mapping[int, Inference]
+    known: int
+    keep: Callable[[int, Inference], Awaitable[None]]
+    settle: Callable[[AnswerFormat], Awaitable[None]]
+    ended: bool = False  # whether the format is found, or every record was refused
+    under_way: dict[int, bytes] = field(default_factory=dict)  # what is sent for single records, by index
+    _turn: Iterator[int] = field(init=False)
+    _further: Iterator[int] = field(init=False)
+    _tried: set[int] = field(default_factory=set)
+    _candidate: int | None = None
+    _group_refused: int = 0
+    _group_under_way: bool = False
+    _found: AnswerFormat | None = None
+    _slow_at: float | None = None
 
-    async def find(self, indices: Sequence[int]) -> AnswerFormat | None:
-        """The format; None when every record was refused.
+    def __post_init__(self) -> None:
+        self._turn = _in_turn(self.indices)
+        self._further = iter(self.indices)
+        self._tried |= self.alone.keys()
+        self.calls.works = self.calls.works or bool(self.alone)
 
-        The answers in `alone` are not asked for again. Raises what `Calls.refuse` and the calls raise.
-        """
-        await self._ask_alone(indices)
-        if not self.alone:
+    def next(self, under_way: int) -> Work | float | None:
+        """The work to begin now, or the time at which to ask again, as `Source` returns it."""
+        if self.ended or not self.calls.may_begin(under_way):
             return None
-        first, *others = self.alone
-        second = others[0] if others else first
-        group = [first, second, first]
-        if sum(len(self.sent(index)) + 1 for index in group) > self.most_bytes:
-            return NONE
-        try:
-            together = await self._ask_together(group)
-        except ServiceError as error:
-            record_failure(error)  # raises it, unless the model has refused them together
-            return NONE
-        return format_of([self.alone[first], self.alone[second], self.alone[first]], together)
+        work = self._next()
+        if work is not None:
+            self._slow_at = now() + _SLOW_SECONDS
+            return work
+        if self.ended or self._slow_at is None or now() < self._slow_at:
+            return self._slow_at
+        return self._further_alone()
 
-    async def _ask_alone(self, indices: Sequence[int]) -> None:
-        """Ask for two different records. Only the first few are tried, or more until one of them is answered."""
-        tried = 0
+    @property
+    def is_at_second_try(self) -> bool:
+        """Whether the records were refused together once."""
+        return self._group_refused > 0
+
+    def _next(self) -> Work | None:
+        if self._found is not None:
+            self.ended = True
+            return partial(self.settle, self._found)
+        if self._group_under_way:
+            return None
+        if len(self.alone) + len(self.under_way) < _NEEDED and (index := self._next_candidate()) is not None:
+            return self._alone(index)
+        if self.alone and (len(self.alone) >= _NEEDED or not self.under_way):
+            return self._together()
+        self.ended = not self.under_way  # every record was refused
+        return None
+
+    def _next_candidate(self) -> int | None:
+        """The next record that is tried: another one than those that are answered, or under way.
+
+        Only the first few are tried, or more until one of them is answered.
+        """
+        if self.alone and len(self._tried) >= _FIRST:
+            return None
         answered = {self.sent(index) for index in self.alone}
-        for index in _in_turn(indices):
-            self.calls.works = self.calls.works or bool(self.alone)
-            if len(self.alone) == 2 or (self.alone and tried >= _FIRST):
-                return
-            record = self.sent(index)
-            if record in answered:
-                continue
-            tried += 1
-            try:
-                self.alone[index] = await self._ask_one(index)
-            except (ServiceError, AnswerError) as error:
-                await self.calls.refuse(index, record_failure(error))
+        while True:
+            if self._candidate is None or self._candidate in self._tried or self.sent(self._candidate) in answered:
+                self._candidate = next(self._turn, None)
+                if self._candidate is None:
+                    return None
+            elif self.sent(self._candidate) in self.under_way.values():
+                return None  # if that one is refused, this one is tried, too
             else:
-                answered.add(record)
+                return self._candidate
 
-    async def _ask_one(self, index: int) -> Inference:
-        inference = await self.calls.paid(lambda: self.ask([index]))
+    def _further_alone(self) -> Work | None:
+        """A further record, while others take long. Each answer is kept in memory until the format is known."""
+        if sum(len(one.body) for one in self.alone.values()) > _MOST_BYTES:
+            return None
+        index = next((index for index in self._further if index not in self._tried), None)
+        return None if index is None else self._alone(index)
+
+    def _alone(self, index: int) -> Work:
+        self._tried.add(index)
+        self.under_way[index] = self.sent(index)
+        return partial(self._ask_alone, index)
+
+    async def _ask_alone(self, index: int) -> None:
+        try:
+            inference = await self.calls.paid(lambda: self._answered([index]))
+        except (ServiceError, AnswerError) as error:
+            failure = record_failure(error)
+            del self.under_way[index]
+            await self.calls.refuse(index, failure)
+            return
+        del self.under_way[index]
+        self.calls.works = True
+        await self.keep(index, inference)
+
+    async def _answered(self, indices: Sequence[int]) -> Inference:
+        inference = await self.ask(indices)
         if not inference.body.strip():
             raise AnswerError("the answer is empty")
         return inference
 
-    async def _ask_together(self, group: Sequence[int]) -> Inference:
-        """The answer to a group. It is refused only twice: one refusal may have another cause than that it is a group.
+    def _together(self) -> Work | None:
+        first, *others = self.alone
+        group = [first, others[0] if others else first, first]
+        if sum(len(self.sent(index)) + 1 for index in group) > self.most_bytes:
+            self._found = NONE
+            return self._next()
+        self._group_under_way = True
+        return partial(self._ask_together, group)
+
+    async def _ask_together(self, group: Sequence[int]) -> None:
+        """Compare the answer to a group. It may be refused once, which may have another cause than that it is a group.
 
         Unless that took long: a group that timed out would do so again, and the function may have no time for it.
         """
         try:
-            return await self.calls.paid(lambda: self.ask(group))
+            together = await self.calls.paid(lambda: self.ask(group))
         except ServiceError as error:
-            if record_failure(error).code == ErrorCode.MODEL_TIMEOUT:
-                raise
-            try:
-                return await self.calls.paid(lambda: self.ask(group))
-            except OutOfTime:
-                raise error from None
+            failure = record_failure(error)  # raises it, unless the model has refused them together
+            self._group_under_way = False
+            self._group_refused += 1
+            if failure.code == ErrorCode.MODEL_TIMEOUT or self._group_refused == _NEEDED:
+                self._found = NONE
+            return
+        self._found = format_of([self.alone[index] for index in group], together)
 
 
 def _in_turn(indices: Sequence[int]) -> Iterator[int]:

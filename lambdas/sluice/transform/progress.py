@@ -1,10 +1,12 @@
 """Which parts of a dataset are stored. Their names say where they begin and end, and which retry has stored them."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
+from dataclasses import replace
 
 from sluice import keys
-from sluice.inputs.requests import Run
+from sluice.inputs.requests import Run, TransformPart
+from sluice.transform.options import MAX_CHUNK_BYTES, chunk_bytes
 
 Part = tuple[int, int, str]
 """Where a stored part begins and ends, and its key."""
@@ -33,12 +35,28 @@ def begins_at(names: Iterable[str], start: int) -> bool:
 
 
 def covered_until(names: Iterable[str], start: int, end: int) -> int:
-    """The byte, at most `end`, up to which stored parts cover a range without gap; `start` when none begins there."""
+    """The byte up to which stored parts cover a range without gap; `start` when none begins there.
+
+    It is after `end` if the last record of the range ends there.
+    """
     reached = {start}
     for begins, ends, _ in keys.stored_parts(names):
-        if begins in reached and ends <= end:
+        if begins in reached and begins < end:
             reached.add(ends)
     return max(reached)
+
+
+def rest_after(part: TransformPart, at: int) -> TransformPart:
+    """What is left of a part whose records before byte `at` are answered; from `start` to `start` if nothing is.
+
+    If the last record of the part ends within another range, as its line breaks are in quotes, the rest is that of the
+    other range, whose part has begun within the record.
+    """
+    if at <= part.end:
+        return replace(part, start=at)
+    size = part.file.size or 0
+    chunk = chunk_bytes(size)
+    return replace(part, start=at, end=min(size, -(-at // chunk) * chunk))
 
 
 def covering_parts(names: Iterable[str], end: int, start: int = 0) -> list[str] | None:
@@ -48,60 +66,66 @@ def covering_parts(names: Iterable[str], end: int, start: int = 0) -> list[str] 
     begin where others end will do, those of later retries first: the answer to a line does not depend on the part that
     the line is in.
     """
-    found = _chain([part for part in keys.stored_parts(names) if part[1] <= end], start)
-    reached = found[-1][1] if found else start
-    return [key for _, _, key in found] if reached == end else None
+    chosen = _chosen(part for part in keys.stored_parts(names) if part[1] <= end)
+    covering: list[str] = []
+    at = start
+    while at in chosen:
+        _, at, key = chosen[at]
+        covering.append(key)
+    return covering if at == end else None
 
 
-def unanswered(names: Sequence[str], ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, str | None]]:
-    """What a retry sends of the `ranges` that a file was split into: where it begins and ends, and the stem of a part.
+def unanswered(
+    names: Sequence[str], ranges: Sequence[tuple[int, int, bool]]
+) -> Iterator[tuple[int, int, bool, str | None]]:
+    """What a retry sends of the `ranges` that a file is split into: where it begins and ends, and the stem of a part.
 
-    With a stem, the records are sent that have no answer in this stored part, else all records.
+    A flag says whether records begin and end there, too. With a stem, the records are sent that have no answer in this
+    stored part, else all records.
     """
     with_errors = keys.parts_with_errors(names)
-    by_range = _within(keys.stored_parts(names), list(ranges))
-    for (start, end), stored in by_range:
-        at = start
-        for begins, ends, key in _chain(stored, start):
-            stem, at = keys.stem_of_part(key), ends
-            if stem in with_errors:
-                yield begins, ends, None if with_errors[stem] else stem
-        if at < end:
-            yield at, end, None
-
-
-def _within(stored: Sequence[Part], ranges: Sequence[tuple[int, int]]) -> Iterator[tuple[tuple[int, int], list[Part]]]:
-    """The stored parts that lie within each range. Both are in order."""
+    size = ranges[-1][1] if ranges else 0
+    stored = [part for part in keys.stored_parts(names) if part[1] <= size]
+    chosen = _chosen(stored)
+    if covering_parts(names, size) is None and _is_any_beyond(stored, [end for _, end, _ in ranges]):
+        # Where the records of a later range begin is known only when those before it are stored. Each range is sent, as
+        # in a first run: its parts that are answered completely are not called for again.
+        yield from ((start, end, is_aligned, None) for start, end, is_aligned in ranges)
+        return
     at = 0
-    for start, end in ranges:
-        while at < len(stored) and stored[at][0] < start:
-            at += 1
-        first = at
-        while at < len(stored) and stored[at][0] < end:
-            at += 1
-        yield (start, end), [part for part in stored[first:at] if part[1] <= end]
+    for _, end, is_aligned in ranges:
+        while at < end:
+            if at not in chosen:
+                yield at, end, is_aligned, None
+                at = end
+                continue
+            begins, at, key = chosen[at]
+            stem = keys.stem_of_part(key)
+            if stem in with_errors:
+                # Only a record's end makes a part longer than a range may be.
+                yield begins, at, at - begins > MAX_CHUNK_BYTES, None if with_errors[stem] else stem
 
 
-def _chain(stored: Sequence[Part], start: int) -> list[Part]:
-    """The parts that reach farthest from byte `start` without gap or overlap; `stored` is in order."""
-    reached = {start}
-    for begins, ends, _ in stored:
-        if begins in reached:
-            reached.add(ends)
-    leading = {max(reached)}  # the bytes from which the farthest one is reached
-    for begins, ends, _ in reversed(stored):
-        if ends in leading:
-            leading.add(begins)
-    chain: list[Part] = []
-    at = start
-    for begins, same in groupby(stored, key=lambda part: part[0]):
-        if begins != at:
-            continue
-        options = [part for part in same if part[1] in leading and part[1] > at]
-        if options:
-            chain.append(max(options, key=lambda part: (keys.run_of_part(part[2]), part[1])))
-            at = chain[-1][1]
-    return chain
+def _is_any_beyond(stored: Iterable[Part], range_ends: Sequence[int]) -> bool:
+    """Whether one of the stored parts ends in another range than it begins in."""
+    return any(ends > range_ends[bisect_right(range_ends, begins)] for begins, ends, _ in stored)
+
+
+def _chosen(stored: Iterable[Part]) -> dict[int, Part]:
+    """By where it begins, the first of the parts that reach farthest from there without gap or overlap.
+
+    `stored` is in order.
+    """
+    reached: dict[int, int] = {}
+    chosen: dict[int, Part] = {}
+    ranks: dict[int, tuple[int, str, int]] = {}
+    for begins, ends, key in reversed(list(stored)):
+        rank = (reached.get(ends, ends), keys.run_of_part(key), ends)
+        if begins < ends and (begins not in ranks or rank > ranks[begins]):
+            ranks[begins] = rank
+            reached[begins] = rank[0]
+            chosen[begins] = (begins, ends, key)
+    return chosen
 
 
 def count(metadata: Mapping[str, str], name: str) -> int:

@@ -1,16 +1,18 @@
-"""Records on their way to the model and back: filtered, counted, joined, each in one line."""
+"""Records on their way to the model and back: filtered, joined with their answers, grouped for calls."""
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sluice.inputs.strict_json import TooDeep, compact_bytes, loads
-from sluice.transform.content_types import CSV, JSON_LINES, base_type
+from sluice.failures import invalid
+from sluice.inputs.strict_json import TooDeep, compact_bytes
+from sluice.transform.content_types import CSV, JSON_LINES, TEXT, Syntax, base_type, syntax_of
 from sluice.transform.options import Options
 from sluice.transform.paths import NotThere, Path
+from sluice.transform.values import Json, NotClosed, csv_bytes, json_bytes, row_of
+
+_OUTPUT = "SageMakerOutput"
 
 
 class RecordError(Exception):
@@ -19,57 +21,119 @@ class RecordError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """Reads and writes records of one content type. Text that is neither CSV nor JSON lines cannot be filtered."""
+    """Reads and writes records of one content type. Text that is neither CSV nor JSON cannot be filtered."""
+
+    content_type: str
+    delimiter: bytes = b","
+
+    @property
+    def syntax(self) -> Syntax:
+        """How its records are written."""
+        return syntax_of(self.content_type)
+
+    def load(self, line: bytes) -> Any:
+        """The record as a value that paths look into: a row of `Cell`, or a `Json`. Raises `RecordError`."""
+        base = base_type(self.content_type)
+        try:
+            if self.syntax is Syntax.CSV:
+                if not line.isascii():
+                    line.decode()
+                return row_of(line, self.delimiter)
+            if self.syntax is Syntax.JSON:
+                return Json.parse(line)
+        except UnicodeDecodeError:
+            raise RecordError(f"is not {base}: it is not UTF-8") from None
+        except TooDeep as error:
+            raise RecordError(str(error)) from None
+        except json.JSONDecodeError as error:
+            raise RecordError(f"is not {base}: {error.msg} at column {error.colno}") from None
+        except NotClosed:
+            raise RecordError(f"is not {base}: a quoted field is not closed") from None
+        except ValueError as error:
+            raise RecordError(f"is not {base}: {error}") from None
+        raise RecordError(f"can't be filtered or joined, as it is {base}: use text/csv or application/jsonlines")
+
+    def dump(self, value: Any) -> bytes:
+        """A value as one record."""
+        if self.syntax is not Syntax.CSV:
+            return json_bytes(value)
+        return csv_bytes(value if isinstance(value, list) else [value], self.delimiter)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCodec:
+    """Reads answers, each in one line, by the content type with which the endpoint answered.
+
+    Containers state one type and write another. So a line that is a JSON object or array is JSON whatever the type is:
+    `[0.1, 0.9]` as text/csv are not two fields `[0.1` and `0.9]`.
+    """
 
     content_type: str
 
     @property
-    def base(self) -> str:
-        """The content type without its parameters."""
-        return base_type(self.content_type)
+    def syntax(self) -> Syntax:
+        """How its answers are written, by its type alone."""
+        return syntax_of(self.content_type)
 
-    def load(self, line: bytes) -> Any:
-        """The record as a value that paths look into. Raises `RecordError`."""
+    def load(self, answer: bytes) -> Any:
+        """The answer as a value that paths look into: a row of `Cell`, or a `Json`. Text is a JSON string.
+
+        Raises `RecordError` for JSON that is nested too deeply.
+        """
+        if self.syntax is not Syntax.CSV or _is_container(answer):
+            try:
+                return Json.parse(answer)
+            except TooDeep as error:
+                raise RecordError(f"its answer {error}") from None
+            except ValueError:
+                pass
+        if self.syntax is Syntax.CSV:
+            try:
+                return row_of(answer, b",")
+            except NotClosed:
+                pass
+        return Json(compact_bytes(answer.decode(errors="replace")))
+
+    def type_of_lines(self, answer: bytes) -> str:
+        """The content type of lines such as `answer`."""
+        if self.syntax is not Syntax.JSON and not _is_container(answer):
+            return self.content_type
         try:
-            text = line.decode()
-            if self.base == CSV:
-                rows = list(csv.reader(io.StringIO(text), strict=True))
-                if len(rows) != 1:
-                    raise RecordError(f"is not {CSV}: it is {len(rows)} rows")
-                return rows[0]
-            if self.base == JSON_LINES:
-                return loads(text)
-        except UnicodeDecodeError as error:
-            raise RecordError(f"is not {self.base}: no UTF-8 at byte {error.start + 1}") from None
-        except TooDeep as error:
-            raise RecordError(str(error)) from None
-        except json.JSONDecodeError as error:
-            raise RecordError(f"is not {self.base}: {error.msg} at column {error.colno}") from None
-        except csv.Error as error:
-            raise RecordError(f"is not {self.base}: {error}") from None
+            Json.parse(answer)
         except ValueError:
-            raise RecordError(f"is not {self.base}: an integer has too many digits") from None
-        raise RecordError(f"can't be filtered or joined, as it is {self.base}: use text/csv or application/jsonlines")
-
-    def dump(self, value: Any) -> bytes:
-        """A value as one line."""
-        if self.base == CSV:
-            buffer = io.StringIO()
-            cells = value if isinstance(value, list) else [value]
-            csv.writer(buffer, lineterminator="").writerow(
-                [cell if isinstance(cell, str) else json.dumps(cell) for cell in cells]
-            )
-            return buffer.getvalue().encode()
-        return compact_bytes(value)
+            return TEXT if self.syntax is Syntax.JSON else self.content_type
+        return JSON_LINES
 
 
-def check_csv(line: bytes) -> None:
-    """Raises `RecordError` for a line of CSV that ends within quotes: its field continues in the next line.
+def _is_container(answer: bytes) -> bool:
+    """Whether an answer may be a JSON object or array."""
+    return answer.lstrip()[:1] in {b"{", b"["}
 
-    In CSV without line breaks in fields, every line has an even number of quotes (RFC 4180).
-    """
-    if line.count(b'"') % 2:
-        raise RecordError("ends within a quoted field")
+
+def check_options(options: Options, content_type: str) -> None:
+    """Raises `Failure` (invalid) for filters and joins that no record of the file can satisfy, before any call."""
+    of_records = {
+        "InputFilter": not options.input_filter.is_root,
+        "JoinSource": options.join_source == "Input",
+    }
+    used = [name for name, is_used in of_records.items() if is_used]
+    if not used:
+        return
+    syntax = syntax_of(content_type)
+    if syntax is Syntax.TEXT:
+        raise invalid(
+            used[0],
+            f"needs records of CSV or JSON, and the content type is {base_type(content_type)[:80]}; set the "
+            "file's metadata content-type to text/csv or application/jsonlines",
+        )
+    if syntax is Syntax.CSV and options.split_type == "None":
+        raise invalid(used[0], "needs SplitType Line for CSV: a file that is not split is no single row")
+    paths = {"InputFilter": options.input_filter}
+    if options.join_source == "Input":
+        paths["OutputFilter"] = options.output_filter
+    for name, path in paths.items():
+        if syntax is Syntax.CSV and path.begins_with_name:
+            raise invalid(name, f"{path.text} begins with a name, and a row of CSV has none: select by index, as $[0]")
 
 
 def filtered(line: bytes, path: Path, codec: Codec) -> bytes:
@@ -80,27 +144,29 @@ def filtered(line: bytes, path: Path, codec: Codec) -> bytes:
         found = path.find(codec.load(line))
     except NotThere:
         raise RecordError("the InputFilter finds nothing in it, or not all the indices that it names") from None
-    if codec.base == CSV and found == []:
+    if codec.syntax is Syntax.CSV and found == []:
         raise RecordError("the InputFilter leaves nothing of it")
     return codec.dump(found)
 
 
-def joined(line: bytes, answer: bytes, options: Options, codec: Codec) -> bytes:
+def joined(line: bytes, answer: bytes, options: Options, codec: Codec, answers: AnswerCodec) -> bytes:
     """A record's line in the result: its answer, joined with the record and filtered if the options say so.
 
-    As Batch Transform does it (DataProcessing): CSV gets the answer's columns at the end of the row; a JSON object gets
-    it as `SageMakerOutput`, any other JSON becomes {"SageMakerInput": …, "SageMakerOutput": …}. Raises `RecordError`.
+    As Batch Transform does it (DataProcessing). To a row of CSV, an answer that is a row or a flat JSON array adds its
+    elements as fields, and any other answer adds one field. A JSON object gets the answer as `SageMakerOutput`, any
+    other JSON becomes {"SageMakerInput": …, "SageMakerOutput": …}. Raises `RecordError`.
     """
     if options.join_source == "None" and options.output_filter.is_root:
         return answer
+    output = answers.load(answer)
     if options.join_source == "None":
-        value: Any = codec.load(answer)
-    elif codec.base == CSV:
-        value = [*codec.load(line), *codec.load(answer)]
+        is_json = isinstance(output, Json)
+        codec = Codec(JSON_LINES if is_json else CSV)
+        value: Any = output
+    elif codec.syntax is Syntax.CSV:
+        value = [*codec.load(line), *_fields(output)]
     else:
-        record, output = codec.load(line), _loaded(answer)
-        both = {"SageMakerInput": record, "SageMakerOutput": output}
-        value = {**record, "SageMakerOutput": output} if isinstance(record, dict) else both
+        value = _object(codec.load(line), output)
     try:
         return codec.dump(options.output_filter.find(value))
     except NotThere:
@@ -109,13 +175,29 @@ def joined(line: bytes, answer: bytes, options: Options, codec: Codec) -> bytes:
         ) from None
 
 
-def _loaded(answer: bytes) -> Any:
-    try:
-        return loads(answer)
-    except TooDeep as error:
-        raise RecordError(f"its answer {error}") from None
-    except ValueError:
-        return answer.decode(errors="replace")
+def _fields(output: Any) -> list[Any]:
+    """The fields that an answer adds to a row of CSV."""
+    if isinstance(output, Json):
+        opened = output.opened()
+        is_flat = isinstance(opened, list) and opened and not any(_is_container(one.raw) for one in opened)
+        return list(opened) if is_flat and opened else [output]
+    return output if isinstance(output, list) else [output]
+
+
+def _object(record: Json, output: Any) -> Json:
+    """A JSON record with its answer. A row of CSV is an array, or its only field's value."""
+    if isinstance(output, list) and len(output) == 1:
+        (output,) = output
+    raw = json_bytes(output)
+    if not record.raw.startswith(b"{"):
+        return Json(b'{"SageMakerInput":%b,"SageMakerOutput":%b}' % (record.raw, raw))
+    # The record stays as it is written, unless it has such a field already.
+    if _OUTPUT.encode() in record.raw or b"\\u" in record.raw:
+        fields = record.opened()
+        if isinstance(fields, dict) and _OUTPUT in fields:
+            return Json(json_bytes({**fields, _OUTPUT: Json(raw)}))
+    comma = b"" if record.raw == b"{}" else b","
+    return Json(b'%b%b"%b":%b}' % (record.raw[:-1], comma, _OUTPUT.encode(), raw))
 
 
 def payloads(sizes: Sequence[int], most_bytes: Callable[[], int], *, single: bool) -> Iterator[list[int]]:

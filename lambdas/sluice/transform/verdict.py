@@ -8,8 +8,8 @@ from sluice.error_codes import ErrorCode
 from sluice.inputs.requests import Assembly
 from sluice.ports import ObjectHead
 from sluice.processing.result import ACCEPT, CONTENT_TYPE, ENDPOINT_NAME, TRACE_ID
-from sluice.transform.part_store import ANSWER_FORMAT, ERROR_THRESHOLD
-from sluice.transform.progress import count
+from sluice.transform.part_store import ANSWER_FORMAT, ERROR_THRESHOLD, RECORD_FORMAT
+from sluice.transform.progress import count, succeeded
 from sluice.transform.threshold import ErrorThreshold
 
 
@@ -33,6 +33,13 @@ def requested_by(parts: list[StoredPart]) -> dict[str, str | None]:
     return {name: unquote(described[name]) for name in names if name in described}
 
 
+def type_of(parts: list[StoredPart]) -> str:
+    """The content type of the first part with an answer, or of the first part."""
+    with_answers = (part for part in parts if succeeded(part.head.metadata))
+    first = next(with_answers, parts[0] if parts else None)
+    return (first.head.content_type if first else None) or "text/plain"
+
+
 def threshold_of(parts: list[StoredPart]) -> ErrorThreshold:
     """The threshold that the part had which was stored last: a default of the deployment may have changed."""
     last = max(parts, key=lambda part: part.head.metadata["finished"], default=None)
@@ -53,12 +60,14 @@ def summary_of(parts: list[StoredPart], assembly: Assembly) -> dict[str, Any]:
     names = ("records", "failed", "not-sent", "untried")
     records, failed, not_sent, untried = (sum(part.number(name) for part in parts) for name in names)
     formats = (part.head.metadata.get(ANSWER_FORMAT) for part in parts)
+    is_batch_file = any(RECORD_FORMAT in part.head.metadata for part in parts)
     return {
         "records": records,
         "succeeded": records - failed - not_sent - untried,
         "failed": failed,
         "not_sent": not_sent,
         "untried": untried,
+        "record_format": "OpenAIBatch" if is_batch_file else "Line",
         "answer_format": next((unquote(one) for one in formats if one), None),
         "calls": sum(part.number("calls") for part in parts),
         "bytes": assembly.file.size,

@@ -1,6 +1,7 @@
 """What a part has to do: the lines of its byte range, and what is sent for each."""
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from sluice import keys
@@ -8,18 +9,24 @@ from sluice.error_codes import ErrorCode
 from sluice.failures import Failure, invalid
 from sluice.inputs.invocation import Invocation, build, endpoint_of, message_for
 from sluice.inputs.requests import TransformPart
-from sluice.ports import Buckets, ObjectHead
+from sluice.ports import Buckets, Inference, ObjectHead
 from sluice.processing.attempt import Attempt
 from sluice.processing.memory import Reservation
 from sluice.settings import Settings
 from sluice.transform.answer_format import AnswerFormat
+from sluice.transform.batch_file import BatchStore
 from sluice.transform.bisect import Refused
-from sluice.transform.content_types import CSV
+from sluice.transform.content_types import JSON, JSON_LINES, Syntax, states_syntax
+from sluice.transform.cost import CallCosts
+from sluice.transform.csv_records import not_closed
 from sluice.transform.earlier import Earlier
+from sluice.transform.file_type import type_of_calls, type_of_file
 from sluice.transform.lines import Lines, lines_of
-from sluice.transform.memory import ResponseSizeRatio, needed
+from sluice.transform.memory import AnswerMemory, needed
+from sluice.transform.openai_batch import Batch, RequestError
 from sluice.transform.options import MAX_CHUNK_BYTES, Options
-from sluice.transform.records import Codec, RecordError, check_csv, filtered
+from sluice.transform.progress import rest_after
+from sluice.transform.records import AnswerCodec, Codec, RecordError, check_options, filtered
 
 _TAIL = 16 * 1024  # bytes that are first read beyond a range, for the end of its last line
 MAX_LINES = 32 * 1024  # of a part: the first of more are answered, and the rest continues as a part of its own
@@ -39,16 +46,25 @@ class Work:
     codec: Codec
     lines: Lines
     sizes: list[int] = field(default_factory=list)  # of what is sent for each line; 0 when nothing is sent
-    filtered: list[bytes] = field(default_factory=list)
+    filtered: list[bytes] = field(default_factory=list)  # what is sent for each line, unless it is the line itself
     refused: dict[int, Refused] = field(default_factory=dict)
     answer_format: AnswerFormat | None = None
+    batch: Batch | None = None  # of an OpenAI batch file
+    header: bytes = b""  # the line that each call begins with
+    answer_type: str | None = None  # the content type of the first answer that states one
     earlier: Earlier | None = None  # of a retry: the answers that are kept, whose lines are not sent
     is_untried: bool = False  # whether the part is stored without calls, because its file has failed
 
     @property
     def separator(self) -> bytes:
         """What follows each answer in the result."""
-        return b"\n" if self.options.assemble_with == self.options.split_type == "Line" else b""
+        of_lines = self.options.assemble_with == self.options.split_type == "Line" or self.batch is not None
+        return b"\n" if of_lines else b""
+
+    @property
+    def places(self) -> Sequence[int]:
+        """The indices of the lines at which the part may be cut: for a retry, those without an earlier answer."""
+        return range(len(self.lines)) if self.earlier is None else list(self.earlier.gaps)
 
     def keep(self, earlier: Earlier) -> None:
         """Send only the lines that have no earlier answer."""
@@ -56,14 +72,54 @@ class Work:
         self.sizes = [size if index in earlier.gaps else 0 for index, size in enumerate(self.sizes)]
         self.refused = {index: refused for index, refused in self.refused.items() if index in earlier.gaps}
 
+    @property
+    def answer_codec(self) -> AnswerCodec:
+        """Reads the answers, as the format of the file divides them.
+
+        If the endpoint does not say what it answers, it is what was asked for, or as the file is.
+        """
+        if self.answer_format is not None and self.answer_format.is_json:
+            return AnswerCodec(JSON_LINES)
+        return AnswerCodec(self.answer_type or self.invocation.parameters.get("Accept") or self.codec.content_type)
+
+    def learn_type(self, inference: Inference) -> None:
+        """Take the content type of an answer."""
+        if self.answer_type is None and (states_syntax(inference.content_type) or self.options.split_type == "None"):
+            self.answer_type = inference.content_type
+
     def sent(self, index: int) -> bytes:
-        """What is sent for a line: the line itself when there is no filter."""
+        """What is sent for a line: the line itself when nothing of it is left out."""
         return self.filtered[index] if self.filtered else self.lines[index]
+
+    def check_record(self, index: int) -> None:
+        """Raises `RecordError` for a record that is not complete, or with which no answer can be joined."""
+        if index == len(self.lines) - 1 and self.lines.not_closed is not None:
+            raise RecordError(f"the quoted field that begins at byte {self.lines.not_closed} is not closed")
+        if self.options.join_source == "Input":
+            self.codec.load(self.lines[index])
 
     def is_header(self, index: int) -> bool:
         """Whether a line only names the columns."""
         is_first = index == 0 == self.part.start and self.options.split_type == "Line"
-        return is_first and self.options.csv_header and self.codec.base == CSV
+        return is_first and self.options.csv_header != "none" and self.codec.syntax is Syntax.CSV
+
+    def part_of(self, lines: range, *, and_rest: bool = False) -> TransformPart:
+        """The part with some of the lines; with the last one also with what follows what was read, if `and_rest`."""
+        size = self.part.file.size or 0
+        if lines.start == len(self.lines):
+            return rest_after(self.part, min(size, self.lines.place(lines.start)))
+        start = self.lines.place(lines.start) if lines.start else self.part.start
+        is_last = lines.stop == len(self.lines) and not (self.lines.is_cut or self.lines.is_crossing)
+        to_end = is_last or (and_rest and lines.stop == len(self.lines))
+        return replace(self.part, start=start, end=self.part.end if to_end else min(size, self.lines.place(lines.stop)))
+
+    def give_away(self, first: int) -> None:
+        """Leave the lines from the index `first` on to other parts."""
+        self.part = replace(self.part, end=self.lines.place(first))
+        self.lines = replace(self.lines.first(first), is_cut=False, not_closed=None)
+        del self.sizes[first:], self.filtered[first:]
+        self.refused = {index: refused for index, refused in self.refused.items() if index < first}
+        self.earlier = self.earlier and self.earlier.before(first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +134,11 @@ class Prepared:
 class Reader:
     """Reads parts."""
 
-    def __init__(self, settings: Settings, inputs: Buckets, ratio: ResponseSizeRatio) -> None:
+    def __init__(self, settings: Settings, inputs: Buckets, costs: CallCosts) -> None:
         self._settings = settings
         self._inputs = inputs
-        self._ratio = ratio
+        self._costs = costs
+        self._batches = BatchStore(inputs(settings.results_bucket))
 
     def prepare(self, attempt: Attempt[TransformPart], head: ObjectHead) -> Prepared:
         """Apply the metadata of the dataset: the endpoint, the IDs, the options.
@@ -95,13 +152,14 @@ class Reader:
         trace_id = message.trace_id or message.inference_id or attempt.identity.trace_id
         attempt = replace(attempt, identity=replace(attempt.identity, trace_id=trace_id, inference_id=trace_id))
         with attempt.reporting():
-            invocation = build(
-                message, attempt.identity, b"", self._settings, key=file.key, object_content_type=head.content_type
-            )
+            content_type = type_of_file(message, file.key, head, self._settings)
+            sent = message.model_copy(update={"content_type": type_of_calls(content_type, options)})
+            invocation = build(sent, attempt.identity, b"", self._settings, key=file.key)
+            check_options(options, content_type)
         return Prepared(attempt, options, invocation)
 
-    async def read(self, prepared: Prepared, head: ObjectHead, reservation: Reservation) -> Work:
-        """Read a part's lines. `reservation` is resized to what they take in memory.
+    async def read(self, prepared: Prepared, head: ObjectHead, reservation: Reservation) -> tuple[Work, AnswerMemory]:
+        """Read a part's lines. `reservation` is resized to what they and their answers take in memory.
 
         Raises `Failure` when the file breaks a rule, `PreconditionFailed` when it was replaced, `MemoryExhausted`,
         `ServiceError`.
@@ -110,20 +168,28 @@ class Reader:
         limit = min(options.max_payload * 1024 * 1024, self._settings.max_body_bytes)
         part = attempt.request
         whole = options.split_type == "None"
-        if part.end - part.start > (self._settings.max_body_bytes if whole else MAX_CHUNK_BYTES):
+        if not part.aligned and part.end - part.start > (self._settings.max_body_bytes if whole else MAX_CHUNK_BYTES):
             raise invalid("Start, End", "the range is larger than the split function makes one")
-        work = Work(part, options, invocation, Codec(invocation.parameters["ContentType"]), Lines())
+        codec = Codec(invocation.parameters["ContentType"], options.csv_delimiter.encode())
+        work = Work(part, options, invocation, codec, Lines())
         folder = keys.folder_of_part(attempt.identity.name)
+        if part.batch_file:
+            identity, found = attempt.identity, await self._batches.load(folder)
+            work.batch = Batch(identity.owner, invocation.trace_id, options.request_url, found)
+            work.invocation = replace(invocation, parameters={**invocation.parameters, "ContentType": JSON})
         if whole:
             await self._whole(work, folder, head, reservation)
         else:
             await self._lines(work, folder, head, limit, reservation)
-        self._prepare_lines(work, limit)
-        await reservation.resize(self._needed(work, len(work.lines.data), len(work.lines)))
-        return work
+            work.header = await self._header(work, folder, head, limit)
+        self._prepare_lines(work, limit - len(work.header))
+        size = len(work.lines.data)
+        expected = self._costs.expected(work.invocation.endpoint_name, size)
+        await reservation.resize(needed(size, len(work.lines), expected))
+        return work, AnswerMemory(reservation, expected)
 
     def _needed(self, work: Work, size: int, lines: int) -> int:
-        return needed(size, lines, self._ratio.expected(work.invocation.endpoint_name, size))
+        return needed(size, lines, self._costs.expected(work.invocation.endpoint_name, size))
 
     async def _whole(self, work: Work, folder: str, head: ObjectHead, reservation: Reservation) -> None:
         """All of the part as one line."""
@@ -135,20 +201,46 @@ class Reader:
     async def _lines(self, work: Work, folder: str, head: ObjectHead, limit: int, reservation: Reservation) -> None:
         """The lines that begin in the part, with as much read beyond it as the last of them takes."""
         part = work.part
-        size = whole = (part.file.size or 0) if part.unpacked else head.size
+        size = whole = _end_of_lines(part, head)
         at = max(0, part.start - 1)
         beyond = _TAIL
         while True:
-            upto = min(whole, part.end + beyond)
+            # The records of an aligned part begin in its first chunk, but the last of them may be of any length.
+            upto = min(whole, part.start + MAX_CHUNK_BYTES + limit + 1 if part.aligned else part.end + beyond)
             await reservation.resize(self._needed(work, upto - at, MAX_LINES))
             data = await self._read(part, folder, head, at, upto)
-            if beyond > limit:
+            if beyond > limit or part.aligned:
                 size = at + len(data)  # The line is longer than any call can carry; what has been read identifies it.
-            work.lines = lines_of(data, start=part.start, end=part.end, at=at, size=size, most=MAX_LINES)
+            delimiter = work.codec.delimiter if work.codec.syntax is Syntax.CSV else None
+            work.lines = lines_of(
+                data, start=part.start, end=part.end, at=at, size=size, most=MAX_LINES, delimiter=delimiter
+            )
             if not work.lines.needs_more:
+                _check_closed(work, limit, is_at_end=size == whole)
                 return
             del data  # frees it before more is reserved
             beyond = min(4 * beyond, limit + 1)
+
+    async def _header(self, work: Work, folder: str, head: ObjectHead, limit: int) -> bytes:
+        """The line that each call begins with: the first record of the file, as the InputFilter leaves it."""
+        part, codec = work.part, work.codec
+        if work.options.csv_header != "repeat" or codec.syntax is not Syntax.CSV or not work.lines:
+            return b""
+        size = (part.file.size or 0) if part.unpacked else head.size
+        upto = _TAIL
+        first = Lines() if part.start else work.lines
+        while not first:
+            data = await self._read(part, folder, head, 0, min(size, upto))
+            first = lines_of(data, start=0, end=1, at=0, size=size, most=1, delimiter=codec.delimiter)
+            if upto > limit:
+                break
+            upto = min(4 * upto, limit + 1)
+        if not first or len(first[0]) >= limit:
+            raise invalid("file", f"its header is over MaxPayload or max_body_bytes, {limit} bytes")
+        try:
+            return filtered(first[0], work.options.input_filter, codec) + b"\n"
+        except RecordError as error:
+            raise invalid("file", f"its header cannot be sent: {error}") from None
 
     async def _read(self, part: TransformPart, folder: str, head: ObjectHead, start: int, end: int) -> bytes:
         if part.unpacked:  # its content is written once
@@ -161,28 +253,21 @@ class Reader:
         for index, line in enumerate(work.lines):
             sent = b"" if not line or work.is_header(index) else self._sent(work, index, line, limit)
             work.sizes.append(len(sent))
-            if not work.options.input_filter.is_root:
+            if work.batch is not None or not work.options.input_filter.is_root:
                 work.filtered.append(sent)
             if len(work.refused) == MAX_REFUSED:
                 work.lines = work.lines.first(index + 1)
                 return
 
     def _sent(self, work: Work, index: int, line: bytes, limit: int) -> bytes:
-        # A line that is too long may have been read only in part, so that its quotes say nothing.
-        if work.codec.base == CSV and work.options.split_type == "Line" and len(line) <= limit:
-            try:
-                check_csv(line)
-            except RecordError as error:
-                # Not only this line: how the lines after it must be read is not known either.
-                raise invalid(
-                    "file",
-                    f"line {index + 1} after byte {work.part.start} {error}; CSV with line breaks in its fields "
-                    "cannot be split by lines: write it as JSON lines, or without those line breaks",
-                ) from None
         if len(line) <= limit:
             try:
-                sent = filtered(line, work.options.input_filter, work.codec)
-            except RecordError as error:
+                if work.batch is not None:
+                    sent = work.batch.body(line, work.lines.place(index))
+                else:
+                    work.check_record(index)
+                    sent = filtered(line, work.options.input_filter, work.codec)
+            except (RecordError, RequestError) as error:
                 work.refused[index] = Refused(Failure.of(ErrorCode.INVALID_RECORD, str(error)))
                 return b""
             if len(sent) <= limit:
@@ -191,3 +276,29 @@ class Reader:
             Failure.of(ErrorCode.RECORD_TOO_LONG, f"it is over MaxPayload or max_body_bytes, {limit} bytes")
         )
         return b""
+
+
+def _end_of_lines(part: TransformPart, head: ObjectHead) -> int:
+    """The byte up to which the last line of a part may reach."""
+    if part.aligned:
+        return part.end
+    return (part.file.size or 0) if part.unpacked else head.size
+
+
+def _check_closed(work: Work, limit: int, *, is_at_end: bool) -> None:
+    """Raises `Failure` (invalid) when the rest of the file cannot be read, because a quoted field is not closed.
+
+    A part that does not begin with the file may have begun within quotes, so that it cannot know.
+    """
+    lines, part = work.lines, work.part
+    if lines.not_closed is None or part.aligned:
+        return
+    if not is_at_end:
+        raise invalid(
+            "file",
+            f"the quoted field that begins at byte {lines.not_closed} is over MaxPayload or max_body_bytes, "
+            f"{limit} bytes, or it is not closed",
+        )
+    if part.start == 0:
+        line = lines.data.count(b"\n", 0, lines.not_closed) + 1
+        raise not_closed(f"line {line}")

@@ -3,6 +3,7 @@
 import sys
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -154,16 +155,13 @@ class ConnectionPool:
         self._waiting.append(turn)
         self._give_turns()
         try:
-            if self._count < self._limit:
-                try:
-                    with timeout(_OPENING_SECONDS):
-                        return await turn
-                except TimeoutError:
-                    if self._count < self._limit:
-                        self._waiting.remove(turn)
-                        self._count_opening()
-                        return None
-            return await turn
+            while True:
+                with suppress(TimeoutError), timeout(_OPENING_SECONDS):
+                    return await turn
+                if self._count < self._limit:
+                    self._waiting.remove(turn)
+                    self._count_opening()
+                    return None
         except BaseException:
             self._waiting.remove(turn)
             raise

@@ -1,0 +1,1 @@
+"""OpenAI's Files and Batch API over the buckets of a deployment: `sluice openai-server`."""
