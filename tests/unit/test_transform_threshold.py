@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 import sluice.transform.options
+import sluice.transform.splitter
 from sluice.concurrency import sleep
 from sluice.failures import Failure, Operation
 from sluice.ports import Inference
@@ -277,3 +278,22 @@ def test_patience_is_the_least_that_is_stored_at_once() -> None:
     assert enough_refused(ErrorThreshold.parse("800"), 1000) == 100
     assert enough_refused(ErrorThreshold.parse("10%"), 1000) == 100
     assert enough_refused(ErrorThreshold.parse("100%"), 1000) == 4096
+
+
+def test_what_a_part_finds_within_quotes_does_not_stop_the_file(
+    world: Transforms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sluice.transform.options, "_MIN_CHUNK_BYTES", 40)
+    monkeypatch.setattr(sluice.transform.splitter, "has_quotes", lambda beginning, delimiter: False)
+    content = b"0,a\n" * 5 + b'1,"' + b"x\n" * 15 + b'"\n' + b"2,c\n" * 40
+
+    def answer(call: Call) -> Answer:
+        return REFUSED if call.body == b"x\n" else Inference(b"%d\n" % len(call.body), "text/csv")
+
+    world.endpoint.answer = answer
+    options = {"batch-strategy": "SingleRecord", "answer-format": "None", "error-threshold": "3"}
+    world.drop(KEY, content, metadata=options)
+    world.run(lambda waiting: waiting - 1)
+    assert any(call.body == b"x\n" for call in world.endpoint.calls), "a part began within the quotes"
+    assert world.out(KEY) == b"4\n" * 5 + b"35\n" + b"4\n" * 40
+    assert not world.dead_letters.sent

@@ -1,7 +1,8 @@
 """When the parts of a file stop because it is over its ErrorThreshold: the calls that are left would be in vain.
 
 The parts count the refused records of the parts that are stored. Whether a file is over its threshold depends on all of
-its records, so a percentage is taken of the number of its lines: the file is stopped only if it fails for certain.
+its records, so a percentage is taken of the number of its lines: the file is stopped only if it fails for certain. What
+may have been found within quotes does not count.
 """
 
 import json
@@ -19,6 +20,7 @@ from sluice.settings import Settings
 from sluice.transform.bisect import PATIENCE
 from sluice.transform.lines import ranges
 from sluice.transform.options import Options
+from sluice.transform.part_store import UNCERTAIN
 from sluice.transform.progress import count, of_run
 from sluice.transform.threshold import ErrorThreshold
 from sluice.transform.work import MAX_REFUSED, Work
@@ -92,7 +94,9 @@ class EarlyStop:
         left = iter(unknown)
         async with aclosing(prefetch(self._results.head, unknown)) as heads:
             async for head in heads:
-                self._failed[next(left)] = count(head.metadata, "failed") if head else 0
+                self._failed[next(left)] = (
+                    count(head.metadata, "failed") - count(head.metadata, UNCERTAIN) if head else 0
+                )
         return sum(self._failed[name] for name in chosen)
 
     async def _most_records(self, attempt: _Part) -> int:

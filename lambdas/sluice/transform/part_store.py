@@ -26,6 +26,7 @@ from sluice.transform.work import Work
 
 ANSWER_FORMAT = "answer-format"
 ERROR_THRESHOLD = "error-threshold"
+UNCERTAIN = "uncertain"  # failed records that may be no records of the file
 RECORD_FORMAT = "record-format"
 _MAX_QUOTED = 4096  # bytes of a refused record that its error quotes
 
@@ -69,6 +70,8 @@ class PartStore:
             RECORD_FORMAT: None if work.batch is None else "OpenAIBatch",
             ERROR_THRESHOLD: str(work.options.error_threshold) if work.options.error_threshold.is_set else None,
         }
+        if failed and work.may_be_within_quotes:
+            counts[UNCERTAIN] = str(failed)
         if document:
             # The name depends on the content, so that the errors are those of the answers that were stored first. Only
             # the suffix: the whole name can be longer than metadata, and is encoded there.

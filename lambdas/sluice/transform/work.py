@@ -24,7 +24,7 @@ from sluice.transform.file_type import type_of_calls, type_of_file
 from sluice.transform.lines import Lines, lines_of
 from sluice.transform.memory import AnswerMemory, needed
 from sluice.transform.openai_batch import Batch, RequestError
-from sluice.transform.options import MAX_CHUNK_BYTES, Options
+from sluice.transform.options import MAX_CHUNK_BYTES, Options, chunk_bytes
 from sluice.transform.progress import rest_after
 from sluice.transform.records import AnswerCodec, Codec, RecordError, check_options, filtered
 
@@ -60,6 +60,14 @@ class Work:
         """What follows each answer in the result."""
         of_lines = self.options.assemble_with == self.options.split_type == "Line" or self.batch is not None
         return b"\n" if of_lines else b""
+
+    @property
+    def may_be_within_quotes(self) -> bool:
+        """Whether the part may have begun within a quoted field, so that its lines may be no records."""
+        part = self.part
+        is_first = part.start == 0 or (part.file.size or 0) <= chunk_bytes(part.file.size or 0)
+        is_csv = self.codec.syntax is Syntax.CSV and self.options.split_type == "Line"
+        return is_csv and not (is_first or part.aligned) and b'"' in self.lines.data
 
     @property
     def places(self) -> Sequence[int]:
