@@ -26,6 +26,7 @@ from cli.commands.result import result
 from cli.commands.send import send
 from cli.commands.size import size
 from cli.commands.status import status
+from cli.commands.transform import transform
 from cli.commands.wait import wait
 from cli.commands.watch import watch
 from cli.errors import CliError, ExitCode
@@ -86,5 +87,19 @@ def main() -> None:
     """Send requests to a Sluice deployment, follow them, and operate the deployment."""
 
 
-for _command in (send, drop, status, result, wait, watch, dlq, backfill, audit, doctor, size, openai_server):
+for _command in (
+    send,
+    drop,
+    status,
+    result,
+    wait,
+    transform,
+    watch,
+    dlq,
+    backfill,
+    audit,
+    doctor,
+    size,
+    openai_server,
+):
     main.add_command(_command)

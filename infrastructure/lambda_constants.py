@@ -20,7 +20,7 @@ FAILURE_SUFFIX = ".err"
 MAX_MESSAGE_BYTES = 1024 * 1024  # SQS quota: body and attributes together
 
 # The metrics that the functions write.
-OUTCOMES = ("Succeeded", "Retried", "DeadLettered", "Duplicates", "Superseded", "Ignored")
+OUTCOMES = ("Succeeded", "Retried", "DeadLettered", "FailedWithFile", "Duplicates", "Superseded", "Ignored")
 FAILURE_CLASSES = ("Invalid", "Expired", "Model", "Capacity", "Configuration", "Transient", "Crashed")
 FAILURES = tuple(f"{failure_class}Failures" for failure_class in FAILURE_CLASSES)
 MODEL_LATENCY = "ModelLatency"

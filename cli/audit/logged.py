@@ -75,7 +75,8 @@ class Logged:
         name = outcome.request_name
         if name is None:  # it is about no request
             return
-        if outcome.status is Status.DEAD_LETTERED:
+        # A part that fails with its file has no dead letter of its own, but that of the file.
+        if outcome.status in {Status.DEAD_LETTERED, Status.FAILED_WITH_FILE}:
             self.dead_lettered.add(outcome.fields["message_id"])
         self._add_request(outcome, name)
 

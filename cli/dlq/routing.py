@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote_plus
 
 from cli.dlq.dead_letter import REASON_ATTRIBUTES, DeadLetter
 from cli.errors import CliError, ExitCode
@@ -14,9 +13,18 @@ from sluice import keys
 from sluice.failures import Failure, invalid
 from sluice.inputs import identity
 from sluice.inputs.envelopes import parse
+from sluice.inputs.internal_messages import body_of
 from sluice.inputs.invocation import endpoint_of, inline_body
 from sluice.inputs.message import PARAMETERS, validate
-from sluice.inputs.requests import Assembly, DroppedObject, Ignorable, Input, SentMessage, TransformPart
+from sluice.inputs.requests import (
+    Assembly,
+    DroppedObject,
+    Ignorable,
+    Input,
+    SentMessage,
+    TransformPart,
+    TransformRetry,
+)
 from sluice.inputs.strict_json import compact
 from sluice.processing.router import Kind, kind_of
 from sluice.settings import Settings
@@ -74,8 +82,8 @@ class MessageBuilder:
         """
         inputs = _parse(dead_letter.body)
         if (file := dataset_of(inputs)) is not None and not self.overrides:
-            # The functions alone may send parts. The split function does so again; stored parts are not called again.
-            return OutgoingMessage(self.queue_url("file"), created_event(file), is_shared=True)
+            # The functions alone may send parts. The split function does so again, for the records without an answer.
+            return OutgoingMessage(self.queue_url("file"), body_of(TransformRetry(file)), is_shared=True)
         body = self._with_overrides(parse(dead_letter.body)) if self.overrides else dead_letter.body
         identity = {
             name: dead_letter.attributes[name] for name in _IDENTITY_ATTRIBUTES if name in dead_letter.attributes
@@ -123,26 +131,7 @@ class MessageBuilder:
 
 def dataset_of(inputs: Sequence[Input]) -> DroppedObject | None:
     """The dataset that a message between the functions is about; None for any other message."""
-    return next((one.file for one in inputs if isinstance(one, TransformPart | Assembly)), None)
-
-
-def created_event(file: DroppedObject) -> str:
-    """The S3 event notification (S3 User Guide, "Event message structure") of a dataset's version.
-
-    Of a gzip file, the size is that of its content.
-    """
-    properties: dict[str, Any] = {"key": quote_plus(file.key, safe="/"), "size": file.size, "eTag": file.etag}
-    if file.version_id:
-        properties["versionId"] = file.version_id
-    if file.sequencer:
-        properties["sequencer"] = file.sequencer
-    record = {
-        "eventVersion": "2.1",
-        "eventSource": "aws:s3",
-        "eventName": "ObjectCreated:Redrive",
-        "s3": {"s3SchemaVersion": "1.0", "bucket": {"name": file.bucket}, "object": properties},
-    }
-    return compact({"Records": [record]})
+    return next((one.file for one in inputs if isinstance(one, TransformPart | Assembly | TransformRetry)), None)
 
 
 def sender_attributes_in(document: Mapping[str, Any]) -> dict[str, str]:

@@ -85,7 +85,7 @@ class Failures:
     def find(self, key: str) -> StoredFailure | None:
         """The `.err` at `key`; None when there is none."""
         # The tags are read first: what they say of an ETag stays true, and the content is read with its ETag.
-        tags = self._tags(key)
+        tags = self.tags(key)
         if tags is None:
             return None
         try:
@@ -152,7 +152,7 @@ class Failures:
             return False
         return True
 
-    def _tags(self, key: str) -> dict[str, str] | None:
+    def tags(self, key: str) -> dict[str, str] | None:
         """The tags of an object; None when there is no such object, empty when they may not be read."""
         if self.tags_are_hidden:
             return {}

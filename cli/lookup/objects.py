@@ -46,6 +46,7 @@ class Upload:
     size: int
     etag: str
     identity: str | None
+    version_id: str | None = None
 
 
 def is_gone(error: ClientError) -> bool:
@@ -108,7 +109,7 @@ class Inputs:
         if head is None:
             return None
         identity = key_of_version(bucket, key, head.version_id) if head.version_id else None
-        return Upload(head.modified, head.size, head.etag, identity)
+        return Upload(head.modified, head.size, head.etag, identity, head.version_id)
 
     def progress(self, name: str, upload: Upload) -> dict[str, Any]:
         """The parts and bytes done of a file under `transform/`; empty for any other input."""

@@ -9,6 +9,7 @@ from infrastructure.settings.types import (
     AccountId,
     AnswerFormatName,
     EmailAddress,
+    ErrorThresholdText,
     JsonPath,
     LogDays,
     ModelStatus,
@@ -171,5 +172,6 @@ class Transform(Group):
     CsvHeader: Literal["none", "drop", "repeat"] | bool | None = None
     CsvDelimiter: Literal[",", ";", "\t", "tab", "|"] | None = None
     AnswerFormat: AnswerFormatName | None = None
+    ErrorThreshold: ErrorThresholdText | None = None
     RecordFormat: Literal["Line", "OpenAIBatch"] | None = None
     RequestUrl: UrlPath | None = None

@@ -49,6 +49,13 @@ AnswerFormatName = Annotated[
     ),
 ]
 ModelStatus = Annotated[int, AfterValidator(_model_status)]
+ErrorThresholdText = Annotated[
+    str,
+    matching(
+        r"[0-9]{1,15}|(100|[0-9]{1,2})(\.[0-9]{1,9})?%",
+        'a number of records in quotes, such as "100", or a percentage of them, such as "5%"',
+    ),
+]
 UrlPath = Annotated[str, matching(r"/[!-~]{1,200}", "the path of a URL, such as /v1/chat/completions")]
 KeyArn = Annotated[
     str,

@@ -8,6 +8,7 @@ from typing import Any
 from sluice.concurrency import Semaphore
 from sluice.ports import Bucket, Buckets, DeadLetterQueue, Endpoint, MessageSender, SourceQueue
 from sluice.processing.dispatcher import Dispatcher
+from sluice.processing.file_failures import FileFailures
 from sluice.processing.invoker import Invoker
 from sluice.processing.memory import CallMemory, Memory
 from sluice.processing.outcomes import Outcomes
@@ -81,6 +82,7 @@ def compose_core(
         "assembly": Assembler(results, outcomes),
     }
     router = Router(settings, handlers, takes)
-    settlement = Settlement(settings, router, outcomes, dead_letter_queue, source_queue, now=utc_now, rng=rng)
+    failures = FileFailures(results, outcomes)
+    settlement = Settlement(settings, router, failures, dead_letter_queue, source_queue, now=utc_now, rng=rng)
     processor = Processor(settings, router, outcomes, settlement, now=utc_now)
     return processor, Dispatcher(processor, concurrency=settings.concurrent_calls, needed_ms=needed_ms)

@@ -106,7 +106,12 @@ class ErrorCode(StrEnum):
     NO_RECORD_SUCCEEDED = (
         "NoRecordSucceeded",
         FailureClass.MODEL,
-        "None of the file's records succeeded; .errors.jsonl has the reasons. To try again, drop the file again.",
+        "None of the file's records succeeded; .errors.jsonl has the reasons. A redrive sends them again.",
+    )
+    ERROR_THRESHOLD_EXCEEDED = (
+        "ErrorThresholdExceeded",
+        FailureClass.MODEL,
+        "More of the file's records failed than its ErrorThreshold allows; .errors.jsonl has the reasons.",
     )
     ANSWER_NOT_JOINED = (
         "AnswerNotJoined",

@@ -25,10 +25,16 @@ _UNPACKED = "unpacked"
 _WITH_FILENAME = "@"
 
 _MAX_KEY_BYTES = 1024 - len(OUT)
-_PART_KEY_BYTES = 128  # "parts/", the version, where a part begins and ends, ".errors.<digest>.jsonl"
+_PART_KEY_BYTES = 128  # "parts/", the version, where a part begins and ends, its run, ".errors.<digest>.jsonl"
 _SAFE = "!_.*'()-"  # the characters that S3 recommends for keys; others in an InferenceId are percent-encoded
 _DIGITS = 15
-_PART = re.compile(rf"/(\d{{{_DIGITS}}})-(\d{{{_DIGITS}}}){re.escape(OUT)}$")
+_RUN = r"\d{13}[0-9a-f]{8}"
+_STEM = rf"(\d{{{_DIGITS}}})-(\d{{{_DIGITS}}})(?:\.({_RUN}))?"
+_PART = re.compile(rf"/({_STEM}){re.escape(OUT)}$")
+_PART_ERRORS = re.compile(rf"/({_STEM})\.errors\.([^/.]*)\.jsonl$")
+_UNTRIED = "untried"  # in place of the digest in the name of a part's errors
+RUN_PATTERN = rf"^{_RUN}$"
+STEM_PATTERN = rf"^{_STEM}$"
 
 
 def message_name(request_id: str, *, folder: str = "", filename: str = "") -> str:
@@ -112,9 +118,9 @@ def parts_folder(name: str, version: str = "") -> str:
     return f"{folder}{version}/" if version else folder
 
 
-def part_name(folder: str, start: int, end: int) -> str:
-    """The name of the part with the bytes `start` to `end`. Names sort as the parts do."""
-    return f"{folder}{part_position(start)}-{part_position(end)}"
+def part_name(folder: str, start: int, end: int, run: str = "") -> str:
+    """The name of the part with the bytes `start` to `end`, of the retry `run`. Names sort as the parts do."""
+    return f"{folder}{part_position(start)}-{part_position(end)}{'.' * bool(run)}{run}"
 
 
 def part_position(byte: int) -> str:
@@ -135,12 +141,53 @@ def dataset_of_part(name: str) -> str | None:
 
 def stored_parts(keys: Iterable[str]) -> list[tuple[int, int, str]]:
     """Start, end and key of each part whose answers are stored, in order. `keys` are those of a parts folder."""
-    return sorted((int(found[1]), int(found[2]), key) for key in keys if (found := _PART.search(key)))
+    return sorted((int(found[2]), int(found[3]), key) for key in keys if (found := _PART.search(key)))
+
+
+def run_of_part(key: str) -> str:
+    """The retry that has stored a part; empty when it is of no retry. `key` is one that `stored_parts` returns."""
+    found = _PART.search(key)
+    return (found[4] or "") if found else ""
+
+
+def stem_of_part(key: str) -> str:
+    """The last segment of a stored part's name."""
+    return key.rpartition("/")[2].removesuffix(OUT)
+
+
+def parts_with_errors(keys: Iterable[str]) -> dict[str, bool]:
+    """The stems of the parts of which records have no answer, and whether none of their records was tried."""
+    return {found[1]: found[5] == _UNTRIED for key in keys if (found := _PART_ERRORS.search(key))}
 
 
 def part_errors(digest: str) -> str:
     """The suffix of a part's refused records. `digest` tells apart those of two deliveries of the part."""
     return f".errors.{digest}.jsonl"
+
+
+def untried_errors() -> str:
+    """The suffix of the empty object that stands for the errors of a part whose records were not tried."""
+    return part_errors(_UNTRIED)
+
+
+def failure_key(folder: str, run: str) -> str:
+    """The key of the failure of a run of a dataset, in the folder of its parts: whose dead letter stands for it."""
+    return f"{folder}failed.{run}.json"
+
+
+def given_up_prefix(folder: str, run: str) -> str:
+    """The prefix of the objects that say which parts of a run of a dataset have found no answer."""
+    return f"{folder}given-up.{run}."
+
+
+def stop_key(folder: str, run: str) -> str:
+    """The key of the object that says that a run of a dataset is over its ErrorThreshold."""
+    return f"{folder}stopped.{run}.json"
+
+
+def lines_key(folder: str) -> str:
+    """The key of the number of lines of a dataset, in the folder of its parts."""
+    return f"{folder}lines.json"
 
 
 def answer_format_key(folder: str) -> str:

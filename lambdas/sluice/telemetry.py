@@ -21,6 +21,7 @@ _COUNTED = {
     Status.SUPERSEDED: "Superseded",
     Status.IGNORED: "Ignored",
     Status.DEAD_LETTERED: "DeadLettered",
+    Status.FAILED_WITH_FILE: "FailedWithFile",
     Status.RETRY: "Retried",
 }
 _CAUSES = 5  # errors of which one was raised because of the other, at most

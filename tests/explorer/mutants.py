@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from sluice.keys import stored_parts
 from sluice.ports import ObjectHead
 from sluice.processing import outcomes as protocol
+from sluice.processing.file_failures import FileFailures
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes
+from sluice.transform import assembler, part
 from sluice.transform.part import PartHandler
 from sluice.transform.splitter import Splitter
 from tests.support.fakes import FakeBucket
@@ -50,6 +53,14 @@ async def _resolved_unannounced(self: PartHandler, attempt: Any) -> Outcome | No
     return attempt.ended(Status.DUPLICATE) if is_done else None
 
 
+async def _record_failure(self: FileFailures, attempt: Any, document: bytes, resolved: Any) -> Outcome | None:
+    return await self._outcomes.record_failure(attempt, document, resolved)
+
+
+def _all_parts(names: Any, _: Any) -> list[str]:
+    return [name for _, _, name in stored_parts(names)]
+
+
 def _of_anybody(stored: ObjectHead) -> str | None:
     """The owner as it is stored, percent-encoded."""
     return stored.metadata.get("sluice-identity")
@@ -68,8 +79,10 @@ _MUTANTS: dict[str, list[tuple[Any, str, Any]]] = {
     "the answer is not looked for again after the .err": [(Outcomes, "_without_failure", _without_looking_again)],
     "a recorded failure is called again": [(Outcomes, "failure_of", _nothing)],
     "a stored part is not announced again": [(PartHandler, "already_resolved", _resolved_unannounced)],
+    "each part has a dead letter": [(FileFailures, "record", _record_failure)],
+    "a retry is assembled after its first part": [(part, "of_run", _all_parts), (assembler, "of_run", _all_parts)],
     "a file that could not be split is not looked for": [(Splitter, "already_resolved", _nothing)],
-    "an .err stays under the spare name": [(protocol, "_error_keys", _first_error_key)],
+    "an .err stays under the spare name": [(protocol, "error_keys", _first_error_key)],
     "the spare name is kept": [(Outcomes, "_give_up_spare", _nothing)],
     "owners are compared encoded": [(protocol, "owner_of", _of_anybody)],
 }

@@ -16,6 +16,7 @@ from sluice.aws.http.protocol import CutOff, NotHttp, Response, ResponseParser, 
 from sluice.error_codes import ErrorCode, FailureClass
 from sluice.failures import Failure
 from sluice.keys import ERR, OUT
+from sluice.processing.file_failures import FileFailures
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.processor import Processor
 from sluice.processing.router import Router
@@ -172,7 +173,13 @@ def _delivered(body: str, world: World | None = None) -> str:
     already = len(world.queue.sent)
     router = Router(SETTINGS, {"call": world.invoker})
     settlement = Settlement(
-        SETTINGS, router, world.outcomes, world.queue, world.queue, now=lambda: world.now, rng=cast("Any", None)
+        SETTINGS,
+        router,
+        FileFailures(world.results, world.outcomes),
+        world.queue,
+        world.queue,
+        now=lambda: world.now,
+        rng=cast("Any", None),
     )
     world.processor = SyncProcessor(Processor(SETTINGS, router, world.outcomes, settlement, now=lambda: world.now))
     outcomes = world.process(delivery(body, receive_count=SETTINGS.max_receive_count))

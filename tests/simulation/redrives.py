@@ -1,4 +1,4 @@
-"""The operator, who redrives dead letters as `sluice dlq redrive` does."""
+"""The operator, who redrives dead letters and retries datasets as the commands of `sluice` do."""
 
 import json
 from collections import Counter
@@ -7,8 +7,12 @@ from cli.dlq.dead_letter import DeadLetter
 from cli.dlq.routing import MessageBuilder, sender_attributes_in
 from cli.lookup.failures import ErrorKey
 from sluice.failures import Failure
+from sluice.inputs.internal_messages import body_of
+from sluice.inputs.requests import DroppedObject, TransformRetry
+from sluice.keys import OUT, is_dataset
 from sluice.ports import Attribute
 from sluice.processing.result import owner_of
+from tests.simulation.log import client_in
 from tests.simulation.services import Services
 from tests.simulation.sqs import Message
 
@@ -32,6 +36,7 @@ class Operator:
         at = _EVERY_SECONDS
         while at < until:
             self._services.at(at, self._redrive)
+            self._services.at(at + 1, self._retry)
             at += _EVERY_SECONDS
 
     def _redrive(self) -> None:
@@ -44,6 +49,29 @@ class Operator:
             ):
                 self._redriven[message.body] += 1
                 self._send(message)
+
+    def _retry(self) -> None:
+        """Send the failed records of some of the datasets again, also of those that are being retried or replaced."""
+        services = self._services
+        inputs = services.bucket("input")
+        for key in [key for key in services.results.versions if is_dataset(key) and key.endswith(OUT)]:
+            out, upload = services.results.current(key), inputs.current(key.removesuffix(OUT))
+            name = f"retry {key} {services.scheduler.time:.0f}"
+            is_finished = out is not None and upload is not None and out.metadata.get("failed", "0") != "0"
+            if out is None or upload is None or not is_finished or not services.faults.occurs("redrives", name, _SHARE):
+                continue
+            services.faults.counts["retries of datasets"] += 1
+            file = DroppedObject(
+                "input",
+                key.removesuffix(OUT),
+                len(upload.body or b""),
+                upload.version_id,
+                upload.sequencer,
+                upload.etag,
+            )
+            services.split.send(
+                body_of(TransformRetry(file)), {}, sender_id=SENDER, name=name, client=client_in(file.key)
+            )
 
     def _is_there(self, error: ErrorKey) -> bool:
         head = self._services.results.head(error.key)

@@ -26,6 +26,7 @@ from sluice.ports import (
     PreconditionFailed,
     StoredObject,
 )
+from sluice.processing.file_failures import FileFailures
 from sluice.processing.invoker import Invoker
 from sluice.processing.memory import CallMemory, Memory
 from sluice.processing.outcome import Outcome
@@ -384,7 +385,14 @@ class World:
         )
         router = Router(settings, {"call": self.invoker})
         settlement = Settlement(
-            settings, router, outcomes, queue, queue, now=lambda: self.now, rng=random.Random(0), sleep=self._sleep
+            settings,
+            router,
+            FileFailures(results, outcomes),
+            queue,
+            queue,
+            now=lambda: self.now,
+            rng=random.Random(0),
+            sleep=self._sleep,
         )
         self.core = Processor(settings, router, outcomes, settlement, now=lambda: self.now)
         self.processor = SyncProcessor(self.core)

@@ -6,10 +6,15 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from sluice import keys
-from sluice.concurrency import Semaphore
+from sluice.concurrency import Semaphore, spawn
+from sluice.inputs.envelopes import parse
+from sluice.inputs.internal_messages import body_of
+from sluice.inputs.requests import Assembly, DroppedObject, TransformPart, TransformRetry
+from sluice.processing.file_failures import FileFailures
 from sluice.processing.memory import Memory
 from sluice.processing.outcome import Outcome
 from sluice.processing.outcomes import Outcomes
@@ -32,6 +37,7 @@ from tests.support.fakes import (
     delivery,
     with_settings,
 )
+from tests.support.virtual_time import run
 
 _MOST_DELIVERIES = 20_000
 
@@ -79,6 +85,43 @@ class Transforms:
         self.splits.bodies.append(json.dumps(event))
         return event
 
+    def retry(self, key: str) -> str:
+        """Queue the retry of the newest version of a file, and return the message."""
+        stored = self.inputs("input").objects[key]
+        number = (stored.version_id or "").removeprefix("v")
+        file = DroppedObject("input", key, len(stored.body), stored.version_id, f"{int(number):016X}", stored.etag)
+        self.splits.bodies.append(body_of(TransformRetry(file)))
+        return self.splits.bodies[-1]
+
+    def at_once(self, workers: int) -> None:
+        """Deliver the parts that wait, and those that they send, with so many of them under way at a time."""
+
+        async def work(name: str) -> None:
+            while self.requests.bodies:
+                body = self.requests.bodies.pop(0)
+                core = self.processor().core
+                parsed = core.parse(delivery(body, message_id=body, sender_id=FUNCTION), self.remaining_ms)
+                if not all(one.acknowledged for one in await core.process(parsed)):
+                    self.requests.bodies.append(body)
+
+        async def main() -> None:
+            for task in [spawn(work(f"{number}")) for number in range(workers)]:
+                await task
+
+        run(main())
+
+    def redrive(self) -> None:
+        """Send the dead letters again, as `sluice dlq redrive` does."""
+        sent = [body for body, _ in self.dead_letters.sent]
+        self.dead_letters.sent.clear()
+        for body in dict.fromkeys(sent):
+            (request,) = parse(body)
+            again = body
+            if isinstance(request, TransformPart | Assembly | TransformRetry):
+                again = body_of(TransformRetry(request.file))
+            if again not in self.splits.bodies:
+                self.splits.bodies.append(again)
+
     def processor(self, fuse: Fuse | None = None) -> SyncProcessor:
         """A function with the handlers of all three functions."""
         protect = (fuse or Fuse()).protect
@@ -115,7 +158,14 @@ class Transforms:
             },
         )
         settlement = Settlement(
-            self.settings, router, outcomes, dead, dead, now=lambda: NOW, rng=random.Random(0), sleep=_no_sleep
+            self.settings,
+            router,
+            FileFailures(results, outcomes),
+            dead,
+            dead,
+            now=lambda: NOW,
+            rng=random.Random(0),
+            sleep=_no_sleep,
         )
         return SyncProcessor(Processor(self.settings, router, outcomes, settlement, now=lambda: NOW))
 
@@ -140,7 +190,9 @@ class Transforms:
             # A message that is sent again, in another run, has another message ID.
             message_id = f"{self.runs}-{zlib.crc32(body.encode())}"
             receive_count = min(3, first_receive + receives[body])
-            ended = self.process(body, receive_count=receive_count, message_id=message_id)
+            # Messages of a later run of the queues are sent later.
+            age = timedelta(seconds=1 - self.runs)
+            ended = self.process(body, receive_count=receive_count, message_id=message_id, age=age)
             outcomes += ended
             queue.bodies.remove(body)
             if not all(outcome.acknowledged for outcome in ended):

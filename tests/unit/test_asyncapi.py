@@ -23,6 +23,7 @@ from sluice.keys import ERR, ERRORS, INVOKE_PREFIX, OUT, SUMMARY, TRANSFORM_PREF
 from sluice.ports import Attribute, Inference
 from sluice.processing.result import dead_letter_attributes, error_document
 from sluice.transform.options import Options
+from sluice.transform.threshold import ErrorThreshold
 from tests.support.asyncapi import CHANNELS, DOCS, DOCUMENT, MESSAGES, RAW, check
 from tests.support.fakes import NOW, SETTINGS, Call, World, delivery, service_error
 from tests.support.transform import Transforms
@@ -156,7 +157,8 @@ def test_the_metadata_that_set_options() -> None:
     documented = MESSAGES["dataset"]["headers"]["properties"]
     for name, field in Options.model_fields.items():
         schema = documented[name.replace("_", "-")]
-        assert schema["default"] == getattr(field.default, "text", field.default)
+        default = str(field.default) if isinstance(field.default, ErrorThreshold) else field.default
+        assert schema["default"] == getattr(default, "text", default)
         if "enum" in schema:
             assert schema["enum"] == list(get_args(field.annotation))
     most = documented["max-payload"]

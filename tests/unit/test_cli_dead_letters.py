@@ -19,7 +19,7 @@ from sluice.inputs import identity
 from sluice.inputs.delivery import Delivery
 from sluice.inputs.envelopes import parse
 from sluice.inputs.internal_messages import body_of
-from sluice.inputs.requests import Assembly, DroppedObject, SentMessage, TransformPart
+from sluice.inputs.requests import Assembly, DroppedObject, SentMessage, TransformPart, TransformRetry
 from sluice.processing.result import dead_letter_attributes
 from tests.support.fakes import SETTINGS
 
@@ -112,17 +112,14 @@ def test_each_kind_of_request_is_sent_to_its_queue_with_its_body_unchanged(body:
     "request_of",
     [lambda file: TransformPart(file, 0, 9), lambda file: TransformPart(file, 2, 4, unpacked=True), Assembly],
 )
-def test_a_message_between_the_functions_becomes_the_event_of_its_dataset(file: Any, request_of: Any) -> None:
-    """Only the functions may send parts. The event is about the same version, so stored parts are not called again."""
+def test_a_message_between_the_functions_becomes_a_retry_of_its_dataset(file: Any, request_of: Any) -> None:
+    """Only the functions may send parts. The retry is of the same version, so that answers are kept."""
     message = builder().build(dead_letter(body_of(request_of(file)), InferenceId="part", TraceId="t"), {"Team": "blue"})
     assert (message.queue_url, message.attributes, message.is_shared) == ("file queue", {}, True)
-    (event,) = parse(message.body)
-    assert isinstance(event, DroppedObject)
-    assert event == file
-    assert (
-        identity.of_object(event, SETTINGS, dead_letter("")).key
-        == identity.of_object(file, SETTINGS, dead_letter("")).key
-    )
+    (retry,) = parse(message.body)
+    assert isinstance(retry, TransformRetry)
+    assert retry == TransformRetry(file)
+    assert identity.of(retry, SETTINGS, dead_letter("")).key == identity.of_object(file, SETTINGS, dead_letter("")).key
 
 
 @pytest.mark.parametrize("raw", [{"Body": "1"}, {"Body": "1", "InferenceId": "order-7"}, {"Body": 1, "TraceId": "t"}])

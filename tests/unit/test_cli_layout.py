@@ -20,6 +20,7 @@ USES = {
     "openai_api": set[str](),
     "sending": {"lookup"},
     "sizing": set[str](),
+    "transform": {"lookup"},
     "watch": set[str](),
 }
 
@@ -64,7 +65,8 @@ def test_a_shared_module_imports_no_capability() -> None:
 
 
 def test_each_command_has_its_own_file() -> None:
-    assert {path.stem.replace("_", "-") for path in CLI.glob("commands/[a-z]*.py")} | {"dlq"} == set(main.commands)
+    commands = {path.stem.replace("_", "-") for path in CLI.glob("commands/[a-z]*.py")}
+    assert commands | {"dlq", "transform"} == set(main.commands)
 
 
 @pytest.mark.parametrize("path", FILES, ids=module)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cli.dlq.redrive import RedriveReport
 from sluice.inputs.envelopes import parse
 from sluice.inputs.internal_messages import body_of
-from sluice.inputs.requests import DroppedObject, TransformPart
+from sluice.inputs.requests import DroppedObject, TransformPart, TransformRetry
 from tests.support.queues import BEGAN, FakeSqs, Killed, Stored
 from tests.support.redrive import DLQ, REQUESTS, S3, filled, ids, refusing, run, run_through_kills
 
@@ -36,12 +36,13 @@ def of_datasets(datasets: int, parts: int) -> FakeSqs:
     return sqs
 
 
-def test_the_parts_of_a_dataset_are_sent_again_by_one_event_of_it() -> None:
+def test_the_parts_of_a_dataset_are_sent_again_by_one_message() -> None:
     sqs = of_datasets(2, 25)
     report, _ = run(sqs)
     assert report == RedriveReport(sent=50)
     assert sqs.queues[DLQ] == []
-    keys = [one.key for sent in sqs.queues[REQUESTS] for one in parse(sent.body) if isinstance(one, DroppedObject)]
+    sent = [one for message in sqs.queues[REQUESTS] for one in parse(message.body)]
+    keys = [one.file.key for one in sent if isinstance(one, TransformRetry)]
     assert sorted(keys) == ["transform/0.csv", "transform/1.csv"]
 
 

@@ -165,13 +165,35 @@ def test_a_broken_model_costs_few_calls(world: Transforms, monkeypatch: pytest.M
     for number, body in enumerate(world.requests.bodies):
         deliveries = [world.process(body, receive_count=count, message_id=f"{number}") for count in (1, 2, 3)]
         ended = [outcome.status for (outcome,) in deliveries]
-        assert ended == [Status.RETRY, Status.RETRY, Status.DEAD_LETTERED]
+        assert ended == [Status.RETRY, Status.RETRY, Status.FAILED_WITH_FILE if number else Status.DEAD_LETTERED]
     world.requests.bodies.clear()
     assert f"{KEY}.out" not in world.results.objects
-    assert reason(world)["ErrorCode"] == "NothingAnswered"
+    assert_failed_once(world, "NothingAnswered")
     assert reason(world)["OriginalStatusCode"] == 400
-    assert len(world.endpoint.calls) == 4 * 1.5 * PATIENCE
+    assert len(world.endpoint.calls) == 3 * 1.5 * PATIENCE + PATIENCE + 2
     assert len(called_alone(world)) >= 0.95 * len(world.endpoint.calls), "each time other records"
+
+
+def test_a_broken_model_costs_one_call_for_each_part_and_receive(
+    world: Transforms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sluice.transform.options, "_MIN_CHUNK_BYTES", 400)
+    world.drop(KEY, b"".join(b"%05dx\n" % number for number in range(4000)))
+    world.process(world.splits.bodies.pop())
+    parts = len(world.requests.bodies)
+    assert parts == 70
+    world.run(first_receive=1)
+    assert_failed_once(world, "NothingAnswered")
+    assert len(world.endpoint.calls) <= 4 * PATIENCE + 3 * parts
+
+
+def test_many_bad_rows_at_the_start_fail_no_file(world: Transforms, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sluice.transform.options, "_MIN_CHUNK_BYTES", 400)
+    rows = b"".join(b"%05dx\n" % number for number in range(2000)) + b"1\n" * 400
+    world.drop(KEY, rows)
+    world.run(first_receive=1)
+    assert world.out(KEY) == b"\n" * 2000 + b"1\n" * 400
+    assert not world.dead_letters.sent
 
 
 def test_a_model_that_works_again_continues_the_file_after_a_redrive(
@@ -183,7 +205,8 @@ def test_a_model_that_works_again_continues_the_file_after_a_redrive(
     world.run()
     assert f"{KEY}.err" in world.results.objects
     world.endpoint.answer = lambda call: Inference(call.body, "text/csv")
-    world.requests.bodies += [body for body, _ in world.dead_letters.sent]
+    assert_failed_once(world, "NothingAnswered")
+    world.redrive()
     world.run()
     assert world.out(KEY) == content
     assert f"{KEY}.err" not in world.results.objects

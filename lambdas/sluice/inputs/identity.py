@@ -14,7 +14,7 @@ from sluice import keys
 from sluice.failures import invalid
 from sluice.inputs.delivery import IdentifiedMessage
 from sluice.inputs.message import Message
-from sluice.inputs.requests import Assembly, DroppedObject, Request, SentMessage, TransformPart
+from sluice.inputs.requests import Assembly, DroppedObject, Request, SentMessage, TransformPart, TransformRetry
 from sluice.settings import Settings
 
 _X_RAY_ROOT = re.compile(r"(?:^|;)\s*Root=([\x21-\x3a\x3c-\x7e]{1,64})")
@@ -92,7 +92,7 @@ def of(request: Request, settings: Settings, delivery: IdentifiedMessage) -> Ide
             return of_object(request, settings, delivery)
         case TransformPart():
             return of_part(request, settings, delivery)
-        case Assembly():
+        case Assembly() | TransformRetry():
             return of_object(request.file, settings, delivery)
 
 
@@ -149,8 +149,9 @@ def of_part(part: TransformPart, settings: Settings, delivery: IdentifiedMessage
     Raises `Failure` (invalid) as `of_object` does.
     """
     dataset = of_object(part.file, settings, delivery)
-    key = f"{dataset.key}/{part.start}-{part.end}"
-    name = keys.part_name(keys.parts_folder(dataset.name, dataset.key), part.start, part.end)
+    run = part.run.suffix if part.run else ""
+    key = f"{dataset.key}/{part.start}-{part.end}{'.' * bool(run)}{run}"
+    name = keys.part_name(keys.parts_folder(dataset.name, dataset.key), part.start, part.end, run)
     return replace(dataset, name=name, key=key, id=key)
 
 

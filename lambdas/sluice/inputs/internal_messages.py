@@ -1,4 +1,7 @@
-"""The messages between the functions: a part of a dataset to process, the parts of a dataset to assemble."""
+"""The messages between the functions: a part of a dataset to process, the parts of a dataset to assemble.
+
+And the message of the command line that has records of a dataset sent again.
+"""
 
 import json
 from collections.abc import Collection
@@ -9,7 +12,8 @@ from pydantic.alias_generators import to_pascal
 
 from sluice.failures import invalid
 from sluice.inputs.message import check_keys, explain
-from sluice.inputs.requests import Assembly, DroppedObject, Input, TransformPart
+from sluice.inputs.requests import Assembly, DroppedObject, Input, Run, TransformPart, TransformRetry
+from sluice.keys import RUN_PATTERN, STEM_PATTERN
 
 
 class _File(BaseModel):
@@ -36,12 +40,22 @@ class _File(BaseModel):
         )
 
 
-class _TransformPart(_File):
+class _OfRun(_File):
+    run: str | None = Field(None, pattern=RUN_PATTERN)
+    retry: bool = False
+
+    def run_or_none(self) -> Run | None:
+        """The run; None in a message of an earlier version."""
+        return Run(self.run, self.retry) if self.run else None
+
+
+class _TransformPart(_OfRun):
     start: int = Field(ge=0)
     end: int
     unpacked: bool = False
     batch_file: bool = False
     aligned: bool = False
+    earlier: str | None = Field(None, pattern=STEM_PATTERN)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -52,19 +66,38 @@ class _TransformPart(_File):
 
     def request(self) -> TransformPart:
         """The request in the message."""
-        return TransformPart(self.file(), self.start, self.end, self.unpacked, self.batch_file, self.aligned)
+        return TransformPart(
+            self.file(),
+            self.start,
+            self.end,
+            self.unpacked,
+            self.batch_file,
+            self.aligned,
+            self.run_or_none(),
+            self.earlier,
+        )
 
 
-class _Assembly(_File):
+class _Assembly(_OfRun):
     def request(self) -> Assembly:
         """The request in the message."""
-        return Assembly(self.file())
+        return Assembly(self.file(), self.run_or_none())
 
 
-_MODELS: dict[str, type[_TransformPart | _Assembly]] = {"TransformPart": _TransformPart, "TransformAssembly": _Assembly}
+class _TransformRetry(_File):
+    def request(self) -> TransformRetry:
+        """The request in the message."""
+        return TransformRetry(self.file())
 
 
-def internal_request(raw: dict[str, Any]) -> TransformPart | Assembly | None:
+_MODELS: dict[str, type[_TransformPart | _Assembly | _TransformRetry]] = {
+    "TransformPart": _TransformPart,
+    "TransformAssembly": _Assembly,
+    "TransformRetry": _TransformRetry,
+}
+
+
+def internal_request(raw: dict[str, Any]) -> TransformPart | Assembly | TransformRetry | None:
     """The request in a message between the functions; None for any other message.
 
     Raises `Failure` (invalid) when such a message breaks a rule.
@@ -96,7 +129,7 @@ def check_sender(request: Input, sender_id: str, internal_senders: Collection[st
         )
 
 
-def body_of(request: TransformPart | Assembly) -> str:
+def body_of(request: TransformPart | Assembly | TransformRetry) -> str:
     """The message body that is parsed as `request`."""
     file = request.file
     fields: dict[str, Any] = {
@@ -107,7 +140,12 @@ def body_of(request: TransformPart | Assembly) -> str:
         "Sequencer": file.sequencer,
         "Etag": file.etag,
     }
-    name = "TransformAssembly"
+    if isinstance(request, TransformRetry):
+        name = "TransformRetry"
+    else:
+        name = "TransformAssembly"
+        if request.run is not None:
+            fields |= {"Run": request.run.id, "Retry": request.run.retries or None}
     if isinstance(request, TransformPart):
         name = "TransformPart"
         fields |= {
@@ -116,5 +154,6 @@ def body_of(request: TransformPart | Assembly) -> str:
             "Unpacked": request.unpacked or None,
             "BatchFile": request.batch_file or None,
             "Aligned": request.aligned or None,
+            "Earlier": request.earlier,
         }
     return json.dumps({name: {key: value for key, value in fields.items() if value is not None}})

@@ -109,12 +109,26 @@ class _OfDataset:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """One pass over a dataset. A run that `retries` sends the records again that have no answer."""
+
+    id: str
+    retries: bool = False
+
+    @property
+    def suffix(self) -> str:
+        """What the names of the parts end in that the run stores. Runs that do not retry share their parts."""
+        return self.id if self.retries else ""
+
+
+@dataclass(frozen=True, slots=True)
 class TransformPart(_OfDataset):
     """The lines that begin in bytes `start` to `end` of a dataset. The split function sends it.
 
     When the file is `unpacked`, the positions and the size are those of its content in UTF-8. When it is a
     `batch_file`, its records are the requests of an OpenAI batch file. When it is `aligned`, a record begins at
-    `start`, and one ends at `end`.
+    `start`, and one ends at `end`. `earlier` is the last segment of the name of the stored part whose answers are kept:
+    only its other records are sent.
     """
 
     start: int
@@ -122,6 +136,8 @@ class TransformPart(_OfDataset):
     unpacked: bool = False
     batch_file: bool = False
     aligned: bool = False
+    run: Run | None = None
+    earlier: str | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -133,6 +149,13 @@ class TransformPart(_OfDataset):
 class Assembly(_OfDataset):
     """The parts of a dataset, to be joined. The delivery that stores the last part sends it."""
 
+    run: Run | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TransformRetry(_OfDataset):
+    """A dataset whose records without an answer are sent again. The command line sends it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ignorable:
@@ -141,5 +164,5 @@ class Ignorable:
     reason: str
 
 
-Request = SentMessage | DroppedObject | TransformPart | Assembly
+Request = SentMessage | DroppedObject | TransformPart | Assembly | TransformRetry
 Input = Request | Ignorable

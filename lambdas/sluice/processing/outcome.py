@@ -16,6 +16,7 @@ class Status(StrEnum):
     SUPERSEDED = "superseded"  # a newer upload of the same key answers instead
     IGNORED = "ignored"  # not a request: a test event, a folder marker
     DEAD_LETTERED = "dead-lettered"
+    FAILED_WITH_FILE = "failed-with-file"  # a part of a file that has failed already: the file has one dead letter
     RETRY = "retry"
 
 

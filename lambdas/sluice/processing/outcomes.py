@@ -12,10 +12,11 @@ from sluice.error_codes import FailureClass
 from sluice.failures import Failure, Operation, ServiceError, classify, invalid
 from sluice.inputs.identity import is_newer, spare_error_name
 from sluice.inputs.requests import DroppedObject, Request
+from sluice.inputs.runs import run_of_request
 from sluice.ports import Bucket, Buckets, Condition, ObjectHead, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
-from sluice.processing.result import MESSAGE_ID, SEQUENCER, failure_from, owner_metadata, owner_of
+from sluice.processing.result import MESSAGE_ID, RUN, SEQUENCER, failure_from, owner_metadata, owner_of
 
 _TRIES = 5  # Each conflict means that the write of another delivery succeeded, so there are few.
 
@@ -39,7 +40,7 @@ class Outcomes:
         Raises `Failure` (invalid) when it is the result of another message with the same Filename.
         """
         upload = attempt.request.upload
-        if owner_of(stored) == attempt.identity.key:
+        if is_answer(stored, attempt, attempt.identity.key):
             if await self._withdraw(attempt, stored.version_id):
                 return superseded(attempt)
             await self.clear_failure(attempt, is_first=False)
@@ -52,7 +53,7 @@ class Outcomes:
         """The outcome when the request is answered or superseded, so that a failure no longer matters."""
         stored = await self.answer(attempt)
         upload = attempt.request.upload
-        if stored is not None and owner_of(stored) == attempt.identity.key:
+        if stored is not None and is_answer(stored, attempt, attempt.identity.key):
             return await self.settled_by(stored, attempt)
         return superseded(attempt) if upload is not None and await self.is_outdated(upload, stored) else None
 
@@ -116,17 +117,20 @@ class Outcomes:
         if (outcome := await resolved()) is not None:
             # A stored part does not answer its dataset, whose .err may be that of another part.
             is_part = attempt.identity.key != attempt.identity.owner and outcome.status is not Status.SUPERSEDED
-            for key in _error_keys(attempt):
-                await self._clear(attempt, key, only_of=_is_of_message if is_part else None)
+            for key in error_keys(attempt):
+                await self._clear(attempt, key, only_of=is_of_message if is_part else None)
         return outcome
 
     async def failure_of(self, attempt: _Attempt) -> Failure | None:
         """The failure that an earlier receive of the message recorded, without sending the dead letter."""
-        for key in _error_keys(attempt):
+        claim = claim_key(attempt)
+        for key in [*error_keys(attempt), *([] if claim is None else [claim])]:
             stored = await self._results.head(key)
-            if stored is not None and _is_of_message(stored, attempt):
-                found = await self._results.get(key)
-                return failure_from(found.body) if _is_of_message(found, attempt) else None
+            if stored is None or not is_of_message(stored, attempt):
+                continue
+            found = await self._results.get(key)
+            if is_of_message(found, attempt):
+                return failure_from(found.body)
         return None
 
     async def clear_failure(self, attempt: _Attempt, *, is_first: bool) -> None:
@@ -134,14 +138,14 @@ class Outcomes:
 
         The first delivery of a request with a free name has none under the spare name, so that it is not looked for.
         """
-        name, *spare = _error_keys(attempt)
+        name, *spare = error_keys(attempt)
         was_there = await self._clear(attempt, name)
         for key in spare if was_there or not is_first else ():
             await self._clear(attempt, key)
 
     async def _give_up_spare(self, attempt: _Attempt) -> None:
         """Remove the request's `.err` under the spare name, if it has one under its own."""
-        name, *spare = _error_keys(attempt)
+        name, *spare = error_keys(attempt)
         if spare and (there := await self._results.head(name)) is not None and _is_of_request(there, attempt):
             await self._clear(attempt, spare[0], only_of=_is_of_request)
 
@@ -224,17 +228,35 @@ class Outcomes:
         return stored is not None and is_newer(stored.metadata.get(SEQUENCER), upload.sequencer)
 
 
+def is_answer(stored: ObjectHead, attempt: _Attempt, owner: str) -> bool:
+    """Whether `stored`, a `.out`, answers the request: a retry has not been answered by what was there before it."""
+    run = run_of_request(attempt.request, attempt.delivery)
+    is_older = run is not None and run.retries and stored.metadata.get(RUN, "") < run.id
+    return owner_of(stored) == owner and not is_older
+
+
+def is_of_message(stored: ObjectHead, attempt: _Attempt) -> bool:
+    """Whether this very message has written `stored`, an `.err` or a claim."""
+    return _is_of_request(stored, attempt) and stored.metadata.get(MESSAGE_ID) == attempt.delivery.message_id
+
+
 def _is_of_request(stored: ObjectHead, attempt: _Attempt) -> bool:
     return owner_of(stored) == attempt.identity.owner
 
 
-def _is_of_message(stored: ObjectHead, attempt: _Attempt) -> bool:
-    return _is_of_request(stored, attempt) and stored.metadata.get(MESSAGE_ID) == attempt.delivery.message_id
-
-
-def _error_keys(attempt: _Attempt) -> list[str]:
+def error_keys(attempt: _Attempt) -> list[str]:
     """The keys that the `.err` of the request may have."""
     return [name + keys.ERR for name in attempt.identity.error_names]
+
+
+def claim_key(attempt: _Attempt) -> str | None:
+    """The key of the object that says which message's dead letter stands for the run of a dataset.
+
+    None when the request is no part, assembly or retry of a dataset.
+    """
+    run = run_of_request(attempt.request, attempt.delivery)
+    identity = attempt.identity
+    return None if run is None else keys.failure_key(keys.parts_folder(identity.error_name, identity.owner), run.id)
 
 
 def superseded(attempt: _Attempt) -> Outcome:

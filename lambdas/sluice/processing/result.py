@@ -25,6 +25,7 @@ INFERENCE_ID = "inference-id"
 ENDPOINT_NAME = "endpoint-name"
 RECEIVED_AT = "received-at"
 SOURCE_KEY = "source-key"
+RUN = "run"
 ACCEPT = "accept"
 CONTENT_TYPE = "request-content-type"
 

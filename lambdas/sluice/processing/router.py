@@ -5,7 +5,7 @@ from typing import Any, Literal, Protocol, TypeVar
 
 from sluice import keys
 from sluice.failures import invalid
-from sluice.inputs.requests import Assembly, DroppedObject, Request, SentMessage, TransformPart
+from sluice.inputs.requests import Assembly, DroppedObject, Request, SentMessage, TransformPart, TransformRetry
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome
 from sluice.settings import Settings
@@ -69,6 +69,8 @@ def kind_of(request: Request, settings: Settings) -> Kind:
             return "call"
         case DroppedObject(bucket=bucket, key=key):
             return "file" if bucket == settings.input_bucket and keys.is_dataset(key) else "call"
+        case TransformRetry():
+            return "file"
         case TransformPart():
             return "part"
         case Assembly():

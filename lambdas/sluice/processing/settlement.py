@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sluice.concurrency import sleep
@@ -13,8 +13,8 @@ from sluice.inputs.requests import Request
 from sluice.ports import DeadLetterQueue, SourceQueue
 from sluice.processing.attempt import Attempt, AttemptFailed
 from sluice.processing.backoff import delay_seconds
+from sluice.processing.file_failures import FileFailures
 from sluice.processing.outcome import Outcome, Status
-from sluice.processing.outcomes import Outcomes
 from sluice.processing.result import dead_letter_attributes, error_document
 from sluice.processing.router import Router
 from sluice.processing.storing import Sleep, retry_transient
@@ -58,7 +58,7 @@ class Settlement:
         self,
         settings: Settings,
         handler: Router,
-        outcomes: Outcomes,
+        failures: FileFailures,
         dead_letter_queue: DeadLetterQueue,
         source_queue: SourceQueue,
         *,
@@ -68,7 +68,7 @@ class Settlement:
     ) -> None:
         self._settings = settings
         self._handler = handler
-        self._outcomes = outcomes
+        self._failures = failures
         self._dead_letter_queue = dead_letter_queue
         self._source_queue = source_queue
         self._now = now
@@ -97,7 +97,8 @@ class Settlement:
                     return await self._retry(delivery, [failed_by(one.attempt, error)])
                 resolved = None  # The dead-letter queue still gets the reason.
             if resolved is not None:
-                ended.append(resolved)
+                with_file = resolved.status is Status.FAILED_WITH_FILE
+                ended.append(replace(resolved, failure=one.failure) if with_file else resolved)
             else:
                 remaining.append(one)
         if retried:
@@ -105,7 +106,10 @@ class Settlement:
         return ended + await self._dead_letter(delivery, remaining)
 
     async def _record(self, one: Failed, *, last_receive: bool) -> Outcome | None:
-        """Write the `.err`. When the request has been answered or superseded meanwhile, return that outcome instead."""
+        """Write the `.err`. Returns None when a dead letter must follow, else the outcome.
+
+        It is one without a failure when the request has been answered or superseded meanwhile.
+        """
         attempt = one.attempt
 
         async def resolved() -> Outcome | None:
@@ -117,7 +121,7 @@ class Settlement:
                 return None  # what is not resolved now never will be
 
         def record() -> Awaitable[Outcome | None]:
-            return self._outcomes.record_failure(attempt, self._document(one), resolved)
+            return self._failures.record(attempt, self._document(one), resolved)
 
         if not last_receive:  # the message is retried with a far longer pause
             return await record()

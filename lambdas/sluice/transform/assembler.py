@@ -3,9 +3,8 @@
 import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
-from urllib.parse import unquote
 
 from sluice import keys
 from sluice.error_codes import ErrorCode
@@ -18,12 +17,11 @@ from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes
 from sluice.processing.prefetch import prefetch
 from sluice.processing.result import (
-    ACCEPT,
-    CONTENT_TYPE,
     ENDPOINT_NAME,
     IDENTITY,
     INFERENCE_ID,
     RECEIVED_AT,
+    RUN,
     SEQUENCER,
     SOURCE_KEY,
     SOURCE_VERSION,
@@ -32,24 +30,12 @@ from sluice.processing.result import (
     owner_of,
     timestamp,
 )
+from sluice.transform.earlier import AT, OFFSET
 from sluice.transform.heads import require_head
-from sluice.transform.part_store import ANSWER_FORMAT, RECORD_FORMAT
-from sluice.transform.progress import count, covering_parts, succeeded
+from sluice.transform.progress import covering_parts, of_run
+from sluice.transform.verdict import StoredPart, requested_by, summary_of, threshold_of, type_of, verdict_of
 
 _MOST_VERSIONS = 10  # that the deliveries of one assembly have written of one object
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A stored part, and the number of lines of the dataset before it."""
-
-    key: str
-    head: ObjectHead
-    before: int
-
-    def number(self, name: str) -> int:
-        """One of its counts."""
-        return count(self.head.metadata, name)
 
 
 class Assembler:
@@ -74,15 +60,18 @@ class Assembler:
         if stored is not None and (outcome := await self._outcomes.settled_by(stored, attempt)) is not None:
             return await self._settled(outcome, attempt)
         folder = keys.parts_folder(name, attempt.identity.key)
-        covering = covering_parts(await self._results.list(folder), attempt.request.file.size or 0)
+        names = of_run(await self._results.list(folder), attempt.request.run)
+        covering = covering_parts(names, attempt.request.file.size or 0)
         if covering is None:
             return attempt.ended(
                 Status.SUPERSEDED, detail="parts are missing; storing the last part requests the assembly again"
             )
         parts = await self._described(covering)
-        summary = _summary(parts, attempt.request)
-        if summary["failed"] and not summary["succeeded"]:
-            return await self._fail(attempt, parts, summary)
+        summary = summary_of(parts, attempt.request)
+        has_result = stored is not None and owner_of(stored) == attempt.identity.key
+        # A file that has a result does not lose it by a retry, which can only answer more of its records.
+        if not has_result and (code := verdict_of(parts, summary)) is not None:
+            return await self._fail(attempt, parts, {**summary, "answers": folder}, code)
         outcome = await self._outcomes.record_answer(
             attempt, lambda condition: self._write(attempt, parts, summary, condition), stored
         )
@@ -93,12 +82,12 @@ class Assembler:
         outcome = await self._outcomes.resolved(attempt)
         return None if outcome is None else await self._settled(outcome, attempt)
 
-    async def _described(self, covering: list[str]) -> list[_Part]:
-        parts: list[_Part] = []
+    async def _described(self, covering: list[str]) -> list[StoredPart]:
+        parts: list[StoredPart] = []
         before = 0
         keys_left = iter(covering)
         async for head in prefetch(self._head, covering):
-            part = _Part(next(keys_left), head, before)
+            part = StoredPart(next(keys_left), head, before)
             before += part.number("records")
             parts.append(part)
         return parts
@@ -106,31 +95,38 @@ class Assembler:
     async def _head(self, key: str) -> ObjectHead:
         return await require_head(self._results, key, Operation.STORE_RESULT)
 
-    async def _fail(self, attempt: Attempt[Assembly], parts: list[_Part], summary: dict[str, Any]) -> Outcome:
-        """End a dataset without a succeeded record: the verdict over a file is taken over all of its parts."""
+    async def _fail(
+        self, attempt: Attempt[Assembly], parts: list[StoredPart], summary: dict[str, Any], code: ErrorCode
+    ) -> Outcome:
+        """End a dataset that fails: the verdict over a file is taken over all of its parts.
+
+        The answers stay in the folder of the parts, which the summary names.
+        """
         if (outcome := await self.already_resolved(attempt)) is not None:
             return outcome
         await self._write_counts(attempt, parts, summary)
-        requested = _requested(parts)
+        requested = requested_by(parts)
         trace_id = requested.get(TRACE_ID) or attempt.identity.trace_id
         identity = replace(attempt.identity, trace_id=trace_id, inference_id=trace_id)
         attempt = replace(attempt, identity=identity, endpoint_name=requested.get(ENDPOINT_NAME))
         async with aclosing(self._errors(parts)) as errors:
             first = json.loads(await anext(errors))
-        code = ErrorCode.NO_RECORD_SUCCEEDED
+        sent = summary["records"] - summary["not_sent"]
+        counts = f"{summary['failed']} of {sent} records failed, ErrorThreshold is {threshold_of(parts)}"
+        reason = counts if code is ErrorCode.ERROR_THRESHOLD_EXCEEDED else code.reason
         with attempt.reporting():
             raise Failure(
                 code.failure_class,
                 code,
-                f"{code.reason}; line {first['Line']}: {first['ErrorCode']}: {first['ErrorMessage']}",
+                f"{reason}; line {first['Line']}: {first['ErrorCode']}: {first['ErrorMessage']}",
                 original_status_code=first.get("OriginalStatusCode"),
                 original_message=first.get("OriginalMessage"),
             )
 
-    async def _write_counts(self, attempt: Attempt[Assembly], parts: list[_Part], summary: dict[str, Any]) -> None:
+    async def _write_counts(self, attempt: Attempt[Assembly], parts: list[StoredPart], summary: dict[str, Any]) -> None:
         """Write `.errors.jsonl` and `.summary.json`."""
         file, name = attempt.request.file, attempt.identity.name
-        owner = metadata([(IDENTITY, attempt.identity.key), (SEQUENCER, file.sequencer)])
+        owner = metadata([(IDENTITY, attempt.identity.key), (SEQUENCER, file.sequencer), (RUN, _retry(attempt))])
         errors = await self._results.head(name + keys.ERRORS)
         if summary["failed"]:
             await self._results.upload(
@@ -147,15 +143,16 @@ class Assembler:
         await self._results.put(name + keys.SUMMARY, document, content_type="application/json", metadata=owner)
 
     async def _write(
-        self, attempt: Attempt[Assembly], parts: list[_Part], summary: dict[str, Any], condition: Condition
+        self, attempt: Attempt[Assembly], parts: list[StoredPart], summary: dict[str, Any], condition: Condition
     ) -> str | None:
         file, name = attempt.request.file, attempt.identity.name
         await self._write_counts(attempt, parts, summary)
-        requested = _requested(parts)
+        requested = requested_by(parts)
         trace_id = requested.pop(TRACE_ID, attempt.identity.trace_id)
         described: dict[str, str | None] = {
             IDENTITY: attempt.identity.key,
             SEQUENCER: file.sequencer,
+            RUN: _retry(attempt),
             TRACE_ID: trace_id,
             INFERENCE_ID: trace_id,  # as in its calls
             ENDPOINT_NAME: requested.pop(ENDPOINT_NAME, attempt.endpoint_name),
@@ -168,24 +165,34 @@ class Assembler:
         return await self._results.upload(
             name + keys.OUT,
             prefetch(self._body, [part.key for part in parts]),
-            content_type=_type_of(parts),
+            content_type=type_of(parts),
             metadata=metadata([*described.items(), *requested.items()]),
             condition=condition,
         )
 
     async def _settled(self, outcome: Outcome, attempt: Attempt[Assembly]) -> Outcome:
-        """`outcome`, after the versions of the errors and of the summary are deleted that hide those of a newer one."""
-        withdrawn = (keys.ERRORS, keys.SUMMARY) if outcome.status is Status.SUPERSEDED else ()
-        for suffix in withdrawn:
+        """`outcome`, after the versions of the errors and of the summary are deleted that hide those of a newer one.
+
+        The newer one is that of a newer version of the file, or of a later run that retries it.
+        """
+        run = None
+        if outcome.status is not Status.SUPERSEDED:
+            answer = await self._outcomes.answer(attempt)
+            run = _retry(attempt) or ""
+            if answer is None or answer.metadata.get(RUN, "") == run:
+                return outcome
+        for suffix in (keys.ERRORS, keys.SUMMARY):
             key = attempt.identity.name + suffix
             for _ in range(_MOST_VERSIONS):
                 stored = await self._results.head(key)
                 if stored is None or stored.version_id is None or owner_of(stored) != attempt.identity.key:
                     break
+                if run is not None and stored.metadata.get(RUN, "") != run:
+                    break
                 await self._results.delete(key, version_id=stored.version_id)
         return outcome
 
-    async def _errors(self, parts: list[_Part]) -> AsyncGenerator[bytes]:
+    async def _errors(self, parts: list[StoredPart]) -> AsyncGenerator[bytes]:
         with_errors = [part for part in parts if "errors" in part.head.metadata]
         names = [part.key.removesuffix(keys.OUT) + part.head.metadata["errors"] for part in with_errors]
         left = iter(with_errors)
@@ -194,41 +201,15 @@ class Assembler:
             for line in document.splitlines():
                 error: dict[str, Any] = json.loads(line)
                 error["Line"] += part.before
+                for place in (AT, OFFSET):
+                    error.pop(place, None)
                 yield compact_bytes(error) + b"\n"
 
     async def _body(self, key: str) -> bytes:
         return (await self._results.get(key)).body
 
 
-def _type_of(parts: list[_Part]) -> str:
-    """The content type of the first part with an answer, or of the first part."""
-    with_answers = (part for part in parts if succeeded(part.head.metadata))
-    first = next(with_answers, parts[0] if parts else None)
-    return (first.head.content_type if first else None) or "text/plain"
-
-
-def _requested(parts: list[_Part]) -> dict[str, str | None]:
-    """What the calls of the parts asked for. It is the same for all parts."""
-    described = parts[0].head.metadata if parts else {}
-    names = (TRACE_ID, ENDPOINT_NAME, CONTENT_TYPE, ACCEPT)
-    return {name: unquote(described[name]) for name in names if name in described}
-
-
-def _summary(parts: list[_Part], assembly: Assembly) -> dict[str, Any]:
-    names = ("records", "failed", "not-sent")
-    records, failed, not_sent = (sum(part.number(name) for part in parts) for name in names)
-    formats = (part.head.metadata.get(ANSWER_FORMAT) for part in parts)
-    is_batch_file = any(RECORD_FORMAT in part.head.metadata for part in parts)
-    return {
-        "records": records,
-        "succeeded": records - failed - not_sent,
-        "failed": failed,
-        "not_sent": not_sent,
-        "record_format": "OpenAIBatch" if is_batch_file else "Line",
-        "answer_format": next((unquote(one) for one in formats if one), None),
-        "calls": sum(part.number("calls") for part in parts),
-        "bytes": assembly.file.size,
-        "parts": len(parts),
-        "started": min((part.head.metadata["started"] for part in parts), default=None),
-        "finished": max((part.head.metadata["finished"] for part in parts), default=None),
-    }
+def _retry(attempt: Attempt[Assembly]) -> str | None:
+    """The run, if it is one that retries."""
+    run = attempt.request.run
+    return run.suffix or None if run else None

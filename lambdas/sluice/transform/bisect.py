@@ -52,7 +52,8 @@ class Calls:
     `call` sends the records of the given indices together, and returns an answer for each. It raises what the failure
     table classifies, or `AnswerError`. After `enough_bytes` of answers or `enough_refused` refusals no call is begun.
     When `patience` records were refused and none was answered, `others_answered` says whether the endpoint has answered
-    other records of the file, so that it is not at fault. `works` is set once it has answered one.
+    other records of the file, so that it is not at fault. After the first refusal, `others_gave_up` says whether so
+    many parts of the file have found no answer that one refusal is enough. `works` is set once it has answered one.
     """
 
     call: Callable[[Sequence[int]], Awaitable[Sequence[bytes]]]
@@ -61,6 +62,7 @@ class Calls:
     enough_refused: int = sys.maxsize
     patience: int = PATIENCE
     others_answered: Callable[[], Awaitable[bool]] = _nobody
+    others_gave_up: Callable[[], Awaitable[bool]] = _nobody
     answers: dict[int, bytes] = field(default_factory=dict)
     refused: dict[int, Refused] = field(default_factory=dict)
     made: int = 0
@@ -119,6 +121,8 @@ class Calls:
     async def refuse(self, index: int, failure: Failure) -> None:
         """Take the refusal of a record that was sent alone. Raises `NothingAnswered`."""
         self.refused[index] = Refused(failure)
+        if not self.works and len(self.refused) == 1 and await self.others_gave_up():
+            self.patience = 1
         if not self.works and len(self.refused) >= self.patience:
             self.works = await self.others_answered()
             if not self.works:

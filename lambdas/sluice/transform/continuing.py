@@ -14,6 +14,7 @@ from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.settings import Settings
 from sluice.transform.bisect import Calls
+from sluice.transform.early_stop import EarlyStop
 from sluice.transform.part_store import PartStore
 from sluice.transform.sending import Sending
 from sluice.transform.work import Work
@@ -39,11 +40,13 @@ class Continuation:
         settings: Settings,
         part_queue: MessageSender,
         store: PartStore,
+        early_stop: EarlyStop,
         announce: Callable[[_Part], Awaitable[None]],
     ) -> None:
         self._settings = settings
         self._part_queue = part_queue
         self._store = store
+        self._early_stop = early_stop
         self._announce = announce
 
     async def later(self, attempt: _Part, run: Run, done: list[range], rest: list[range]) -> Outcome:
@@ -55,18 +58,19 @@ class Continuation:
         without any, a part of two lines or more becomes two shorter ones. And it ends soon: the rest is divided among
         the functions, so that the parts that wait for each other are only those that one function has to do anyway.
 
-        Raises `Failure` when nothing is done of a single line, and `ServiceError`.
+        Raises `Failure` when nothing is done of a single line that is sent, and `ServiceError`.
         """
         work = run.work
         if not done and work.answer_format is None:
             await self._part_queue.send([body_of(work.part)])
             return attempt.ended(Status.SUCCEEDED, detail="its first answers are stored, it continues as a new message")
-        if not done and len(work.lines) < 2:
+        if not done and len(work.places) < 2:
             raise Failure.of(ErrorCode.NOT_BEGUN)
-        middle, count = len(work.lines) // 2, len(work.lines)
+        count = len(work.lines)
         if done:
             parts = [part for lines in rest for part in run.sending.parts_of(lines)]
         else:
+            middle = work.places[len(work.places) // 2]
             parts = [work.part_of(range(middle)), work.part_of(range(middle, count), and_rest=True)]
         made = run.calls.made
         for lines in done:
@@ -74,6 +78,8 @@ class Continuation:
             with attempt.reporting():
                 await self._store.put(attempt, work, run.calls, run.started, lines=lines, made=made)
             made = 0
+        if done and run.calls.refused:
+            await self._early_stop.look(attempt, work)
         await self._part_queue.send([body_of(part) for part in parts if part.start < part.end])
         if parts[-1].start == parts[-1].end:  # the last record has ended where the file does
             await self._announce(replace(attempt, request=parts[-1]))

@@ -10,6 +10,7 @@ from sluice.failures import invalid
 from sluice.inputs.message import explain
 from sluice.transform.answer_format import AnswerFormat
 from sluice.transform.paths import Path, PathError
+from sluice.transform.threshold import ErrorThreshold
 
 MAX_CHUNK_BYTES = 1024 * 1024  # so that ten at once fit into a small function
 _MIN_CHUNK_BYTES = 512 * 1024  # each is a message and a call at least; one whose calls are slow divides itself
@@ -41,17 +42,22 @@ def _csv_delimiter(value: object) -> object:
     return "\t" if value in {"tab", "\\t"} else value
 
 
+def _error_threshold(value: object) -> object:
+    return ErrorThreshold.parse(value) if isinstance(value, str | int) else value
+
+
 Filter = Annotated[Any, BeforeValidator(_path)]
 
 
 class Options(BaseModel):
     """CreateTransformJob's SplitType, BatchStrategy, MaxPayloadInMB, AssembleWith and DataProcessing.
 
-    Ours are `csv_header`, `csv_delimiter`, `answer_format`, `record_format` and `request_url`. The first record of
-    a CSV file is a record, or a header that is not sent, or one that each call begins with; no answer is that of a
-    header. `answer_format` is how an answer holds those of several records; None if it is not known.
-    `record_format` is what a line is, None if its first record decides it, and `request_url` the url that each
-    request of an OpenAI batch file must have.
+    Ours are `csv_header`, `csv_delimiter`, `answer_format`, `error_threshold`, `record_format` and `request_url`. The
+    first record of a CSV file is a record, or a header that is not sent, or one that each call begins with; no answer
+    is that of a header. `answer_format` is how an answer holds those of several records; None if it is not known.
+    `error_threshold` is that of Azure's batch endpoints and of Step Functions' Distributed Map: the number or the
+    percentage of records that may fail. `record_format` is what a line is, None if its first record decides it, and
+    `request_url` the url that each request of an OpenAI batch file must have.
     """
 
     model_config = ConfigDict(
@@ -68,6 +74,7 @@ class Options(BaseModel):
     csv_header: Annotated[Literal["none", "drop", "repeat"], BeforeValidator(_csv_header)] = "none"
     csv_delimiter: Annotated[Literal[",", ";", "\t", "|"], BeforeValidator(_csv_delimiter)] = ","
     answer_format: Annotated[AnswerFormat | None, BeforeValidator(_answer_format)] = None
+    error_threshold: Annotated[ErrorThreshold, BeforeValidator(_error_threshold)] = ErrorThreshold()
     record_format: Literal["Line", "OpenAIBatch"] | None = None
     request_url: Annotated[str, Field(min_length=1)] | None = None
 

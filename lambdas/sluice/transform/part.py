@@ -3,6 +3,7 @@
 import random
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sluice import keys
@@ -23,13 +24,15 @@ from sluice.transform.bisect import BudgetReached, Calls, NothingAnswered
 from sluice.transform.continuing import Continuation, Run, at_range
 from sluice.transform.cost import CallCosts
 from sluice.transform.division import Division, runs
+from sluice.transform.earlier import load
+from sluice.transform.early_stop import EarlyStop, enough_refused
 from sluice.transform.formats import Formats
 from sluice.transform.heads import require_head
 from sluice.transform.memory import ENOUGH_ANSWERED, AnswerMemory
 from sluice.transform.part_calls import OutOfTime, PartCalls
 from sluice.transform.part_store import PartStore
-from sluice.transform.patience import failure_of_part, has_answers, is_at_fault, patience
-from sluice.transform.progress import begins_at, covered_until, covering_parts, rest_after
+from sluice.transform.patience import failure_of_part, give_up, has_answers, have_given_up, is_at_fault, patience
+from sluice.transform.progress import begins_at, covered_until, covering_parts, of_run, rest_after
 from sluice.transform.sending import Sending
 from sluice.transform.side_by_side import SideBySide
 from sluice.transform.work import MAX_REFUSED, Reader, Work
@@ -80,7 +83,8 @@ class PartHandler:
         self._under_way = 0  # parts
         self._reader = Reader(settings, inputs, self._costs)
         self._store = PartStore(results, utc_now, sleep)
-        self._continuation = Continuation(settings, part_queue, self._store, self._announce)
+        self._early_stop = EarlyStop(settings, inputs, results)
+        self._continuation = Continuation(settings, part_queue, self._store, self._early_stop, self._announce)
         self._formats = Formats(results, sleep)
 
     async def handle(self, attempt: _Part) -> Outcome:
@@ -110,6 +114,7 @@ class PartHandler:
             try:
                 async with self._memory.reserve(lambda: self._seconds_left(attempt)) as reservation:
                     work, memory = await self._reader.read(prepared, head, reservation)
+                    await self._keep_earlier(attempt, work, memory)
                     return await self._process(attempt, work, memory)
             except PreconditionFailed:
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
@@ -133,8 +138,22 @@ class PartHandler:
             return None  # The file is gone, or its version is unknown: the failure remains.
         return None if file.is_version(newest) else attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
 
+    async def _keep_earlier(self, attempt: _Part, work: Work, memory: AnswerMemory) -> None:
+        """For a retry, keep the answers that the part has. Raises `MemoryExhausted` and `ServiceError`."""
+        if work.part.earlier is None:
+            return
+        folder = keys.folder_of_part(attempt.identity.name)
+        earlier = await load(self._results, folder, work.part, work.lines, sizes=work.sizes, separator=work.separator)
+        if earlier is None:
+            work.part = replace(work.part, earlier=None)
+            return
+        await memory.admit(earlier.size)
+        work.keep(earlier)
+
     async def _process(self, attempt: _Part, work: Work, memory: AnswerMemory) -> Outcome:
         started, clock = self._utc_now(), now()
+        # A retry of a file with a result has no untried part: it can only answer more of the records.
+        work.is_untried = attempt.request.earlier is None and await self._early_stop.is_stopped(attempt, work.options)
         # Avoid reference cycles: the part's memory must be freed when this returns.
         asking = PartCalls(
             self._endpoint,
@@ -151,9 +170,10 @@ class PartHandler:
             asking.answers,
             SideBySide(self._share, limit, self._rng),
             ENOUGH_ANSWERED,
-            MAX_REFUSED,
-            patience(attempt),
+            min(MAX_REFUSED, enough_refused(work.options.error_threshold, len(work.lines))),
+            await patience(self._results, attempt),
             lambda: has_answers(self._results, folder),
+            lambda: have_given_up(self._results, attempt),
         )
         sending = Sending(
             work,
@@ -166,8 +186,10 @@ class PartHandler:
         )
         run = Run(work, calls, sending, started)
         try:
-            await self._call(attempt, work, calls, asking, sending)
+            if not work.is_untried:
+                await self._call(attempt, work, calls, asking, sending)
         except NothingAnswered as error:
+            await give_up(self._results, attempt)
             raise failure_of_part(work.part, error.failure) from None
         except (OutOfTime, BudgetReached, ServiceError) as error:
             # What has been paid for is kept. If nothing has been, the part returns to its queue whole.
@@ -175,6 +197,7 @@ class PartHandler:
                 raise Failure.of(ErrorCode.NOT_BEGUN) from None
             last = next(reversed(calls.refused.values()), None)
             if last and not calls.answers and await is_at_fault(self._results, folder, len(calls.refused)):
+                await give_up(self._results, attempt)
                 raise failure_of_part(work.part, last.failure) from None
             done, rest = runs(work, calls)
             if isinstance(error, BudgetReached) and not done:
@@ -185,11 +208,14 @@ class PartHandler:
                 return await self._continuation.later(attempt, run, done, rest)
         if work.lines.is_cut or work.lines.is_crossing:
             return await self._continuation.later(attempt, run, *runs(work, calls))
-        if work.part.is_whole and calls.refused and not calls.answers and work.batch is None:
+        is_answered = calls.answers or (work.earlier and work.earlier.kept)
+        if work.part.is_whole and calls.refused and not is_answered and work.batch is None:
             raise next(iter(calls.refused.values())).failure  # A redrive calls again, unlike that of an assembly.
         latency = timedelta(seconds=now() - clock) if calls.made else None
         attempt = at_range(attempt, work.part, self._settings)
         await self._store.put(attempt, work, calls, started, lines=range(len(work.lines)), made=calls.made)
+        if calls.refused:
+            await self._early_stop.look(attempt, work)
         await self._announce(attempt)
         return attempt.ended(Status.SUCCEEDED, latency=latency)
 
@@ -236,7 +262,7 @@ class PartHandler:
         while rest.start != before:  # a listing may end before all that is stored
             before = rest.start
             names = await self._results.list(folder, start_after=folder + keys.part_position(rest.start))
-            rest = rest_after(rest, covered_until(names, rest.start, rest.end))
+            rest = rest_after(rest, covered_until(of_run(names, part.run), rest.start, rest.end))
         if rest.start == part.start:
             return attempt
         return at_range(attempt, rest, self._settings)
@@ -248,7 +274,7 @@ class PartHandler:
         # Usually the next part is missing: a lookup of a few names saves listing them all.
         if part.end < size:
             names = await self._results.list(folder, start_after=folder + keys.part_position(part.end))
-            if not begins_at(names, part.end):
+            if not begins_at(of_run(names, part.run), part.end):
                 return
-        if covering_parts(await self._results.list(folder), size) is not None:
-            await self._assembly_queue.send([body_of(Assembly(part.file))])
+        if covering_parts(of_run(await self._results.list(folder), part.run), size) is not None:
+            await self._assembly_queue.send([body_of(Assembly(part.file, part.run))])

@@ -18,12 +18,15 @@ from sluice.processing.result import ACCEPT, CONTENT_TYPE, ENDPOINT_NAME, IDENTI
 from sluice.processing.storing import Sleep, retry_transient
 from sluice.transform.bisect import Calls, Refused
 from sluice.transform.content_types import JSON_LINES
+from sluice.transform.earlier import AT, OFFSET
 from sluice.transform.openai_batch import RequestError
 from sluice.transform.records import RecordError, joined
 from sluice.transform.result_type import type_of_result
 from sluice.transform.work import Work
 
 ANSWER_FORMAT = "answer-format"
+ERROR_THRESHOLD = "error-threshold"
+UNCERTAIN = "uncertain"  # failed records that may be no records of the file
 RECORD_FORMAT = "record-format"
 _MAX_QUOTED = 4096  # bytes of a refused record that its error quotes
 
@@ -39,18 +42,25 @@ class PartStore:
     async def put(
         self, attempt: Attempt[TransformPart], work: Work, calls: Calls, started: datetime, *, lines: range, made: int
     ) -> None:
-        """Write the answers of some lines, after their errors. `made` are the calls for them. Raises `ServiceError`."""
+        """Write the answers of some lines, after their errors. `made` are the calls for them. Raises `ServiceError`.
+
+        A retry's lines must begin and end at `work.places`, or where all of them do.
+        """
+        earlier = work.earlier
         answers, document, failed = _contents(work, calls, lines)
-        not_sent = sum(not work.sizes[index] and index not in work.refused for index in lines)
+        kept = earlier.kept if earlier else frozenset[int]()
+        not_sent = sum(not work.sizes[index] and index not in work.refused and index not in kept for index in lines)
         name = attempt.identity.name
         counts = {
             "records": str(len(lines)),
             "failed": str(failed),
             "not-sent": str(not_sent),
-            "calls": str(made),
-            "started": timestamp(started),
+            "calls": str(made + (earlier.calls if earlier and not lines.start else 0)),
+            "started": timestamp(started) if earlier is None else earlier.started,
             "finished": timestamp(self._now()),
         }
+        if work.is_untried:
+            counts |= {"untried": str(len(lines) - not_sent - failed), "errors": keys.untried_errors()}
         requested: dict[str, str | None] = {
             TRACE_ID: work.invocation.trace_id,
             ENDPOINT_NAME: work.invocation.endpoint_name,
@@ -58,14 +68,17 @@ class PartStore:
             ACCEPT: work.invocation.parameters.get("Accept"),
             ANSWER_FORMAT: None if work.answer_format is None else str(work.answer_format),
             RECORD_FORMAT: None if work.batch is None else "OpenAIBatch",
+            ERROR_THRESHOLD: str(work.options.error_threshold) if work.options.error_threshold.is_set else None,
         }
+        if failed and work.may_be_within_quotes:
+            counts[UNCERTAIN] = str(failed)
         if document:
             # The name depends on the content, so that the errors are those of the answers that were stored first. Only
             # the suffix: the whole name can be longer than metadata, and is encoded there.
             counts["errors"] = keys.part_errors(hashlib.sha256(document).hexdigest()[:16])
 
         async def put() -> None:
-            if document:
+            if "errors" in counts:
                 await self._results.put(name + counts["errors"], document, content_type="application/json")
             # The first delivery has written it for all.
             with suppress(PreconditionFailed):
@@ -82,30 +95,39 @@ class PartStore:
 
 def _contents(work: Work, calls: Calls, lines: range) -> tuple[bytes, bytes, int]:
     """The answers of some lines, the document of their errors, and the number of those."""
-    of_lines = work.options.assemble_with == work.options.split_type == "Line" or work.batch is not None
-    separator = b"\n" if of_lines else b""
+    separator, earlier = work.separator, work.earlier
     answers, errors, failed = io.BytesIO(), io.BytesIO(), 0
     for index in lines:
+        if earlier:
+            if index not in earlier.gaps:
+                continue
+            if index > lines.start:  # else they are stored with the lines before
+                answers.write(earlier.gaps[index])
         refused = work.refused.get(index) or calls.refused.get(index)
         if index in calls.answers:
             try:
                 answers.write(_answer(work, index, calls.answers[index]))
             except (RecordError, RequestError) as error:
                 refused = Refused(Failure.of(ErrorCode.ANSWER_NOT_JOINED, str(error)))
-        if refused is not None:
+        if refused is not None and not work.is_untried:
             failed += 1
-            errors.write(_error(work, index, index - lines.start, refused.failure))
+            errors.write(_error(work, index, index - lines.start, refused.failure, answers.tell()))
             if work.batch is not None:
                 answers.write(work.batch.refused(work.lines[index], work.lines.place(index), refused.failure))
         elif work.batch is not None and index not in calls.answers:
             continue  # An empty line would be no JSON.
         answers.write(separator)
+    if earlier:
+        answers.write(earlier.gaps.get(lines.stop, earlier.rest))
     return answers.getvalue(), errors.getvalue(), failed
 
 
 def _content_type(work: Work, answers: Mapping[int, bytes]) -> str:
     """The content type of the result. The lines of a batch file's are JSON, whatever the answers in them are."""
-    return type_of_result(work, answers) if work.batch is None else JSON_LINES
+    if work.batch is not None:
+        return JSON_LINES
+    kept = work.earlier.content_type if work.earlier and work.earlier.kept else None
+    return kept or type_of_result(work, answers)
 
 
 def _answer(work: Work, index: int, answer: bytes) -> bytes:
@@ -116,8 +138,11 @@ def _answer(work: Work, index: int, answer: bytes) -> bytes:
     return joined(line, answer, work.options, work.codec, work.answer_codec)
 
 
-def _error(work: Work, index: int, position: int, failure: Failure) -> bytes:
-    """One line of the errors. Its line number counts from the part's first line."""
+def _error(work: Work, index: int, position: int, failure: Failure, offset: int) -> bytes:
+    """One line of the errors. Its line number counts from the part's first line.
+
+    `offset` is where in the part's answers its answer would be.
+    """
     line = work.lines[index]
     quoted = line[:_MAX_QUOTED].decode(errors="replace")
     fields: dict[str, Any] = {
@@ -129,6 +154,8 @@ def _error(work: Work, index: int, position: int, failure: Failure) -> bytes:
         "OriginalMessage": failure.original_message,
         "TraceId": work.invocation.trace_id,
         "Record": quoted if len(line) <= _MAX_QUOTED else quoted + "…",
+        AT: work.lines.place(index),
+        OFFSET: offset,
     }
     kept = {name: value for name, value in fields.items() if value is not None}
     return compact_bytes(kept) + b"\n"

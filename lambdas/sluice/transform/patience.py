@@ -15,12 +15,40 @@ from sluice.transform.progress import count, succeeded
 _WITH_ALL = 4 * PATIENCE  # of a part that is the whole file, so that no other part can answer
 _AGAIN = PATIENCE // 4  # of a part that was returned to its queue: a broken model costs this at each receive
 
+_GIVEN_UP = _WITH_ALL // PATIENCE  # parts: as many records as in a file of one part
 
-def patience(attempt: Attempt[TransformPart]) -> int:
-    """How many records of a part are refused before it stops, if the endpoint has not answered any of the file."""
+
+async def patience(results: Bucket, attempt: Attempt[TransformPart]) -> int:
+    """How many records of a part are refused before it stops, if the endpoint has not answered any of the file.
+
+    Calls are made side by side, so that it must be known before the first of them whether one is enough. Raises
+    `ServiceError`.
+    """
     if attempt.request.is_whole:
         return _WITH_ALL
+    if await have_given_up(results, attempt):
+        return 1
     return PATIENCE if attempt.delivery.receive_count == 1 else _AGAIN
+
+
+async def have_given_up(results: Bucket, attempt: Attempt[TransformPart]) -> bool:
+    """Whether several parts of the run have found no answer, so that the others try one record at each receive.
+
+    Raises `ServiceError`.
+    """
+    if (run := attempt.request.run) is None:
+        return False
+    prefix = keys.given_up_prefix(keys.folder_of_part(attempt.identity.name), run.id)
+    names = await results.list(keys.folder_of_part(attempt.identity.name), start_after=prefix)
+    return sum(name.startswith(prefix) for name in names) >= _GIVEN_UP
+
+
+async def give_up(results: Bucket, attempt: Attempt[TransformPart]) -> None:
+    """Note for the other parts of the run that a part has found no answer. Raises `ServiceError`."""
+    part = attempt.request
+    if part.run is not None and not part.is_whole:
+        prefix = keys.given_up_prefix(keys.folder_of_part(attempt.identity.name), part.run.id)
+        await results.put(prefix + keys.part_position(part.start), b"", content_type=None)
 
 
 async def has_answers(results: Bucket, folder: str) -> bool:

@@ -1,11 +1,32 @@
-"""Which parts of a dataset are stored. Their names say where they begin and end."""
+"""Which parts of a dataset are stored. Their names say where they begin and end, and which retry has stored them."""
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from sluice import keys
-from sluice.inputs.requests import TransformPart
-from sluice.transform.options import chunk_bytes
+from sluice.inputs.requests import Run, TransformPart
+from sluice.transform.options import MAX_CHUNK_BYTES, chunk_bytes
+
+Part = tuple[int, int, str]
+"""Where a stored part begins and ends, and its key."""
+
+
+def of_run(names: Sequence[str], run: Run | None) -> list[str]:
+    """The stored parts that count as done in a run, as keys.
+
+    In a run that retries, a part counts that the run has stored, or that has an answer to each of its records.
+    """
+    stored = [name for _, _, name in keys.stored_parts(names)]
+    if run is None or not run.retries:
+        return stored
+    with_errors = keys.parts_with_errors(names)
+    return [
+        name
+        for name in stored
+        if keys.run_of_part(name) == run.id
+        or (keys.run_of_part(name) < run.id and keys.stem_of_part(name) not in with_errors)
+    ]
 
 
 def begins_at(names: Iterable[str], start: int) -> bool:
@@ -42,22 +63,69 @@ def covering_parts(names: Iterable[str], end: int, start: int = 0) -> list[str] 
     """The keys of parts that cover bytes `start` to `end` without gap or overlap, in order; None if one is missing.
 
     Stored parts may overlap, because a part may have been halved while another delivery of it continued. Any parts that
-    begin where others end will do: the answer to a line does not depend on the part that the line is in.
+    begin where others end will do, those of later retries first: the answer to a line does not depend on the part that
+    the line is in.
     """
-    by_end: dict[int, tuple[int, str]] = {}
-    reached = {start}
-    for begins, ends, name in keys.stored_parts(names):
-        if begins in reached and ends not in reached:
-            reached.add(ends)
-            by_end[ends] = (begins, name)
-    if end not in reached:
-        return None
+    chosen = _chosen(part for part in keys.stored_parts(names) if part[1] <= end)
     covering: list[str] = []
-    at = end
-    while at > start:
-        at, name = by_end[at]
-        covering.append(name)
-    return covering[::-1]
+    at = start
+    while at in chosen:
+        _, at, key = chosen[at]
+        covering.append(key)
+    return covering if at == end else None
+
+
+def unanswered(
+    names: Sequence[str], ranges: Sequence[tuple[int, int, bool]]
+) -> Iterator[tuple[int, int, bool, str | None]]:
+    """What a retry sends of the `ranges` that a file is split into: where it begins and ends, and the stem of a part.
+
+    A flag says whether records begin and end there, too. With a stem, the records are sent that have no answer in this
+    stored part, else all records.
+    """
+    with_errors = keys.parts_with_errors(names)
+    size = ranges[-1][1] if ranges else 0
+    stored = [part for part in keys.stored_parts(names) if part[1] <= size]
+    chosen = _chosen(stored)
+    if covering_parts(names, size) is None and _is_any_beyond(stored, [end for _, end, _ in ranges]):
+        # Where the records of a later range begin is known only when those before it are stored. Each range is sent, as
+        # in a first run: its parts that are answered completely are not called for again.
+        yield from ((start, end, is_aligned, None) for start, end, is_aligned in ranges)
+        return
+    at = 0
+    for _, end, is_aligned in ranges:
+        while at < end:
+            if at not in chosen:
+                yield at, end, is_aligned, None
+                at = end
+                continue
+            begins, at, key = chosen[at]
+            stem = keys.stem_of_part(key)
+            if stem in with_errors:
+                # Only a record's end makes a part longer than a range may be.
+                yield begins, at, at - begins > MAX_CHUNK_BYTES, None if with_errors[stem] else stem
+
+
+def _is_any_beyond(stored: Iterable[Part], range_ends: Sequence[int]) -> bool:
+    """Whether one of the stored parts ends in another range than it begins in."""
+    return any(ends > range_ends[bisect_right(range_ends, begins)] for begins, ends, _ in stored)
+
+
+def _chosen(stored: Iterable[Part]) -> dict[int, Part]:
+    """By where it begins, the first of the parts that reach farthest from there without gap or overlap.
+
+    `stored` is in order.
+    """
+    reached: dict[int, int] = {}
+    chosen: dict[int, Part] = {}
+    ranks: dict[int, tuple[int, str, int]] = {}
+    for begins, ends, key in reversed(list(stored)):
+        rank = (reached.get(ends, ends), keys.run_of_part(key), ends)
+        if begins < ends and (begins not in ranks or rank > ranks[begins]):
+            ranks[begins] = rank
+            reached[begins] = rank[0]
+            chosen[begins] = (begins, ends, key)
+    return chosen
 
 
 def count(metadata: Mapping[str, str], name: str) -> int:
@@ -66,5 +134,5 @@ def count(metadata: Mapping[str, str], name: str) -> int:
 
 
 def succeeded(metadata: Mapping[str, str]) -> int:
-    """How many records of a part have an answer: all but those that failed, and lines that were not sent."""
-    return count(metadata, "records") - count(metadata, "failed") - count(metadata, "not-sent")
+    """How many records of a part have an answer: all but those that failed, were not tried, or were not to be sent."""
+    return count(metadata, "records") - sum(count(metadata, name) for name in ("failed", "untried", "not-sent"))

@@ -1,6 +1,6 @@
 """A dropped dataset, from its size to the messages of its parts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -8,7 +8,8 @@ from sluice import keys
 from sluice.failures import invalid
 from sluice.inputs.internal_messages import body_of
 from sluice.inputs.invocation import check_ttl, endpoint_of, message_for
-from sluice.inputs.requests import Assembly, DroppedObject, TransformPart
+from sluice.inputs.requests import Assembly, DroppedObject, TransformPart, TransformRetry
+from sluice.inputs.runs import run_of
 from sluice.ports import Bucket, Buckets, MessageSender, ObjectHead, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
@@ -22,8 +23,11 @@ from sluice.transform.file_type import HEAD_BYTES, check_lines, is_gzip, is_pack
 from sluice.transform.heads import require_head
 from sluice.transform.lines import ranges
 from sluice.transform.options import Options, chunk_bytes
+from sluice.transform.progress import covering_parts, unanswered
 from sluice.transform.records import check_options
 from sluice.transform.unpacker import Replaced, Unpacker
+
+_Attempt = Attempt[DroppedObject] | Attempt[TransformRetry]
 
 _SAMPLES = 4  # of a file, in which it is looked for quotes
 _NEEDED_MS = 60_000  # to send the messages of all parts
@@ -82,12 +86,15 @@ class Splitter:
         self._batches = BatchStore(results)
         self._unpacker = Unpacker(inputs, results)
 
-    async def handle(self, attempt: Attempt[DroppedObject]) -> Outcome:
+    async def handle(self, attempt: _Attempt) -> Outcome:
         """Send the messages of a dataset's parts. A second delivery sends them again; each part is answered once.
 
-        Raises `Failure` when the file's metadata breaks a rule, `ServiceError` when AWS fails.
+        For a retry, messages are sent for the records that have no answer. Raises `Failure` when the file's metadata
+        breaks a rule, or when the answers to keep are gone; `ServiceError` when AWS fails.
         """
-        file = attempt.request
+        file = attempt.request.upload
+        if file.bucket != self._settings.input_bucket or not keys.is_dataset(file.key):
+            raise invalid("Key", f"only files under {keys.TRANSFORM_PREFIX} of the input bucket can be retried")
         stored = await self._outcomes.answer(attempt)
         if stored is not None and (outcome := await self._outcomes.settled_by(stored, attempt)) is not None:
             return outcome
@@ -114,25 +121,39 @@ class Splitter:
             except (PreconditionFailed, Replaced):
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             whole = replace(file, size=size, etag=head.etag)
-            if parts:
+            if isinstance(attempt.request, TransformRetry):
+                run = run_of(attempt.delivery, retries=True)
+                sent = await self._unanswered(attempt, parts, is_answered=stored is not None)
+            else:
+                run, sent = run_of(attempt.delivery), [(*part, None) for part in parts]
+            if sent:
                 await self._part_queue.send(
-                    body_of(TransformPart(whole, start, end, content.unpacked, is_batch, is_aligned))
-                    for start, end, is_aligned in parts
+                    body_of(TransformPart(whole, start, end, content.unpacked, is_batch, is_aligned, run, earlier))
+                    for start, end, is_aligned, earlier in sent
                 )
             else:
-                await self._assembly_queue.send([body_of(Assembly(whole))])
-            return attempt.ended(Status.SUCCEEDED, detail=f"{len(parts)} parts")
+                await self._assembly_queue.send([body_of(Assembly(whole, run))])
+            return attempt.ended(Status.SUCCEEDED, detail=f"{len(sent)} parts")
 
-    async def already_resolved(self, attempt: Attempt[DroppedObject]) -> Outcome | None:
+    async def _unanswered(
+        self, attempt: _Attempt, parts: Sequence[tuple[int, int, bool]], *, is_answered: bool
+    ) -> list[tuple[int, int, bool, str | None]]:
+        """What of a file is sent again. Raises `Failure` (invalid) when a part of its result is not stored any more."""
+        names = await self._results.list(keys.parts_folder(attempt.identity.name, attempt.identity.key))
+        if is_answered and parts and covering_parts(names, parts[-1][1]) is None:
+            raise invalid(
+                "file", "its parts have expired (retention.part_days), so its answers can't be kept; drop it again"
+            )
+        return list(unanswered(names, parts))
+
+    async def already_resolved(self, attempt: _Attempt) -> Outcome | None:
         """The outcome when the dataset has been assembled, or superseded. Raises `ServiceError`.
 
         An earlier delivery may have sent all parts before this one failed.
         """
         return await self._outcomes.resolved(attempt)
 
-    async def _find_batch(
-        self, attempt: Attempt[DroppedObject], content: _Content, options: Options, content_type: str
-    ) -> bool:
+    async def _find_batch(self, attempt: _Attempt, content: _Content, options: Options, content_type: str) -> bool:
         """Whether a file is an OpenAI batch file. If it is, what its parts must know of all of it is stored."""
         folder = keys.parts_folder(attempt.identity.name, attempt.identity.key)
         read = Content(content.read, content.size, content_type, self._settings.max_body_bytes)
@@ -142,15 +163,13 @@ class Splitter:
             await self._batches.save(folder, await requests_of(read))
         return True
 
-    async def _content(
-        self, attempt: Attempt[DroppedObject], head: ObjectHead, options: Options, content_type: str
-    ) -> _Content:
+    async def _content(self, attempt: _Attempt, head: ObjectHead, options: Options, content_type: str) -> _Content:
         """The content of the file, which is written anew if it cannot be cut as it is.
 
         Raises `Failure` (invalid) when it cannot be split as it must be, `PreconditionFailed` and `Replaced` when the
         file was replaced, `ServiceError`.
         """
-        file = attempt.request
+        file = attempt.request.upload
         is_split = options.split_type == "Line"
         lines_type = content_type if is_split else None
         beginning, packed = b"", is_packed(file.key)
@@ -170,7 +189,7 @@ class Splitter:
         return _Content(self._inputs(file.bucket), file.key, head.etag, head.size, beginning=beginning)
 
     async def _parts(
-        self, attempt: Attempt[DroppedObject], content: _Content, options: Options, content_type: str
+        self, attempt: _Attempt, content: _Content, options: Options, content_type: str
     ) -> list[tuple[int, int, bool]]:
         """Where each part begins and ends, and whether records do so, too. Raises as `_content` does."""
         size = content.size

@@ -1,6 +1,7 @@
 """What a part has to do: the lines of its byte range, and what is sent for each."""
 
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from sluice import keys
@@ -18,11 +19,12 @@ from sluice.transform.bisect import Refused
 from sluice.transform.content_types import JSON, JSON_LINES, Syntax, states_syntax
 from sluice.transform.cost import CallCosts
 from sluice.transform.csv_records import not_closed
+from sluice.transform.earlier import Earlier
 from sluice.transform.file_type import type_of_calls, type_of_file
 from sluice.transform.lines import Lines, lines_of
 from sluice.transform.memory import AnswerMemory, needed
 from sluice.transform.openai_batch import Batch, RequestError
-from sluice.transform.options import MAX_CHUNK_BYTES, Options
+from sluice.transform.options import MAX_CHUNK_BYTES, Options, chunk_bytes
 from sluice.transform.progress import rest_after
 from sluice.transform.records import AnswerCodec, Codec, RecordError, check_options, filtered
 
@@ -50,6 +52,33 @@ class Work:
     batch: Batch | None = None  # of an OpenAI batch file
     header: bytes = b""  # the line that each call begins with
     answer_type: str | None = None  # the content type of the first answer that states one
+    earlier: Earlier | None = None  # of a retry: the answers that are kept, whose lines are not sent
+    is_untried: bool = False  # whether the part is stored without calls, because its file has failed
+
+    @property
+    def separator(self) -> bytes:
+        """What follows each answer in the result."""
+        of_lines = self.options.assemble_with == self.options.split_type == "Line" or self.batch is not None
+        return b"\n" if of_lines else b""
+
+    @property
+    def may_be_within_quotes(self) -> bool:
+        """Whether the part may have begun within a quoted field, so that its lines may be no records."""
+        part = self.part
+        is_first = part.start == 0 or (part.file.size or 0) <= chunk_bytes(part.file.size or 0)
+        is_csv = self.codec.syntax is Syntax.CSV and self.options.split_type == "Line"
+        return is_csv and not (is_first or part.aligned) and b'"' in self.lines.data
+
+    @property
+    def places(self) -> Sequence[int]:
+        """The indices of the lines at which the part may be cut: for a retry, those without an earlier answer."""
+        return range(len(self.lines)) if self.earlier is None else list(self.earlier.gaps)
+
+    def keep(self, earlier: Earlier) -> None:
+        """Send only the lines that have no earlier answer."""
+        self.earlier = earlier
+        self.sizes = [size if index in earlier.gaps else 0 for index, size in enumerate(self.sizes)]
+        self.refused = {index: refused for index, refused in self.refused.items() if index in earlier.gaps}
 
     @property
     def answer_codec(self) -> AnswerCodec:
@@ -98,6 +127,7 @@ class Work:
         self.lines = replace(self.lines.first(first), is_cut=False, not_closed=None)
         del self.sizes[first:], self.filtered[first:]
         self.refused = {index: refused for index, refused in self.refused.items() if index < first}
+        self.earlier = self.earlier and self.earlier.before(first)
 
 
 @dataclass(frozen=True, slots=True)

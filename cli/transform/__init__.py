@@ -1,0 +1,1 @@
+"""Files under `transform/`: sending records again that have no answer."""
