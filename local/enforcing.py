@@ -1,7 +1,8 @@
 """`python -m local.enforcing`: ministack with corrections where it differs from AWS.
 
 Each correction follows AWS's documentation. If enforcement is on, ministack itself checks signatures, and evaluates the
-policies of roles, queues, topics and buckets; it is corrected where that differs. SenderId is always corrected.
+policies of roles, queues, topics and buckets; it is corrected where that differs. SenderId and the content type of
+objects that have none are always corrected.
 """
 
 import re
@@ -81,9 +82,21 @@ def _hiding_missing_objects(handler: Callable[..., Awaitable[Response]]) -> Call
     return handle
 
 
+def _with_content_type(handler: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
+    """Wrap S3's `handler`: an object without a content type has `binary/octet-stream` (API page of PutObject)."""
+
+    async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> Response:
+        if method in {"PUT", "POST"} and not headers.get("content-type"):
+            headers = {**headers, "content-type": "binary/octet-stream"}
+        return await handler(method, path, headers, body, query)
+
+    return handle
+
+
 def main() -> None:
     """Serve until SIGTERM."""
     senders.correct()
+    app.SERVICE_HANDLERS["s3"] = _with_content_type(app.SERVICE_HANDLERS["s3"])
     if app.AUTH:
         _correct_enforcement()
     app.main()
