@@ -119,8 +119,13 @@ def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     return int(request.param)
 
 
+def _name(parameter: object) -> str:
+    """The same in each process: the address of a function is not."""
+    return getattr(parameter, "__name__", str(parameter))
+
+
 @pytest.mark.usefixtures("chunk")
-@pytest.mark.parametrize(("key", "written", "metadata"), KINDS, ids=str)
+@pytest.mark.parametrize(("key", "written", "metadata"), KINDS, ids=_name)
 def test_the_result_is_that_of_a_first_run(
     key: str, written: Callable[[int, int], bytes], metadata: dict[str, str]
 ) -> None:
@@ -137,7 +142,7 @@ def test_the_result_is_that_of_a_first_run(
 
 @pytest.mark.usefixtures("chunk")
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(("key", "written", "metadata"), KINDS, ids=str)
+@pytest.mark.parametrize(("key", "written", "metadata"), KINDS, ids=_name)
 def test_parts_that_are_done_only_in_places(
     key: str, written: Callable[[int, int], bytes], metadata: dict[str, str], seed: int
 ) -> None:
