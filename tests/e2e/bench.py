@@ -136,6 +136,7 @@ class Bench:
             yield
         finally:
             self._put(unit, unit.policy_name, unit.policy)
+            self._renew(unit)
 
     @contextlib.contextmanager
     def forbidden(self, unit: Unit, action: str) -> Iterator[None]:
@@ -146,6 +147,13 @@ class Bench:
             yield
         finally:
             self.clients.iam.delete_role_policy(RoleName=unit.role_name, PolicyName="Forbidden")
+            self._renew(unit)
+
+    def _renew(self, unit: Unit) -> None:
+        """Have the next invocation run in a new process: one whose results were refused makes no calls for a while."""
+        self.clients.lambda_.update_function_configuration(
+            FunctionName=unit.function_name, Environment={"Variables": unit.environment}
+        )
 
     def _put(self, unit: Unit, name: str, document: dict[str, Any]) -> None:
         self.clients.iam.put_role_policy(RoleName=unit.role_name, PolicyName=name, PolicyDocument=json.dumps(document))

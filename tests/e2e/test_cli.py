@@ -83,7 +83,7 @@ def test_a_picture_is_sent_and_its_answer_shown(sluice: Sluice, tmp_path: Path) 
     inference_id = sent.err.removeprefix("Sent ").partition(";")[0]
     assert sluice("result", inference_id, "--output", tmp_path / "7.json").out == b""
     assert (tmp_path / "7.json").read_bytes() == sent.out
-    assert sluice("result", inference_id, "--output", tmp_path / "no/7.json").code == 1
+    assert sluice("result", inference_id, "--output", tmp_path / "no/7.json").code == 2
 
 
 def test_poison_is_explained(sluice: Sluice, name: str) -> None:
@@ -154,7 +154,11 @@ def test_two_requests_with_one_filename_in_a_folder(sluice: Sluice, name: str) -
     assert "another request's result has this name" in second.err
     for text in (one, f"files/{name}/sub/answer.json", f"files/{name}/sub/answer.json.out"):
         assert sluice("result", text).out == first.out
-    for text in (two, f"messages/{name}/sub/two%2F{name}", f"messages/{name}/sub/two%2F{name}.err"):
+    for text in (
+        two,
+        f"messages/{name}/sub/two%2F{name}@answer.json",
+        f"messages/{name}/sub/two%2F{name}@answer.json.err",
+    ):
         assert sluice("status", text).code == 3
 
 

@@ -40,7 +40,7 @@ def test_from_a_failure_to_a_result(pipeline: Pipeline, name: str) -> None:
     assert dead_letter.items() >= {"ErrorCode": "InvalidMessage", "EndpointName": "wime", "TraceId": name}.items()
     groups = rows(sluice(pipeline, "dlq", "ls", "--json", "--reason", "InvalidMessage", "--endpoint-name", "wime"))
     assert groups[0]["Count"] == 1
-    assert groups[0]["Example"] == "EndpointName: is not one of this deployment's: wine, digits"
+    assert groups[0]["Example"] == "EndpointName: is not one of this deployment's: wine, digits, chat"
     assert sluice(pipeline, "dlq", "show", "--inference-id", name, "--body-only").stdout == message + "\n"
     shown = sluice(pipeline, "dlq", "show", "--inference-id", name).stdout
     assert "ErrorMessage: EndpointName: is not one of" in shown

@@ -83,7 +83,7 @@ def _waits(deployment: DeploymentSettings, *, datasets: bool) -> tuple[list[floa
             await sleep(_EVERY_SECONDS)
         if datasets:
             assert services.part.messages or services.request.messages, "the datasets run all the time"
-        while services.request.messages or any(function.running for function in functions):
+        while any(queue.messages for queue in queues.values()) or any(function.running for function in functions):
             await sleep(10)
         for number, (version_id, at) in enumerate(began.items()):
             key = f"invoke/{number}.csv"
