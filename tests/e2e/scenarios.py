@@ -144,6 +144,22 @@ def _(bench: Bench, unit: Unit) -> None:
     _answered(bench, unit, *_part(bench, (EXAMPLES / "wine/three.csv").read_bytes(), ContentType="text/csv"))
 
 
+_CHAT = {"model": "chat", "messages": [{"role": "user", "content": "When is a message acknowledged?"}]}
+
+
+@scenario("a chat is sent to the third endpoint", "invoke")
+def _(bench: Bench, unit: Unit) -> None:
+    name = fresh()
+    check(bench.deliver(unit, {"EndpointName": "chat", "InferenceId": name, "Body": _CHAT}), "returned to the queue")
+    check(bench.stored(f"messages/{name}.out"), "no result")
+
+
+@scenario("a part is sent to the third endpoint", "part")
+def _(bench: Bench, unit: Unit) -> None:
+    whole = {"Metadata": {"split-type": "None"}, "ContentType": "application/json"}
+    _answered(bench, unit, *_part(bench, json.dumps(_CHAT).encode(), "chat", **whole))
+
+
 @scenario("a part is sent to the other endpoint", "part")
 def _(bench: Bench, unit: Unit) -> None:
     image = (EXAMPLES / "digits/7.png").read_bytes()
