@@ -14,19 +14,25 @@ _RESPONSE = Response(200, {}, b"")
 
 
 class Host:
-    """A host whose connections open at once, and respond after `work` steps of a busy loop, or `seconds` of waiting."""
+    """A host whose connections open after `opening` seconds.
+
+    They respond after `steps` steps of a busy loop, or `seconds` of waiting.
+    """
 
     host = "host"
     url = "https://host"
     has_session = True
 
-    def __init__(self, *, steps: int = 0, seconds: float = 0.0) -> None:
+    def __init__(self, *, steps: int = 0, seconds: float = 0.0, opening: float = 0.0) -> None:
+        self.opening = opening
         self.steps = steps
         self.seconds = seconds
         self.opened = 0
 
     async def connect(self) -> Connection:
         self.opened += 1
+        if self.opening:
+            await sleep(self.opening)
         return cast("Connection", Opened(self))
 
     def save_session(self, connection: Connection) -> None:
@@ -86,4 +92,16 @@ def test_while_there_is_none_each_call_in_flight_has_a_connection() -> None:
 def test_the_limit_holds() -> None:
     host = Host(seconds=1)
     assert requests(host, 50, limit=10) == 5
+    assert host.opened == 10
+
+
+def test_requests_do_not_wait_for_connections_that_do_not_open() -> None:
+    host = Host(opening=1)
+    assert requests(host, 50) == 1.25
+    assert host.opened == 50
+
+
+def test_the_limit_holds_for_requests_that_have_waited() -> None:
+    host = Host(opening=1)
+    assert requests(host, 50, limit=10) == 1.25
     assert host.opened == 10

@@ -11,6 +11,7 @@ from sluice.concurrency.scheduler import Choose, Deadlock, Scheduler, current, n
 from sluice.concurrency.synchronization import Event, Queue, Semaphore
 from sluice.concurrency.task import Task
 from sluice.concurrency.timeouts import checkpoint, deadline, sleep, timeout
+from sluice.concurrency.timers import Timer
 
 __all__ = [
     "Cancelled",
@@ -23,6 +24,7 @@ __all__ = [
     "Scheduler",
     "Semaphore",
     "Task",
+    "Timer",
     "checkpoint",
     "current",
     "deadline",

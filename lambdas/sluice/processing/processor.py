@@ -114,7 +114,7 @@ class Processor:
                     ended.append(await self._handler.handle(attempt))
             except Exception as error:  # noqa: BLE001 - the table classifies every error, unforeseen ones included
                 failed.append(failed_by(attempt, error))
-        return ended + await self._settlement.settle(parsed.delivery, failed)
+        return ended + await self._settlement.settle(parsed.delivery, failed) if failed else ended
 
     async def release(self, parsed: ParsedDelivery, failure: Failure) -> list[Outcome]:
         """End a delivery without a call, because of `failure`: it returns to its queue, or is dead-lettered.

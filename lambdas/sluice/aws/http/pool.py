@@ -3,7 +3,6 @@
 import sys
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -16,7 +15,7 @@ from botocore.exceptions import (
 from sluice.aws.http.connection import Connection
 from sluice.aws.http.connector import Connector
 from sluice.aws.http.protocol import CutOff, NotHttp, Response, ResponseParser, request_head
-from sluice.concurrency import Future, checkpoint, current, deadline, now, timeout
+from sluice.concurrency import Future, Timer, checkpoint, current, deadline, now
 from sluice.ports import Admit
 
 # NAT gateways and Network Load Balancers drop a connection that was idle for 350 s without notifying either side.
@@ -24,6 +23,16 @@ _IDLE_SECONDS = 300
 _IDLE = 512  # connections that stay open, of the 1,024 descriptors of a function
 _OPENING = 8  # connections that are opened at once
 _OPENING_SECONDS = 0.25  # how long a request waits for its turn to open a connection: the host may not respond
+
+
+class _Turn(Future[Connection | None]):
+    """What a request waits for: a connection, or None if it is to open one, which is counted already."""
+
+    __slots__ = ("since",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.since = now()
 
 
 class ConnectionPool:
@@ -43,8 +52,8 @@ class ConnectionPool:
         self._count = 0  # connections, including those that are being opened
         self._opening = 0  # connections that are being opened
         self._idle: deque[Connection] = deque()
-        # Each gets a connection, or None if it is to open one, which is counted already.
-        self._waiting: deque[Future[Connection | None]] = deque()
+        self._waiting: deque[_Turn] = deque()
+        self._overdue: Timer | None = None  # of the request that waits longest; one of its own would cost each request
 
     async def request(
         self,
@@ -151,20 +160,26 @@ class ConnectionPool:
             self._give_turns()
 
     async def _wait_for_turn(self) -> Connection | None:
-        turn: Future[Connection | None] = Future()
+        turn = _Turn()
         self._waiting.append(turn)
         self._give_turns()
+        self._watch_overdue()
         try:
-            while True:
-                with suppress(TimeoutError), timeout(_OPENING_SECONDS):
-                    return await turn
-                if self._count < self._limit:
-                    self._waiting.remove(turn)
-                    self._count_opening()
-                    return None
+            return await turn
         except BaseException:
             self._waiting.remove(turn)
             raise
+
+    def _watch_overdue(self) -> None:
+        if self._waiting and (self._overdue is None or self._overdue.callback is None):
+            since = self._waiting[0].since if self._count < self._limit else now()
+            self._overdue = current().timers.add(since + _OPENING_SECONDS, self._give_overdue_turns)
+
+    def _give_overdue_turns(self) -> None:
+        """Let requests open connections that have waited for too long, whatever else there is to do."""
+        while self._waiting and self._count < self._limit and self._waiting[0].since + _OPENING_SECONDS <= now():
+            self._open_for_next()
+        self._watch_overdue()
 
     def _may_open(self) -> bool:
         # The first one is opened alone: all others resume its TLS session.
@@ -181,6 +196,9 @@ class ConnectionPool:
 
     def _give_turn(self) -> None:
         if self._waiting and self._may_open():
-            self._count_opening()
-            self._waiting.popleft().set_result(None)
+            self._open_for_next()
             self._give_turns()
+
+    def _open_for_next(self) -> None:
+        self._count_opening()
+        self._waiting.popleft().set_result(None)
