@@ -5,7 +5,8 @@ SETUP  := .venv/.installed
 BENCH  := .build/bench
 FUZZ   := .build/fuzz
 JOBS   := 2
-export PYTHONDONTWRITEBYTECODE := 1
+# Bytecode, also that of .venv: it is written when a module is first imported.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/.build/pycache
 # jsii, which AWS CDK uses, looks for `node` on the PATH; setup.sh may have installed it in .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
@@ -16,7 +17,7 @@ help: ## list the targets
 
 setup: $(SETUP) ## create .venv with all dependencies
 
-$(SETUP): requirements.txt requirements-dev.txt lambdas/requirements.txt local/setup.sh pyproject.toml
+$(SETUP): requirements.txt requirements-dev.txt lambdas/requirements.txt local/setup.sh local/pip_settings.py pyproject.toml
 	@PYTHON="$(PYTHON)" sh local/setup.sh
 	@touch $@
 

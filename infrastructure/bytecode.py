@@ -57,6 +57,7 @@ def add_bytecode(folder: Path, *, at: str, target: Target) -> None:
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     # The elements of a constant set are written in the order of their hashes: a fixed seed makes the bytes reproducible
     environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    environment.pop("PYTHONPYCACHEPREFIX", None)  # else the bytecode would be elsewhere
     return subprocess.run(  # noqa: S603 - our own arguments
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
