@@ -1,6 +1,9 @@
 """The check of the requests in the logs, and of the outcomes of messages."""
 
+import json
 from functools import partial
+
+from botocore.exceptions import ClientError
 
 from cli.audit.context import Context
 from cli.audit.failures import check_failure
@@ -8,9 +11,11 @@ from cli.audit.judge import QUEUED, check_not_both, has_owner
 from cli.audit.logged import LoggedRequest
 from cli.audit.report import Check, Violation
 from cli.audit.waiting import Fate
+from cli.lookup.objects import is_gone
 from cli.timefmt import format_utc
+from sluice.failures import Failure
 from sluice.inputs.identity import id_of_owner, owner_of_message, spare_error_name
-from sluice.keys import ERR, FILES_PREFIX, MESSAGES_PREFIX, OUT, error_name_of, file_name, id_and_filename
+from sluice.keys import ERR, FILES_PREFIX, MESSAGES_PREFIX, OUT, error_name_of, file_name, id_and_filename, object_name
 from sluice.processing.outcome import Status
 from sluice.processing.result import owner_of
 
@@ -34,6 +39,7 @@ def _check_outcome(context: Context, key: str) -> None:
     request_id, filename = id_and_filename(name)
     if not request_id:  # an event that its object does not confirm
         _check_failure(context, key, filename)
+        _check_spare(context, key, filename)
         return
     result = file_name(filename, folder=name.removeprefix(MESSAGES_PREFIX).rpartition("/")[0]) if filename else name
     owner = owner_of_message(request_id, result)
@@ -57,6 +63,37 @@ def _check_failure(context: Context, key: str, owner: str, result_key: str | Non
     check_failure(context, key, head, "send the message again")
     if result_key is not None:
         check_not_both(context, key, head, result_key)
+
+
+def _check_spare(context: Context, key: str, owner: str) -> None:
+    """Check that the version of an object whose failure has the spare name has no outcome under the object's own."""
+    if (name := _name_of_source(context, key)) is None:
+        return
+    for own_key in (name + OUT, name + ERR):
+        own = context.head(own_key)
+        if own is None or owner_of(own) != owner or (spare := context.head(key)) is None:
+            continue
+        if context.waiting.is_recent(max(own.modified, spare.modified)):
+            context.report.add_pending(Check.MESSAGES)
+        else:
+            problem = f"its object's version has an outcome of its own, too: {context.uri(own_key)}"
+            context.report.add_violation(Violation(Check.MESSAGES, context.uri(key), problem, "delete it"))
+
+
+def _name_of_source(context: Context, key: str) -> str | None:
+    """The name of the outcomes of the object that a failure is about; None when the failure does not say it."""
+    deployment = context.deployment
+    try:
+        stored = deployment.s3.get_object(Bucket=deployment.results_bucket, Key=key)
+        uri = json.loads(stored["Body"].read())["Source"]
+        bucket, _, object_key = uri.removeprefix("s3://").partition("/")
+        return object_name(bucket, object_key, deployment.input_bucket)
+    except (ValueError, LookupError, TypeError, AttributeError, Failure):
+        return None
+    except ClientError as error:
+        if is_gone(error):
+            return None
+        raise
 
 
 def _check_owner(context: Context, key: str, owner: str | None, named_after: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cli.audit.report import Check
-from sluice.inputs.identity import key_of_version
+from sluice.inputs.identity import key_of_version, spare_error_name
 from sluice.keys import parts_folder
 from tests.support.cli import FakeDeployment
 from tests.support.cli_audit import HOUR, ago, audit, audited_deployment, clean, drop, fail, one, store, unknown
@@ -141,3 +141,24 @@ def test_a_results_bucket_that_does_not_delete_parts(deployment: FakeDeployment,
     report, found = audit(deployment)
     assert found == []
     assert any("no lifecycle rule of results deletes parts" in one.reason for one in report.unknown)
+
+
+@pytest.mark.parametrize("suffix", [".out", ".err"])
+def test_a_failure_under_the_spare_name_beside_the_versions_own_outcome(
+    deployment: FakeDeployment, suffix: str
+) -> None:
+    version = drop(deployment, "invoke/a.csv")
+    spare = spare_error_name(version)
+    deployment.fake_logs.line("dead-lettered", ago(HOUR), result="invoke/a.csv", owner=version, message_id="m-1")
+    document = b'{"Source": "s3://input/invoke/a.csv"}'
+    metadata = {"sluice-identity": version, "message-id": "m-1"}
+    deployment.s3.put_object(Bucket="results", Key=f"{spare}.err", Body=document, Metadata=metadata)
+    _, found = audit(deployment)
+    assert found == []
+    if suffix == ".out":
+        store(deployment, "invoke/a.csv.out", version)
+    else:
+        fail(deployment, "invoke/a.csv", version, "m-2")
+    violation = one(deployment)
+    assert violation.key == f"s3://results/{spare}.err"
+    assert f"s3://results/invoke/a.csv{suffix}" in violation.problem
