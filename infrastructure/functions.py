@@ -97,6 +97,7 @@ def _specs(
             timeout_seconds=settings.function_timeout,
             batch_size=settings.batch_size,
             maximum_concurrency=settings.maximum_concurrency,
+            is_recursive=queues.queue_of_parts is queues.request_queue,
         ),
     )
     yield (
@@ -111,6 +112,7 @@ def _specs(
             timeout_seconds=settings.part_timeout,
             batch_size=1,  # a part makes as many calls at once as the function may; another one would wait for it
             maximum_concurrency=settings.maximum_part_concurrency,
+            is_recursive=queues.queue_of_parts is queues.part_queue,  # lambdas/sluice/transform/onward.py: they end
         ),
     )
     yield (
