@@ -50,6 +50,13 @@ class Functions(Construct):
                 "without bytecode: they work, but each cold start compiles them, which takes several times as long; "
                 f"`uv python install {LAMBDA_PYTHON}` installs one"
             )
+        bodies, calls = settings.bodies_at_once, settings.concurrent_calls
+        if bodies < calls:
+            Annotations.of(self).add_info(
+                f"sluice.function.memory_mb: {settings.function.memory_mb} MB are enough to read {bodies} bodies of "
+                f"sluice.max_body_bytes at once, and one function makes {calls} calls at once. With such bodies the others "
+                "wait, and return to their queue after some seconds"
+            )
         self.defaults = FunctionDefaults(
             settings=settings,
             code=lambda_.Code.from_asset(str(code(built_for))),
