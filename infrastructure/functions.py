@@ -54,8 +54,8 @@ class Functions(Construct):
         if bodies < calls:
             Annotations.of(self).add_info(
                 f"sluice.function.memory_mb: {settings.function.memory_mb} MB are enough to read {bodies} bodies of "
-                f"sluice.max_body_bytes at once, and one function makes {calls} calls at once. With such bodies the others "
-                "wait, and return to their queue after some seconds"
+                f"sluice.max_body_bytes at once, and one function makes {calls} calls at once. With such bodies the "
+                "others wait, and return to their queue after some seconds"
             )
         self.defaults = FunctionDefaults(
             settings=settings,
