@@ -45,7 +45,7 @@ class SluicePipeline(Construct):
     - `dead_letter_queue`: a standard queue with a longer retention than the request queue.
     - `key`: encrypts what the pipeline makes. The policy of an imported key must allow S3 or EventBridge to use it.
     - `vpc`, `subnets` (default: the private ones), `security_groups` (default: a new one that allows all outbound
-      traffic): where the functions run. They need a route to the SageMaker runtime, S3 and SQS.
+      traffic): where the functions run. They need a route to the SageMaker runtime, S3 and SQS, and to SNS for topics.
 
     `built_for` says where the functions will run.
 

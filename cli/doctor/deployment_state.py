@@ -91,6 +91,15 @@ class DeploymentState:
         _, partition, _, region, account, _ = self.queue("request queue").arn.split(":")
         return f"arn:{partition}:sagemaker:{region}:{account}:endpoint/{name.lower()}"
 
+    def inference_components(self, name: str) -> dict[str, str]:
+        """The ARN of each inference component of an endpoint (ListInferenceComponents)."""
+        pages = self.deployment.sagemaker.get_paginator("list_inference_components").paginate(EndpointNameEquals=name)
+        return {
+            one["InferenceComponentName"]: one["InferenceComponentArn"]
+            for page in pages
+            for one in page["InferenceComponents"]
+        }
+
     @property
     def queue_of_parts(self) -> str:
         """The queue that the functions send parts to. Datasets without a share of their own use the request queue."""

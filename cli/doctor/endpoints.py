@@ -31,6 +31,14 @@ def check_endpoints(state: DeploymentState) -> Iterator[Finding]:
                 "create it, or remove it from endpoint_names and deploy",
             )
             continue
+        own_name = description.get("EndpointName", name)
+        if own_name != name:
+            yield wrong(
+                check,
+                f"its name is {own_name}: InvokeEndpoint does not find it in another upper and lower case, although "
+                "DescribeEndpoint does",
+                f"write {own_name} in endpoint_names and deploy",
+            )
         yield _check_status(check, description)
         for variant in description.get("ProductionVariants", []):
             yield from _check_variant(f"{check}, variant {variant['VariantName']}", variant, state)

@@ -59,7 +59,8 @@ class HealthyState:
                 self._subscription("transform/", "split queue"),
             ]
         }
-        self.denied: set[str] = set()
+        self.denied: set[str] = set()  # actions, or the ends of the ARNs of roles and of resources
+        self.components: Any = {}
         self.oldest: float | None = 60.0
 
     def _queue(self, name: str) -> dict[str, str]:
@@ -98,7 +99,7 @@ class HealthyState:
         return [self.mapping] if self.mapping else []
 
     def function(self, name: str) -> Mapping[str, Any]:
-        return self.invoke_function
+        return {**self.invoke_function, "Role": "arn:aws:iam::123456789012:role/Part"}
 
     def endpoint(self, name: str) -> Any:
         if isinstance(self.description, Exception):
@@ -114,8 +115,17 @@ class HealthyState:
     def notifications(self) -> Mapping[str, Any]:
         return self.subscribed
 
+    def inference_components(self, name: str) -> dict[str, str]:
+        if isinstance(self.components, Exception):
+            raise self.components
+        arn = "arn:aws:sagemaker:eu-central-2:123456789012:inference-component/"
+        return {one: arn + one for one in self.components}
+
     def policy_decisions(self, role: str, actions: list[str], resource: str) -> dict[str, str]:
-        return {action: "implicitDeny" if action in self.denied else "allowed" for action in actions}
+        def is_denied(action: str) -> bool:
+            return bool(self.denied & {action, role.rpartition("/")[2], resource.rpartition("/")[2]})
+
+        return {action: "implicitDeny" if is_denied(action) else "allowed" for action in actions}
 
     def oldest_seconds(self, queue: str) -> float | None:
         return self.oldest
@@ -152,6 +162,11 @@ def condition(**keys: Any) -> Break:
 
 def setting(**changes: Any) -> Break:
     return lambda state: setattr(state, "settings", with_settings(**changes))
+
+
+def without_components(state: HealthyState) -> None:
+    state.components = {"a": 1, "b": 2}
+    state.denied = {"a", "b"}
 
 
 def small_serverless(state: HealthyState) -> None:
@@ -219,6 +234,21 @@ WRONG: list[tuple[Any, Break, str]] = [
         "max_body_bytes is 6291456",
     ),
     (permissions.check_permissions, lambda f: f.denied.add("sagemaker:InvokeEndpoint"), "endpoint wine: the invoke"),
+    (
+        permissions.check_permissions,
+        lambda f: f.denied.add("Part"),
+        "permission of the part function on the endpoint wine: the part function may not sagemaker:InvokeEndpoint",
+    ),
+    (
+        permissions.check_permissions,
+        without_components,
+        "inference components of wine: it has a, b, of which the invoke and the part function may call none",
+    ),
+    (
+        endpoints.check_endpoints,
+        lambda f: f.description.update(EndpointName="Wine"),
+        "endpoint wine: its name is Wine: InvokeEndpoint does not find it",
+    ),
     (permissions.check_permissions, lambda f: f.denied.add("s3:PutObject"), "s3:PutObject (implicitDeny)"),
     (permissions.check_permissions, lambda f: f.denied.add("sqs:SendMessage"), "dead-letter queue: the invoke"),
     (notifications.check_notifications, lambda f: f.subscribed.clear(), "invoke/: the input bucket does not notify"),
@@ -249,6 +279,11 @@ UNKNOWN: list[tuple[Any, Break, str]] = [
     (stack.check_functions, lambda f: f.invoke_function.update(LastUpdateStatus="InProgress"), "InProgress"),
     (endpoints.check_endpoints, lambda f: f.description.update(EndpointStatus="Updating"), "it is Updating"),
     (endpoints.check_endpoints, lambda f: setattr(f, "description", refused("AccessDeniedException")), "AccessDenied"),
+    (
+        permissions.check_permissions,
+        lambda f: setattr(f, "components", refused("AccessDeniedException")),
+        "inference components of wine: ListInferenceComponents: AccessDeniedException",
+    ),
     (
         notifications.check_notifications,
         lambda f: setattr(f, "subscribed", {"EventBridgeConfiguration": {}}),
@@ -288,6 +323,15 @@ def test_an_endpoint_scaled_to_zero_is_ok() -> None:
     state = HealthyState()
     state.description["ProductionVariants"][0]["CurrentInstanceCount"] = 0
     assert "scaled to zero" in found(endpoints.check_endpoints, state, Verdict.OK)[1]
+
+
+def test_some_of_the_inference_components_of_an_endpoint_may_be_left_out() -> None:
+    state = HealthyState()
+    state.components = {"a": 1, "b": 2}
+    state.denied = {"b"}
+    assert "permission on the inference components of wine: a; not on b" in found(
+        permissions.check_permissions, state, Verdict.OK
+    )
 
 
 class FailingState:

@@ -108,7 +108,7 @@ def test_on_the_command_line() -> None:
     run = CliRunner().invoke(main, arguments)
     assert run.exit_code == 0
     settings = json.loads("{" + run.stdout.partition("Settings:")[2].partition("Expected:")[0] + "}")
-    assert Settings(endpoint_names=["wine"], **settings).concurrent_calls == 50
+    assert Settings.from_context({"endpoint_names": ["wine"]}, settings).concurrent_calls == 50
     assert "a backlog of 10,000 is gone after" in run.stdout
     as_json = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
     assert as_json["batch_size"] == 50

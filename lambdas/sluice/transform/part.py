@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from sluice import keys
 from sluice.concurrency import Semaphore, now, sleep
@@ -20,6 +21,7 @@ from sluice.processing.memory import Memory, MemoryExhausted
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.storing import Sleep
 from sluice.settings import Settings
+from sluice.timeouts import BEGIN_SECONDS
 from sluice.transform.bisect import BudgetReached, Calls, NothingAnswered
 from sluice.transform.continuing import Continuation, Run, at_range
 from sluice.transform.cost import CallCosts
@@ -29,6 +31,7 @@ from sluice.transform.early_stop import EarlyStop, enough_refused
 from sluice.transform.formats import Formats
 from sluice.transform.heads import require_head
 from sluice.transform.memory import ENOUGH_ANSWERED, AnswerMemory
+from sluice.transform.onward import Onward
 from sluice.transform.part_calls import OutOfTime, PartCalls
 from sluice.transform.part_store import PartStore
 from sluice.transform.patience import failure_of_part, give_up, has_answers, have_given_up, is_at_fault, patience
@@ -69,7 +72,7 @@ class PartHandler:
         self._endpoint = endpoint
         self._inputs = inputs
         self._results = results
-        self._part_queue = part_queue
+        self._onward = Onward(part_queue)
         self._assembly_queue = assembly_queue
         self._needed_ms = needed_ms
         self._memory = memory
@@ -84,7 +87,7 @@ class PartHandler:
         self._reader = Reader(settings, inputs, self._costs)
         self._store = PartStore(results, utc_now, sleep)
         self._early_stop = EarlyStop(settings, inputs, results)
-        self._continuation = Continuation(settings, part_queue, self._store, self._early_stop, self._announce)
+        self._continuation = Continuation(settings, self._onward, self._store, self._early_stop, self._announce)
         self._formats = Formats(results, sleep)
 
     async def handle(self, attempt: _Part) -> Outcome:
@@ -95,11 +98,14 @@ class PartHandler:
         """
         self._under_way += 1
         try:
-            return await self._handle(attempt)
+            while not isinstance(ended := await self._handle(attempt), Outcome):
+                attempt = ended
+            return ended
         finally:
             self._under_way -= 1
 
-    async def _handle(self, attempt: _Part) -> Outcome:
+    async def _handle(self, attempt: _Part) -> Outcome | _Part:
+        """Process a part, or some of its lines. Returns the attempt at the others if the delivery stays at the part."""
         attempt = await self._rest_of(attempt)
         part = attempt.request
         if part.start == part.end:
@@ -120,7 +126,7 @@ class PartHandler:
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             except MemoryExhausted:
                 # As a new message: the part is not at fault, and must not lose one of its receives.
-                await self._part_queue.send([body_of(part)])
+                await self._onward.send_whole(part)
                 return attempt.ended(
                     Status.SUCCEEDED, detail="other parts used the function's memory; it continues as a new message"
                 )
@@ -150,7 +156,7 @@ class PartHandler:
         await memory.admit(earlier.size)
         work.keep(earlier)
 
-    async def _process(self, attempt: _Part, work: Work, memory: AnswerMemory) -> Outcome:
+    async def _process(self, attempt: _Part, work: Work, memory: AnswerMemory) -> Outcome | _Part:
         started, clock = self._utc_now(), now()
         # A retry of a file with a result has no untried part: it can only answer more of the records.
         work.is_untried = attempt.request.earlier is None and await self._early_stop.is_stopped(attempt, work.options)
@@ -181,7 +187,7 @@ class PartHandler:
             self._costs,
             memory=memory,
             division=self._division,
-            give=self._give,
+            give=partial(self._give, work.part),
             most_bytes=self._limit(work),
         )
         run = Run(work, calls, sending, started)
@@ -205,9 +211,11 @@ class PartHandler:
             if not (done or isinstance(error, OutOfTime)):
                 raise
             if rest:  # else only what was to follow the last call has failed
-                return await self._continuation.later(attempt, run, done, rest)
+                may_stay = isinstance(error, BudgetReached) and self._may_stay(attempt)
+                return await self._continuation.later(attempt, run, done, rest, may_stay=may_stay)
         if work.lines.is_cut or work.lines.is_crossing:
-            return await self._continuation.later(attempt, run, *runs(work, calls))
+            may_stay = self._may_stay(attempt)
+            return await self._continuation.later(attempt, run, *runs(work, calls), may_stay=may_stay)
         is_answered = calls.answers or (work.earlier and work.earlier.kept)
         if work.part.is_whole and calls.refused and not is_answered and work.batch is None:
             raise next(iter(calls.refused.values())).failure  # A redrive calls again, unlike that of an assembly.
@@ -239,10 +247,18 @@ class PartHandler:
         """How many calls one of the parts that the function processes now may have under way."""
         return max(1, self._settings.concurrent_calls // self._under_way)
 
-    async def _give(self, parts: list[TransformPart]) -> bool:
-        """Send parts for other functions. Returns whether all of them were sent."""
+    def _may_stay(self, attempt: _Part) -> bool:
+        """Whether a delivery that has stored some of a part goes on with the rest, instead of sending it.
+
+        Not at its last receive: what is stored is progress, after which the rest gets all of its receives.
+        """
+        is_last = attempt.delivery.receive_count >= self._settings.max_receive_count
+        return not is_last and self._seconds_left(attempt) > BEGIN_SECONDS
+
+    async def _give(self, part: TransformPart, parts: list[TransformPart]) -> bool:
+        """Send some of a part for other functions. Returns whether all of them were sent."""
         try:
-            await self._part_queue.send([body_of(part) for part in parts])
+            await self._onward.send(part, parts)
         except ServiceError:
             return False  # Those that were sent are answered twice, at worst.
         return True
