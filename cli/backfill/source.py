@@ -36,9 +36,10 @@ def source_of(bucket: str, prefix: str, settings: Settings) -> Source:
     if bucket != settings.input_bucket:
         return Source(bucket, prefix, f"{OTHER_BUCKETS_PREFIX}{bucket}/")
     if not prefix.startswith((INVOKE_PREFIX, TRANSFORM_PREFIX)):
+        given = f"s3://{bucket}/{prefix}"
         raise CliError(
-            f"prefix {prefix or '/'!r} must be under {INVOKE_PREFIX} or {TRANSFORM_PREFIX}: other objects in the "
-            "input bucket are not requests",
+            f"{given} is the whole input bucket, or a part of it that holds no requests: give "
+            f"s3://{bucket}/{INVOKE_PREFIX} or s3://{bucket}/{TRANSFORM_PREFIX}, or a prefix under one of them",
             ExitCode.USAGE,
         )
     return Source(bucket, prefix)

@@ -33,7 +33,8 @@ def test_a_new_deployment_is_healthy_and_changes_by_hand_are_found(pipeline: Pip
     finally:
         pipeline.sqs.set_queue_attributes(QueueUrl=url, Attributes=before)
     wrong = {check for check, state in states(findings).items() if state == "wrong"}
-    assert wrong == {"visibility timeout of the request queue", "redrive policy of the request queue"}
+    queue = f"queue {url.rpartition('/')[2]}"
+    assert wrong == {queue, "visibility timeout of the request queue", "redrive policy of the request queue"}
     assert all(one["WhatToDo"] for one in findings if one["State"] == "wrong")
 
 
