@@ -69,6 +69,7 @@ _RULES_OF_TYPES = {
     "dict_type": "must be a JSON object",
     "list_type": "must be a JSON array",
     "recursion_loop": "is nested too deeply",
+    "recursion_depth_exceeded": "is nested too deeply",
 }
 
 Header = Annotated[str, StringConstraints(max_length=1024, pattern=_HEADER)]
