@@ -11,16 +11,22 @@ from cli.doctor.actual import READERS
 from cli.doctor.compare import differences
 from cli.doctor.deployment_state import DeploymentState
 from cli.doctor.errors import AWS_ERRORS, MissingResourceError, is_missing
-from cli.doctor.finding import Finding, ok, wrong
+from cli.doctor.finding import Finding, Verdict, ok, wrong
 from cli.doctor.remedies import recreate, restore
 from cli.doctor.template import Resource
 
 
 def check_resources(state: DeploymentState) -> Iterator[Finding]:
-    """Each resource of the stack whose type is known."""
-    for resource in state.template:
-        if resource.type in READERS:
-            yield _check(state, resource)
+    """Each resource of the stack whose type is known. Those that are as they should be have one finding together."""
+    findings = (_check(state, resource) for resource in state.template if resource.type in READERS)
+    good = 0
+    for finding in findings:
+        if finding.verdict is Verdict.OK:
+            good += 1
+        else:
+            yield finding
+    if good:
+        yield ok("resources", f"{good} exist, and are as they were deployed")
 
 
 def _check(state: DeploymentState, resource: Resource) -> Finding:
