@@ -36,10 +36,9 @@ def source_of(bucket: str, prefix: str, settings: Settings) -> Source:
     if bucket != settings.input_bucket:
         return Source(bucket, prefix, f"{OTHER_BUCKETS_PREFIX}{bucket}/")
     if not prefix.startswith((INVOKE_PREFIX, TRANSFORM_PREFIX)):
-        given = f"s3://{bucket}/{prefix}"
         raise CliError(
-            f"{given} is the whole input bucket, or a part of it that holds no requests: give "
-            f"s3://{bucket}/{INVOKE_PREFIX} or s3://{bucket}/{TRANSFORM_PREFIX}, or a prefix under one of them",
+            f"s3://{bucket}/{prefix} must be under {INVOKE_PREFIX} or {TRANSFORM_PREFIX}, because other objects in the "
+            f"input bucket are not requests: give s3://{bucket}/{INVOKE_PREFIX} or s3://{bucket}/{TRANSFORM_PREFIX}",
             ExitCode.USAGE,
         )
     return Source(bucket, prefix)
