@@ -60,7 +60,7 @@ class StackTemplate:
     def __iter__(self) -> Iterator[Resource]:
         """The resources that were deployed and not deleted by CloudFormation since."""
         for logical_id, one in self._deployed.items():
-            if one["ResourceStatus"] == "DELETE_COMPLETE" or not one.get("PhysicalResourceId"):
+            if one["ResourceStatus"].startswith("DELETE_") or not one.get("PhysicalResourceId"):
                 continue
             properties = self._declared.get(logical_id, {}).get("Properties", {})
             yield Resource(one["ResourceType"], logical_id, one["PhysicalResourceId"], self._resolve(properties))
