@@ -200,6 +200,12 @@ class SluicePipeline(Construct):
         yield "SplitQueueUrl", queues.split_queue.queue_url, "Files under transform/ that are to be split"
         yield "AssemblyQueueUrl", queues.assembly_queue.queue_url, "Files whose parts are finished"
         yield "CrashedQueueUrl", queues.crashed_queue.queue_url, "Requests that crashed a function, until dead-lettered"
+        for name, queue, what in (
+            ("NotificationQueueUrl", queues.notification_queue, "Results and failures to be notified of"),
+            ("NotificationDeadLetterQueueUrl", queues.notification_dead_letter_queue, "Notifications that failed"),
+        ):
+            if queue is not None:
+                yield name, queue.queue_url, what
         yield "LogGroupNames", log_groups, "The logs of all functions"
         yield (
             "InvokeFunctionName",

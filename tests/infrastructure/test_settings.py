@@ -415,7 +415,7 @@ def test_an_answer_format_is_one_that_the_functions_know(name: str, *, is_valid:
         return
     with pytest.raises(SettingsError, match="AnswerFormat: must be one of Lines, "):
         settings(transform={"AnswerFormat": name})
-    with pytest.raises(ValueError, match="is not one of Lines, "):
+    with pytest.raises(ValueError, match="must be one of Lines, "):
         AnswerFormat.parse(name)
 
 

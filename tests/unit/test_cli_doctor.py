@@ -7,12 +7,15 @@ from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.parsers import ResponseParserError
 
 from cli.deployment import Deployment
-from cli.doctor import endpoints, notifications, permissions, queues, stack, timeouts
+from cli.doctor import endpoints, notifications, permissions, queues, quotas, stack, timeouts
 from cli.doctor.checks import CHECKS, run_checks
 from cli.doctor.deployment_state import DEAD_LETTER_QUEUE, QUEUES, DeploymentState, Queue
+from cli.doctor.errors import MissingResourceError, Reporter
 from cli.doctor.finding import Finding, Verdict
+from cli.doctor.template import UNRESOLVED, Resource
 from cli.errors import CliError
 from tests.support.fakes import with_settings
 
@@ -20,8 +23,20 @@ ARN = "arn:aws:sqs:eu-central-2:123456789012:"
 _DAY = 86_400
 
 
-def refused(code: str, message: str = "no") -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": message}}, "Operation")
+def refused(code: str, message: str = "no", operation: str = "Operation") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+
+def denied(action: str) -> ClientError:
+    user = "arn:aws:sts::123456789012:assumed-role/Viewer/me"
+    return refused("AccessDenied", f"User: {user} is not authorized to perform: {action} on resource: role Invoke")
+
+
+def raising(error: Exception) -> Any:
+    def raise_it(*arguments: Any) -> Any:
+        raise error
+
+    return raise_it
 
 
 class HealthyState:
@@ -62,6 +77,27 @@ class HealthyState:
         self.denied: set[str] = set()  # actions, or the ends of the ARNs of roles and of resources
         self.components: Any = {}
         self.oldest: float | None = 60.0
+        self.reporter = Reporter()
+        self.mapped_queues = list(QUEUES)
+        self.account_concurrency = 1000
+        self.template = [
+            Resource("AWS::SNS::Topic", "Success", "arn:aws:sns:eu-central-2:123456789012:Told", {}),
+            Resource("AWS::Lambda::EventSourceMapping", "Mapping", "u", {"ScalingConfig": {"MaximumConcurrency": 400}}),
+            Resource(
+                "AWS::IAM::Policy",
+                "InvokePolicy",
+                "p",
+                {"PolicyName": "P", "Roles": ["Invoke"], "PolicyDocument": self._document(20)},
+            ),
+        ]
+        self.sns = SimpleNamespace(get_topic_attributes=lambda **asked: {"Attributes": {}})
+        mapping = {"State": "Enabled", "ScalingConfig": {"MaximumConcurrency": 400}}
+        self.lambda_ = SimpleNamespace(get_event_source_mapping=lambda **asked: mapping)
+        self.iam = SimpleNamespace(get_role_policy=lambda **asked: {"PolicyDocument": self._document(20)})
+
+    def _document(self, resources: int) -> dict[str, Any]:
+        arns = [f"arn:aws:s3:::bucket-{number}/*" for number in range(resources)]
+        return {"Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": arns}]}
 
     def _queue(self, name: str) -> dict[str, str]:
         allow = {
@@ -87,6 +123,11 @@ class HealthyState:
     def _subscription(self, prefix: str, queue: str) -> dict[str, Any]:
         rules = [{"Name": "Prefix", "Value": prefix}]
         return {"QueueArn": ARN + queue, "Events": ["s3:ObjectCreated:*"], "Filter": {"Key": {"FilterRules": rules}}}
+
+    def policy_of(self, resources: int) -> None:
+        """Give the invoke function's role a policy with so many resources."""
+        properties = {"PolicyName": "P", "Roles": ["Invoke"], "PolicyDocument": self._document(resources)}
+        self.template[-1] = Resource("AWS::IAM::Policy", "InvokePolicy", "p", properties)
 
     def queue(self, name: str) -> Queue:
         return Queue("u", self.queues[name])
@@ -263,6 +304,13 @@ WRONG: list[tuple[Any, Break, str]] = [
     (queues.check_ages, lambda f: setattr(f, "oldest", 3.0 * _DAY), "it is 3d old"),
     (queues.check_dead_letters, change(DEAD_LETTER_QUEUE, ApproximateNumberOfMessages="2"), "2 requests failed"),
     (queues.check_dead_letters, change("crashed queue", ApproximateNumberOfMessages="1"), "1 request crashed"),
+    (quotas.check_quotas, lambda f: setattr(f, "account_concurrency", 10), "400 times at once, and the account has 10"),
+    (
+        quotas.check_quotas,
+        change("request queue", ApproximateNumberOfMessagesNotVisible="119000"),
+        "in flight of the request queue: 119,000 of 120,000",
+    ),
+    (quotas.check_quotas, lambda f: f.policy_of(360), "of 10,240 characters (Invoke)"),
 ]
 
 
@@ -278,7 +326,11 @@ UNKNOWN: list[tuple[Any, Break, str]] = [
     (stack.check_stack, lambda f: setattr(f, "stack_status", "UPDATE_IN_PROGRESS"), "UPDATE_IN_PROGRESS"),
     (stack.check_functions, lambda f: f.invoke_function.update(LastUpdateStatus="InProgress"), "InProgress"),
     (endpoints.check_endpoints, lambda f: f.description.update(EndpointStatus="Updating"), "it is Updating"),
-    (endpoints.check_endpoints, lambda f: setattr(f, "description", refused("AccessDeniedException")), "AccessDenied"),
+    (
+        endpoints.check_endpoints,
+        lambda f: setattr(f, "description", refused("AccessDeniedException")),
+        "is not allowed",
+    ),
     (
         permissions.check_permissions,
         lambda f: setattr(f, "components", refused("AccessDeniedException")),
@@ -292,6 +344,60 @@ UNKNOWN: list[tuple[Any, Break, str]] = [
     (notifications.check_queue_policies, condition(IpAddress={"aws:SourceIp": "10.0.0.0/8"}), "can't evaluate"),
     (queues.check_ages, lambda f: setattr(f, "oldest", None), "CloudWatch has no recent"),
 ]
+CANNOT_BE_READ: list[tuple[str, Exception, str]] = [
+    ("policy_decisions", denied("iam:SimulatePrincipalPolicy"), "iam:SimulatePrincipalPolicy is not allowed"),
+    (
+        "policy_decisions",
+        refused("AccessDenied", operation="SimulatePrincipalPolicy"),
+        "iam:SimulatePrincipalPolicy is",
+    ),
+    (
+        "queue",
+        refused("AWS.SimpleQueueService.AccessDenied", operation="GetQueueAttributes"),
+        "sqs:GetQueueAttributes is",
+    ),
+    ("notifications", refused("ThrottlingException", operation="GetBucket"), "AWS throttled GetBucket"),
+    ("endpoint", refused("InternalFailure", "oops", "DescribeEndpoint"), "DescribeEndpoint: InternalFailure: oops"),
+    ("mappings", EndpointConnectionError(endpoint_url="https://lambda"), "Could not connect"),
+    ("oldest_seconds", ResponseParserError("Unable to parse response, invalid XML"), "Unable to parse response"),
+    ("function", MissingResourceError("function Sluice-Invoke"), "the function Sluice-Invoke does not exist"),
+]
+"""What is read, the error, and what the finding says."""
+
+
+@pytest.mark.parametrize(("part", "error", "says"), CANNOT_BE_READ, ids=[one[2] for one in CANNOT_BE_READ])
+def test_what_cannot_be_read_is_not_checked_and_the_finding_says_why(part: str, error: Exception, says: str) -> None:
+    state = HealthyState()
+    state.reporter.reported.add("function Sluice-Invoke")
+    setattr(state, part, raising(error))
+    findings = list(run_checks(cast("DeploymentState", state)))
+    unread = [finding for finding in findings if finding.verdict is Verdict.UNKNOWN]
+    assert unread
+    assert all(finding.explanation.startswith("not checked: ") for finding in unread)
+    assert any(says in finding.explanation for finding in unread), unread
+    assert [finding for finding in findings if finding.verdict is Verdict.WRONG] == []
+
+
+def test_a_queue_that_cannot_be_read_does_not_hide_the_others() -> None:
+    state = HealthyState()
+    read = state.queue
+
+    def queue(name: str) -> Queue:
+        if name == "part queue":
+            raise MissingResourceError("queue Sluice-Part")
+        return read(name)
+
+    state.queue = queue  # type: ignore[method-assign]
+    findings = list(run_checks(cast("DeploymentState", state)))
+    wrong = [finding.check for finding in findings if finding.verdict is Verdict.WRONG]
+    assert wrong == ["queue Sluice-Part"]
+    assert "redrive policy of the split queue" in {one.check for one in findings if one.verdict is Verdict.OK}
+
+
+def test_a_policy_that_only_cloudformation_knows_is_not_measured() -> None:
+    state = HealthyState()
+    state.template[-1] = Resource("AWS::IAM::Policy", "P", "p", {"Roles": ["r"], "PolicyDocument": {"S": UNRESOLVED}})
+    assert not any("policies of a role" in one for one in found(quotas.check_quotas, state, Verdict.OK))
 
 
 @pytest.mark.parametrize(("check", "break_it", "says"), UNKNOWN)
@@ -339,6 +445,8 @@ class FailingState:
 
     def __init__(self, error: Exception) -> None:
         self._error = error
+        self.reporter = Reporter()
+        self.mapped_queues = list(QUEUES)
 
     def __getattr__(self, name: str) -> Any:
         raise self._error
@@ -349,7 +457,7 @@ class FailingState:
 )
 def test_an_error_in_a_check_is_unknown_and_does_not_stop_the_others(error: Exception) -> None:
     findings = list(run_checks(cast("DeploymentState", FailingState(error))))
-    assert len(findings) == len(CHECKS)
+    assert len(findings) >= len(CHECKS)
     wrong = {finding.check for finding in findings if finding.verdict is Verdict.WRONG}
     assert wrong == ({"settings"} if isinstance(error, CliError) else set())
 
