@@ -201,8 +201,6 @@ class PartHandler:
                 await give_up(self._results, attempt)
                 raise failure_of_part(work.part, last.failure) from None
             done, rest = runs(work, calls)
-            if isinstance(error, BudgetReached) and not done:
-                raise MemoryExhausted from None  # by an answer that did not come in the end
             if not (done or isinstance(error, OutOfTime)):
                 raise
             if rest:  # else only what was to follow the last call has failed
