@@ -94,6 +94,9 @@ class Endpoint(Protocol):
         """
 
 
+LISTED = 100  # keys of a listing that starts after a key, at most
+
+
 class Bucket(Protocol):
     """An S3 bucket. Every method raises `ServiceError` when S3 fails or refuses."""
 
@@ -113,7 +116,7 @@ class Bucket(Protocol):
         """
 
     async def list(self, prefix: str, *, start_after: str | None = None) -> list[str]:
-        """The keys in the folder `prefix`, in order: all of them, or the first hundred after `start_after`.
+        """The keys in the folder `prefix`, in order: all of them, or the first `LISTED` after `start_after`.
 
         Those of folders within it are left out.
         """

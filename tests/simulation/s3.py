@@ -5,10 +5,9 @@ from bisect import bisect_right, insort
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from sluice.ports import Condition, ObjectHead, ObjectTooLarge, PreconditionFailed, StoredObject
+from sluice.ports import LISTED, Condition, ObjectHead, ObjectTooLarge, PreconditionFailed, StoredObject
 
 _MAX_METADATA_BYTES = 2048
-_PAGE = 100  # keys of a listing that starts after a key
 
 
 class S3Error(Exception):
@@ -99,7 +98,7 @@ class SimulatedBucket:
                     found.append(key)
             elif key > prefix:
                 break
-        return found if start_after is None else found[:_PAGE]
+        return found if start_after is None else found[:LISTED]
 
     def put(
         self,

@@ -16,6 +16,7 @@ from sluice.failures import Failure, Operation, ServiceError
 from sluice.inputs.delivery import Delivery
 from sluice.keys import ERR
 from sluice.ports import (
+    LISTED,
     UNASKED_BYTES,
     Admit,
     Attribute,
@@ -179,7 +180,7 @@ class FakeBucket:
             if key.startswith(prefix) and "/" not in key.removeprefix(prefix) and key > (start_after or "")
         )
         if start_after is not None:
-            return keys[:100]
+            return keys[:LISTED]
         self.listed += 1
         return keys
 

@@ -209,13 +209,10 @@ def test_a_reservation_that_shrinks_lets_others_take_more_than_there_is() -> Non
         await first.grow(20 << 20)
         waiting = spawn(second.grow(24 << 20))
         await sleep(0)
-        assert first.is_over
-        assert not second.is_over
-        second.shrink(0)
+        assert [first.is_over, second.is_over] == [True, False]
         first.shrink(10 << 20)  # its answer was not kept
         await waiting
-        assert not first.is_over
-        assert second.is_over
+        assert [first.is_over, second.is_over] == [False, True]
         first.shrink(0)
         second.shrink(0)
         assert memory.fits(16 << 20)

@@ -15,12 +15,10 @@ from sluice.aws.loop import Loop
 from sluice.aws.pieces import PIECE, pieces
 from sluice.aws.storage_guard import StorageGuard
 from sluice.failures import Operation, ServiceError
-from sluice.ports import Condition, ObjectHead, ObjectTooLarge, PreconditionFailed, StoredObject
+from sluice.ports import LISTED, Condition, ObjectHead, ObjectTooLarge, PreconditionFailed, StoredObject
 
 if TYPE_CHECKING:
     from sluice.aws.http.s3 import LeanS3
-
-_PAGE = 100  # the maximum number of keys of a listing that starts after a key
 
 
 class S3Bucket:
@@ -111,7 +109,7 @@ class S3Bucket:
             s3 = self._clients.s3
             folder: Any = {"Bucket": self._name, "Prefix": prefix, "Delimiter": "/"}
             if start_after is not None:
-                page = s3.list_objects_v2(**folder, StartAfter=start_after, MaxKeys=_PAGE)
+                page = s3.list_objects_v2(**folder, StartAfter=start_after, MaxKeys=LISTED)
                 return [one["Key"] for one in page.get("Contents", [])]
             pages = s3.get_paginator("list_objects_v2").paginate(**folder)
             return [one["Key"] for page in pages for one in page.get("Contents", [])]

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from sluice import keys
 from sluice.concurrency import Semaphore, now, sleep
@@ -23,16 +24,17 @@ from sluice.settings import Settings
 from sluice.transform.bisect import BudgetReached, Calls, NothingAnswered
 from sluice.transform.continuing import Continuation, Run, at_range
 from sluice.transform.cost import CallCosts
-from sluice.transform.division import Division, runs
+from sluice.transform.division import Division, gaps, runs
 from sluice.transform.earlier import load
 from sluice.transform.early_stop import EarlyStop, enough_refused
 from sluice.transform.formats import Formats
 from sluice.transform.heads import require_head
+from sluice.transform.left import look
 from sluice.transform.memory import ENOUGH_ANSWERED, AnswerMemory
 from sluice.transform.part_calls import OutOfTime, PartCalls
 from sluice.transform.part_store import PartStore
 from sluice.transform.patience import failure_of_part, give_up, has_answers, have_given_up, is_at_fault, patience
-from sluice.transform.progress import begins_at, covered_until, covering_parts, of_run, rest_after
+from sluice.transform.progress import begins_at, covering_parts, of_run, stored_within
 from sluice.transform.replaced import Replaced
 from sluice.transform.sending import Sending
 from sluice.transform.side_by_side import SideBySide
@@ -96,12 +98,15 @@ class PartHandler:
         """
         self._under_way += 1
         try:
-            return await self._handle(attempt)
+            while not isinstance(ended := await self._handle(attempt), Outcome):
+                attempt = ended
+            return ended
         finally:
             self._under_way -= 1
 
-    async def _handle(self, attempt: _Part) -> Outcome:
-        attempt = await self._rest_of(attempt)
+    async def _handle(self, attempt: _Part) -> Outcome | _Part:
+        """Process what is left of a part. Returns the attempt at some of it, if the other lines are stored."""
+        attempt, names = await self._look(attempt)
         part = attempt.request
         if part.start == part.end:
             await self._announce(attempt)
@@ -115,8 +120,14 @@ class PartHandler:
             try:
                 async with self._memory.reserve(lambda: self._seconds_left(attempt)) as reservation:
                     work, memory = await self._reader.read(prepared, head, reservation)
+                    if stored := stored_within(names, work.part):
+                        left = [work.part_of(lines, and_rest=True) for lines in gaps(work, stored)]
+                        if left != [work.part]:
+                            return await self._without_stored(attempt, left)
                     await self._keep_earlier(attempt, work, memory)
-                    return await self._process(attempt, work, memory)
+                    unsure: list[TransformPart] = []
+                    outcome = await self._process(attempt, work, memory, unsure)
+                    return await self._give_again(attempt, unsure) or outcome
             except Replaced:
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             except MemoryExhausted:
@@ -151,7 +162,8 @@ class PartHandler:
         await memory.admit(earlier.size)
         work.keep(earlier)
 
-    async def _process(self, attempt: _Part, work: Work, memory: AnswerMemory) -> Outcome:
+    async def _process(self, attempt: _Part, work: Work, memory: AnswerMemory, unsure: list[TransformPart]) -> Outcome:
+        """Answer the lines of a part, and store them. `unsure` gets the parts that may or may not have been sent."""
         started, clock = self._utc_now(), now()
         # A retry of a file with a result has no untried part: it can only answer more of the records.
         work.is_untried = attempt.request.earlier is None and await self._early_stop.is_stopped(attempt, work.options)
@@ -182,7 +194,7 @@ class PartHandler:
             self._costs,
             memory=memory,
             division=self._division,
-            give=self._give,
+            give=partial(self._give, unsure),
             most_bytes=self._limit(work),
         )
         run = Run(work, calls, sending, started)
@@ -238,13 +250,42 @@ class PartHandler:
         """How many calls one of the parts that the function processes now may have under way."""
         return max(1, self._settings.concurrent_calls // self._under_way)
 
-    async def _give(self, parts: list[TransformPart]) -> bool:
-        """Send parts for other functions. Returns whether all of them were sent."""
+    async def _give(self, unsure: list[TransformPart], parts: list[TransformPart]) -> None:
+        """Send parts for other functions. If that fails, some may have been sent nevertheless: they are `unsure`."""
         try:
             await self._part_queue.send([body_of(part) for part in parts])
         except ServiceError:
-            return False  # Those that were sent are answered twice, at worst.
-        return True
+            unsure += parts
+
+    async def _give_again(self, attempt: _Part, unsure: list[TransformPart]) -> _Part | None:
+        """Send parts again that are not stored yet: those that had been sent usually are.
+
+        Returns the attempt at all of them if that fails, too. Raises `ServiceError`.
+        """
+        left = []
+        for part in unsure:
+            rest = await self._rest_of(at_range(attempt, part, self._settings))
+            if rest.request.start < rest.request.end:
+                left.append(part)
+        if not left:
+            return None
+        try:
+            await self._part_queue.send([body_of(part) for part in left])
+        except ServiceError:  # They follow each other, up to the end of the part that they were given from.
+            return at_range(attempt, replace(left[0], end=left[-1].end), self._settings)
+        return None
+
+    async def _without_stored(self, attempt: _Part, left: list[TransformPart]) -> Outcome | _Part:
+        """Go on with what is left of a part of which some lines are stored, or send it as several shorter parts.
+
+        Other deliveries have stored them: an earlier one that ended between storing and its acknowledgement, or the
+        functions that it gave lines to.
+        """
+        if len(left) == 1:
+            return at_range(attempt, left[0], self._settings)
+        await self._part_queue.send([body_of(part) for part in left])
+        detail = f"some of its lines are stored, the rest continues as {len(left)} new messages"
+        return attempt.ended(Status.SUCCEEDED, detail=detail)
 
     def _seconds_left(self, attempt: _Part) -> float:
         """How long may be waited before there is no time for a call."""
@@ -256,15 +297,13 @@ class PartHandler:
         A delivery that ran out of time stores the lines that it has paid for, and may be killed before it sends the
         rest.
         """
-        part, folder = attempt.request, keys.folder_of_part(attempt.identity.name)
-        rest, before = part, -1
-        while rest.start != before:  # a listing may end before all that is stored
-            before = rest.start
-            names = await self._results.list(folder, start_after=folder + keys.part_position(rest.start))
-            rest = rest_after(rest, covered_until(of_run(names, part.run), rest.start, rest.end))
-        if rest.start == part.start:
-            return attempt
-        return at_range(attempt, rest, self._settings)
+        return (await self._look(attempt))[0]
+
+    async def _look(self, attempt: _Part) -> tuple[_Part, list[str]]:
+        """As `_rest_of`, with the names of what is stored within the rest."""
+        part = attempt.request
+        rest, names = await look(self._results, keys.folder_of_part(attempt.identity.name), part)
+        return (attempt if rest.start == part.start else at_range(attempt, rest, self._settings)), names
 
     async def _announce(self, attempt: _Part) -> None:
         """Send the assembly if this was the last part. Two parts may both be last; one assembly is effective."""

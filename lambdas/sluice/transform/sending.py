@@ -32,7 +32,7 @@ class Sending:
         *,
         memory: AnswerMemory,
         division: Division,
-        give: Callable[[list[TransformPart]], Awaitable[bool]],
+        give: Callable[[list[TransformPart]], Awaitable[None]],
         most_bytes: int,
     ) -> None:
         self._work = work
@@ -149,8 +149,8 @@ class Sending:
         return [one for one in pieces[1:] if one.start > group[-1]]
 
     async def _divide(self, pieces: list[range]) -> None:
-        if await self._give([self._work.part_of(one, and_rest=True) for one in pieces]):
-            first = pieces[0].start
-            self._work.give_away(first)
-            del self._sizes[first:]  # `payloads` reads them as it goes
+        await self._give([self._work.part_of(one, and_rest=True) for one in pieces])
+        first = pieces[0].start
+        self._work.give_away(first)
+        del self._sizes[first:]  # `payloads` reads them as it goes
         self._divides = False
