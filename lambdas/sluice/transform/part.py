@@ -21,6 +21,7 @@ from sluice.processing.memory import Memory, MemoryExhausted
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.storing import Sleep
 from sluice.settings import Settings
+from sluice.timeouts import BEGIN_SECONDS
 from sluice.transform.bisect import BudgetReached, Calls, NothingAnswered
 from sluice.transform.continuing import Continuation, Run, at_range
 from sluice.transform.cost import CallCosts
@@ -31,6 +32,7 @@ from sluice.transform.formats import Formats
 from sluice.transform.heads import require_head
 from sluice.transform.left import look
 from sluice.transform.memory import ENOUGH_ANSWERED, AnswerMemory
+from sluice.transform.onward import Onward
 from sluice.transform.part_calls import OutOfTime, PartCalls
 from sluice.transform.part_store import PartStore
 from sluice.transform.patience import failure_of_part, give_up, has_answers, have_given_up, is_at_fault, patience
@@ -72,7 +74,7 @@ class PartHandler:
         self._endpoint = endpoint
         self._inputs = inputs
         self._results = results
-        self._part_queue = part_queue
+        self._onward = Onward(part_queue)
         self._assembly_queue = assembly_queue
         self._needed_ms = needed_ms
         self._memory = memory
@@ -87,7 +89,7 @@ class PartHandler:
         self._reader = Reader(settings, inputs, self._costs)
         self._store = PartStore(results, utc_now, sleep)
         self._early_stop = EarlyStop(settings, inputs, results)
-        self._continuation = Continuation(settings, part_queue, self._store, self._early_stop, self._announce)
+        self._continuation = Continuation(settings, self._onward, self._store, self._early_stop, self._announce)
         self._formats = Formats(results, sleep)
 
     async def handle(self, attempt: _Part) -> Outcome:
@@ -105,7 +107,7 @@ class PartHandler:
             self._under_way -= 1
 
     async def _handle(self, attempt: _Part) -> Outcome | _Part:
-        """Process what is left of a part. Returns the attempt at some of it, if the other lines are stored."""
+        """Process what is left of a part, or some of it. Returns the attempt at the rest if it goes on with that."""
         attempt, names = await self._look(attempt)
         part = attempt.request
         if part.start == part.end:
@@ -126,13 +128,13 @@ class PartHandler:
                             return await self._without_stored(attempt, left)
                     await self._keep_earlier(attempt, work, memory)
                     unsure: list[TransformPart] = []
-                    outcome = await self._process(attempt, work, memory, unsure)
-                    return await self._give_again(attempt, unsure) or outcome
+                    ended = await self._process(attempt, work, memory, unsure)
+                    return await self._give_again(attempt, ended, unsure)
             except Replaced:
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             except MemoryExhausted:
                 # As a new message: the part is not at fault, and must not lose one of its receives.
-                await self._part_queue.send([body_of(part)])
+                await self._onward.send_whole(part)
                 return attempt.ended(
                     Status.SUCCEEDED, detail="other parts used the function's memory; it continues as a new message"
                 )
@@ -162,7 +164,9 @@ class PartHandler:
         await memory.admit(earlier.size)
         work.keep(earlier)
 
-    async def _process(self, attempt: _Part, work: Work, memory: AnswerMemory, unsure: list[TransformPart]) -> Outcome:
+    async def _process(
+        self, attempt: _Part, work: Work, memory: AnswerMemory, unsure: list[TransformPart]
+    ) -> Outcome | _Part:
         """Answer the lines of a part, and store them. `unsure` gets the parts that may or may not have been sent."""
         started, clock = self._utc_now(), now()
         # A retry of a file with a result has no untried part: it can only answer more of the records.
@@ -194,7 +198,7 @@ class PartHandler:
             self._costs,
             memory=memory,
             division=self._division,
-            give=partial(self._give, unsure),
+            give=partial(self._give, work.part, unsure),
             most_bytes=self._limit(work),
         )
         run = Run(work, calls, sending, started)
@@ -216,9 +220,11 @@ class PartHandler:
             if not (done or isinstance(error, OutOfTime)):
                 raise
             if rest:  # else only what was to follow the last call has failed
-                return await self._continuation.later(attempt, run, done, rest)
+                may_stay = isinstance(error, BudgetReached) and self._may_stay(attempt)
+                return await self._continuation.later(attempt, run, done, rest, may_stay=may_stay)
         if work.lines.is_cut or work.lines.is_crossing:
-            return await self._continuation.later(attempt, run, *runs(work, calls))
+            may_stay = self._may_stay(attempt)
+            return await self._continuation.later(attempt, run, *runs(work, calls), may_stay=may_stay)
         is_answered = calls.answers or (work.earlier and work.earlier.kept)
         if work.part.is_whole and calls.refused and not is_answered and work.batch is None:
             raise next(iter(calls.refused.values())).failure  # A redrive calls again, unlike that of an assembly.
@@ -250,17 +256,25 @@ class PartHandler:
         """How many calls one of the parts that the function processes now may have under way."""
         return max(1, self._settings.concurrent_calls // self._under_way)
 
-    async def _give(self, unsure: list[TransformPart], parts: list[TransformPart]) -> None:
-        """Send parts for other functions. If that fails, some may have been sent nevertheless: they are `unsure`."""
+    def _may_stay(self, attempt: _Part) -> bool:
+        """Whether a delivery that has stored some of a part goes on with the rest, instead of sending it.
+
+        Not at its last receive: what is stored is progress, after which the rest gets all of its receives.
+        """
+        is_last = attempt.delivery.receive_count >= self._settings.max_receive_count
+        return not is_last and self._seconds_left(attempt) > BEGIN_SECONDS
+
+    async def _give(self, part: TransformPart, unsure: list[TransformPart], parts: list[TransformPart]) -> None:
+        """Send some of a part for other functions. If that fails, some may have been sent: they are `unsure`."""
         try:
-            await self._part_queue.send([body_of(part) for part in parts])
+            await self._onward.send(part, parts)
         except ServiceError:
             unsure += parts
 
-    async def _give_again(self, attempt: _Part, unsure: list[TransformPart]) -> _Part | None:
+    async def _give_again(self, attempt: _Part, ended: Outcome | _Part, unsure: list[TransformPart]) -> Outcome | _Part:
         """Send parts again that are not stored yet: those that had been sent usually are.
 
-        Returns the attempt at all of them if that fails, too. Raises `ServiceError`.
+        Returns how the part has `ended` otherwise, or the attempt at all that is left if they cannot be sent.
         """
         left = []
         for part in unsure:
@@ -268,12 +282,13 @@ class PartHandler:
             if rest.request.start < rest.request.end:
                 left.append(part)
         if not left:
-            return None
+            return ended
         try:
-            await self._part_queue.send([body_of(part) for part in left])
-        except ServiceError:  # They follow each other, up to the end of the part that they were given from.
-            return at_range(attempt, replace(left[0], end=left[-1].end), self._settings)
-        return None
+            await self._onward.send(attempt.request, left)
+        except ServiceError:  # They follow what the part has kept, and each other.
+            start = left[0].start if isinstance(ended, Outcome) else ended.request.start
+            return at_range(attempt, replace(left[0], start=start, end=left[-1].end), self._settings)
+        return ended
 
     async def _without_stored(self, attempt: _Part, left: list[TransformPart]) -> Outcome | _Part:
         """Go on with what is left of a part of which some lines are stored, or send it as several shorter parts.
@@ -283,7 +298,7 @@ class PartHandler:
         """
         if len(left) == 1:
             return at_range(attempt, left[0], self._settings)
-        await self._part_queue.send([body_of(part) for part in left])
+        await self._onward.send(attempt.request, left)
         detail = f"some of its lines are stored, the rest continues as {len(left)} new messages"
         return attempt.ended(Status.SUCCEEDED, detail=detail)
 
