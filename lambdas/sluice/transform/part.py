@@ -30,6 +30,7 @@ from sluice.transform.earlier import load
 from sluice.transform.early_stop import EarlyStop, enough_refused
 from sluice.transform.formats import Formats
 from sluice.transform.heads import require_head
+from sluice.transform.last_receive import LastReceive
 from sluice.transform.left import look
 from sluice.transform.memory import ENOUGH_ANSWERED, AnswerMemory
 from sluice.transform.onward import Onward
@@ -182,9 +183,13 @@ class PartHandler:
             needed_ms=self._needed_ms,
         )
         folder = keys.folder_of_part(attempt.identity.name)
+        last: LastReceive | None = None
+        if self._is_last_receive(attempt) and not (work.part.run and work.part.run.retries):
+            # A retry has a result already, whose answers say nothing about how the endpoint is now.
+            last = LastReceive(asking.answers, self._sleep)
         limit = self._limits.of(Target(work.invocation.endpoint_name))
         calls = Calls(
-            asking.answers,
+            last.answers if last else asking.answers,
             SideBySide(self._share, limit, self._rng),
             ENOUGH_ANSWERED,
             min(MAX_REFUSED, enough_refused(work.options.error_threshold, len(work.lines))),
@@ -204,7 +209,7 @@ class PartHandler:
         run = Run(work, calls, sending, started)
         try:
             if not work.is_untried:
-                await self._call(attempt, work, calls, asking, sending)
+                await self._call(attempt, work, calls, asking, sending, last=last)
         except NothingAnswered as error:
             await give_up(self._results, attempt)
             raise failure_of_part(work.part, error.failure) from None
@@ -212,10 +217,10 @@ class PartHandler:
             # What has been paid for is kept. If nothing has been, the part returns to its queue whole.
             if isinstance(error, OutOfTime) and not calls.made:
                 raise Failure.of(ErrorCode.NOT_BEGUN) from None
-            last = next(reversed(calls.refused.values()), None)
-            if last and not calls.answers and await is_at_fault(self._results, folder, len(calls.refused)):
+            refused = next(reversed(calls.refused.values()), None)
+            if refused and not calls.answers and await is_at_fault(self._results, folder, len(calls.refused)):
                 await give_up(self._results, attempt)
-                raise failure_of_part(work.part, last.failure) from None
+                raise failure_of_part(work.part, refused.failure) from None
             done, rest = runs(work, calls)
             if not (done or isinstance(error, OutOfTime)):
                 raise
@@ -236,17 +241,33 @@ class PartHandler:
         await self._announce(attempt)
         return attempt.ended(Status.SUCCEEDED, latency=latency)
 
-    async def _call(self, attempt: _Part, work: Work, calls: Calls, asking: PartCalls, sending: Sending) -> None:
+    async def _call(
+        self,
+        attempt: _Part,
+        work: Work,
+        calls: Calls,
+        asking: PartCalls,
+        sending: Sending,
+        *,
+        last: LastReceive | None,
+    ) -> None:
         """Answer or refuse each record that is sent. Raises what `Calls.run` raises."""
         limit = self._limit(work)
         probe = sending.probe = await self._formats.probe(attempt, work, calls, asking, most_bytes=limit)
         try:
             await calls.run_source(sending)
+        except NothingAnswered:
+            if last is None or not last.has_refused:
+                raise
         except (OutOfTime, ServiceError) as error:
             if probe is not None and work.answer_format is None:
                 out_of_time = isinstance(error, OutOfTime)
                 await self._formats.interrupted(attempt, work, calls, probe, out_of_time=out_of_time)
             raise
+        finally:
+            refusal = None if last is None else await last.check(calls, sum(map(bool, work.sizes)))
+        if refusal is not None:
+            raise refusal
 
     def _limit(self, work: Work) -> int:
         """The most bytes of a call, besides the header."""
@@ -261,8 +282,10 @@ class PartHandler:
 
         Not at its last receive: what is stored is progress, after which the rest gets all of its receives.
         """
-        is_last = attempt.delivery.receive_count >= self._settings.max_receive_count
-        return not is_last and self._seconds_left(attempt) > BEGIN_SECONDS
+        return not self._is_last_receive(attempt) and self._seconds_left(attempt) > BEGIN_SECONDS
+
+    def _is_last_receive(self, attempt: _Part) -> bool:
+        return attempt.delivery.receive_count >= self._settings.max_receive_count
 
     async def _give(self, part: TransformPart, unsure: list[TransformPart], parts: list[TransformPart]) -> None:
         """Send some of a part for other functions. If that fails, some may have been sent: they are `unsure`."""
