@@ -46,7 +46,7 @@ class ServiceError(Exception):
     """An AWS call that failed. The adapters raise it, and the table classifies it. Its texts are cut to `MAX_TEXT`.
 
     When it is `private`, only the table may use its text: a model's message may quote its input. `receive_count` is
-    that of the message, where the caller states it.
+    that of the message, where the caller states it; and `of_record` that it is the failure of what was sent.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class ServiceError(Exception):
         self.private = private
         self.model_retry = model_retry
         self.receive_count = 1
+        self.of_record = False
 
 
 def quoted(text: str) -> str:

@@ -99,21 +99,21 @@ class Reservation:
         If there is not enough memory, it waits for its turn to take more than there is. Whoever has it goes on to its
         end, so that those who hold memory and wait cannot deadlock.
         """
-        more = size - self._size
-        if more <= 0:
+        if size <= self._size:
             return
-        if not self._is_over and not self._memory.fits(more):
+        if not self._is_over and not self._memory.fits(size - self._size):
             await self._memory.overcommitting.acquire()
             self._is_over = True
-        self._memory.take(more)
-        self._size = size
+        if size > self._size:  # which may have shrunk meanwhile, but nothing else has grown it
+            self._memory.take(size - self._size)
+            self._size = size
 
     def shrink(self, size: int) -> None:
-        """Keep `size` bytes at most. Never waits."""
+        """Keep `size` bytes at most. Never waits. It is no longer over if all that is taken then is there."""
         if size < self._size:
             self._memory.release(self._size - size)
             self._size = size
-        if self._is_over and not size:
+        if self._is_over and (not size or self._memory.fits(0)):
             self._is_over = False
             self._memory.overcommitting.release()
 

@@ -14,7 +14,7 @@ from sluice.failures import Failure, ServiceError
 from sluice.inputs.internal_messages import body_of
 from sluice.inputs.requests import Assembly, TransformPart
 from sluice.inputs.target import Target
-from sluice.ports import Bucket, Buckets, Endpoint, MessageSender, PreconditionFailed
+from sluice.ports import Bucket, Buckets, Endpoint, MessageSender
 from sluice.processing.attempt import Attempt
 from sluice.processing.concurrency_limit import ConcurrencyLimits
 from sluice.processing.memory import Memory, MemoryExhausted
@@ -25,17 +25,20 @@ from sluice.timeouts import BEGIN_SECONDS
 from sluice.transform.bisect import BudgetReached, Calls, NothingAnswered
 from sluice.transform.continuing import Continuation, Run, at_range
 from sluice.transform.cost import CallCosts
-from sluice.transform.division import Division, runs
+from sluice.transform.division import Division, gaps, runs
 from sluice.transform.earlier import load
 from sluice.transform.early_stop import EarlyStop, enough_refused
 from sluice.transform.formats import Formats
 from sluice.transform.heads import require_head
+from sluice.transform.last_receive import LastReceive
+from sluice.transform.left import look
 from sluice.transform.memory import ENOUGH_ANSWERED, AnswerMemory
 from sluice.transform.onward import Onward
 from sluice.transform.part_calls import OutOfTime, PartCalls
 from sluice.transform.part_store import PartStore
 from sluice.transform.patience import failure_of_part, give_up, has_answers, have_given_up, is_at_fault, patience
-from sluice.transform.progress import begins_at, covered_until, covering_parts, of_run, rest_after
+from sluice.transform.progress import begins_at, covering_parts, of_run, stored_within
+from sluice.transform.replaced import Replaced
 from sluice.transform.sending import Sending
 from sluice.transform.side_by_side import SideBySide
 from sluice.transform.work import MAX_REFUSED, Reader, Work
@@ -105,8 +108,8 @@ class PartHandler:
             self._under_way -= 1
 
     async def _handle(self, attempt: _Part) -> Outcome | _Part:
-        """Process a part, or some of its lines. Returns the attempt at the others if the delivery stays at the part."""
-        attempt = await self._rest_of(attempt)
+        """Process what is left of a part, or some of it. Returns the attempt at the rest if it goes on with that."""
+        attempt, names = await self._look(attempt)
         part = attempt.request
         if part.start == part.end:
             await self._announce(attempt)
@@ -120,9 +123,15 @@ class PartHandler:
             try:
                 async with self._memory.reserve(lambda: self._seconds_left(attempt)) as reservation:
                     work, memory = await self._reader.read(prepared, head, reservation)
+                    if stored := stored_within(names, work.part):
+                        left = [work.part_of(lines, and_rest=True) for lines in gaps(work, stored)]
+                        if left != [work.part]:
+                            return await self._without_stored(attempt, left)
                     await self._keep_earlier(attempt, work, memory)
-                    return await self._process(attempt, work, memory)
-            except PreconditionFailed:
+                    unsure: list[TransformPart] = []
+                    ended = await self._process(attempt, work, memory, unsure)
+                    return await self._give_again(attempt, ended, unsure)
+            except Replaced:
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             except MemoryExhausted:
                 # As a new message: the part is not at fault, and must not lose one of its receives.
@@ -156,7 +165,10 @@ class PartHandler:
         await memory.admit(earlier.size)
         work.keep(earlier)
 
-    async def _process(self, attempt: _Part, work: Work, memory: AnswerMemory) -> Outcome | _Part:
+    async def _process(
+        self, attempt: _Part, work: Work, memory: AnswerMemory, unsure: list[TransformPart]
+    ) -> Outcome | _Part:
+        """Answer the lines of a part, and store them. `unsure` gets the parts that may or may not have been sent."""
         started, clock = self._utc_now(), now()
         # A retry of a file with a result has no untried part: it can only answer more of the records.
         work.is_untried = attempt.request.earlier is None and await self._early_stop.is_stopped(attempt, work.options)
@@ -171,9 +183,13 @@ class PartHandler:
             needed_ms=self._needed_ms,
         )
         folder = keys.folder_of_part(attempt.identity.name)
+        last: LastReceive | None = None
+        if self._is_last_receive(attempt) and not (work.part.run and work.part.run.retries):
+            # A retry has a result already, whose answers say nothing about how the endpoint is now.
+            last = LastReceive(asking.answers, self._sleep)
         limit = self._limits.of(Target(work.invocation.endpoint_name))
         calls = Calls(
-            asking.answers,
+            last.answers if last else asking.answers,
             SideBySide(self._share, limit, self._rng),
             ENOUGH_ANSWERED,
             min(MAX_REFUSED, enough_refused(work.options.error_threshold, len(work.lines))),
@@ -187,13 +203,13 @@ class PartHandler:
             self._costs,
             memory=memory,
             division=self._division,
-            give=partial(self._give, work.part),
+            give=partial(self._give, work.part, unsure),
             most_bytes=self._limit(work),
         )
         run = Run(work, calls, sending, started)
         try:
             if not work.is_untried:
-                await self._call(attempt, work, calls, asking, sending)
+                await self._call(attempt, work, calls, asking, sending, last=last)
         except NothingAnswered as error:
             await give_up(self._results, attempt)
             raise failure_of_part(work.part, error.failure) from None
@@ -201,13 +217,11 @@ class PartHandler:
             # What has been paid for is kept. If nothing has been, the part returns to its queue whole.
             if isinstance(error, OutOfTime) and not calls.made:
                 raise Failure.of(ErrorCode.NOT_BEGUN) from None
-            last = next(reversed(calls.refused.values()), None)
-            if last and not calls.answers and await is_at_fault(self._results, folder, len(calls.refused)):
+            refused = next(reversed(calls.refused.values()), None)
+            if refused and not calls.answers and await is_at_fault(self._results, folder, len(calls.refused)):
                 await give_up(self._results, attempt)
-                raise failure_of_part(work.part, last.failure) from None
+                raise failure_of_part(work.part, refused.failure) from None
             done, rest = runs(work, calls)
-            if isinstance(error, BudgetReached) and not done:
-                raise MemoryExhausted from None  # by an answer that did not come in the end
             if not (done or isinstance(error, OutOfTime)):
                 raise
             if rest:  # else only what was to follow the last call has failed
@@ -227,17 +241,33 @@ class PartHandler:
         await self._announce(attempt)
         return attempt.ended(Status.SUCCEEDED, latency=latency)
 
-    async def _call(self, attempt: _Part, work: Work, calls: Calls, asking: PartCalls, sending: Sending) -> None:
+    async def _call(
+        self,
+        attempt: _Part,
+        work: Work,
+        calls: Calls,
+        asking: PartCalls,
+        sending: Sending,
+        *,
+        last: LastReceive | None,
+    ) -> None:
         """Answer or refuse each record that is sent. Raises what `Calls.run` raises."""
         limit = self._limit(work)
         probe = sending.probe = await self._formats.probe(attempt, work, calls, asking, most_bytes=limit)
         try:
             await calls.run_source(sending)
+        except NothingAnswered:
+            if last is None or not last.has_refused:
+                raise
         except (OutOfTime, ServiceError) as error:
             if probe is not None and work.answer_format is None:
                 out_of_time = isinstance(error, OutOfTime)
                 await self._formats.interrupted(attempt, work, calls, probe, out_of_time=out_of_time)
             raise
+        finally:
+            refusal = None if last is None else await last.check(calls, sum(map(bool, work.sizes)))
+        if refusal is not None:
+            raise refusal
 
     def _limit(self, work: Work) -> int:
         """The most bytes of a call, besides the header."""
@@ -252,16 +282,48 @@ class PartHandler:
 
         Not at its last receive: what is stored is progress, after which the rest gets all of its receives.
         """
-        is_last = attempt.delivery.receive_count >= self._settings.max_receive_count
-        return not is_last and self._seconds_left(attempt) > BEGIN_SECONDS
+        return not self._is_last_receive(attempt) and self._seconds_left(attempt) > BEGIN_SECONDS
 
-    async def _give(self, part: TransformPart, parts: list[TransformPart]) -> bool:
-        """Send some of a part for other functions. Returns whether all of them were sent."""
+    def _is_last_receive(self, attempt: _Part) -> bool:
+        return attempt.delivery.receive_count >= self._settings.max_receive_count
+
+    async def _give(self, part: TransformPart, unsure: list[TransformPart], parts: list[TransformPart]) -> None:
+        """Send some of a part for other functions. If that fails, some may have been sent: they are `unsure`."""
         try:
             await self._onward.send(part, parts)
         except ServiceError:
-            return False  # Those that were sent are answered twice, at worst.
-        return True
+            unsure += parts
+
+    async def _give_again(self, attempt: _Part, ended: Outcome | _Part, unsure: list[TransformPart]) -> Outcome | _Part:
+        """Send parts again that are not stored yet: those that had been sent usually are.
+
+        Returns how the part has `ended` otherwise, or the attempt at all that is left if they cannot be sent.
+        """
+        left = []
+        for part in unsure:
+            rest = await self._rest_of(at_range(attempt, part, self._settings))
+            if rest.request.start < rest.request.end:
+                left.append(part)
+        if not left:
+            return ended
+        try:
+            await self._onward.send(attempt.request, left)
+        except ServiceError:  # They follow what the part has kept, and each other.
+            start = left[0].start if isinstance(ended, Outcome) else ended.request.start
+            return at_range(attempt, replace(left[0], start=start, end=left[-1].end), self._settings)
+        return ended
+
+    async def _without_stored(self, attempt: _Part, left: list[TransformPart]) -> Outcome | _Part:
+        """Go on with what is left of a part of which some lines are stored, or send it as several shorter parts.
+
+        Other deliveries have stored them: an earlier one that ended between storing and its acknowledgement, or the
+        functions that it gave lines to.
+        """
+        if len(left) == 1:
+            return at_range(attempt, left[0], self._settings)
+        await self._onward.send(attempt.request, left)
+        detail = f"some of its lines are stored, the rest continues as {len(left)} new messages"
+        return attempt.ended(Status.SUCCEEDED, detail=detail)
 
     def _seconds_left(self, attempt: _Part) -> float:
         """How long may be waited before there is no time for a call."""
@@ -273,15 +335,13 @@ class PartHandler:
         A delivery that ran out of time stores the lines that it has paid for, and may be killed before it sends the
         rest.
         """
-        part, folder = attempt.request, keys.folder_of_part(attempt.identity.name)
-        rest, before = part, -1
-        while rest.start != before:  # a listing may end before all that is stored
-            before = rest.start
-            names = await self._results.list(folder, start_after=folder + keys.part_position(rest.start))
-            rest = rest_after(rest, covered_until(of_run(names, part.run), rest.start, rest.end))
-        if rest.start == part.start:
-            return attempt
-        return at_range(attempt, rest, self._settings)
+        return (await self._look(attempt))[0]
+
+    async def _look(self, attempt: _Part) -> tuple[_Part, list[str]]:
+        """As `_rest_of`, with the names of what is stored within the rest."""
+        part = attempt.request
+        rest, names = await look(self._results, keys.folder_of_part(attempt.identity.name), part)
+        return (attempt if rest.start == part.start else at_range(attempt, rest, self._settings)), names
 
     async def _announce(self, attempt: _Part) -> None:
         """Send the assembly if this was the last part. Two parts may both be last; one assembly is effective."""
