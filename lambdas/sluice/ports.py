@@ -55,7 +55,11 @@ class Condition:
 
 
 class PreconditionFailed(Exception):
-    """A conditional request found another object than expected, or none (412, 409 and 404 of S3)."""
+    """A conditional request found another object than expected, or none (412 and 404 of S3).
+
+    A conflict with another write that is in progress (409 of S3) is a `ServiceError`, as any error that passes: nobody
+    knows whether the other write will succeed, so there may be no object afterwards.
+    """
 
 
 class ObjectTooLarge(Exception):

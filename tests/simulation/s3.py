@@ -40,12 +40,21 @@ class Version:
 class SimulatedBucket:
     """A versioned bucket. `new_id` makes a version ID from the key and the number of the version.
 
-    In a bucket of inputs, the functions may not read the objects with `-denied` in their keys.
+    In a bucket of inputs, the functions may not read the objects with `-denied` in their keys. `in_progress` says
+    whether another write of an object is in progress, which fails in the end.
     """
 
-    def __init__(self, name: str, new_id: Callable[[str], str], *, is_input: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        new_id: Callable[[str], str],
+        *,
+        is_input: bool,
+        in_progress: Callable[[str], bool] = lambda name: False,
+    ) -> None:
         self.name = name
         self.is_input = is_input
+        self.in_progress = in_progress
         self.versions: dict[str, list[Version]] = {}  # oldest first
         self._new_id = new_id
         self._keys: list[str] = []  # sorted
@@ -100,7 +109,10 @@ class SimulatedBucket:
         metadata: Mapping[str, str] | None,
         condition: Condition | None,
     ) -> str:
-        """PutObject. Returns the ID of the version. Raises `PreconditionFailed`, and `S3Error` for bad metadata."""
+        """PutObject. Returns the ID of the version.
+
+        Raises `PreconditionFailed`, and `S3Error` for bad metadata, or if another write is in progress.
+        """
         described = dict(metadata or {})
         if any(not value.isascii() or not value.isprintable() for value in described.values()):
             raise S3Error("InvalidArgument", 400)
@@ -113,7 +125,7 @@ class SimulatedBucket:
         return self._add(key, body, etag, content_type if usable else "binary/octet-stream", described)
 
     def delete(self, key: str, version_id: str | None, condition: Condition | None) -> None:
-        """DeleteObject: of a version, or with a delete marker. Raises `PreconditionFailed`."""
+        """DeleteObject: of a version, or with a delete marker. Raises `PreconditionFailed`, and `S3Error` as `put`."""
         self._check(key, condition)
         if version_id is not None:
             self.versions[key] = [one for one in self.versions.get(key, []) if one.version_id != version_id]
@@ -144,6 +156,8 @@ class SimulatedBucket:
 
     def _check(self, key: str, condition: Condition | None) -> None:
         if condition is not None:
+            if self.in_progress(f"{self.name}/{key}"):
+                raise S3Error("ConditionalRequestConflict", 409)
             there = self.current(key)
             if (there.etag if there else None) != condition.etag:
                 raise PreconditionFailed

@@ -73,6 +73,11 @@ def service_error(operation: Operation, code: str, message: str = "it failed", *
     return ServiceError(operation, code, message, **rest)
 
 
+def write_conflict() -> ServiceError:
+    """S3's answer to a conditional write while another write of the key is in progress."""
+    return service_error(Operation.STORE_RESULT, "ConditionalRequestConflict", "another is in progress", status=409)
+
+
 @dataclass(frozen=True)
 class Call:
     endpoint_name: str
@@ -132,11 +137,16 @@ class Stored:
 
 @dataclass
 class FakeBucket:
-    """A versioned `Bucket` with conditional writes; `fail` may raise before any operation, by its name and key."""
+    """A versioned `Bucket` with conditional writes; `fail` may raise before any operation, by its name and key.
+
+    `conflicts` says whether another write of the key is in progress, which fails in the end: a conditional write is
+    answered by 409, and nothing is there afterwards.
+    """
 
     objects: dict[str, Stored] = field(default_factory=dict)
     versions: dict[str, list[Stored]] = field(default_factory=dict)  # oldest first, without delete markers
     fail: Callable[[str, str], None] = lambda operation, key: None
+    conflicts: Callable[[str], bool] = lambda key: False
     operation: Operation = Operation.STORE_RESULT
     ranges: list[tuple[int, int]] = field(default_factory=list)
     listed: int = 0
@@ -193,6 +203,8 @@ class FakeBucket:
 
     def _check(self, key: str, condition: Condition | None) -> None:
         there = self.objects.get(key)
+        if condition is not None and self.conflicts(key):
+            raise write_conflict()
         if condition is not None and (there.etag if there else None) != condition.etag:
             raise PreconditionFailed
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 _PAGE = 100  # the maximum number of keys of a listing that starts after a key
 
-_CONFLICTS = {409, 412}  # of a conditional request: another write was in progress, or the condition failed
-
 
 class S3Bucket:
     """Implements `Bucket` with S3. Methods raise `ServiceError`.
@@ -235,7 +233,11 @@ def _read_body(response: Any, max_bytes: int | None) -> StoredObject:
 
 @contextmanager
 def _conditional(condition: Condition | None) -> Iterator[dict[str, Any]]:
-    """The parameters of a write with `condition`. Raises `PreconditionFailed` if the condition is not met."""
+    """The parameters of a write with `condition`. Raises `PreconditionFailed` if the condition is not met.
+
+    409 ConditionalRequestConflict is another error of S3, after which the write must be repeated (S3 User Guide,
+    "Conditional writes"): another write was in progress, and nobody knows yet whether it will succeed.
+    """
     try:
         if condition is None:
             yield {}
@@ -246,7 +248,7 @@ def _conditional(condition: Condition | None) -> Iterator[dict[str, Any]]:
     except ClientError as error:
         # With If-Match, NoSuchKey means that the object to replace was deleted. A missing bucket has another code.
         is_gone = condition and condition.etag and error.response["Error"]["Code"] == "NoSuchKey"
-        if is_gone or (condition and status_of(error) in _CONFLICTS):
+        if is_gone or (condition and status_of(error) == 412):
             raise PreconditionFailed from error
         raise
 

@@ -11,7 +11,7 @@ from sluice.error_codes import ErrorCode
 from sluice.failures import Failure, Operation
 from sluice.inputs.requests import Assembly
 from sluice.inputs.strict_json import compact_bytes
-from sluice.ports import Bucket, Condition, ObjectHead
+from sluice.ports import Bucket, Condition, ObjectHead, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes
@@ -30,6 +30,7 @@ from sluice.processing.result import (
     owner_of,
     timestamp,
 )
+from sluice.processing.storing import conflict
 from sluice.transform.earlier import AT, OFFSET
 from sluice.transform.heads import require_head
 from sluice.transform.progress import covering_parts, of_run
@@ -104,7 +105,10 @@ class Assembler:
         """
         if (outcome := await self.already_resolved(attempt)) is not None:
             return outcome
-        await self._write_counts(attempt, parts, summary)
+        try:
+            await self._write_counts(attempt, parts, summary)
+        except PreconditionFailed:
+            raise conflict() from None
         requested = requested_by(parts)
         trace_id = requested.get(TRACE_ID) or attempt.identity.trace_id
         identity = replace(attempt.identity, trace_id=trace_id, inference_id=trace_id)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from sluice import keys
 from sluice.failures import ServiceError
 from sluice.inputs.strict_json import compact_bytes
-from sluice.ports import Bucket, Condition, Inference, PreconditionFailed
+from sluice.ports import Bucket, Inference
+from sluice.processing.storing import write_once
 from sluice.transform.answer_format import AnswerFormat
 
 _MAX_KNOWN = 1000  # folders, of about 300 bytes each
@@ -35,13 +36,8 @@ class FormatStore:
         Raises `ServiceError`.
         """
         document = compact_bytes({"answer_format": str(found)})
-        try:
-            await self._results.put(keys.answer_format_key(folder), document, content_type=_JSON, condition=Condition())
-        except PreconditionFailed:
-            stored = await self.load(folder)
-            if stored is not None:
-                return stored
-            raise
+        if not await write_once(self._results, keys.answer_format_key(folder), document, content_type=_JSON):
+            return await self.load(folder) or self._learned(folder, found)
         return self._learned(folder, found)
 
     async def save_answers(self, folder: str, start: int, answers: Mapping[int, Inference]) -> bool:

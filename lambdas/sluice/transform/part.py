@@ -13,7 +13,7 @@ from sluice.failures import Failure, ServiceError
 from sluice.inputs.internal_messages import body_of
 from sluice.inputs.requests import Assembly, TransformPart
 from sluice.inputs.target import Target
-from sluice.ports import Bucket, Buckets, Endpoint, MessageSender, PreconditionFailed
+from sluice.ports import Bucket, Buckets, Endpoint, MessageSender
 from sluice.processing.attempt import Attempt
 from sluice.processing.concurrency_limit import ConcurrencyLimits
 from sluice.processing.memory import Memory, MemoryExhausted
@@ -33,6 +33,7 @@ from sluice.transform.part_calls import OutOfTime, PartCalls
 from sluice.transform.part_store import PartStore
 from sluice.transform.patience import failure_of_part, give_up, has_answers, have_given_up, is_at_fault, patience
 from sluice.transform.progress import begins_at, covered_until, covering_parts, of_run, rest_after
+from sluice.transform.replaced import Replaced
 from sluice.transform.sending import Sending
 from sluice.transform.side_by_side import SideBySide
 from sluice.transform.work import MAX_REFUSED, Reader, Work
@@ -116,7 +117,7 @@ class PartHandler:
                     work, memory = await self._reader.read(prepared, head, reservation)
                     await self._keep_earlier(attempt, work, memory)
                     return await self._process(attempt, work, memory)
-            except PreconditionFailed:
+            except Replaced:
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             except MemoryExhausted:
                 # As a new message: the part is not at fault, and must not lose one of its receives.

@@ -3,7 +3,6 @@
 import hashlib
 import io
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -12,10 +11,10 @@ from sluice.error_codes import ErrorCode
 from sluice.failures import Failure
 from sluice.inputs.requests import TransformPart
 from sluice.inputs.strict_json import compact_bytes
-from sluice.ports import Bucket, Condition, PreconditionFailed
+from sluice.ports import Bucket
 from sluice.processing.attempt import Attempt
 from sluice.processing.result import ACCEPT, CONTENT_TYPE, ENDPOINT_NAME, IDENTITY, TRACE_ID, metadata, timestamp
-from sluice.processing.storing import Sleep, retry_transient
+from sluice.processing.storing import Sleep, retry_transient, write_once
 from sluice.transform.bisect import Calls, Refused
 from sluice.transform.content_types import JSON_LINES
 from sluice.transform.earlier import AT, OFFSET
@@ -80,15 +79,14 @@ class PartStore:
         async def put() -> None:
             if "errors" in counts:
                 await self._results.put(name + counts["errors"], document, content_type="application/json")
-            # The first delivery has written it for all.
-            with suppress(PreconditionFailed):
-                await self._results.put(
-                    name + keys.OUT,
-                    answers,
-                    content_type=_content_type(work, calls.answers),
-                    metadata=metadata([(IDENTITY, attempt.identity.key), *counts.items(), *requested.items()]),
-                    condition=Condition(),
-                )
+            # The first delivery writes it for all.
+            await write_once(
+                self._results,
+                name + keys.OUT,
+                answers,
+                content_type=_content_type(work, calls.answers),
+                metadata=metadata([(IDENTITY, attempt.identity.key), *counts.items(), *requested.items()]),
+            )
 
         await retry_transient(put, self._sleep, attempt.remaining_ms)
 

@@ -27,6 +27,7 @@ from sluice.transform.openai_batch import Batch, RequestError
 from sluice.transform.options import MAX_CHUNK_BYTES, Options, chunk_bytes
 from sluice.transform.progress import rest_after
 from sluice.transform.records import AnswerCodec, Codec, RecordError, check_options, filtered
+from sluice.transform.replaced import read_range
 
 _TAIL = 16 * 1024  # bytes that are first read beyond a range, for the end of its last line
 MAX_LINES = 32 * 1024  # of a part: the first of more are answered, and the rest continues as a part of its own
@@ -169,7 +170,7 @@ class Reader:
     async def read(self, prepared: Prepared, head: ObjectHead, reservation: Reservation) -> tuple[Work, AnswerMemory]:
         """Read a part's lines. `reservation` is resized to what they and their answers take in memory.
 
-        Raises `Failure` when the file breaks a rule, `PreconditionFailed` when it was replaced, `MemoryExhausted`,
+        Raises `Failure` when the file breaks a rule, `Replaced` when it was replaced, `MemoryExhausted`,
         `ServiceError`.
         """
         attempt, options, invocation = prepared.attempt, prepared.options, prepared.invocation
@@ -254,7 +255,7 @@ class Reader:
         if part.unpacked:  # its content is written once
             bucket = self._inputs(self._settings.results_bucket)
             return await bucket.get_range(keys.unpacked_key(folder), start, end, etag=None)
-        return await self._inputs(part.file.bucket).get_range(part.file.key, start, end, etag=head.etag)
+        return await read_range(self._inputs(part.file.bucket), part.file.key, start, end, etag=head.etag)
 
     def _prepare_lines(self, work: Work, limit: int) -> None:
         """Decide what is sent for each line, or why nothing is."""
