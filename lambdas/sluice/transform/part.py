@@ -27,15 +27,15 @@ from sluice.transform.division import Division, runs
 from sluice.transform.earlier import load
 from sluice.transform.early_stop import EarlyStop, enough_refused
 from sluice.transform.formats import Formats
-from sluice.transform.heads import require_head
 from sluice.transform.memory import ENOUGH_ANSWERED, AnswerMemory
 from sluice.transform.part_calls import OutOfTime, PartCalls
 from sluice.transform.part_store import PartStore
 from sluice.transform.patience import failure_of_part, give_up, has_answers, have_given_up, is_at_fault, patience
 from sluice.transform.progress import begins_at, covered_until, covering_parts, of_run, rest_after
-from sluice.transform.replaced import Replaced
+from sluice.transform.replaced import Deleted, Replaced, head_of_file
 from sluice.transform.sending import Sending
 from sluice.transform.side_by_side import SideBySide
+from sluice.transform.version_check import VersionCheck
 from sluice.transform.work import MAX_REFUSED, Reader, Work
 
 _REPLACED = "the file was replaced; its newer version is transformed"
@@ -106,7 +106,9 @@ class PartHandler:
         if part.start == part.end:
             await self._announce(attempt)
             return attempt.ended(Status.DUPLICATE)
-        head = await require_head(self._inputs(part.file.bucket), part.file.key)
+        bucket = self._inputs(part.file.bucket)
+        head = await head_of_file(bucket, part.file.key)
+        version = VersionCheck(bucket, part.file)
         if not part.file.is_version(head):
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
         prepared = self._reader.prepare(attempt, head)
@@ -116,7 +118,7 @@ class PartHandler:
                 async with self._memory.reserve(lambda: self._seconds_left(attempt)) as reservation:
                     work, memory = await self._reader.read(prepared, head, reservation)
                     await self._keep_earlier(attempt, work, memory)
-                    return await self._process(attempt, work, memory)
+                    return await self._process(attempt, work, memory, version)
             except Replaced:
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             except MemoryExhausted:
@@ -134,8 +136,8 @@ class PartHandler:
             return attempt.ended(Status.DUPLICATE, detail="another delivery answered it")
         file = attempt.request.file
         try:
-            newest = await require_head(self._inputs(file.bucket), file.key)
-        except ServiceError:
+            newest = await head_of_file(self._inputs(file.bucket), file.key)
+        except (Deleted, ServiceError):
             return None  # The file is gone, or its version is unknown: the failure remains.
         return None if file.is_version(newest) else attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
 
@@ -151,7 +153,7 @@ class PartHandler:
         await memory.admit(earlier.size)
         work.keep(earlier)
 
-    async def _process(self, attempt: _Part, work: Work, memory: AnswerMemory) -> Outcome:
+    async def _process(self, attempt: _Part, work: Work, memory: AnswerMemory, version: VersionCheck) -> Outcome:
         started, clock = self._utc_now(), now()
         # A retry of a file with a result has no untried part: it can only answer more of the records.
         work.is_untried = attempt.request.earlier is None and await self._early_stop.is_stopped(attempt, work.options)
@@ -163,6 +165,7 @@ class PartHandler:
             attempt=attempt,
             work=work,
             memory=memory,
+            version=version,
             needed_ms=self._needed_ms,
         )
         folder = keys.folder_of_part(attempt.identity.name)
@@ -192,11 +195,11 @@ class PartHandler:
         except NothingAnswered as error:
             await give_up(self._results, attempt)
             raise failure_of_part(work.part, error.failure) from None
-        except (OutOfTime, BudgetReached, ServiceError) as error:
+        except (OutOfTime, BudgetReached, Deleted, ServiceError) as error:
             # What has been paid for is kept. If nothing has been, the part returns to its queue whole.
             if isinstance(error, OutOfTime) and not calls.made:
                 raise Failure.of(ErrorCode.NOT_BEGUN) from None
-            last = next(reversed(calls.refused.values()), None)
+            last = None if isinstance(error, Deleted) else next(reversed(calls.refused.values()), None)
             if last and not calls.answers and await is_at_fault(self._results, folder, len(calls.refused)):
                 await give_up(self._results, attempt)
                 raise failure_of_part(work.part, last.failure) from None
