@@ -247,6 +247,7 @@ class Reader:
         if not first or len(first[0]) >= limit:
             raise invalid("file", f"its header is over MaxPayload or max_body_bytes, {limit} bytes")
         try:
+            codec.check(first[0])
             return filtered(first[0], work.options.input_filter, codec) + b"\n"
         except RecordError as error:
             raise invalid("file", f"its header cannot be sent: {error}") from None
@@ -271,6 +272,8 @@ class Reader:
     def _sent(self, work: Work, index: int, line: bytes, limit: int) -> bytes:
         if len(line) <= limit:
             try:
+                if work.options.split_type == "Line":
+                    work.codec.check(line)
                 if work.batch is not None:
                     sent = work.batch.body(line, work.lines.place(index))
                 else:
