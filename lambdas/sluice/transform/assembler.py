@@ -129,6 +129,7 @@ class Assembler:
                 f"{reason}; line {first['Line']}: {first['ErrorCode']}: {first['ErrorMessage']}",
                 original_status_code=first.get("OriginalStatusCode"),
                 original_message=first.get("OriginalMessage"),
+                log_stream_arn=first.get("LogStreamArn"),
             )
 
     async def _write_counts(self, attempt: Attempt[Assembly], parts: list[StoredPart], summary: dict[str, Any]) -> None:

@@ -144,6 +144,7 @@ class PartHandler:
     async def _keep_earlier(self, attempt: _Part, work: Work, memory: AnswerMemory) -> None:
         """For a retry, keep the answers that the part has. Raises `MemoryExhausted` and `ServiceError`."""
         if work.part.earlier is None:
+            work.calls_before = await self._store.calls_before(attempt)
             return
         folder = keys.folder_of_part(attempt.identity.name)
         earlier = await load(self._results, folder, work.part, work.lines, sizes=work.sizes, separator=work.separator)
@@ -193,16 +194,14 @@ class PartHandler:
             if not work.is_untried:
                 await self._call(attempt, work, calls, asking, sending)
         except NothingAnswered as error:
-            await give_up(self._results, attempt)
-            raise failure_of_part(work.part, error.failure) from None
+            await self._give_up(attempt, work, error.failure)
         except (OutOfTime, BudgetReached, Deleted, ServiceError) as error:
             # What has been paid for is kept. If nothing has been, the part returns to its queue whole.
             if isinstance(error, OutOfTime) and not calls.made:
                 raise Failure.of(ErrorCode.NOT_BEGUN) from None
             last = None if isinstance(error, Deleted) else next(reversed(calls.refused.values()), None)
             if last and not calls.answers and await is_at_fault(self._results, folder, len(calls.refused)):
-                await give_up(self._results, attempt)
-                raise failure_of_part(work.part, last.failure) from None
+                await self._give_up(attempt, work, last.failure)
             done, rest = runs(work, calls)
             if isinstance(error, BudgetReached) and not done:
                 raise MemoryExhausted from None  # by an answer that did not come in the end
@@ -212,9 +211,6 @@ class PartHandler:
                 return await self._continuation.later(attempt, run, done, rest)
         if work.lines.is_cut or work.lines.is_crossing:
             return await self._continuation.later(attempt, run, *runs(work, calls))
-        is_answered = calls.answers or (work.earlier and work.earlier.kept)
-        if work.part.is_whole and calls.refused and not is_answered and work.batch is None:
-            raise next(iter(calls.refused.values())).failure  # A redrive calls again, unlike that of an assembly.
         latency = timedelta(seconds=now() - clock) if calls.made else None
         attempt = at_range(attempt, work.part, self._settings)
         await self._store.put(attempt, work, calls, started, lines=range(len(work.lines)), made=calls.made)
@@ -222,6 +218,16 @@ class PartHandler:
             await self._early_stop.look(attempt, work)
         await self._announce(attempt)
         return attempt.ended(Status.SUCCEEDED, latency=latency)
+
+    async def _give_up(self, attempt: _Part, work: Work, failure: Failure) -> None:
+        """Stop a part that has found no answer. If it is all of the file, what was tried decides on the file.
+
+        Raises `Failure` if another part may still be answered, and `ServiceError`.
+        """
+        await give_up(self._results, attempt)
+        if not work.part.is_whole:
+            raise failure_of_part(failure) from None
+        work.give_up()
 
     async def _call(self, attempt: _Part, work: Work, calls: Calls, asking: PartCalls, sending: Sending) -> None:
         """Answer or refuse each record that is sent. Raises what `Calls.run` raises."""

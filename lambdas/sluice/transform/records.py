@@ -36,6 +36,8 @@ class Codec:
         base = base_type(self.content_type)
         try:
             if self.syntax is Syntax.CSV:
+                if not line.isascii():
+                    line.decode()
                 return row_of(line, self.delimiter)
             if self.syntax is Syntax.JSON:
                 return Json.parse(line)
