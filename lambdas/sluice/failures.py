@@ -12,6 +12,7 @@ from enum import StrEnum
 from sluice import service_words as words
 from sluice.error_codes import ErrorCode, FailureClass
 
+MAX_QUOTE = 80  # characters of a sender's text that a reason quotes, after the field and the rule
 MAX_TEXT = 16 * 1024  # characters of an error's text: a stack trace; a model may answer with megabytes of them
 _SURROGATE = re.compile("[\ud800-\udfff]")  # they have no UTF-8, so that neither a log line nor an object can hold them
 
@@ -73,6 +74,15 @@ class ServiceError(Exception):
         self.private = private
         self.model_retry = model_retry
         self.receive_count = 1
+
+
+def quoted(text: str) -> str:
+    """What a reason says of a sender's text: at most `MAX_QUOTE` characters of it, in one line.
+
+    A reason names the field and the rule first. Some stores cut it, and the rule must not be what is cut off.
+    """
+    cut = text if len(text) <= MAX_QUOTE else text[:MAX_QUOTE] + "…"
+    return "".join(character if character.isprintable() else "�" for character in cut)
 
 
 def bounded_text(text: str) -> str:

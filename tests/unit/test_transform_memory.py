@@ -135,7 +135,8 @@ def test_a_part_without_memory_is_sent_as_a_new_message() -> None:
 
     (outcome,) = run(while_others_hold_it())
     assert outcome.acknowledged
-    assert [json.loads(one) for one in world.requests.bodies] == [json.loads(body)]
+    whole = json.loads(body)["TransformPart"]
+    assert [json.loads(one) for one in world.requests.bodies] == [{"TransformPart": {**whole, "TimesWhole": 1}}]
     assert not world.endpoint.calls
     world.run()
     assert world.out(KEY) == b"class_1,0.93\n"

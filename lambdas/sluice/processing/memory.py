@@ -10,6 +10,7 @@ from sluice.ports import UNASKED_BYTES
 # Measured (docs/performance.md, Memory): the memory in use without bodies.
 _WITHOUT_BODIES = 144 * 1024 * 1024
 _LEAST = 16 * 1024 * 1024
+_COPIES = 3  # of a body or a response while it is received: its pieces, all of it, and what the heap loses
 
 
 class MemoryExhausted(Exception):
@@ -135,12 +136,17 @@ class CallMemory:
         `patience` returns how many seconds it may wait. Raises `MemoryExhausted`.
         """
         reservation = Reservation(self._memory, patience)
-        await reservation.resize(self.needed(endpoint_name, self._max_body_bytes))
+        read = _COPIES * self._max_body_bytes
+        await reservation.resize(max(read, self.needed(endpoint_name, self._max_body_bytes)))
         return reservation
 
     def needed(self, endpoint_name: str | None, body: int) -> int:
-        """The most bytes that a call with a body of `body` bytes takes."""
-        return body + self._largest.get(endpoint_name or "", UNASKED_BYTES)
+        """The most bytes that a call with a body of `body` bytes takes, once that is read."""
+        return self.needed_for(body, self._largest.get(endpoint_name or "", UNASKED_BYTES))
+
+    def needed_for(self, body: int, answer: int) -> int:
+        """The most bytes that a call with a body of `body` bytes takes whose response has `answer` bytes."""
+        return body + _COPIES * answer
 
     def learn(self, endpoint_name: str, answered: int) -> None:
         """Take the size of a response into account, in bytes."""

@@ -5,7 +5,7 @@ import re
 from enum import Enum
 from functools import lru_cache
 
-from sluice.failures import invalid
+from sluice.failures import invalid, quoted
 
 CSV = "text/csv"
 JSON = "application/json"
@@ -56,7 +56,7 @@ def charset_of(content_type: str) -> str | None:
         charset = codecs.lookup(found[1])
         "".encode(charset.name)  # raises LookupError for a codec that is no charset, such as base64
     except (LookupError, ValueError):
-        raise invalid("content-type", f"the charset {found[1][:40]} is not known") from None
+        raise invalid("content-type", f"its charset is not known: {quoted(found[1])}") from None
     return None if charset.name in {"utf-8", "utf-8-sig", "ascii"} else charset.name
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from sluice.failures import invalid
+from sluice.failures import invalid, quoted
 from sluice.inputs.invocation import content_type_of, type_of_name
 from sluice.inputs.message import Message
 from sluice.ports import ObjectHead
@@ -85,8 +85,8 @@ def check_lines(head: bytes, content_type: str, *, is_whole: bool) -> None:
     if head.startswith(_UTF16) or _looks_like_utf16(head):
         raise invalid(
             "file",
-            f"is UTF-16; set its metadata content-type to {base_type(content_type)}; charset=utf-16, or save it as "
-            "UTF-8",
+            "is UTF-16; save it as UTF-8, or set its metadata content-type to "
+            f"{quoted(base_type(content_type))}; charset=utf-16",
         )
     if b"\0" in head:
         raise _no_lines(f"is binary: byte {head.index(0)} is NUL")

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from sluice import keys
 from sluice.concurrency import Semaphore, now, sleep
@@ -20,6 +21,7 @@ from sluice.processing.memory import Memory, MemoryExhausted
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.storing import Sleep
 from sluice.settings import Settings
+from sluice.timeouts import BEGIN_SECONDS
 from sluice.transform.bisect import BudgetReached, Calls, NothingAnswered
 from sluice.transform.continuing import Continuation, Run, at_range
 from sluice.transform.cost import CallCosts
@@ -28,6 +30,7 @@ from sluice.transform.earlier import load
 from sluice.transform.early_stop import EarlyStop, enough_refused
 from sluice.transform.formats import Formats
 from sluice.transform.memory import ENOUGH_ANSWERED, AnswerMemory
+from sluice.transform.onward import Onward
 from sluice.transform.part_calls import OutOfTime, PartCalls
 from sluice.transform.part_store import PartStore
 from sluice.transform.patience import failure_of_part, give_up, has_answers, have_given_up, is_at_fault, patience
@@ -70,7 +73,7 @@ class PartHandler:
         self._endpoint = endpoint
         self._inputs = inputs
         self._results = results
-        self._part_queue = part_queue
+        self._onward = Onward(part_queue)
         self._assembly_queue = assembly_queue
         self._needed_ms = needed_ms
         self._memory = memory
@@ -85,7 +88,7 @@ class PartHandler:
         self._reader = Reader(settings, inputs, self._costs)
         self._store = PartStore(results, utc_now, sleep)
         self._early_stop = EarlyStop(settings, inputs, results)
-        self._continuation = Continuation(settings, part_queue, self._store, self._early_stop, self._announce)
+        self._continuation = Continuation(settings, self._onward, self._store, self._early_stop, self._announce)
         self._formats = Formats(results, sleep)
 
     async def handle(self, attempt: _Part) -> Outcome:
@@ -96,11 +99,14 @@ class PartHandler:
         """
         self._under_way += 1
         try:
-            return await self._handle(attempt)
+            while not isinstance(ended := await self._handle(attempt), Outcome):
+                attempt = ended
+            return ended
         finally:
             self._under_way -= 1
 
-    async def _handle(self, attempt: _Part) -> Outcome:
+    async def _handle(self, attempt: _Part) -> Outcome | _Part:
+        """Process a part, or some of its lines. Returns the attempt at the others if the delivery stays at the part."""
         attempt = await self._rest_of(attempt)
         part = attempt.request
         if part.start == part.end:
@@ -123,7 +129,7 @@ class PartHandler:
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             except MemoryExhausted:
                 # As a new message: the part is not at fault, and must not lose one of its receives.
-                await self._part_queue.send([body_of(part)])
+                await self._onward.send_whole(part)
                 return attempt.ended(
                     Status.SUCCEEDED, detail="other parts used the function's memory; it continues as a new message"
                 )
@@ -154,7 +160,9 @@ class PartHandler:
         await memory.admit(earlier.size)
         work.keep(earlier)
 
-    async def _process(self, attempt: _Part, work: Work, memory: AnswerMemory, version: VersionCheck) -> Outcome:
+    async def _process(
+        self, attempt: _Part, work: Work, memory: AnswerMemory, version: VersionCheck
+    ) -> Outcome | _Part:
         started, clock = self._utc_now(), now()
         # A retry of a file with a result has no untried part: it can only answer more of the records.
         work.is_untried = attempt.request.earlier is None and await self._early_stop.is_stopped(attempt, work.options)
@@ -186,7 +194,7 @@ class PartHandler:
             self._costs,
             memory=memory,
             division=self._division,
-            give=self._give,
+            give=partial(self._give, work.part),
             most_bytes=self._limit(work),
         )
         run = Run(work, calls, sending, started)
@@ -208,9 +216,11 @@ class PartHandler:
             if not (done or isinstance(error, OutOfTime)):
                 raise
             if rest:  # else only what was to follow the last call has failed
-                return await self._continuation.later(attempt, run, done, rest)
+                may_stay = isinstance(error, BudgetReached) and self._may_stay(attempt)
+                return await self._continuation.later(attempt, run, done, rest, may_stay=may_stay)
         if work.lines.is_cut or work.lines.is_crossing:
-            return await self._continuation.later(attempt, run, *runs(work, calls))
+            may_stay = self._may_stay(attempt)
+            return await self._continuation.later(attempt, run, *runs(work, calls), may_stay=may_stay)
         latency = timedelta(seconds=now() - clock) if calls.made else None
         attempt = at_range(attempt, work.part, self._settings)
         await self._store.put(attempt, work, calls, started, lines=range(len(work.lines)), made=calls.made)
@@ -249,10 +259,18 @@ class PartHandler:
         """How many calls one of the parts that the function processes now may have under way."""
         return max(1, self._settings.concurrent_calls // self._under_way)
 
-    async def _give(self, parts: list[TransformPart]) -> bool:
-        """Send parts for other functions. Returns whether all of them were sent."""
+    def _may_stay(self, attempt: _Part) -> bool:
+        """Whether a delivery that has stored some of a part goes on with the rest, instead of sending it.
+
+        Not at its last receive: what is stored is progress, after which the rest gets all of its receives.
+        """
+        is_last = attempt.delivery.receive_count >= self._settings.max_receive_count
+        return not is_last and self._seconds_left(attempt) > BEGIN_SECONDS
+
+    async def _give(self, part: TransformPart, parts: list[TransformPart]) -> bool:
+        """Send some of a part for other functions. Returns whether all of them were sent."""
         try:
-            await self._part_queue.send([body_of(part) for part in parts])
+            await self._onward.send(part, parts)
         except ServiceError:
             return False  # Those that were sent are answered twice, at worst.
         return True
