@@ -168,7 +168,9 @@ class FakeBucket:
 
     async def get_range(self, key: str, start: int, end: int, *, etag: str | None) -> bytes:
         stored = self.objects.get(key)
-        if stored is None or (etag and stored.etag != etag):
+        if stored is None:
+            raise service_error(self.operation, "NoSuchKey", "The specified key does not exist.", status=404)
+        if etag and stored.etag != etag:
             raise PreconditionFailed
         self.ranges.append((start, end))
         return stored.body[start:end]

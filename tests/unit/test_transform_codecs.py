@@ -199,7 +199,7 @@ def test_what_no_record_can_satisfy_is_refused_before_the_first_call(
 
 @pytest.mark.parametrize("record", [b'{"id":%b}' % DEEP, b"{", b'{"a":1}x', b'{"a":"\xff"}'])
 def test_a_record_with_which_nothing_can_be_joined_is_not_sent(record: bytes) -> None:
-    world = transformed(b'{"id":1}\n' + record + b"\n", JSON_LINES, predictions(b"1"), join_source="Input")
+    world = transformed('{"id":"ä"}\n'.encode() + record + b"\n", JSON_LINES, predictions(b"1"), join_source="Input")
     assert [error["ErrorCode"] for error in world.errors(KEY)] == ["InvalidRecord"]
     assert world.summary(KEY)["succeeded"] == 1
     assert not any(record in call.body.split(b"\n") for call in world.endpoint.calls)

@@ -74,6 +74,28 @@ def syntax_of(content_type: str) -> Syntax:
     return Syntax.JSON if base in _JSON_LINES_TYPES or is_json(base) else Syntax.TEXT
 
 
+def is_text(content_type: str) -> bool:
+    """Whether a body of this type is text, and so in UTF-8 unless a charset is stated."""
+    return syntax_of(content_type) is not Syntax.TEXT or base_type(content_type).startswith("text/")
+
+
+def not_utf8(body: bytes, content_type: str) -> str | None:
+    """Why a body is not the text that its type says, and what to do; None if it is, or if the type is not text.
+
+    Containers differ in what they make of such bytes: some replace them, and answer for another text.
+    """
+    if body.isascii() or not is_text(content_type):
+        return None
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return (
+            f"is not UTF-8 (byte {error.start} is 0x{body[error.start]:02X}); state its charset in the content type, "
+            f"such as {base_type(content_type)[:80]}; charset=iso-8859-1, or save it as UTF-8"
+        )
+    return None
+
+
 def states_syntax(content_type: str | None) -> bool:
     """Whether an answer's content type says how it is written, and is not only what a server sends by default."""
     return base_type(content_type or "") not in _UNSTATED

@@ -68,10 +68,10 @@ def runs(work: Work, calls: Calls) -> tuple[list[range], list[range]]:
     """The lines that are done, and those that are left, each as runs of neighbours, in order.
 
     Lines that are not sent go with those before them. What follows the lines that were read is left, too: an empty run
-    at their end stands for it, unless the last line is left anyway. The lines of an untried part are done.
+    at their end stands for it, unless the last line is left anyway. The lines of a part that stops are done.
     """
     count = len(work.lines)
-    if work.is_untried:
+    if work.is_untried or work.has_given_up:
         is_more = work.lines.is_cut or work.lines.is_crossing
         return [range(count)], [range(count, count)] if is_more else []
     done, rest = list[range](), list[range]()

@@ -29,7 +29,6 @@ from sluice.transform.division import Division, gaps, runs
 from sluice.transform.earlier import load
 from sluice.transform.early_stop import EarlyStop, enough_refused
 from sluice.transform.formats import Formats
-from sluice.transform.heads import require_head
 from sluice.transform.last_receive import LastReceive
 from sluice.transform.left import look
 from sluice.transform.memory import ENOUGH_ANSWERED, AnswerMemory
@@ -38,9 +37,10 @@ from sluice.transform.part_calls import OutOfTime, PartCalls
 from sluice.transform.part_store import PartStore
 from sluice.transform.patience import failure_of_part, give_up, has_answers, have_given_up, is_at_fault, patience
 from sluice.transform.progress import begins_at, covering_parts, of_run, stored_within
-from sluice.transform.replaced import Replaced
+from sluice.transform.replaced import Deleted, Replaced, head_of_file
 from sluice.transform.sending import Sending
 from sluice.transform.side_by_side import SideBySide
+from sluice.transform.version_check import VersionCheck
 from sluice.transform.work import MAX_REFUSED, Reader, Work
 
 _REPLACED = "the file was replaced; its newer version is transformed"
@@ -114,7 +114,9 @@ class PartHandler:
         if part.start == part.end:
             await self._announce(attempt)
             return attempt.ended(Status.DUPLICATE)
-        head = await require_head(self._inputs(part.file.bucket), part.file.key)
+        bucket = self._inputs(part.file.bucket)
+        head = await head_of_file(bucket, part.file.key)
+        version = VersionCheck(bucket, part.file)
         if not part.file.is_version(head):
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
         prepared = self._reader.prepare(attempt, head)
@@ -129,7 +131,7 @@ class PartHandler:
                             return await self._without_stored(attempt, left)
                     await self._keep_earlier(attempt, work, memory)
                     unsure: list[TransformPart] = []
-                    ended = await self._process(attempt, work, memory, unsure)
+                    ended = await self._process(attempt, work, memory, version, unsure)
                     return await self._give_again(attempt, ended, unsure)
             except Replaced:
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
@@ -148,14 +150,15 @@ class PartHandler:
             return attempt.ended(Status.DUPLICATE, detail="another delivery answered it")
         file = attempt.request.file
         try:
-            newest = await require_head(self._inputs(file.bucket), file.key)
-        except ServiceError:
+            newest = await head_of_file(self._inputs(file.bucket), file.key)
+        except (Deleted, ServiceError):
             return None  # The file is gone, or its version is unknown: the failure remains.
         return None if file.is_version(newest) else attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
 
     async def _keep_earlier(self, attempt: _Part, work: Work, memory: AnswerMemory) -> None:
         """For a retry, keep the answers that the part has. Raises `MemoryExhausted` and `ServiceError`."""
         if work.part.earlier is None:
+            work.calls_before = await self._store.calls_before(attempt)
             return
         folder = keys.folder_of_part(attempt.identity.name)
         earlier = await load(self._results, folder, work.part, work.lines, sizes=work.sizes, separator=work.separator)
@@ -166,7 +169,7 @@ class PartHandler:
         work.keep(earlier)
 
     async def _process(
-        self, attempt: _Part, work: Work, memory: AnswerMemory, unsure: list[TransformPart]
+        self, attempt: _Part, work: Work, memory: AnswerMemory, version: VersionCheck, unsure: list[TransformPart]
     ) -> Outcome | _Part:
         """Answer the lines of a part, and store them. `unsure` gets the parts that may or may not have been sent."""
         started, clock = self._utc_now(), now()
@@ -180,6 +183,7 @@ class PartHandler:
             attempt=attempt,
             work=work,
             memory=memory,
+            version=version,
             needed_ms=self._needed_ms,
         )
         folder = keys.folder_of_part(attempt.identity.name)
@@ -211,16 +215,14 @@ class PartHandler:
             if not work.is_untried:
                 await self._call(attempt, work, calls, asking, sending, last=last)
         except NothingAnswered as error:
-            await give_up(self._results, attempt)
-            raise failure_of_part(work.part, error.failure) from None
-        except (OutOfTime, BudgetReached, ServiceError) as error:
+            await self._give_up(attempt, work, error.failure)
+        except (OutOfTime, BudgetReached, Deleted, ServiceError) as error:
             # What has been paid for is kept. If nothing has been, the part returns to its queue whole.
             if isinstance(error, OutOfTime) and not calls.made:
                 raise Failure.of(ErrorCode.NOT_BEGUN) from None
-            refused = next(reversed(calls.refused.values()), None)
+            refused = None if isinstance(error, Deleted) else next(reversed(calls.refused.values()), None)
             if refused and not calls.answers and await is_at_fault(self._results, folder, len(calls.refused)):
-                await give_up(self._results, attempt)
-                raise failure_of_part(work.part, refused.failure) from None
+                await self._give_up(attempt, work, refused.failure)
             done, rest = runs(work, calls)
             if not (done or isinstance(error, OutOfTime)):
                 raise
@@ -230,9 +232,6 @@ class PartHandler:
         if work.lines.is_cut or work.lines.is_crossing:
             may_stay = self._may_stay(attempt)
             return await self._continuation.later(attempt, run, *runs(work, calls), may_stay=may_stay)
-        is_answered = calls.answers or (work.earlier and work.earlier.kept)
-        if work.part.is_whole and calls.refused and not is_answered and work.batch is None:
-            raise next(iter(calls.refused.values())).failure  # A redrive calls again, unlike that of an assembly.
         latency = timedelta(seconds=now() - clock) if calls.made else None
         attempt = at_range(attempt, work.part, self._settings)
         await self._store.put(attempt, work, calls, started, lines=range(len(work.lines)), made=calls.made)
@@ -240,6 +239,16 @@ class PartHandler:
             await self._early_stop.look(attempt, work)
         await self._announce(attempt)
         return attempt.ended(Status.SUCCEEDED, latency=latency)
+
+    async def _give_up(self, attempt: _Part, work: Work, failure: Failure) -> None:
+        """Stop a part that has found no answer. If it is all of the file, what was tried decides on the file.
+
+        Raises `Failure` if another part may still be answered, and `ServiceError`.
+        """
+        await give_up(self._results, attempt)
+        if not work.part.is_whole:
+            raise failure_of_part(failure) from None
+        work.give_up()
 
     async def _call(
         self,

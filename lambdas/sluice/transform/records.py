@@ -7,7 +7,7 @@ from typing import Any
 
 from sluice.failures import invalid, quoted
 from sluice.inputs.strict_json import TooDeep, compact_bytes
-from sluice.transform.content_types import CSV, JSON_LINES, TEXT, Syntax, base_type, syntax_of
+from sluice.transform.content_types import CSV, JSON_LINES, TEXT, Syntax, base_type, not_utf8, syntax_of
 from sluice.transform.options import Options
 from sluice.transform.paths import NotThere, Path
 from sluice.transform.values import Json, NotClosed, csv_bytes, json_bytes, row_of
@@ -52,6 +52,11 @@ class Codec:
         except ValueError as error:
             raise RecordError(f"is not {base}: {error}") from None
         raise RecordError(f"can't be filtered or joined, as it is {base}: use text/csv or application/jsonlines")
+
+    def check(self, line: bytes) -> None:
+        """Raises `RecordError` for a line that is not the text that its content type says."""
+        if (why := not_utf8(line, self.content_type)) is not None:
+            raise RecordError(why)
 
     def dump(self, value: Any) -> bytes:
         """A value as one record."""

@@ -20,12 +20,11 @@ from sluice.transform.batch_file import BatchStore, Content, is_batch_file, requ
 from sluice.transform.content_types import Syntax, charset_of, syntax_of
 from sluice.transform.csv_records import has_quotes
 from sluice.transform.file_type import HEAD_BYTES, check_lines, is_gzip, is_packed, type_of_file
-from sluice.transform.heads import require_head
 from sluice.transform.lines import ranges
 from sluice.transform.options import Options, chunk_bytes
 from sluice.transform.progress import covering_parts, unanswered
 from sluice.transform.records import check_options
-from sluice.transform.replaced import Replaced, read_range
+from sluice.transform.replaced import Replaced, head_of_file, read_range
 from sluice.transform.unpacker import Unpacker
 
 _Attempt = Attempt[DroppedObject] | Attempt[TransformRetry]
@@ -47,7 +46,7 @@ class _Content:
     beginning: bytes = b""  # if it has been read
 
     async def read(self, start: int, end: int) -> bytes:
-        """The bytes `start` to `end`. Raises `Replaced`, `ServiceError`."""
+        """The bytes `start` to `end`. Raises as `read_range` does."""
         return await read_range(self.bucket, self.key, start, end, etag=self.etag)
 
     async def has_quotes(self, delimiter: bytes) -> bool:
@@ -99,7 +98,7 @@ class Splitter:
         stored = await self._outcomes.answer(attempt)
         if stored is not None and (outcome := await self._outcomes.settled_by(stored, attempt)) is not None:
             return outcome
-        head = await require_head(self._inputs(file.bucket), file.key)
+        head = await head_of_file(self._inputs(file.bucket), file.key)
         file.check_names_version(head)
         if not file.is_version(head):
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)

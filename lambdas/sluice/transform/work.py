@@ -55,6 +55,8 @@ class Work:
     answer_type: str | None = None  # the content type of the first answer that states one
     earlier: Earlier | None = None  # of a retry: the answers that are kept, whose lines are not sent
     is_untried: bool = False  # whether the part is stored without calls, because its file has failed
+    calls_before: int = 0  # of earlier runs that found no answer; those of others are in `earlier`
+    has_given_up: bool = False  # whether the part, which is all of its file, has found no answer and stops
 
     @property
     def separator(self) -> bytes:
@@ -121,6 +123,17 @@ class Work:
         is_last = lines.stop == len(self.lines) and not (self.lines.is_cut or self.lines.is_crossing)
         to_end = is_last or (and_rest and lines.stop == len(self.lines))
         return replace(self.part, start=start, end=self.part.end if to_end else min(size, self.lines.place(lines.stop)))
+
+    def give_up(self) -> None:
+        """Leave the records of the whole file that were not tried as they are: it has failed."""
+        self.has_given_up = True
+        if self.earlier is not None:  # it has no answer either
+            self.calls_before, self.earlier = self.earlier.calls, None
+        if self.lines.is_cut:
+            delimiter = self.codec.delimiter if self.codec.syntax is Syntax.CSV else None
+            data = self.lines.data
+            self.lines = lines_of(data, start=0, end=len(data), at=0, size=len(data), delimiter=delimiter)
+            self.sizes += map(len, self.lines[len(self.sizes) :])
 
     def give_away(self, first: int) -> None:
         """Leave the lines from the index `first` on to other parts."""
@@ -247,6 +260,7 @@ class Reader:
         if not first or len(first[0]) >= limit:
             raise invalid("file", f"its header is over MaxPayload or max_body_bytes, {limit} bytes")
         try:
+            codec.check(first[0])
             return filtered(first[0], work.options.input_filter, codec) + b"\n"
         except RecordError as error:
             raise invalid("file", f"its header cannot be sent: {error}") from None
@@ -271,6 +285,8 @@ class Reader:
     def _sent(self, work: Work, index: int, line: bytes, limit: int) -> bytes:
         if len(line) <= limit:
             try:
+                if work.options.split_type == "Line":
+                    work.codec.check(line)
                 if work.batch is not None:
                     sent = work.batch.body(line, work.lines.place(index))
                 else:
