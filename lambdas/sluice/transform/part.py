@@ -166,12 +166,13 @@ class PartHandler:
         )
         folder = keys.folder_of_part(attempt.identity.name)
         limit = self._limits.of(Target(work.invocation.endpoint_name))
+        tries = await patience(self._results, attempt)
         calls = Calls(
             asking.answers,
             SideBySide(self._share, limit, self._rng),
             ENOUGH_ANSWERED,
             min(MAX_REFUSED, enough_refused(work.options.error_threshold, len(work.lines))),
-            await patience(self._results, attempt),
+            tries.most,
             lambda: has_answers(self._results, folder),
             lambda: have_given_up(self._results, attempt),
         )
@@ -182,6 +183,7 @@ class PartHandler:
             memory=memory,
             division=self._division,
             give=self._give,
+            patience=tries,
             most_bytes=self._limit(work),
         )
         run = Run(work, calls, sending, started)
@@ -221,8 +223,9 @@ class PartHandler:
 
     async def _call(self, attempt: _Part, work: Work, calls: Calls, asking: PartCalls, sending: Sending) -> None:
         """Answer or refuse each record that is sent. Raises what `Calls.run` raises."""
-        limit = self._limit(work)
-        probe = sending.probe = await self._formats.probe(attempt, work, calls, asking, most_bytes=limit)
+        probe = sending.probe = await self._formats.probe(
+            attempt, work, calls, asking, patience=sending.patience, most_bytes=self._limit(work)
+        )
         try:
             await calls.run_source(sending)
         except (OutOfTime, ServiceError) as error:
