@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
-from sluice.failures import invalid
+from sluice.failures import Failure, invalid
 
 _QUOTED = r'"[^"]*+(?:""[^"]*+)*+"'
 _CLOSED = re.compile(_QUOTED.encode())
@@ -160,4 +160,12 @@ def not_closed(where: str) -> Exception:
         "file",
         f"{where}: the quoted field that begins there is not closed before the end of the file; close each quoted "
         'field, and write a quote at the beginning of a field as """ (RFC 4180)',
+    )
+
+
+def cut_off(at: int) -> Failure:
+    """The failure of a file with a quoted field, at byte `at`, that is not closed within what one call can carry."""
+    return invalid(
+        "file",
+        f"the quoted field that begins at byte {at} is over MaxPayload or max_body_bytes, or it is not closed",
     )

@@ -18,7 +18,7 @@ from sluice.transform.batch_file import BatchStore
 from sluice.transform.bisect import Refused
 from sluice.transform.content_types import JSON, JSON_LINES, Syntax, states_syntax
 from sluice.transform.cost import CallCosts
-from sluice.transform.csv_records import not_closed
+from sluice.transform.csv_records import cut_off, not_closed
 from sluice.transform.earlier import Earlier
 from sluice.transform.file_type import type_of_calls, type_of_file
 from sluice.transform.lines import Lines, lines_of
@@ -53,6 +53,7 @@ class Work:
     header: bytes = b""  # the line that each call begins with
     answer_type: str | None = None  # the content type of the first answer that states one
     earlier: Earlier | None = None  # of a retry: the answers that are kept, whose lines are not sent
+    is_cut_off: bool = False  # whether the last line is longer than any call can carry, and was not read to its end
     is_untried: bool = False  # whether the part is stored without calls, because its file has failed
 
     @property
@@ -67,7 +68,12 @@ class Work:
         part = self.part
         is_first = part.start == 0 or (part.file.size or 0) <= chunk_bytes(part.file.size or 0)
         is_csv = self.codec.syntax is Syntax.CSV and self.options.split_type == "Line"
-        return is_csv and not (is_first or part.aligned) and b'"' in self.lines.data
+        return is_csv and not (is_first or part.aligned)
+
+    @property
+    def open_at(self) -> int | None:
+        """The byte at which a quoted field begins that no call can carry: where it ends has not been looked for."""
+        return self.lines.not_closed if self.is_cut_off else None
 
     @property
     def places(self) -> Sequence[int]:
@@ -224,7 +230,8 @@ class Reader:
                 data, start=part.start, end=part.end, at=at, size=size, most=MAX_LINES, delimiter=delimiter
             )
             if not work.lines.needs_more:
-                _check_closed(work, limit, is_at_end=size == whole)
+                work.is_cut_off = size != whole and not part.aligned
+                _check_closed(work)
                 return
             del data  # frees it before more is reserved
             beyond = min(4 * beyond, limit + 1)
@@ -293,20 +300,20 @@ def _end_of_lines(part: TransformPart, head: ObjectHead) -> int:
     return (part.file.size or 0) if part.unpacked else head.size
 
 
-def _check_closed(work: Work, limit: int, *, is_at_end: bool) -> None:
+def _check_closed(work: Work) -> None:
     """Raises `Failure` (invalid) when the rest of the file cannot be read, because a quoted field is not closed.
 
-    A part that does not begin with the file may have begun within quotes, so that it cannot know.
+    A part that does not begin with the file may have begun within quotes, so that it cannot know: then it is the file's
+    failure only if the parts before it end where it begins. What follows the field is left to the other ranges.
     """
     lines, part = work.lines, work.part
     if lines.not_closed is None or part.aligned:
         return
-    if not is_at_end:
-        raise invalid(
-            "file",
-            f"the quoted field that begins at byte {lines.not_closed} is over MaxPayload or max_body_bytes, "
-            f"{limit} bytes, or it is not closed",
-        )
-    if part.start == 0:
-        line = lines.data.count(b"\n", 0, lines.not_closed) + 1
-        raise not_closed(f"line {line}")
+    if part.start:
+        if work.is_cut_off:
+            work.lines = replace(lines, is_crossing=False)
+        return
+    if work.is_cut_off:
+        raise cut_off(lines.not_closed)
+    line = lines.data.count(b"\n", 0, lines.not_closed) + 1
+    raise not_closed(f"line {line}")
