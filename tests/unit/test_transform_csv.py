@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import sluice.transform.file_type
@@ -439,6 +439,47 @@ def test_a_header_is_repeated_in_each_call(strategy: str, options: dict[str, str
     )
     assert world.summary(KEY)["succeeded"] == 60
     assert world.summary(KEY)["not_sent"] == 1
+
+
+@given(
+    empty=st.lists(st.sampled_from([b"\n", b"\r\n"]), max_size=30).map(b"".join),
+    bom=st.sampled_from([b"", b"\xef\xbb\xbf"]),
+    count=st.integers(0, 20),
+    how=st.sampled_from(["drop", "repeat"]),
+    hurried=st.booleans(),
+)
+@example(empty=b"\n" * 30, bom=b"", count=1, how="repeat", hurried=False)
+@settings(max_examples=40, deadline=None)
+def test_a_header_may_follow_empty_lines(empty: bytes, bom: bytes, count: int, how: str, *, hurried: bool) -> None:
+    """Whichever part it is in, and however parts are cut."""
+    header = b"age,city"
+
+    def answer(call: Call) -> Inference:
+        repeated, *lines = call.body.split(b"\n")[:-1] if how == "repeat" else [header, *call.body.split(b"\n")[:-1]]
+        assert repeated == header
+        assert header not in lines
+        assert all(lines)
+        return Inference(b"".join(b"%d\n" % len(line) for line in lines), "text/csv")
+
+    world = _Hurried() if hurried else Transforms()
+    world.endpoint.answer = answer
+    metadata = {"csv-header": how, "answer-format": "Lines"}
+    content = bom + empty + header + b"\n" + b"".join(b"%d,x\n" % number for number in range(10, 10 + count))
+    world.drop(KEY, content, metadata=metadata)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sluice.transform.options, "_MIN_CHUNK_BYTES", 10)
+        world.run()
+    lines = empty.count(b"\n") + 1
+    assert world.out(KEY) == b"\n" * lines + b"4\n" * count
+    assert world.summary(KEY)["not_sent"] == lines
+
+
+@pytest.mark.parametrize("how", ["drop", "repeat"])
+def test_a_file_without_a_header_where_one_is_looked_for(how: str) -> None:
+    world = transformed(b"\n" * 70_000 + b"a\n1\n", csv_header=how)
+    assert "has no header for CsvHeader" in json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorMessage"]
+    assert not world.endpoint.calls
+    assert transformed(b"\n" * 100, csv_header=how).out(KEY) == b"\n" * 100
 
 
 def test_a_header_that_no_call_can_carry_refuses_the_file() -> None:

@@ -78,6 +78,11 @@ class Options(BaseModel):
     record_format: Literal["Line", "OpenAIBatch"] | None = None
     request_url: Annotated[str, Field(min_length=1)] | None = None
 
+    @property
+    def has_header(self) -> bool:
+        """Whether the first record of a file of CSV only names the columns. One that is not split is sent whole."""
+        return self.csv_header != "none" and self.split_type == "Line"
+
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], defaults: Mapping[str, Any]) -> Self:
         """The options that an object's user metadata sets, each under its name in kebab case; `defaults` for the rest.

@@ -20,8 +20,8 @@ from sluice.transform.content_types import JSON, JSON_LINES, Syntax, states_synt
 from sluice.transform.cost import CallCosts
 from sluice.transform.csv_records import cut_off, not_closed
 from sluice.transform.earlier import Earlier
-from sluice.transform.file_type import type_of_calls, type_of_file
-from sluice.transform.lines import Lines, lines_of
+from sluice.transform.file_type import HEAD_BYTES, type_of_calls, type_of_file
+from sluice.transform.lines import BOM, Lines, first_place, lines_of
 from sluice.transform.memory import AnswerMemory, needed
 from sluice.transform.openai_batch import Batch, RequestError
 from sluice.transform.options import MAX_CHUNK_BYTES, Options, chunk_bytes
@@ -50,6 +50,7 @@ class Work:
     refused: dict[int, Refused] = field(default_factory=dict)
     answer_format: AnswerFormat | None = None
     batch: Batch | None = None  # of an OpenAI batch file
+    header_at: int | None = None  # the index of the line that only names the columns
     header: bytes = b""  # the line that each call begins with
     answer_type: str | None = None  # the content type of the first answer that states one
     earlier: Earlier | None = None  # of a retry: the answers that are kept, whose lines are not sent
@@ -112,10 +113,10 @@ class Work:
         if self.options.join_source == "Input":
             self.codec.load(self.lines[index])
 
-    def is_header(self, index: int) -> bool:
-        """Whether a line only names the columns."""
-        is_first = index == 0 == self.part.start and self.options.split_type == "Line"
-        return is_first and self.options.csv_header != "none" and self.codec.syntax is Syntax.CSV
+    @property
+    def may_have_header(self) -> bool:
+        """Whether the first record of the file only names the columns."""
+        return self.options.has_header and self.codec.syntax is Syntax.CSV
 
     def part_of(self, lines: range, *, and_rest: bool = False) -> TransformPart:
         """The part with some of the lines; with the last one also with what follows what was read, if `and_rest`."""
@@ -195,7 +196,9 @@ class Reader:
             await self._whole(work, folder, head, reservation)
         else:
             await self._lines(work, folder, head, limit, reservation)
-            work.header = await self._header(work, folder, head, limit)
+            if work.may_have_header:
+                work.header_at = await self._header_at(work, folder, head)
+                work.header = await self._header(work, folder, head, limit)
         self._prepare_lines(work, limit - len(work.header))
         size = len(work.lines.data)
         expected = self._costs.expected(work.invocation.endpoint_name, size)
@@ -236,20 +239,34 @@ class Reader:
             del data  # frees it before more is reserved
             beyond = min(4 * beyond, limit + 1)
 
+    async def _header_at(self, work: Work, folder: str, head: ObjectHead) -> int | None:
+        """The index of the line with the names of the columns: the first one of the file that is not empty."""
+        part = work.part
+        if part.start > HEAD_BYTES or not work.lines:
+            return None  # the split function has refused a file with so many empty lines before its header
+        before = await self._read(part, folder, head, 0, work.lines.place(0)) if part.start else b""
+        if first_place(before) < len(before):
+            return None
+        return next((index for index, line in enumerate(work.lines) if line), None)
+
     async def _header(self, work: Work, folder: str, head: ObjectHead, limit: int) -> bytes:
         """The line that each call begins with: the first record of the file, as the InputFilter leaves it."""
         part, codec = work.part, work.codec
-        if work.options.csv_header != "repeat" or codec.syntax is not Syntax.CSV or not work.lines:
+        if work.options.csv_header != "repeat" or not work.lines:
             return b""
         size = (part.file.size or 0) if part.unpacked else head.size
-        upto = _TAIL
-        first = Lines() if part.start else work.lines
+        upto, most = _TAIL, HEAD_BYTES + limit + 1
+        first = [] if work.header_at is None else [work.lines[work.header_at]]
         while not first:
             data = await self._read(part, folder, head, 0, min(size, upto))
-            first = lines_of(data, start=0, end=1, at=0, size=size, most=1, delimiter=codec.delimiter)
-            if upto > limit:
+            start = first_place(data)
+            if start == size:
+                return b""  # there is no record
+            begin = 0 if data.startswith(BOM) and start == len(BOM) else start
+            first = list(lines_of(data, start=begin, end=start + 1, at=0, size=size, most=1, delimiter=codec.delimiter))
+            if upto >= most:
                 break
-            upto = min(4 * upto, limit + 1)
+            upto = min(4 * upto, most)
         if not first or len(first[0]) >= limit:
             raise invalid("file", f"its header is over MaxPayload or max_body_bytes, {limit} bytes")
         try:
@@ -266,7 +283,7 @@ class Reader:
     def _prepare_lines(self, work: Work, limit: int) -> None:
         """Decide what is sent for each line, or why nothing is."""
         for index, line in enumerate(work.lines):
-            sent = b"" if not line or work.is_header(index) else self._sent(work, index, line, limit)
+            sent = b"" if not line or index == work.header_at else self._sent(work, index, line, limit)
             work.sizes.append(len(sent))
             if work.batch is not None or not work.options.input_filter.is_root:
                 work.filtered.append(sent)
