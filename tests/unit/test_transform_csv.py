@@ -520,6 +520,64 @@ def test_a_delimiter(name: str, delimiter: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "content_type", ["text/tab-separated-values", "text/tsv; charset=utf-8", "binary/octet-stream"]
+)
+@pytest.mark.parametrize("how", ["drop", "repeat"])
+def test_tab_separated_values_are_csv_with_tabs(content_type: str, how: str) -> None:
+    def answer(call: Call) -> Inference:
+        read = list(csv.reader(io.StringIO(call.body.decode(), newline=""), delimiter="\t"))
+        assert (read[0] == ["age", "city"]) == (how == "repeat")
+        lengths = [sum(map(len, row)) for row in read[how == "repeat" :]]
+        return Inference(b"".join(b"%d,9\n" % one for one in lengths), "text/csv")
+
+    world = Transforms()
+    world.endpoint.answer = answer
+    key = "transform/wine/rows.tsv"
+    content = b'age\tcity\n1\t"a\nb"\n2\tc,d\n3\t\n4\tg\n'
+    world.drop(key, content, content_type=content_type, metadata={"csv-header": how, "join-source": "Input"})
+    world.run()
+    assert world.out(key) == b'\n1\t"a\nb"\t4\t9\n2\tc,d\t4\t9\n3\t\t1\t9\n4\tg\t2\t9\n'
+    assert world.results.objects[key + ".out"].content_type.startswith("text/t")
+    assert {call.body.count(b"\n") > 3 for call in world.endpoint.calls} == {True, False}, "several in a call"
+
+
+def test_an_answer_of_tab_separated_values_is_read_with_tabs() -> None:
+    def answer(call: Call) -> Inference:
+        return Inference(b"a,b\tc\n" * call.body.count(b"\n"), "text/tab-separated-values")
+
+    world = transformed(b"1\n2\n", answer, join_source="Input")
+    assert world.out(KEY) == b'1,"a,b",c\n2,"a,b",c\n'
+    world = transformed(b"1\n2\n", answer, output_filter="$[1,0]")
+    assert world.out(KEY) == b'c\t"a,b"\n' * 2
+
+
+@pytest.mark.parametrize("option", [{"csv-header": "drop"}, {"csv-delimiter": "tab"}])
+@pytest.mark.parametrize("content_type", ["text/plain", "application/jsonlines", "application/json", "text/x-python"])
+def test_an_option_of_csv_is_refused_for_other_records(option: dict[str, str], content_type: str) -> None:
+    world = Transforms()
+    world.endpoint.answer = lengths
+    world.drop("transform/wine/a.txt", b"1\n2\n", content_type=content_type, metadata=option)
+    world.run()
+    (name,) = option
+    message = json.loads(world.results.objects["transform/wine/a.txt.err"].body)["ErrorMessage"]
+    assert message.startswith(f"{name}: is for records of CSV, and the content type is {content_type}")
+    assert not world.endpoint.calls
+
+
+def test_a_default_of_the_deployment_is_for_files_of_all_types() -> None:
+    world = Transforms()
+    world.settings = world.settings.model_copy(
+        update={"transform_defaults": {"CsvHeader": "drop", "CsvDelimiter": ";"}}
+    )
+    world.endpoint.answer = lengths
+    for name, content_type in (("a.txt", "text/plain"), ("a.csv", "text/csv")):
+        world.drop(f"transform/wine/{name}", b"1\n2;3\n", content_type=content_type)
+        world.run()
+    assert world.summary("transform/wine/a.txt")["succeeded"] == 2
+    assert world.summary("transform/wine/a.csv")["succeeded"] == 1
+
+
 def test_a_field_of_an_answer_with_the_files_delimiter_is_quoted() -> None:
     answer = lambda call: Inference(b'a;b,"c";d,"e;f",g\n' * len(rows(call.body)))  # noqa: E731
     world = transformed(b"1;2\n", answer, csv_delimiter=";", join_source="Input")

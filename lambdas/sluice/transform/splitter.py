@@ -116,6 +116,7 @@ class Splitter:
         with attempt.reporting():
             check_ttl(message, self._utc_now() - attempt.delivery.sent_at)
             content_type = type_of_file(message, file.key, head, self._settings)
+            options.check_type(content_type)
             check_options(options, content_type)
             try:
                 content = await self._content(attempt, head, options, content_type)
@@ -204,7 +205,7 @@ class Splitter:
         """Where each part begins and ends, and whether records do so, too. Raises as `_content` does."""
         size = content.size
         chunk = max(1, size) if options.split_type == "None" else chunk_bytes(size)
-        delimiter = options.csv_delimiter.encode()
+        delimiter = options.delimiter(content_type)
         # Only if fields are quoted they may have line breaks, and only then it is worth reading all of the file.
         if size > chunk and syntax_of(content_type) is Syntax.CSV and await content.has_quotes(delimiter):
             return await record_ranges(

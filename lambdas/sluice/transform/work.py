@@ -185,7 +185,8 @@ class Reader:
         whole = options.split_type == "None"
         if not part.aligned and part.end - part.start > (self._settings.max_body_bytes if whole else MAX_CHUNK_BYTES):
             raise invalid("Start, End", "the range is larger than the split function makes one")
-        codec = Codec(invocation.parameters["ContentType"], options.csv_delimiter.encode())
+        content_type = invocation.parameters["ContentType"]
+        codec = Codec(content_type, options.delimiter(content_type))
         work = Work(part, options, invocation, codec, Lines())
         folder = keys.folder_of_part(attempt.identity.name)
         if part.batch_file:
