@@ -108,7 +108,7 @@ class PartHandler:
         head = await require_head(self._inputs(part.file.bucket), part.file.key)
         if not part.file.is_version(head):
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
-        prepared = self._reader.prepare(attempt, head)
+        prepared = self._reader.prepare(attempt, head, self._utc_now())
         attempt = prepared.attempt
         with attempt.reporting():
             try:

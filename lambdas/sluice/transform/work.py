@@ -3,11 +3,12 @@
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from sluice import keys
 from sluice.error_codes import ErrorCode
 from sluice.failures import Failure, invalid
-from sluice.inputs.invocation import Invocation, build, endpoint_of, message_for
+from sluice.inputs.invocation import Invocation, build, check_ttl, endpoint_of, message_for
 from sluice.inputs.requests import TransformPart
 from sluice.ports import Buckets, Inference, ObjectHead
 from sluice.processing.attempt import Attempt
@@ -155,10 +156,10 @@ class Reader:
         self._costs = costs
         self._batches = BatchStore(inputs(settings.results_bucket))
 
-    def prepare(self, attempt: Attempt[TransformPart], head: ObjectHead) -> Prepared:
+    def prepare(self, attempt: Attempt[TransformPart], head: ObjectHead, now: datetime) -> Prepared:
         """Apply the metadata of the dataset: the endpoint, the IDs, the options.
 
-        Raises `Failure` when they break a rule, some as the cause of `AttemptFailed`.
+        Raises `Failure` when they break a rule or RequestTTLSeconds have passed, some as the cause of `AttemptFailed`.
         """
         file = attempt.request.file
         options = Options.from_metadata(head.metadata, self._settings.transform_defaults)
@@ -167,6 +168,9 @@ class Reader:
         trace_id = message.trace_id or message.inference_id or attempt.identity.trace_id
         attempt = replace(attempt, identity=replace(attempt.identity, trace_id=trace_id, inference_id=trace_id))
         with attempt.reporting():
+            # The age of the run: the message of a part that continues another one is younger.
+            run, sent_at = attempt.request.run, attempt.delivery.sent_at
+            check_ttl(message, now - (sent_at if run is None else min(sent_at, run.began)))
             content_type = type_of_file(message, file.key, head, self._settings)
             sent = message.model_copy(update={"content_type": type_of_calls(content_type, options)})
             invocation = build(sent, attempt.identity, b"", self._settings, key=file.key)
