@@ -482,6 +482,22 @@ def test_a_file_without_a_header_where_one_is_looked_for(how: str) -> None:
     assert transformed(b"\n" * 100, csv_header=how).out(KEY) == b"\n" * 100
 
 
+@pytest.mark.parametrize("strategy", ["MultiRecord", "SingleRecord"])
+@pytest.mark.parametrize("header", [b"", b"name\n"])
+def test_no_request_is_over_the_limit(header: bytes, strategy: str) -> None:
+    limit = 100
+    world = Transforms()
+    world.settings = world.settings.model_copy(update={"max_body_bytes": limit})
+    world.endpoint.answer = lambda call: lengths(Call(call.endpoint_name, call.body[len(header) :], call.parameters))
+    sizes = [1, 2, *range(limit - len(header) - 3, limit - len(header) + 3), 50, 49, 48, 33, 32, 31]
+    content = header + b"".join(b"x" * size + b"\n" for size in sizes)
+    world.drop(KEY, content, metadata={"batch-strategy": strategy} | ({"csv-header": "repeat"} if header else {}))
+    world.run()
+    answers = [b"%d" % size if size <= limit - len(header) else b"" for size in sizes]
+    assert world.out(KEY).split(b"\n") == [b""] * bool(header) + [*answers, b""]
+    assert max(len(call.body) for call in world.endpoint.calls) == limit
+
+
 def test_a_header_that_no_call_can_carry_refuses_the_file() -> None:
     world = Transforms()
     world.settings = world.settings.model_copy(update={"max_body_bytes": 100})

@@ -46,6 +46,7 @@ class Work:
     invocation: Invocation
     codec: Codec
     lines: Lines
+    limit: int  # bytes of a request
     sizes: list[int] = field(default_factory=list)  # of what is sent for each line; 0 when nothing is sent
     filtered: list[bytes] = field(default_factory=list)  # what is sent for each line, unless it is the line itself
     refused: dict[int, Refused] = field(default_factory=dict)
@@ -191,7 +192,7 @@ class Reader:
             raise invalid("Start, End", "the range is larger than the split function makes one")
         content_type = invocation.parameters["ContentType"]
         codec = Codec(content_type, options.delimiter(content_type))
-        work = Work(part, options, invocation, codec, Lines())
+        work = Work(part, options, invocation, codec, Lines(), limit)
         folder = keys.folder_of_part(attempt.identity.name)
         if part.batch_file:
             identity, found = attempt.identity, await self._batches.load(folder)
