@@ -3,14 +3,17 @@
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable
 from random import Random
+from types import FrameType
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import sluice.transform.csv_records
 import sluice.transform.file_type
 import sluice.transform.options
 import sluice.transform.splitter
@@ -120,6 +123,36 @@ def test_the_scanner_finds_where_records_begin(content: bytes, chunk: int, piece
             scanner.check_end()
     else:
         scanner.check_end()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        b'1,12" 13" 14" 15",2\n',
+        b"x" + b'"' * 98 + b"\n",
+        b'1,x{"a":"b","c":"d"}\n',
+        b'"a b",12" 13"\n',
+        b'1,"a ""b""",2\n',
+    ],
+    ids=["inches", "many", "JSON", "quoted, and inches", "quoted"],
+)
+def test_the_scanner_does_not_go_from_quote_to_quote(row: bytes) -> None:
+    """The lines of Python that are run do not depend on the number of quotes: what does is hundreds of times slower."""
+    scanner, lines = Scanner(b",", 16 * 1024), 0
+
+    def count(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal lines
+        lines += event == "line" and frame.f_code.co_filename == sluice.transform.csv_records.__file__
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        found = list(scanner.feed(row * (128 * 1024 // len(row))))
+    finally:
+        sys.settrace(before)
+    assert len(found) == 7
+    assert lines < 500
 
 
 def _ends_record(before: bytes) -> bool:
