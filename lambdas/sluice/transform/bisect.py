@@ -68,6 +68,8 @@ class Calls:
     made: int = 0
     kept_bytes: int = 0
     works: bool = False  # whether the endpoint has answered a record of the file
+    alone: set[int] = field(default_factory=set)  # records that are sent alone, and left out of the groups they are in
+    under_way: set[int] = field(default_factory=set)  # records that are being called for
     _halves: list[Work] = field(default_factory=list)  # of groups that were refused: what is to be called for next
 
     async def run(self, groups: Iterable[Sequence[int]]) -> None:
@@ -128,18 +130,33 @@ class Calls:
             if not self.works:
                 raise NothingAnswered(failure)
 
+    async def answer_alone(self, index: int) -> None:
+        """Call for one of the records that are `alone`."""
+        refusal = await self._ask([index])
+        if refusal is not None:
+            await self.refuse(index, refusal)
+
+    def _without_alone(self, group: Sequence[int]) -> Sequence[int]:
+        return [index for index in group if index not in self.alone] if self.alone else group
+
     async def answer(self, group: Sequence[int]) -> None:
         """Call for a group. If it is refused, its halves are called for next."""
+        group = self._without_alone(group)
+        if not group:
+            return
         refusal = await self._ask(group)
         if refusal is not None:
             await self._divide(group, refusal)
 
     async def _ask(self, group: Sequence[int]) -> Failure | None:
         """Call for a group, and keep its answers. Returns why it was refused, or None."""
+        self.under_way.update(group)
         try:
             found = await self.paid(lambda: self.call(group))
         except (ServiceError, AnswerError) as error:
             return record_failure(error)
+        finally:
+            self.under_way.difference_update(group)
         for index, answer in zip(group, found, strict=True):
             self.keep(index, answer)
         return None
@@ -158,6 +175,10 @@ class Calls:
         holds the record for which the group was refused, and is not called for as a whole. If the left half is refused,
         too, both are gone through side by side.
         """
+        group = self._without_alone(group)
+        if len(group) < 2:
+            await self.answer(group)
+            return
         middle = len(group) // 2
         left, right = group[:middle], group[middle:]
         refusal = await self._ask(left)

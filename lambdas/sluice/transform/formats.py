@@ -10,10 +10,11 @@ from sluice.ports import Bucket, Inference
 from sluice.processing.attempt import Attempt
 from sluice.processing.storing import Sleep, retry_transient
 from sluice.transform.answer_format import NONE, AnswerError, AnswerFormat
-from sluice.transform.bisect import PATIENCE, Calls, record_failure
+from sluice.transform.bisect import Calls, record_failure
 from sluice.transform.content_types import holds_several
 from sluice.transform.format_store import FormatStore
 from sluice.transform.part_calls import PartCalls
+from sluice.transform.patience import Patience
 from sluice.transform.probe import Probe
 from sluice.transform.work import Work
 
@@ -26,7 +27,14 @@ class Formats:
         self._sleep = sleep
 
     async def probe(
-        self, attempt: Attempt[TransformPart], work: Work, calls: Calls, asking: PartCalls, *, most_bytes: int
+        self,
+        attempt: Attempt[TransformPart],
+        work: Work,
+        calls: Calls,
+        asking: PartCalls,
+        *,
+        patience: Patience,
+        most_bytes: int,
     ) -> Probe | None:
         """Give `work` its format, if it is known; else return what finds it, and gives `calls` the answers paid for.
 
@@ -34,13 +42,9 @@ class Formats:
         """
         folder = keys.folder_of_part(attempt.identity.name)
         work.answer_format = stated(work) or await self._store.load(folder)
-        indices = [index for index, size in enumerate(work.sizes) if size]
+        indices = patience.order([index for index, size in enumerate(work.sizes) if size])
         if work.answer_format is not None or not indices:
             return None
-        if not work.part.is_whole:
-            # An earlier delivery may have stopped at the first ones, so this one begins elsewhere.
-            first = (attempt.delivery.receive_count - 1) * PATIENCE % len(indices)
-            indices = indices[first:] + indices[:first]
         saved = await self._store.saved_answers(folder, work.part.start)
         known = {index: saved[at] for index in indices if saved and (at := work.lines.place(index)) in saved}
         alone = dict(known)
