@@ -89,6 +89,13 @@ class Call:
 Answer = Inference | Exception
 
 
+def _as_new(error: Exception) -> Exception:
+    """The same error as another object, as each call has its own: what is noted in one is not in the next."""
+    again = type(error).__new__(type(error), *error.args)
+    again.__dict__.update(error.__dict__)
+    return again
+
+
 @dataclass
 class FakeEndpoint:
     """An endpoint that returns `answer(call)`, or raises it if it is an exception."""
@@ -111,7 +118,7 @@ class FakeEndpoint:
         if isinstance(answer, Awaitable):
             answer = await answer
         if isinstance(answer, Exception):
-            raise answer
+            raise _as_new(answer)
         if admit is not None and len(answer.body) > UNASKED_BYTES:
             await admit(len(answer.body))
         return answer

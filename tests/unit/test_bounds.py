@@ -121,7 +121,8 @@ def test_a_deep_answer_of_a_model_is_a_refused_record(depth: int, count: int) ->
     """The call was billed; none is made again for it."""
     world, outcomes = transformed(nested(depth).encode(), "application/json", b'{"a":1}\n' * count + b"x\n")
     assert {one.error for one in outcomes} == {None}
-    assert {one.failure.code for one in outcomes if one.failure} == {"AnswerMismatch"}
+    assert {one.failure.code for one in outcomes if one.failure} == {"NoRecordSucceeded"}
+    assert {error["ErrorCode"] for error in world.errors("transform/a.jsonl")} == {"AnswerMismatch"}
     assert len(world.endpoint.calls) <= 2 * (count + 1), "the records together, and singly"
 
 
@@ -232,12 +233,25 @@ def test_a_reason_holds_nothing_of_the_content(body: str) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b'{"a":1}\n{"4711":1\n{"a":2}\n', b'{"a":1}\n{"4711":1}\n', b'{"a":1}\n\xff4711\n', b'{"a":1}\n' + b"4711" * 2000],
+    [
+        b'{"a":1}\n{"4711":1\n{"a":2}\n',
+        b'{"a":1}\n{"4711":1}\n',
+        '{"a":"\u00e9"}\n'.encode() + b"\xff4711\n",
+        b'{"a":1}\n' + b"4711" * 2000,
+    ],
+    ids=["not closed", "without a", "no UTF-8", "too long"],
 )
 def test_the_reason_of_a_refused_record_holds_nothing_of_it(content: bytes) -> None:
     world, _ = transformed(b"", "application/jsonlines", content, input_filter="$.a")
     assert world.errors("transform/a.jsonl")
     assert all(SECRET not in error["ErrorMessage"] for error in world.errors("transform/a.jsonl"))
+
+
+def test_the_reason_of_a_file_in_another_charset_holds_nothing_of_it() -> None:
+    _, outcomes = transformed(b"", "application/jsonlines", b'{"a":1}\n\xff4711\n', input_filter="$.a")
+    (failure,) = [one.failure for one in outcomes if one.failure]
+    assert "UTF-8" in failure.message
+    assert SECRET not in failure.message
 
 
 @pytest.mark.parametrize("size", [MAX_CHUNK_BYTES + 1, 64_000_000])

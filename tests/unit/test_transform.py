@@ -265,7 +265,7 @@ def test_ids_are_not_sent_to_the_model_and_joined_to_its_results(world: Transfor
 
 @pytest.mark.parametrize(
     ("metadata", "says"),
-    [({"batch-strategy": "Some"}, "BatchStrategy"), ({"endpoint-name": "nope"}, "EndpointName")],
+    [({"batch-strategy": "Some"}, "batch-strategy: "), ({"endpoint-name": "nope"}, "EndpointName")],
 )
 def test_options_that_are_wrong_fail_the_file_at_once(world: Transforms, metadata: dict[str, str], says: str) -> None:
     world.drop(KEY, b"1\n", metadata=metadata)

@@ -635,7 +635,7 @@ def test_a_field_of_an_answer_with_the_files_delimiter_is_quoted() -> None:
 
 @pytest.mark.parametrize(
     ("metadata", "says"),
-    [({"csv_header": "maybe"}, "CsvHeader: "), ({"csv_delimiter": "::"}, "CsvDelimiter: ")],
+    [({"csv_header": "maybe"}, "csv-header: "), ({"csv_delimiter": "::"}, "csv-delimiter: ")],
 )
 def test_an_invalid_option_is_named(metadata: dict[str, str], says: str) -> None:
     world = transformed(b"1\n", **metadata)

@@ -64,3 +64,14 @@ def test_an_endpoint_that_takes_nothing_any_more_fails_no_record(strategy: str) 
     assert len(world.dead_letters.sent) == 1
     assert not [key for key in world.results.objects if ".errors." in key], "no record is refused"
     assert len(world.endpoint.calls) < 500
+
+
+def test_what_is_noted_of_a_refusal_is_not_in_the_error_of_the_next_call() -> None:
+    """Tests share errors. One that was refused at a last receive would refuse records in the test after it."""
+    refused = of_model(429)
+    world = Transforms(max_receive_count=3)
+    world.endpoint.answer = lambda call: refused if POISON in call.body else Inference(call.body, "text/csv")
+    world.drop(KEY, rows(5, {3}))
+    world.run(first_receive=1)
+    assert len(world.errors(KEY)) == 1
+    assert (refused.of_record, refused.receive_count) == (False, 1)
