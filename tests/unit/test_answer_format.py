@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sluice.ports import Inference
 from sluice.transform import json_slices
 from sluice.transform.answer_format import AnswerError, AnswerFormat
-from sluice.transform.probe import format_of
+from sluice.transform.evidence import format_of
 
 NAMES = [
     "Lines",

@@ -11,14 +11,24 @@ from enum import StrEnum
 from typing import Self
 
 from sluice.transform import json_slices
-from sluice.transform.content_types import Syntax, is_json, syntax_of
+from sluice.transform.content_types import Syntax, base_type, is_json, syntax_of
 from sluice.transform.lines import lines_of
 
+_UNKNOWN = frozenset({"", "application/octet-stream", "binary/octet-stream"})  # which say nothing of the content
 _MAX_FIELD = 100  # characters: a format is kept in the metadata of objects, which is 2 KB in all
 
 
 class AnswerError(Exception):
-    """A response cannot be divided into one answer for each record; the text says why."""
+    """A response cannot be divided into one answer for each record; the text says why.
+
+    `found` is the number of answers that it holds: None if it cannot be read, or is of another content type. `is_blank`
+    means that it has no content at all.
+    """
+
+    def __init__(self, text: str, *, found: int | None = None, is_blank: bool = False) -> None:
+        super().__init__(text)
+        self.found = found
+        self.is_blank = is_blank
 
 
 class Kind(StrEnum):
@@ -38,10 +48,16 @@ VALID = "Lines, LinesWithHeader, JSONArray, JSONField:<name>, CSVRow, Columns, C
 
 @dataclass(frozen=True, slots=True)
 class AnswerFormat:
-    """A format. `fields` are the name of a JSONField, or those of Columns: none of them means every array."""
+    """A format. `fields` are the name of a JSONField, or those of Columns: none of them means every array.
+
+    One that a probe has found has the `content_types` of the answers, without parameters. `is_ordered` says whether it
+    is certain that they are in the order of the records. It is not while a container has only given equal answers.
+    """
 
     kind: Kind
     fields: tuple[str, ...] = ()
+    content_types: frozenset[str] = frozenset()
+    is_ordered: bool = True
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -72,24 +88,34 @@ class AnswerFormat:
         """Whether an answer may be that of several records."""
         return self.kind is not Kind.NONE
 
+    @property
+    def is_found(self) -> bool:
+        """Whether a probe has found it, rather than that it is set."""
+        return bool(self.content_types)
+
     def divide(self, body: bytes, content_type: str | None, count: int) -> list[bytes]:
         """One line for each of `count` records that were sent together. Raises `AnswerError`."""
         if not body or body.isspace():
-            raise AnswerError("the answer is empty")
+            raise AnswerError("the answer is empty", found=0, is_blank=True)
+        base = base_type(content_type or "")
+        if self.content_types and base not in self.content_types | _UNKNOWN:
+            others = ", ".join(sorted(self.content_types)) or "not stated"
+            raise self._mismatch(f"its content type is {base[:80]}, and that of other answers is {others}")
         try:
             found = self._elements(body, content_type)
         except ValueError as error:
             raise self._mismatch(f"it cannot be read: {_reason(error)}") from None
         if len(found) != count:
-            raise self._mismatch(f"it holds {len(found)} answers for {count} records")
+            raise self._mismatch(f"it holds {len(found)} answers for {count} records", len(found))
         if not all(found) or any(one.isspace() for one in found):
             raise self._mismatch("one of its answers is empty")
         return found
 
-    def _mismatch(self, why: str) -> AnswerError:
+    def _mismatch(self, why: str, found: int | None = None) -> AnswerError:
         return AnswerError(
             f"the answer does not follow the AnswerFormat {self}: {why}; if the container answers in another format, "
-            f"set it with the file's metadata answer-format: {VALID}"
+            f"set it with the file's metadata answer-format: {VALID}",
+            found=found,
         )
 
     def _elements(self, body: bytes, content_type: str | None) -> list[bytes]:

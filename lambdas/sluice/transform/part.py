@@ -35,6 +35,7 @@ from sluice.transform.patience import failure_of_part, give_up, has_answers, hav
 from sluice.transform.progress import begins_at, covered_until, covering_parts, of_run, rest_after
 from sluice.transform.sending import Sending
 from sluice.transform.side_by_side import SideBySide
+from sluice.transform.trust import FormatRefuted
 from sluice.transform.work import MAX_REFUSED, Reader, Work
 
 _REPLACED = "the file was replaced; its newer version is transformed"
@@ -223,8 +224,16 @@ class PartHandler:
         """Answer or refuse each record that is sent. Raises what `Calls.run` raises."""
         limit = self._limit(work)
         probe = sending.probe = await self._formats.probe(attempt, work, calls, asking, most_bytes=limit)
+        calls.trust = trust = self._formats.trust(attempt, work, asking)
         try:
-            await calls.run_source(sending)
+            try:
+                await calls.run_source(sending)
+            except (FormatRefuted, BudgetReached, NothingAnswered, OutOfTime, ServiceError):
+                if not trust.is_refuted:
+                    raise
+                await self._formats.refuted(attempt, work, calls, asking)
+                sending.restart()
+                await calls.run_source(sending)
         except (OutOfTime, ServiceError) as error:
             if probe is not None and work.answer_format is None:
                 out_of_time = isinstance(error, OutOfTime)
@@ -257,6 +266,8 @@ class PartHandler:
         A delivery that ran out of time stores the lines that it has paid for, and may be killed before it sends the
         rest.
         """
+        run = await self._formats.current(attempt)
+        attempt = at_range(attempt, replace(attempt.request, run=run), self._settings)
         part, folder = attempt.request, keys.folder_of_part(attempt.identity.name)
         rest, before = part, -1
         while rest.start != before:  # a listing may end before all that is stored
@@ -274,7 +285,14 @@ class PartHandler:
         # Usually the next part is missing: a lookup of a few names saves listing them all.
         if part.end < size:
             names = await self._results.list(folder, start_after=folder + keys.part_position(part.end))
-            if not begins_at(of_run(names, part.run), part.end):
+            counted = of_run(names, part.run) if part.run and part.run.retries else names
+            if not begins_at(counted, part.end):
                 return
-        if covering_parts(of_run(await self._results.list(folder), part.run), size) is not None:
+        names = await self._results.list(folder)
+        if covering_parts(of_run(names, part.run), size) is not None:
             await self._assembly_queue.send([body_of(Assembly(part.file, part.run))])
+        else:
+            await self._formats.send_again(attempt, names, self._send)
+
+    async def _send(self, parts: list[TransformPart]) -> None:
+        await self._part_queue.send([body_of(part) for part in parts])

@@ -14,6 +14,8 @@ from sluice.transform.cost import CallCosts
 from sluice.transform.memory import AnswerMemory
 from sluice.transform.work import Work
 
+_MOST_ALONE = 512 * 1024  # bytes of answers to records alone that are kept as they came
+
 
 class OutOfTime(Exception):
     """The function has less time left than one more call may take."""
@@ -22,7 +24,8 @@ class OutOfTime(Exception):
 class PartCalls:
     """Calls the endpoint of a part. With less than `needed_ms` left, no call is begun.
 
-    `slots` are the calls that the function may make at once, for all that it processes.
+    `slots` are the calls that the function may make at once, for all that it processes. `alone` has the answers to
+    records alone as they came, as far as they are small, for the case that the format of the file is refuted.
     """
 
     def __init__(
@@ -43,6 +46,18 @@ class PartCalls:
         self._work = work
         self._memory = memory
         self._needed_ms = needed_ms
+        self.alone: dict[int, Inference] = {}
+
+    def keep_alone(self, index: int, inference: Inference) -> None:
+        """Keep the answer to a record alone as it came."""
+        found = self._work.answer_format
+        size = sum(len(one.body) for one in self.alone.values())
+        if found is not None and found.is_found and size + len(inference.body) <= _MOST_ALONE:
+            self.alone[index] = inference
+
+    def release(self, size: int) -> None:
+        """Take back what was admitted for answers that are dropped."""
+        self._memory.withdraw(size)
 
     async def ask(self, indices: Sequence[int]) -> Inference:
         """The answer to records that are sent together. Raises `OutOfTime` and `ServiceError`."""
@@ -54,6 +69,8 @@ class PartCalls:
         Raises `OutOfTime`, `AnswerError` and `ServiceError`.
         """
         inference = await self._invoke(self._body(indices))
+        if len(indices) == 1:
+            self.keep_alone(indices[0], inference)
         if self._work.options.split_type == "None":
             if not inference.body:
                 raise AnswerError("the answer is empty")

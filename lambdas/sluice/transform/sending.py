@@ -101,6 +101,12 @@ class Sending:
         if self._memory.is_over:
             raise BudgetReached
 
+    def restart(self) -> None:
+        """Form other groups of what is left, because the format of the answers has changed."""
+        self.probe = self._groups = self._group = None
+        self._expected.clear()
+        self._divides = False
+
     def _next_group(self) -> list[int] | None:
         if self._groups is None:
             done = self._calls.answers.keys() | self._calls.refused.keys()
