@@ -15,6 +15,7 @@ from sluice.transform.content_types import Syntax, base_type, is_json, syntax_of
 from sluice.transform.lines import lines_of
 
 _UNKNOWN = frozenset({"", "application/octet-stream", "binary/octet-stream"})  # which say nothing of the content
+_MORE = 1000  # answers that are taken from an answer with too many of them, to tell how many there are
 _MAX_FIELD = 100  # characters: a format is kept in the metadata of objects, which is 2 KB in all
 
 
@@ -102,7 +103,9 @@ class AnswerFormat:
             others = ", ".join(sorted(self.content_types)) or "not stated"
             raise self._mismatch(f"its content type is {base[:80]}, and that of other answers is {others}")
         try:
-            found = self._elements(body, content_type)
+            found = self._elements(body, content_type, 10 * count + _MORE)
+        except json_slices.TooMany as error:
+            raise self._mismatch(f"it holds over {error.most} answers for {count} records", error.most + 1) from None
         except ValueError as error:
             raise self._mismatch(f"it cannot be read: {_reason(error)}") from None
         if len(found) != count:
@@ -118,21 +121,21 @@ class AnswerFormat:
             found=found,
         )
 
-    def _elements(self, body: bytes, content_type: str | None) -> list[bytes]:
-        """The answers in a body. Raises `ValueError` when it is not of this format."""
+    def _elements(self, body: bytes, content_type: str | None, most: int) -> list[bytes]:
+        """The answers in a body. Raises `TooMany`, and `ValueError` when it is not of this format."""
         match self.kind:
             case Kind.LINES:
                 return _lines(body, content_type)
             case Kind.LINES_WITH_HEADER:
                 return _lines(body, content_type)[1:]
             case Kind.JSON_ARRAY:
-                return json_slices.array(json_slices.text_of(body))
+                return json_slices.array(json_slices.text_of(body), most)
             case Kind.JSON_FIELD:
-                return _fields(body, self.fields)[0]
+                return _fields(body, self.fields, most)[0]
             case Kind.CSV_ROW:
-                return _row(body)
+                return _row(body, most)
             case Kind.COLUMNS:
-                return _columns(body, self.fields)
+                return _columns(body, self.fields, most)
             case Kind.NONE:
                 return [_whole(body, content_type)]
 
@@ -166,28 +169,30 @@ def _lines(body: bytes, content_type: str | None = None) -> list[bytes]:
     return body.replace(b"\r\n", b"\n").rstrip(b"\n").split(b"\n")
 
 
-def _fields(body: bytes, names: Sequence[str]) -> list[list[bytes]]:
-    arrays = json_slices.arrays_of(json_slices.text_of(body))
+def _fields(body: bytes, names: Sequence[str], most: int) -> list[list[bytes]]:
+    arrays = json_slices.arrays_of(json_slices.text_of(body), most)
     if missing := [name for name in names if name not in arrays]:
-        raise ValueError(f"its field {missing[0][:80]!r} is missing or no array")
+        raise ValueError(f"its field {missing[0][:80]!r} is missing, no array, or too long")
     return [arrays[name] for name in names or arrays]
 
 
-def _row(body: bytes) -> list[bytes]:
+def _row(body: bytes, most: int) -> list[bytes]:
     """The values on one line. A value may be a list: `[0.1, 0.9],[0.7, 0.3]` is what XGBoost writes for classes."""
     (line, *more) = _lines(body)
     if more:
         raise ValueError(f"it has {len(more) + 1} lines")
     try:
-        return json_slices.array(f"[{json_slices.text_of(line)}]")
+        return json_slices.array(f"[{json_slices.text_of(line)}]", most)
+    except json_slices.TooMany:
+        raise
     except ValueError:
         return line.split(b",")
 
 
-def _columns(body: bytes, names: Sequence[str]) -> list[bytes]:
+def _columns(body: bytes, names: Sequence[str], most: int) -> list[bytes]:
     text = json_slices.text_of(body)
     names = names or list(json_slices.arrays_of(text))
-    columns = _fields(body, names)
+    columns = _fields(body, names, most)
     if not columns:
         raise ValueError("it has no array")
     labels = [json.dumps(name).encode() for name in names]
