@@ -6,13 +6,14 @@ elements as there are records, and hold something else.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
 
 from sluice.transform import json_slices
 from sluice.transform.content_types import Syntax, base_type, is_json, syntax_of
 from sluice.transform.lines import lines_of
+from sluice.transform.values import NotClosed, row_of
 
 _UNKNOWN = frozenset({"", "application/octet-stream", "binary/octet-stream"})  # which say nothing of the content
 _MORE = 1000  # answers that are taken from an answer with too many of them, to tell how many there are
@@ -49,7 +50,8 @@ VALID = "Lines, LinesWithHeader, JSONArray, JSONField:<name>, CSVRow, Columns, C
 
 @dataclass(frozen=True, slots=True)
 class AnswerFormat:
-    """A format. `fields` are the name of a JSONField, or those of Columns: none of them means every array.
+    """A format. `fields` are the name of a JSONField, or those of Columns. Without them, Columns are the arrays with an
+    element for each record. These are the same in all calls only if each call has one record.
 
     One that a probe has found has the `content_types` of the answers, without parameters. `is_ordered` says whether it
     is certain that they are in the order of the records. It is not while a container has only given equal answers.
@@ -87,15 +89,29 @@ class AnswerFormat:
     @property
     def holds_several(self) -> bool:
         """Whether an answer may be that of several records."""
-        return self.kind is not Kind.NONE
+        return self.kind is not Kind.NONE and not self.is_of_any_columns
+
+    @property
+    def is_of_any_columns(self) -> bool:
+        """Whether it names no columns, so that a probe finds which of the arrays have an element for each record."""
+        return self.kind is Kind.COLUMNS and not self.fields
+
+    def restricted_to(self, wanted: Self | None) -> Self:
+        """The format if it is one of those that are `wanted`, else `wanted` itself."""
+        if wanted is None or (self.kind is Kind.COLUMNS and self.fields):
+            return self
+        return replace(self, kind=Kind.COLUMNS) if self.kind is Kind.JSON_FIELD else wanted
 
     @property
     def is_found(self) -> bool:
         """Whether a probe has found it, rather than that it is set."""
         return bool(self.content_types)
 
-    def divide(self, body: bytes, content_type: str | None, count: int) -> list[bytes]:
-        """One line for each of `count` records that were sent together. Raises `AnswerError`."""
+    def divide(self, body: bytes, content_type: str | None, count: int, *, keeps_lines: bool = False) -> list[bytes]:
+        """One line for each of `count` records that were sent together. Raises `AnswerError`.
+
+        With `keeps_lines`, all of a text may have several lines.
+        """
         if not body or body.isspace():
             raise AnswerError("the answer is empty", found=0, is_blank=True)
         base = base_type(content_type or "")
@@ -103,7 +119,9 @@ class AnswerFormat:
             others = ", ".join(sorted(self.content_types)) or "not stated"
             raise self._mismatch(f"its content type is {base[:80]}, and that of other answers is {others}")
         try:
-            found = self._elements(body, content_type, 10 * count + _MORE)
+            if keeps_lines and self.kind is Kind.NONE and (text := _text(body, content_type)) is not None:
+                return [text]
+            found = self._elements(body, content_type, count, 10 * count + _MORE)
         except json_slices.TooMany as error:
             raise self._mismatch(f"it holds over {error.most} answers for {count} records", error.most + 1) from None
         except ValueError as error:
@@ -121,7 +139,7 @@ class AnswerFormat:
             found=found,
         )
 
-    def _elements(self, body: bytes, content_type: str | None, most: int) -> list[bytes]:
+    def _elements(self, body: bytes, content_type: str | None, count: int, most: int) -> list[bytes]:
         """The answers in a body. Raises `TooMany`, and `ValueError` when it is not of this format."""
         match self.kind:
             case Kind.LINES:
@@ -135,7 +153,7 @@ class AnswerFormat:
             case Kind.CSV_ROW:
                 return _row(body, most)
             case Kind.COLUMNS:
-                return _columns(body, self.fields, most)
+                return _columns(body, self.fields, count, most)
             case Kind.NONE:
                 return [_whole(body, content_type)]
 
@@ -186,12 +204,16 @@ def _row(body: bytes, most: int) -> list[bytes]:
     except json_slices.TooMany:
         raise
     except ValueError:
-        return line.split(b",")
+        try:
+            return [cell.raw for cell in row_of(line, b",")]
+        except NotClosed:
+            return line.split(b",")
 
 
-def _columns(body: bytes, names: Sequence[str], most: int) -> list[bytes]:
-    text = json_slices.text_of(body)
-    names = names or list(json_slices.arrays_of(text))
+def _columns(body: bytes, names: Sequence[str], count: int, most: int) -> list[bytes]:
+    if not names:
+        arrays = json_slices.arrays_of(json_slices.text_of(body), most)
+        names = [name for name, elements in arrays.items() if len(elements) == count] or list(arrays)
     columns = _fields(body, names, most)
     if not columns:
         raise ValueError("it has no array")
@@ -203,6 +225,20 @@ def _columns(body: bytes, names: Sequence[str], most: int) -> list[bytes]:
     ]
 
 
+def _text(body: bytes, content_type: str | None) -> bytes | None:
+    """All of an answer that is a text of several lines, and no JSON document."""
+    text = body.replace(b"\r\n", b"\n").rstrip(b"\n")
+    if b"\n" not in text or syntax_of(content_type or "") is not Syntax.TEXT:
+        return None
+    try:
+        json_slices.whole(json_slices.text_of(body))
+    except UnicodeDecodeError:
+        return None
+    except ValueError:
+        return text
+    return None
+
+
 def _whole(body: bytes, content_type: str | None) -> bytes:
     """All of an answer in one line."""
     lines = _lines(body, content_type)
@@ -212,7 +248,10 @@ def _whole(body: bytes, content_type: str | None) -> bytes:
         except ValueError as error:
             if len(lines) == 1:
                 raise
-            raise ValueError(f"it has {len(lines)} lines, and is not one JSON document: {_reason(error)}") from None
+            raise ValueError(
+                f"it has {len(lines)} lines, and is not one JSON document: {_reason(error)}; a text of several "
+                "lines fits into one with join-source Input"
+            ) from None
     return lines[0]
 
 

@@ -64,6 +64,7 @@ class Formats:
                 await _keep(work, work.answer_format, calls, index, inference)
 
         async def settle(found: AnswerFormat) -> None:
+            found = found.restricted_to(work.options.answer_format)
             stored = await self._retried(attempt, lambda: self._store.settle(folder, found))
             work.answer_format = stored
             calls.made += len(known)  # by the delivery that stored them
@@ -163,7 +164,7 @@ async def _keep(work: Work, divided_by: AnswerFormat, calls: Calls, index: int, 
     """Take the answer to a single record."""
     work.learn_type(inference)
     try:
-        (answer,) = divided_by.divide(inference.body, inference.content_type, 1)
+        (answer,) = divided_by.divide(inference.body, inference.content_type, 1, keeps_lines=work.keeps_lines)
     except AnswerError as error:
         await calls.refuse(index, record_failure(error))
     else:
@@ -173,9 +174,12 @@ async def _keep(work: Work, divided_by: AnswerFormat, calls: Calls, index: int, 
 def stated(work: Work) -> AnswerFormat | None:
     """The format that needs no probe: the one that is set, or that of requests that never hold several records."""
     options = work.options
+    is_single = options.batch_strategy == "SingleRecord"
     if options.split_type == "None":
         return NONE
-    if options.answer_format is not None:
+    if options.answer_format is not None and not (options.answer_format.is_of_any_columns and not is_single):
         return options.answer_format
-    several = options.batch_strategy == "MultiRecord" and holds_several(work.invocation.parameters["ContentType"])
+    if options.answer_format is not None:
+        return None
+    several = not is_single and holds_several(work.invocation.parameters["ContentType"])
     return None if several else NONE

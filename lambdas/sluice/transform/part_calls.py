@@ -10,6 +10,7 @@ from sluice.inputs.requests import TransformPart
 from sluice.ports import Endpoint, Inference
 from sluice.processing.attempt import Attempt
 from sluice.transform.answer_format import NONE, AnswerError
+from sluice.transform.answer_text import in_utf8, with_type
 from sluice.transform.cost import CallCosts
 from sluice.transform.memory import AnswerMemory
 from sluice.transform.work import Work
@@ -77,7 +78,9 @@ class PartCalls:
             return [inference.body]
         divided_by = self._work.answer_format or NONE
         try:
-            return divided_by.divide(inference.body, inference.content_type, len(indices))
+            return divided_by.divide(
+                inference.body, inference.content_type, len(indices), keeps_lines=self._work.keeps_lines
+            )
         except AnswerError:
             self._memory.withdraw(len(inference.body))
             raise
@@ -122,7 +125,10 @@ class PartCalls:
                 raise
             seconds = now() - began
         await admit(len(inference.body))
+        if self._work.options.split_type == "None":  # another kind of call than those for records
+            self._work.learn_type(inference)
+            return inference
+        self._costs.learn(invocation.endpoint_name, len(body), len(inference.body), seconds)
+        inference = in_utf8(inference)
         self._work.learn_type(inference)
-        if self._work.options.split_type != "None":  # another kind of call than those for records
-            self._costs.learn(invocation.endpoint_name, len(body), len(inference.body), seconds)
-        return inference
+        return with_type(inference, invocation.parameters.get("Accept") or self._work.codec.content_type)

@@ -65,7 +65,7 @@ class AnswerCodec:
     """Reads answers, each in one line, by the content type with which the endpoint answered.
 
     Containers state one type and write another. So a line that is a JSON object or array is JSON whatever the type is:
-    `[0.1, 0.9]` as text/csv are not two fields `[0.1` and `0.9]`.
+    `[0.1, 0.9]` as text/csv are not two fields `[0.1` and `0.9]`. But `null` as text/plain is a text.
     """
 
     content_type: str
@@ -78,21 +78,25 @@ class AnswerCodec:
     def load(self, answer: bytes) -> Any:
         """The answer as a value that paths look into: a row of `Cell`, or a `Json`. Text is a JSON string.
 
-        Raises `RecordError` for JSON that is nested too deeply.
+        Raises `RecordError` for JSON that is nested too deeply, and for what is not UTF-8.
         """
-        if self.syntax is not Syntax.CSV or _is_container(answer):
+        if self.syntax is Syntax.JSON or _is_container(answer):
             try:
                 return Json.parse(answer)
             except TooDeep as error:
                 raise RecordError(f"its answer {error}") from None
             except ValueError:
                 pass
+        try:
+            text = answer.decode()
+        except UnicodeDecodeError:
+            raise RecordError("its answer is not UTF-8, and its content type names no charset in which it is") from None
         if self.syntax is Syntax.CSV:
             try:
                 return row_of(answer, b",")
             except NotClosed:
                 pass
-        return Json(compact_bytes(answer.decode(errors="replace")))
+        return Json(compact_bytes(text))
 
     def type_of_lines(self, answer: bytes) -> str:
         """The content type of lines such as `answer`."""
@@ -168,7 +172,10 @@ def joined(line: bytes, answer: bytes, options: Options, codec: Codec, answers: 
     else:
         value = _object(codec.load(line), output)
     try:
-        return codec.dump(options.output_filter.find(value))
+        found = options.output_filter.find(value)
+        if codec.syntax is Syntax.CSV and found == []:
+            raise RecordError("the OutputFilter leaves nothing of the record and its answer")
+        return codec.dump(found)
     except NotThere:
         raise RecordError(
             "the OutputFilter finds nothing in the record and its answer, or not all the indices that it names"
