@@ -4,16 +4,12 @@ An answer is divided only by the format of its file, never by what its own lengt
 elements as there are records, and hold something else.
 """
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
 
-from sluice.transform import json_slices
-from sluice.transform.content_types import Syntax, base_type, is_json, syntax_of
-from sluice.transform.lines import lines_of
-from sluice.transform.values import NotClosed, row_of
+from sluice.transform import answer_parts, json_slices
+from sluice.transform.content_types import base_type
 
 _UNKNOWN = frozenset({"", "application/octet-stream", "binary/octet-stream"})  # which say nothing of the content
 _MORE = 1000  # answers that are taken from an answer with too many of them, to tell how many there are
@@ -119,13 +115,17 @@ class AnswerFormat:
             others = ", ".join(sorted(self.content_types)) or "not stated"
             raise self._mismatch(f"its content type is {base[:80]}, and that of other answers is {others}")
         try:
-            if keeps_lines and self.kind is Kind.NONE and (text := _text(body, content_type)) is not None:
+            if (
+                keeps_lines
+                and self.kind is Kind.NONE
+                and (text := answer_parts.text_of_lines(body, content_type)) is not None
+            ):
                 return [text]
             found = self._elements(body, content_type, count, 10 * count + _MORE)
         except json_slices.TooMany as error:
             raise self._mismatch(f"it holds over {error.most} answers for {count} records", error.most + 1) from None
         except ValueError as error:
-            raise self._mismatch(f"it cannot be read: {_reason(error)}") from None
+            raise self._mismatch(f"it cannot be read: {answer_parts.reason(error)}") from None
         if len(found) != count:
             raise self._mismatch(f"it holds {len(found)} answers for {count} records", len(found))
         if not all(found) or any(one.isspace() for one in found):
@@ -143,19 +143,19 @@ class AnswerFormat:
         """The answers in a body. Raises `TooMany`, and `ValueError` when it is not of this format."""
         match self.kind:
             case Kind.LINES:
-                return _lines(body, content_type)
+                return answer_parts.lines(body, content_type)
             case Kind.LINES_WITH_HEADER:
-                return _lines(body, content_type)[1:]
+                return answer_parts.lines(body, content_type)[1:]
             case Kind.JSON_ARRAY:
                 return json_slices.array(json_slices.text_of(body), most)
             case Kind.JSON_FIELD:
-                return _fields(body, self.fields, most)[0]
+                return answer_parts.fields(body, self.fields, most)[0]
             case Kind.CSV_ROW:
-                return _row(body, most)
+                return answer_parts.row(body, most)
             case Kind.COLUMNS:
-                return _columns(body, self.fields, count, most)
+                return answer_parts.columns(body, self.fields, count, most)
             case Kind.NONE:
-                return [_whole(body, content_type)]
+                return [answer_parts.whole(body, content_type)]
 
 
 NONE = AnswerFormat(Kind.NONE)
@@ -163,7 +163,7 @@ NONE = AnswerFormat(Kind.NONE)
 
 def header_of(body: bytes) -> bytes:
     """The first line of an answer."""
-    return _lines(body)[0]
+    return answer_parts.lines(body)[0]
 
 
 def array_fields(body: bytes) -> list[str]:
@@ -173,91 +173,6 @@ def array_fields(body: bytes) -> list[str]:
     except ValueError:
         return []
     return [name for name in names if name and len(name) <= _MAX_FIELD and name.isprintable()]
-
-
-def _lines(body: bytes, content_type: str | None = None) -> list[bytes]:
-    """Lines that end in LF or CRLF, or records of CSV. Empty lines at the end answer no record."""
-    if b'"' in body and syntax_of(content_type or "") is Syntax.CSV:
-        found = lines_of(body, start=0, end=len(body), at=0, size=len(body), delimiter=b",")
-        if found.not_closed is None:
-            records = found[:]
-            while len(records) > 1 and not records[-1]:
-                records.pop()
-            return records
-    return body.replace(b"\r\n", b"\n").rstrip(b"\n").split(b"\n")
-
-
-def _fields(body: bytes, names: Sequence[str], most: int) -> list[list[bytes]]:
-    arrays = json_slices.arrays_of(json_slices.text_of(body), most)
-    if missing := [name for name in names if name not in arrays]:
-        raise ValueError(f"its field {missing[0][:80]!r} is missing, no array, or too long")
-    return [arrays[name] for name in names or arrays]
-
-
-def _row(body: bytes, most: int) -> list[bytes]:
-    """The values on one line. A value may be a list: `[0.1, 0.9],[0.7, 0.3]` is what XGBoost writes for classes."""
-    (line, *more) = _lines(body)
-    if more:
-        raise ValueError(f"it has {len(more) + 1} lines")
-    try:
-        return json_slices.array(f"[{json_slices.text_of(line)}]", most)
-    except json_slices.TooMany:
-        raise
-    except ValueError:
-        try:
-            return [cell.raw for cell in row_of(line, b",")]
-        except NotClosed:
-            return line.split(b",")
-
-
-def _columns(body: bytes, names: Sequence[str], count: int, most: int) -> list[bytes]:
-    if not names:
-        arrays = json_slices.arrays_of(json_slices.text_of(body), most)
-        names = [name for name, elements in arrays.items() if len(elements) == count] or list(arrays)
-    columns = _fields(body, names, most)
-    if not columns:
-        raise ValueError("it has no array")
-    labels = [json.dumps(name).encode() for name in names]
-    # Of different lengths: `strict` raises the ValueError.
-    return [
-        b"{%b}" % b",".join(b"%b:%b" % pair for pair in zip(labels, values, strict=True))
-        for values in zip(*columns, strict=True)
-    ]
-
-
-def _text(body: bytes, content_type: str | None) -> bytes | None:
-    """All of an answer that is a text of several lines, and no JSON document."""
-    text = body.replace(b"\r\n", b"\n").rstrip(b"\n")
-    if b"\n" not in text or syntax_of(content_type or "") is not Syntax.TEXT:
-        return None
-    try:
-        json_slices.whole(json_slices.text_of(body))
-    except UnicodeDecodeError:
-        return None
-    except ValueError:
-        return text
-    return None
-
-
-def _whole(body: bytes, content_type: str | None) -> bytes:
-    """All of an answer in one line."""
-    lines = _lines(body, content_type)
-    if is_json(content_type or "") or len(lines) > 1:
-        try:
-            return json_slices.whole(json_slices.text_of(body))
-        except ValueError as error:
-            if len(lines) == 1:
-                raise
-            raise ValueError(
-                f"it has {len(lines)} lines, and is not one JSON document: {_reason(error)}; a text of several "
-                "lines fits into one with join-source Input"
-            ) from None
-    return lines[0]
-
-
-def _reason(error: ValueError) -> str:
-    """What is wrong, without a quotation of the answer."""
-    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).partition(": line ")[0]
 
 
 def _escaped(name: str) -> str:

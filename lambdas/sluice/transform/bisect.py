@@ -3,14 +3,15 @@
 import random
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from sluice.error_codes import ErrorCode
 from sluice.failures import Failure, ServiceError
 from sluice.processing.concurrency_limit import ConcurrencyLimit
 from sluice.transform.answer_format import AnswerError
+from sluice.transform.certainty import Trust
 from sluice.transform.refusal import Refusal, is_of_a_record, record_failure
 from sluice.transform.side_by_side import SideBySide, Source, Work
 
@@ -21,31 +22,6 @@ _T = TypeVar("_T")
 
 class BudgetReached(Exception):
     """The answers, or the refusals, in memory have reached their limit."""
-
-
-class Paid(Protocol):
-    """Makes a call, and counts it."""
-
-    async def __call__(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        """The result of the call. Raises what it raises."""
-
-
-class Trust(Protocol):
-    """Says which answers of groups are certain, and compares others with answers to records alone."""
-
-    def doubts(self, answers: Sequence[bytes]) -> bool:
-        """Whether the answers of a group are to be confirmed, although no other group had a wrong number of them."""
-
-    async def confirm(
-        self, group: Sequence[int], answers: Sequence[bytes], paid: Paid, *, is_suspect: bool
-    ) -> tuple[bytes, bool]:
-        """The answer to the last record of a group alone, and whether the answers to the others are certain, too.
-
-        Raises `AnswerError` and `ServiceError` if the last record has no answer alone.
-        """
-
-    def check_alone(self, error: AnswerError, *, is_suspect: bool) -> None:
-        """Raises what ends the run if the answer to a record alone shows that those of groups may be wrong."""
 
 
 class NothingAnswered(Exception):
@@ -95,6 +71,7 @@ class Calls:
     answers: dict[int, bytes] = field(default_factory=dict)
     refused: dict[int, Refused] = field(default_factory=dict)
     trust: Trust | None = None
+    most_records: int = sys.maxsize  # of a group, as far as refusals have shown it
     made: int = 0
     kept_bytes: int = 0
     works: bool = False  # whether the endpoint has answered a record of the file
@@ -168,6 +145,9 @@ class Calls:
 
     async def answer(self, group: Sequence[int], *, is_suspect: bool = False) -> None:
         """Call for a group. If it is refused, its halves are called for next."""
+        if len(group) > self.most_records:
+            self._in_smaller_groups(group, is_suspect=is_suspect)
+            return
         refusal = await self._ask(group, is_suspect=is_suspect)
         if refusal is not None:
             await self._divide(group, refusal)
@@ -225,15 +205,36 @@ class Calls:
         holds the record for which the group was refused, and is not called for as a whole. If the left half is refused,
         too, both are gone through side by side.
         """
+        if len(group) > self.most_records:
+            self._in_smaller_groups(group, is_suspect=refusal.is_suspect)
+            return
         middle = len(group) // 2
         left, right = group[:middle], group[middle:]
         of_left = await self._ask(left, is_suspect=refusal.is_suspect)
-        if of_left is None and len(right) > 1 and is_of_a_record(refusal.failure):
-            self._halves.append(partial(self._bisect, right, refusal))
+        if of_left is None and is_of_a_record(refusal.failure):
+            refusal = replace(refusal, answered=max(refusal.answered, len(left)))
+            self._halves.append(partial(self._bisect if len(right) > 1 else self._answer_last, right, refusal))
             return
         self._halves.append(partial(self.answer, right, is_suspect=refusal.is_suspect))
         if of_left is not None:
             await self._divide(left, of_left)
+
+    async def _answer_last(self, group: Sequence[int], refusal: Refusal) -> None:
+        """Call for the only record that is left of a group that was refused.
+
+        If it is answered, too, none of the records was the reason: the container takes fewer of them at a time.
+        """
+        of_last = await self._ask(group, is_suspect=refusal.is_suspect)
+        if of_last is None:
+            self.most_records = min(self.most_records, refusal.answered)
+        else:
+            await self._divide(group, of_last)
+
+    def _in_smaller_groups(self, group: Sequence[int], *, is_suspect: bool) -> None:
+        """Plan calls for a group that is larger than the container takes."""
+        for start in reversed(range(0, len(group), self.most_records)):
+            few = group[start : start + self.most_records]
+            self._halves.append(partial(self.answer, few, is_suspect=is_suspect))
 
 
 @dataclass(slots=True)

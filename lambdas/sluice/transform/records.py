@@ -1,6 +1,7 @@
 """Records on their way to the model and back: filtered, joined with their answers, grouped for calls."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -207,21 +208,27 @@ def _object(record: Json, output: Any) -> Json:
     return Json(b'%b%b"%b":%b}' % (record.raw[:-1], comma, _OUTPUT.encode(), raw))
 
 
-def payloads(sizes: Sequence[int], most_bytes: Callable[[], int], *, single: bool) -> Iterator[list[int]]:
+def payloads(
+    sizes: Sequence[int],
+    most_bytes: Callable[[], int],
+    most_records: Callable[[], int] = lambda: sys.maxsize,
+    *,
+    single: bool,
+) -> Iterator[list[int]]:
     """Which lines are sent together: as many as fit into `most_bytes`, or each by itself. Empty lines are not sent.
 
-    `most_bytes` is called for each group, when the group before it is done.
+    `most_bytes` and `most_records` are called for each group, when the group before it is done.
     """
     group: list[int] = []
-    most = together = 0
+    most = together = many = 0
     for index, size in enumerate(sizes):
         if not size:
             continue
-        if group and (single or together + size + 1 > most):
+        if group and (single or together + size + 1 > most or len(group) >= many):
             yield group
             group = []
         if not group:
-            most, together = most_bytes(), 0
+            most, many, together = most_bytes(), most_records(), 0
         group.append(index)
         together += size + 1
     if group:

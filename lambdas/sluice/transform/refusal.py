@@ -9,10 +9,14 @@ from sluice.transform.answer_format import AnswerError
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a group was refused. `is_suspect` means that the container answered with another number of answers."""
+    """Why a group was refused. `is_suspect` means that the container answered with another number of answers.
+
+    `answered` is the most records of the group that were answered together since.
+    """
 
     failure: Failure
     is_suspect: bool
+    answered: int = 0
 
 
 def is_of_a_record(failure: Failure) -> bool:

@@ -113,7 +113,8 @@ class Sending:
             done |= self.probe.under_way.keys() if self.probe else set()
             self._reached = max(done, default=-1) + 1
             self._sizes = [0 if index in done else size for index, size in enumerate(self._work.sizes)]
-            self._groups = payloads(self._sizes, self._sendable, single=self.single)
+            calls = self._calls  # not this object, to which the groups would refer
+            self._groups = payloads(self._sizes, self._sendable, lambda: calls.most_records, single=self.single)
         if self._group is None:
             self._group = next(self._groups, None)
         if self._group is not None and self._group[-1] >= len(self._work.lines):  # given away since it was formed

@@ -7,7 +7,7 @@ from sluice.concurrency import Semaphore
 from sluice.failures import ServiceError
 from sluice.ports import Inference
 from sluice.transform.answer_format import NONE, AnswerError, AnswerFormat
-from sluice.transform.bisect import Paid
+from sluice.transform.certainty import Paid
 from sluice.transform.evidence import all_equal, are_equal, format_of, in_no_order
 from sluice.transform.part_calls import PartCalls
 from sluice.transform.refusal import record_failure
