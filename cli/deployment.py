@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mypy_boto3_logs.client import CloudWatchLogsClient
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_sagemaker.client import SageMakerClient
+    from mypy_boto3_sns.client import SNSClient
     from mypy_boto3_sqs.client import SQSClient
 
     from sluice.settings import Settings
@@ -35,9 +36,18 @@ class DeploymentRef:
     region: str | None = None
 
 
+_DENIED_CODES = {
+    "AccessDenied",
+    "AccessDeniedException",
+    "AuthorizationError",  # SNS
+    "AuthorizationErrorException",
+    "403",  # HEAD requests of S3, which have no body
+}
+
+
 def is_denied(error: "ClientError") -> bool:
     """Whether AWS refused a call because the credentials lack the permission."""
-    return error.response["Error"]["Code"] in {"AccessDenied", "AccessDeniedException", "403"}
+    return error.response["Error"].get("Code", "").rpartition(".")[2] in _DENIED_CODES
 
 
 class Deployment:
@@ -109,6 +119,17 @@ class Deployment:
         """The IAM client."""
         client: IAMClient = self._client("iam")
         return client
+
+    @cached_property
+    def sns(self) -> "SNSClient":
+        """The SNS client."""
+        client: SNSClient = self._client("sns")
+        return client
+
+    @cached_property
+    def events(self) -> Any:
+        """The EventBridge client, `boto3.client("events")`."""
+        return self._client("events")
 
     @property
     def stack_name(self) -> str:

@@ -73,6 +73,19 @@ def _queue_rules(settings: Settings, queues: Queues) -> Iterator[AlarmRule]:
         "that time SQS deletes it. Look at what is retried and why (the failures by class). If there are no failures, "
         "raise concurrent_dataset_requests, or drop large datasets one after another.",
     )
+    for name, queue, what, function in (
+        ("OldFiles", queues.split_queue, "a file under transform/ has waited to be split", "split"),
+        ("OldAssemblies", queues.assembly_queue, "the parts of a file have waited to be assembled", "assemble"),
+        ("OldCrashes", queues.crashed_queue, "a request that crashed has waited to be dead-lettered", "crashed"),
+    ):
+        yield AlarmRule(
+            name,
+            oldest_message_age(queue, seconds=_PERIOD_SECONDS),
+            settings.retention.request_days * 24 * 60 * 60 // 2,
+            1,
+            f"{what} for half of retention.request_days, {settings.retention.request_days}; later SQS deletes it. See "
+            f"the log of the {function} function and its throttles, and whether its event source mapping is enabled.",
+        )
     if queues.notification_queue is not None:
         yield AlarmRule(
             "OldNotifications",
@@ -160,6 +173,14 @@ def _function_rules(functions: Sequence[QueueFunction], invoke: QueueFunction) -
             f"the {function.node.id.lower()} function ended without a response: a crash, a timeout, or too little "
             "memory. Its messages are received again. See its log for the reason.",
         )
+        yield AlarmRule(
+            f"{function.node.id}Recursion",
+            function_metric(function, "RecursiveInvocationsDropped", seconds=_PERIOD_SECONDS),
+            1,
+            1,
+            f"Lambda has refused to run the {function.node.id.lower()} function for a message at the end of a chain of "
+            f"about 16 invocations; its messages end as Crashed. {_end_of_recursion(function)} Then redrive them.",
+        )
     yield AlarmRule(
         "Throttles",
         function_metric(invoke, "Throttles", seconds=_PERIOD_SECONDS),
@@ -168,3 +189,9 @@ def _function_rules(functions: Sequence[QueueFunction], invoke: QueueFunction) -
         "Lambda can't run the invoke function: the account's concurrency is used up, or too little of it is reserved. "
         "Ask for a higher quota (Concurrent executions), or find the functions that use it.",
     )
+
+
+def _end_of_recursion(function: QueueFunction) -> str:
+    if function.is_recursive:
+        return "Its RecursiveLoop, which must be Allow, was changed by hand: set it to Allow again."
+    return "Find what makes new requests out of its results or notifications, and end that loop."

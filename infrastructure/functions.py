@@ -50,6 +50,13 @@ class Functions(Construct):
                 "without bytecode: they work, but each cold start compiles them, which takes several times as long; "
                 f"`uv python install {LAMBDA_PYTHON}` installs one"
             )
+        bodies, calls = settings.bodies_at_once, settings.concurrent_calls
+        if bodies < calls:
+            Annotations.of(self).add_info(
+                f"sluice.function.memory_mb: {settings.function.memory_mb} MB are enough to read {bodies} bodies of "
+                f"sluice.max_body_bytes at once, and one function makes {calls} calls at once. With such bodies the "
+                "others wait, and return to their queue after some seconds"
+            )
         self.defaults = FunctionDefaults(
             settings=settings,
             code=lambda_.Code.from_asset(str(code(built_for))),
@@ -97,6 +104,7 @@ def _specs(
             timeout_seconds=settings.function_timeout,
             batch_size=settings.batch_size,
             maximum_concurrency=settings.maximum_concurrency,
+            is_recursive=queues.queue_of_parts is queues.request_queue,
         ),
     )
     yield (
@@ -111,6 +119,7 @@ def _specs(
             timeout_seconds=settings.part_timeout,
             batch_size=1,  # a part makes as many calls at once as the function may; another one would wait for it
             maximum_concurrency=settings.maximum_part_concurrency,
+            is_recursive=queues.queue_of_parts is queues.part_queue,  # lambdas/sluice/transform/onward.py: they end
         ),
     )
     yield (

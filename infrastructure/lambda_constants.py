@@ -19,6 +19,11 @@ FAILURE_SUFFIX = ".err"
 
 MAX_MESSAGE_BYTES = 1024 * 1024  # SQS quota: body and attributes together
 
+# How the functions account for memory: `sluice.processing.memory`.
+WITHOUT_BODIES_BYTES = 144 * 1024 * 1024
+COPIES = 3  # of a body while it is received
+MAX_CHUNK_BYTES = 1024 * 1024  # of the range of a part
+
 # The metrics that the functions write.
 OUTCOMES = ("Succeeded", "Retried", "DeadLettered", "FailedWithFile", "Duplicates", "Superseded", "Ignored")
 FAILURE_CLASSES = ("Invalid", "Expired", "Model", "Capacity", "Configuration", "Transient", "Crashed")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aws_cdk import ArnFormat, Stack
+from aws_cdk import Annotations, ArnFormat, Stack
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
@@ -55,10 +55,25 @@ def choose_network(
     selected = vpc.select_subnets(subnets=subnets)
     if selected.has_public:
         raise SettingsError("subnets: are public, where functions have no internet access; choose private ones")
+    if {subnet.subnet_id for subnet in vpc.isolated_subnets} & set(selected.subnet_ids):
+        Annotations.of(scope).add_info(
+            "the functions are in subnets without a NAT gateway, so that the VPC needs these VPC endpoints: "
+            + ", ".join(vpc_endpoints(settings))
+        )
     groups = security_groups or [
         ec2.SecurityGroup(scope, "SecurityGroup", vpc=vpc, description="Functions of a Sluice pipeline")
     ]
     return Network(selected.subnet_ids, [group.security_group_id for group in groups])
+
+
+def vpc_endpoints(settings: Settings) -> list[str]:
+    """Return the VPC endpoints without which functions in subnets without a NAT gateway reach none of these services.
+
+    Lambda itself writes the functions' logs, with the metrics in them, and their traces. That takes no way through the
+    VPC. S3 and SQS call KMS themselves.
+    """
+    topics = ["sns"] if settings.notifications.topics else []
+    return ["s3 (gateway)", "sagemaker.runtime", "sqs", *topics]
 
 
 def network_statements(scope: Construct) -> list[iam.PolicyStatement]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from aws_cdk import Stack, Token
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
@@ -30,7 +31,14 @@ class Permissions:
                 for number, name in enumerate(settings.input_location_buckets)
             ),
         ]
+        self._listed_keys: list[kms.IKey] = [
+            kms.Key.from_key_arn(scope, f"ListedKey{number}", arn)
+            for number, arn in enumerate(settings.input_location_key_arns)
+        ]
         self._endpoint_arns = [_endpoint_arn(stack, endpoint) for endpoint in settings.endpoints]
+        # With InferenceComponentName, InvokeEndpoint is authorized for the component, too (Service Authorization
+        # Reference, Amazon SageMaker).
+        self._endpoint_arns += _component_arns(stack, settings.endpoints)
 
     def invoke(self) -> list[iam.PolicyStatement]:
         """Return the statements of the invoke function."""
@@ -118,6 +126,7 @@ class Permissions:
 
     def _consume(self, source: sqs.IQueue, inputs: Sequence[s3.IBucket]) -> list[iam.PolicyStatement]:
         """Return the permissions to receive, return and dead-letter requests, and those for all keys in use."""
+        read = [bucket.encryption_key for bucket in inputs]
         return [
             _allow(
                 "TakeRequests",
@@ -126,7 +135,7 @@ class Permissions:
             ),
             _allow("SendDeadLetters", ["sqs:SendMessage"], [self._queues.dead_letter_queue.queue_arn]),
             *encryption.statements(
-                read=[bucket.encryption_key for bucket in inputs],
+                read=[*read, *self._listed_keys] if inputs is self._inputs else read,
                 read_and_written=[self._storage.results_bucket.encryption_key, *self._queues.encryption_keys],
             ),
         ]
@@ -152,8 +161,8 @@ def _endpoint_arn(stack: Stack, endpoint: Endpoint) -> str:
     Raises `SettingsError` when the ARN in the settings is not in the stack's region and account: InvokeEndpoint takes a
     name, and so finds no endpoint elsewhere.
     """
-    if endpoint.arn is None or endpoint.region_and_account is None:
-        # SageMaker's ARNs have the name in lower case.
+    # SageMaker's ARNs have the name in lower case, and IAM compares them as they are.
+    if endpoint.iam_arn is None or endpoint.region_and_account is None:
         return stack.format_arn(service="sagemaker", resource="endpoint", resource_name=endpoint.name.lower())
     own = (stack.region, stack.account)
     for what, of_endpoint, of_stack in zip(("region", "account"), endpoint.region_and_account, own, strict=True):
@@ -162,4 +171,16 @@ def _endpoint_arn(stack: Stack, endpoint: Endpoint) -> str:
                 f"sluice.endpoint_names: {endpoint.arn} is in {what} {of_endpoint}, the stack in {of_stack}; "
                 "deploy the pipeline where the endpoint is"
             )
-    return endpoint.arn
+    return endpoint.iam_arn
+
+
+def _component_arns(stack: Stack, endpoints: Sequence[Endpoint]) -> list[str]:
+    """Return the ARNs of the inference components, in the case of their names and in lower case.
+
+    Whether SageMaker writes these ARNs in lower case, too, is not documented.
+    """
+    names = [name for endpoint in endpoints for name in endpoint.inference_components]
+    return [
+        stack.format_arn(service="sagemaker", resource="inference-component", resource_name=name)
+        for name in dict.fromkeys(form for name in names for form in (name, name.lower()))
+    ]

@@ -45,7 +45,7 @@ class SluicePipeline(Construct):
     - `dead_letter_queue`: a standard queue with a longer retention than the request queue.
     - `key`: encrypts what the pipeline makes. The policy of an imported key must allow S3 or EventBridge to use it.
     - `vpc`, `subnets` (default: the private ones), `security_groups` (default: a new one that allows all outbound
-      traffic): where the functions run. They need a route to the SageMaker runtime, S3 and SQS.
+      traffic): where the functions run. They need a route to the SageMaker runtime, S3 and SQS, and to SNS for topics.
 
     `built_for` says where the functions will run.
 
@@ -200,6 +200,12 @@ class SluicePipeline(Construct):
         yield "SplitQueueUrl", queues.split_queue.queue_url, "Files under transform/ that are to be split"
         yield "AssemblyQueueUrl", queues.assembly_queue.queue_url, "Files whose parts are finished"
         yield "CrashedQueueUrl", queues.crashed_queue.queue_url, "Requests that crashed a function, until dead-lettered"
+        for name, queue, what in (
+            ("NotificationQueueUrl", queues.notification_queue, "Results and failures to be notified of"),
+            ("NotificationDeadLetterQueueUrl", queues.notification_dead_letter_queue, "Notifications that failed"),
+        ):
+            if queue is not None:
+                yield name, queue.queue_url, what
         yield "LogGroupNames", log_groups, "The logs of all functions"
         yield (
             "InvokeFunctionName",

@@ -29,7 +29,10 @@ class FunctionDefaults:
 
 @dataclass(frozen=True)
 class FunctionSpec:
-    """What is particular to one function. `description` goes after the deployment's name."""
+    """What is particular to one function. `description` goes after the deployment's name.
+
+    `is_recursive` says that it sends messages to its own queue, in chains that end by themselves.
+    """
 
     handler: str
     description: str
@@ -40,6 +43,7 @@ class FunctionSpec:
     timeout_seconds: int
     batch_size: int
     maximum_concurrency: int
+    is_recursive: bool = False
 
 
 class QueueFunction(Construct):
@@ -49,6 +53,7 @@ class QueueFunction(Construct):
         super().__init__(scope, construct_id)
         settings = defaults.settings
         self.memory_mb = spec.memory_mb
+        self.is_recursive = spec.is_recursive
         self.log_group = self._log_group(settings)
         self.role = role = iam.Role(self, "Role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         self.function = lambda_.Function(
@@ -66,6 +71,9 @@ class QueueFunction(Construct):
             log_group=self.log_group,
             role=role.without_policy_updates(),  # so that CDK adds no permissions; the policy below holds all of them
             tracing=lambda_.Tracing.ACTIVE,
+            # Lambda stops a chain of about 16 invocations of a function by messages of its own (Lambda Developer Guide,
+            # "recursive loop detection"). Where there is to be no such chain, that guard stays.
+            recursive_loop=lambda_.RecursiveLoop.ALLOW if spec.is_recursive else None,
             snap_start=lambda_.SnapStartConf.ON_PUBLISHED_VERSIONS if settings.function.snap_start else None,
         )
         # SnapStart works on published versions. The alias stays the same when a new version is published.

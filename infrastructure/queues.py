@@ -25,7 +25,7 @@ class Queues(Construct):
     """Encrypted queues that can be reached over TLS only. The request and dead-letter queues may be existing ones.
 
     `queue_of_parts` is where the functions send parts of datasets: the part queue or the request queue.
-    `notification_queue` is None unless the settings have a topic for results or failures.
+    `notification_queue` and its dead-letter queue are None unless the settings have a topic for results or failures.
     """
 
     def __init__(
@@ -72,7 +72,13 @@ class Queues(Construct):
         self.queue_of_parts = self.part_queue if settings.dataset_requests else self.request_queue
         self.split_queue = self._dataset_queue("SplitQueue", _visibility(SPLIT_TIMEOUT_SECONDS))
         self.assembly_queue = self._dataset_queue("AssemblyQueue", _visibility(ASSEMBLE_TIMEOUT_SECONDS))
-        self.notification_queue = self._notification_queue() if settings.notifications.topics else None
+        self.notification_queue: sqs.Queue | None = None
+        self.notification_dead_letter_queue: sqs.Queue | None = None
+        if settings.notifications.topics:
+            self.notification_dead_letter_queue = self._queue(
+                "NotificationDeadLetterQueue", retention_period=Duration.days(_NOTIFICATION_DAYS)
+            )
+            self.notification_queue = self._notification_queue(self.notification_dead_letter_queue)
 
     def max_receive_count(self, queue: sqs.IQueue) -> int:
         """Return how often the function that `queue` invokes may receive a message."""
@@ -99,11 +105,8 @@ class Queues(Construct):
             dead_letter_queue=self._redrive_to(self.crashed_queue),
         )
 
-    def _notification_queue(self) -> sqs.Queue:
+    def _notification_queue(self, dead_letter_queue: sqs.Queue) -> sqs.Queue:
         """Return a queue for S3 events about results and failures, with a dead-letter queue of its own."""
-        dead_letter_queue = self._queue(
-            "NotificationDeadLetterQueue", retention_period=Duration.days(_NOTIFICATION_DAYS)
-        )
         return self._queue(
             "NotificationQueue",
             visibility_timeout=_visibility(NOTIFY_TIMEOUT_SECONDS, self._settings.batching_window_seconds),

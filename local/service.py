@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from local.aws import CREDENTIALS
-from local.engine import running
+from local.engine import Engine, running
 from local.process import LocalRunError
 
 _UP_SECONDS = 180.0
@@ -55,16 +55,7 @@ def serve(directory: Path, containers: Mapping[str, str]) -> int:
             raise LocalRunError("The local run is already up.")
         state = directory / "state.json"
         with running(directory, containers=containers) as engine:
-            exports = {
-                **CREDENTIALS,
-                "AWS_ENDPOINT_URL": engine.url,
-                "AWS_ENDPOINT_URL_SAGEMAKER": engine.sagemaker_runtime_url,
-                "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": engine.sagemaker_runtime_url,
-                "INPUT_BUCKET": engine.input_bucket,
-                "RESULTS_BUCKET": engine.results_bucket,
-                "REQUEST_QUEUE_URL": engine.request_queue_url,
-                "DEAD_LETTER_QUEUE_URL": engine.dead_letter_queue_url,
-            }
+            exports = exports_of(engine)
             temporary = state.with_suffix(".new")
             temporary.write_text(json.dumps({"pid": os.getpid(), "exports": exports, "containers": dict(containers)}))
             temporary.rename(state)  # atomic, so that readers never see a partial file
@@ -73,6 +64,22 @@ def serve(directory: Path, containers: Mapping[str, str]) -> int:
             finally:
                 state.unlink(missing_ok=True)
     return 0
+
+
+def exports_of(engine: Engine) -> dict[str, str]:
+    """The environment variables of a local run. The ARNs of topics are there if the settings have the topics."""
+    topics = {"SUCCESS_TOPIC_ARN": "SuccessTopicArn", "ERROR_TOPIC_ARN": "ErrorTopicArn"}
+    return {
+        **CREDENTIALS,
+        "AWS_ENDPOINT_URL": engine.url,
+        "AWS_ENDPOINT_URL_SAGEMAKER": engine.sagemaker_runtime_url,
+        "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": engine.sagemaker_runtime_url,
+        "INPUT_BUCKET": engine.input_bucket,
+        "RESULTS_BUCKET": engine.results_bucket,
+        "REQUEST_QUEUE_URL": engine.request_queue_url,
+        "DEAD_LETTER_QUEUE_URL": engine.dead_letter_queue_url,
+        **{name: engine.outputs[output] for name, output in topics.items() if output in engine.outputs},
+    }
 
 
 def down(directory: Path) -> int:

@@ -37,8 +37,8 @@ def source_of(bucket: str, prefix: str, settings: Settings) -> Source:
         return Source(bucket, prefix, f"{OTHER_BUCKETS_PREFIX}{bucket}/")
     if not prefix.startswith((INVOKE_PREFIX, TRANSFORM_PREFIX)):
         raise CliError(
-            f"prefix {prefix or '/'!r} must be under {INVOKE_PREFIX} or {TRANSFORM_PREFIX}: other objects in the "
-            "input bucket are not requests",
+            f"s3://{bucket}/{prefix} must be under {INVOKE_PREFIX} or {TRANSFORM_PREFIX}, because other objects in the "
+            f"input bucket are not requests: give s3://{bucket}/{INVOKE_PREFIX} or s3://{bucket}/{TRANSFORM_PREFIX}",
             ExitCode.USAGE,
         )
     return Source(bucket, prefix)

@@ -28,9 +28,16 @@ from cli.sizing.calculator import Workload, calculate, explain
 )
 @click.option(
     "--concurrency",
-    type=WholeNumber("a whole number of at least 2", min=2),
+    type=WholeNumber("a whole number from 2 to 10000", min=2, max=10_000),
     required=True,
     help="The most requests that the endpoint may get at once.",
+)
+@click.option(
+    "--dataset-concurrency",
+    type=WholeNumber("a whole number of at least 0", min=0),
+    default=0,
+    show_default=True,
+    help="How many of --concurrency only files under transform/ use; 0 if they share all.",
 )
 @click.option(
     "--per-second",
@@ -58,6 +65,7 @@ def size(
     latency_ms: float,
     p99_ms: float | None,
     concurrency: int,
+    dataset_concurrency: int,
     per_second: float,
     memory_mb: int,
     backlog: int,
@@ -68,6 +76,7 @@ def size(
     \b
     Examples:
       sluice size --latency-ms 200 --concurrency 100 --per-second 150
+      sluice size --latency-ms 200 --concurrency 100 --dataset-concurrency 40 --per-second 100
       sluice size --latency-ms 200 --p99-ms 400 --concurrency 100 --per-second 20 --backlog 1000000
     """
     workload = Workload(
@@ -77,6 +86,7 @@ def size(
         memory_mb=memory_mb,
         backlog=backlog,
         p99_seconds=None if p99_ms is None else p99_ms / 1000,
+        dataset_requests=dataset_concurrency,
     )
     try:
         sizing = calculate(workload)

@@ -12,7 +12,7 @@ from cli.options import deployment_options
 from cli.output import Output
 from cli.timefmt import Duration
 from cli.watch.snapshot import Snapshot
-from cli.watch.view import render, render_svg
+from cli.watch.view import render, render_lines, render_svg
 from cli.watch.watcher import Watcher
 
 
@@ -70,7 +70,10 @@ def watch(
 def _print(output: Output, snapshot: Snapshot, stack: str, svg: Path | None) -> None:
     if output.as_json:
         output.document(snapshot.document())
-    else:
+    elif output.is_terminal:
         output.console.print(render(snapshot, stack))
+    else:
+        for line in render_lines(snapshot, stack):
+            output.line(line)
     if svg is not None:
         svg.write_text(render_svg(snapshot, stack))

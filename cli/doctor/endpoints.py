@@ -1,6 +1,7 @@
 """Checks of the endpoints: they exist, are in service, and take as many concurrent requests as are sent."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
@@ -12,28 +13,39 @@ if TYPE_CHECKING:
     from mypy_boto3_sagemaker.type_defs import DescribeEndpointOutputTypeDef, ProductionVariantSummaryTypeDef
 
 _SERVERLESS_MAX_BODY = 4 * 1024 * 1024  # bytes (SageMaker, "Serverless Inference", quotas)
+_ENDPOINT = "endpoint {}"
 _TRANSITIONAL_STATUSES = {"Creating", "Updating", "SystemUpdating", "RollingBack"}
 
 
 def check_endpoints(state: DeploymentState) -> Iterator[Finding]:
     """Each endpoint of the deployment, and its variants."""
-    for name in state.settings.endpoint_names:
-        check = f"endpoint {name}"
-        try:
-            description = state.endpoint(name)
-        except ClientError as error:
-            if "Could not find endpoint" not in error.response["Error"].get("Message", ""):
-                yield unknown(check, f"DescribeEndpoint: {error.response['Error'].get('Code')}")
-                continue
-            yield wrong(
-                check,
-                "it does not exist in this account and region: requests for it are retried and then dead-lettered",
-                "create it, or remove it from endpoint_names and deploy",
-            )
-            continue
-        yield _check_status(check, description)
-        for variant in description.get("ProductionVariants", []):
-            yield from _check_variant(f"{check}, variant {variant['VariantName']}", variant, state)
+    return state.reporter.each(state.settings.endpoint_names, _ENDPOINT, partial(_check_endpoint, state))
+
+
+def _check_endpoint(state: DeploymentState, name: str) -> Iterator[Finding]:
+    check = _ENDPOINT.format(name)
+    try:
+        description = state.endpoint(name)
+    except ClientError as error:
+        if "Could not find endpoint" not in error.response["Error"].get("Message", ""):
+            raise
+        yield wrong(
+            check,
+            "it does not exist in this account and region: requests for it are retried and then dead-lettered",
+            "create it, or remove it from endpoint_names and deploy",
+        )
+        return
+    own_name = description.get("EndpointName", name)
+    if own_name != name:
+        yield wrong(
+            check,
+            f"its name is {own_name}: InvokeEndpoint does not find it in another upper and lower case, although "
+            "DescribeEndpoint does",
+            f"write {own_name} in endpoint_names and deploy",
+        )
+    yield _check_status(check, description)
+    for variant in description.get("ProductionVariants", []):
+        yield from _check_variant(f"{check}, variant {variant['VariantName']}", variant, state)
 
 
 def _check_status(check: str, description: "DescribeEndpointOutputTypeDef") -> Finding:

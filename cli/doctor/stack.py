@@ -1,13 +1,18 @@
 """Checks of the stack: its outputs, the functions, their settings and their event source mappings."""
 
 from collections.abc import Iterator
+from functools import partial
 
 from cli.doctor.deployment_state import QUEUES, DeploymentState
 from cli.doctor.finding import Finding, ok, unknown, wrong
+from cli.doctor.remedies import REVERT
 from cli.errors import CliError
 
 _OUTPUTS = (*QUEUES.values(), "DeadLetterQueueUrl", "InputBucketName", "ResultsBucketName", "InvokeFunctionName")
-_DEPLOY = "deploy again: cdk deploy"
+_DEPLOY = "deploy this version: make deploy"
+_CORRECT = "correct the cause that Lambda names, then deploy: make deploy"
+_FUNCTION = "function of the {}"
+_MAPPING = "event source mapping of the {}"
 
 
 def check_stack(state: DeploymentState) -> Iterator[Finding]:
@@ -26,19 +31,22 @@ def check_stack(state: DeploymentState) -> Iterator[Finding]:
 
 def check_functions(state: DeploymentState) -> Iterator[Finding]:
     """The function of each queue is active, and its last update succeeded."""
-    for queue in QUEUES:
-        for mapping in state.mappings(queue):
-            function = state.function(mapping["FunctionArn"])
-            name = f"function of the {queue}"
-            status, update = function.get("State", "Active"), function.get("LastUpdateStatus", "Successful")
-            # An inactive function becomes active when it is invoked.
-            if status in {"Active", "Inactive"} and update == "Successful":
-                yield ok(name, f"{status}, {function['MemorySize']} MB")
-            elif "Pending" in status or update == "InProgress":
-                yield unknown(name, f"it is {status}, its update {update}", "check again in a minute")
-            else:
-                reason = function.get("StateReason") or function.get("LastUpdateStatusReason")
-                yield wrong(name, reason or f"{status}, {update}", _DEPLOY)
+    return state.reporter.each(state.mapped_queues, _FUNCTION, partial(_check_function, state))
+
+
+def _check_function(state: DeploymentState, queue: str) -> Iterator[Finding]:
+    for mapping in state.mappings(queue):
+        function = state.function(mapping["FunctionArn"])
+        name = _FUNCTION.format(queue)
+        status, update = function.get("State", "Active"), function.get("LastUpdateStatus", "Successful")
+        # An inactive function becomes active when it is invoked.
+        if status in {"Active", "Inactive"} and update == "Successful":
+            yield ok(name, f"{status}, {function.get('MemorySize')} MB")
+        elif "Pending" in status or update == "InProgress":
+            yield unknown(name, f"it is {status}, its update {update}", "check again in a minute")
+        else:
+            reason = function.get("StateReason") or function.get("LastUpdateStatusReason")
+            yield wrong(name, reason or f"{status}, {update}", _CORRECT)
 
 
 def check_settings(state: DeploymentState) -> Iterator[Finding]:
@@ -46,29 +54,34 @@ def check_settings(state: DeploymentState) -> Iterator[Finding]:
     try:
         settings = state.settings
     except CliError as error:
-        yield wrong("settings", error.message.removeprefix("--stack: "), _DEPLOY)
+        yield wrong("settings", error.message.removeprefix("--stack: "), REVERT)
         return
     yield ok("settings", f"{len(settings.endpoint_names)} endpoints: {', '.join(settings.endpoint_names)}")
 
 
 def check_mappings(state: DeploymentState) -> Iterator[Finding]:
     """Each queue has an enabled mapping that reports batch item failures and limits the concurrency."""
-    for queue in QUEUES:
-        name = f"event source mapping of the {queue}"
-        mappings = state.mappings(queue)
-        if not mappings:
-            yield wrong(name, "there is none: the messages of the queue are not processed", _DEPLOY)
-        for mapping in mappings:
-            maximum = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
-            if mapping["State"] not in {"Enabled", "Enabling", "Updating", "Creating"}:
-                reason = mapping.get("StateTransitionReason", "")
-                enable = f"aws lambda update-event-source-mapping --uuid {mapping['UUID']} --enabled"
-                yield wrong(name, f"it is {mapping['State']} ({reason})", enable)
-            elif "ReportBatchItemFailures" not in mapping.get("FunctionResponseTypes", []):
-                yield wrong(
-                    name, "ReportBatchItemFailures is off: SQS deletes messages that should be retried", _DEPLOY
-                )
-            elif maximum is None:
-                yield wrong(name, "MaximumConcurrency is not set: requests to the endpoints are not limited", _DEPLOY)
-            else:
-                yield ok(name, f"{mapping['State']}, MaximumConcurrency {maximum}")
+    return state.reporter.each(state.mapped_queues, _MAPPING, partial(_check_mappings, state))
+
+
+def _check_mappings(state: DeploymentState, queue: str) -> Iterator[Finding]:
+    name = _MAPPING.format(queue)
+    mappings = state.mappings(queue)
+    if not mappings:
+        yield wrong(name, "there is none: the messages of the queue are not processed", REVERT)
+    for mapping in mappings:
+        maximum = mapping.get("ScalingConfig", {}).get("MaximumConcurrency")
+        update = f"aws lambda update-event-source-mapping --uuid {mapping['UUID']}"
+        if mapping["State"] not in {"Enabled", "Enabling", "Updating", "Creating"}:
+            reason = mapping.get("StateTransitionReason", "")
+            yield wrong(name, f"it is {mapping['State']} ({reason})", f"{update} --enabled")
+        elif "ReportBatchItemFailures" not in mapping.get("FunctionResponseTypes", []):
+            yield wrong(
+                name,
+                "ReportBatchItemFailures is off: SQS deletes messages that should be retried",
+                f"{update} --function-response-types ReportBatchItemFailures",
+            )
+        elif maximum is None:
+            yield wrong(name, "MaximumConcurrency is not set: requests to the endpoints are not limited", REVERT)
+        else:
+            yield ok(name, f"{mapping['State']}, MaximumConcurrency {maximum}")

@@ -60,8 +60,10 @@ class RequestStatus:
 
     @property
     def reason(self) -> str | None:
-        """Why the request failed or is retried."""
+        """Why the request failed or is retried, or how many records of a dataset failed."""
         code = self.details.get("ErrorCode")
+        if code is None and (failed := self.details.get("RecordsFailed")):
+            return f"{failed:,} of {self.details.get('Records', failed):,} records failed; see {self.name}.errors.jsonl"
         if code is None:
             return self.details.get("Detail")
         # The message of the model itself is shorter than the one that SageMaker wraps around it.

@@ -76,7 +76,7 @@ class Statuses:
         failed_at = _unix(found.modified(keys.ERR))
         document = json.loads(self._store.read(ids.input_key(token) + keys.ERR) or b"{}")
         code, message = document.get("ErrorCode"), document.get("ErrorMessage")
-        if code == ErrorCode.NO_RECORD_SUCCEEDED and found.has(keys.ERRORS):
+        if code == ErrorCode.NO_RECORD_SUCCEEDED and found.has(keys.ERRORS) and not self._is_stopped(token, found):
             return {
                 "status": "completed",
                 **self._summary(token, found),
@@ -88,9 +88,17 @@ class Statuses:
             return {"status": "expired", "expired_at": failed_at, "errors": errors}
         return {"status": "failed", "failed_at": failed_at, "errors": errors}
 
-    def _summary(self, token: str, found: Found) -> dict[str, Any]:
+    def _counts_of(self, token: str, found: Found) -> Mapping[str, Any]:
         stored = self._store.read(ids.input_key(token) + keys.SUMMARY) if found.has(keys.SUMMARY) else None
         summary: Mapping[str, Any] = json.loads(stored or b"{}")
+        return summary
+
+    def _is_stopped(self, token: str, found: Found) -> bool:
+        """Whether requests of a file that failed were not tried."""
+        return bool(self._counts_of(token, found).get("untried"))
+
+    def _summary(self, token: str, found: Found) -> dict[str, Any]:
+        summary = self._counts_of(token, found)
         answered, failed = summary.get("succeeded", 0), summary.get("failed", 0)
         return {
             "request_counts": _numbers(answered + failed, answered, failed),

@@ -9,6 +9,9 @@ from cli.logs import LoggedOutcome
 from cli.sqs import QueueDepth
 from cli.timefmt import format_utc
 
+ALARMING = frozenset({"crashed", "dead letters", "failed notifications"})
+"""The queues that are empty unless something failed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.timefmt import format_utc, humanize
-from cli.watch.snapshot import Snapshot
+from cli.watch.snapshot import ALARMING, Snapshot
 
 _BARS = "▁▂▃▄▅▆▇█"
 _STYLES = {
@@ -23,11 +23,12 @@ _STYLES = {
     "Retried": "yellow",
 }
 _MAX_REASONS = 8
+_WIDEST = 100_000  # characters: wider than any line, so that none is cut
 _FONTS = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 
 
-def render(snapshot: Snapshot, stack: str) -> RenderableType:
-    """The snapshot as tables."""
+def render(snapshot: Snapshot, stack: str, *, is_whole: bool = False) -> RenderableType:
+    """The snapshot as tables. They fill the width and cut what is longer, unless all of it is shown (`is_whole`)."""
     parts: list[RenderableType] = [
         Text.assemble(("sluice watch  ", "bold"), (stack, "bold cyan"), f"   {format_utc(snapshot.at)}"),
         Text(""),
@@ -36,12 +37,21 @@ def render(snapshot: Snapshot, stack: str) -> RenderableType:
         _rates(snapshot),
     ]
     if snapshot.reasons:
-        parts += [Text(""), _reasons(snapshot)]
+        parts += [Text(""), _reasons(snapshot, is_whole=is_whole)]
     if snapshot.latest:
-        parts += [Text(""), _latest(snapshot)]
+        parts += [Text(""), _latest(snapshot, is_whole=is_whole)]
     if snapshot.note:
         parts += [Text(""), Text(snapshot.note, style="yellow")]
     return Group(*parts)
+
+
+def render_lines(snapshot: Snapshot, stack: str) -> list[str]:
+    """The snapshot as lines of text for a pipe: names and messages are whole, however long they are."""
+    with Path(os.devnull).open("w") as null:
+        console = Console(width=_WIDEST, file=null, force_terminal=False, color_system=None)
+        with console.capture() as capture:
+            console.print(render(snapshot, stack, is_whole=True))
+    return [line.rstrip() for line in capture.get().splitlines()]
 
 
 def render_svg(snapshot: Snapshot, stack: str) -> str:
@@ -70,7 +80,7 @@ def _queues(snapshot: Snapshot) -> Table:
     table = _table("Queue", "Visible", "In flight", "Delayed", "Oldest", numbers=4)
     for name, depth in snapshot.depths.items():
         oldest = snapshot.oldest_seconds.get(name)
-        is_alarming = name in {"dead letters", "crashed"} and depth.total
+        is_alarming = name in ALARMING and depth.total
         table.add_row(
             Text(name, style="red" if is_alarming else ""),
             Text(f"{depth.visible:,}", style="bold red" if is_alarming else ""),
@@ -91,8 +101,9 @@ def _rates(snapshot: Snapshot) -> Table:
     return table
 
 
-def _reasons(snapshot: Snapshot) -> Table:
-    table = _table("Reason", "Count", "Endpoint", "Outcome", "Last message", numbers=1, fold="Last message")
+def _reasons(snapshot: Snapshot, *, is_whole: bool) -> Table:
+    fold = "" if is_whole else "Last message"
+    table = _table("Reason", "Count", "Endpoint", "Outcome", "Last message", numbers=1, fold=fold)
     for reason in snapshot.reasons[:_MAX_REASONS]:
         table.add_row(
             _single_line(reason.error_code),
@@ -104,8 +115,8 @@ def _reasons(snapshot: Snapshot) -> Table:
     return table
 
 
-def _latest(snapshot: Snapshot) -> Table:
-    table = _table("Latest", "Outcome", "Result", "Trace ID", fold="Result")
+def _latest(snapshot: Snapshot, *, is_whole: bool) -> Table:
+    table = _table("Latest", "Outcome", "Result", "Trace ID", fold="" if is_whole else "Result")
     for outcome in snapshot.latest:
         table.add_row(
             format_utc(outcome.at),

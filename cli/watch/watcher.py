@@ -19,7 +19,11 @@ QUEUES = {
     "assembly": "AssemblyQueueUrl",
     "crashed": "CrashedQueueUrl",
     "dead letters": "DeadLetterQueueUrl",
+    "notifications": "NotificationQueueUrl",
+    "failed notifications": "NotificationDeadLetterQueueUrl",
 }
+"""The queues, in the order in which they are shown, and the stack outputs with their URLs. Those of the notifications
+are there only if the deployment publishes notifications."""
 _METRICS = {"Done": "Succeeded", "Failed": "DeadLettered", "Retried": "Retried"}
 # For the whole period, the lines of successes are left out: there may be a million. The metrics count them.
 _METRICS_AND_FAILURES = '{ ($._aws.Timestamp > 0) || ($.level = "WARNING") || ($.level = "ERROR") }'
@@ -60,16 +64,21 @@ class Watcher:
         outcomes.sort(key=lambda outcome: outcome.at)
         return Snapshot(
             at=now,
-            depths={
-                name: queue_depth(self._deployment.sqs, self._deployment.output(output))
-                for name, output in QUEUES.items()
-            },
+            depths={name: queue_depth(self._deployment.sqs, url) for name, url in self._queue_urls().items()},
             oldest_seconds=self._oldest_seconds(now),
             per_minute={name: self._counts_per_minute(name, now) for name in _METRICS},
             reasons=_count_reasons(outcomes),
             latest=outcomes[: -_MAX_LATEST - 1 : -1],
             note=note,
         )
+
+    def _queue_urls(self) -> Mapping[str, str]:
+        outputs = self._deployment.outputs
+        return {
+            name: self._deployment.output(output)
+            for name, output in QUEUES.items()
+            if output in outputs or not output.startswith("Notification")
+        }
 
     def _read_logs(self, now: datetime) -> None:
         if self._read_until is None:
@@ -102,10 +111,7 @@ class Watcher:
         return self._ages[1]
 
     def _request_ages(self, now: datetime) -> Mapping[str, float]:
-        urls = {
-            f"q{number}": (name, self._deployment.output(output))
-            for number, (name, output) in enumerate(QUEUES.items())
-        }
+        urls = {f"q{number}": pair for number, pair in enumerate(self._queue_urls().items())}
         try:
             response = self._deployment.cloudwatch.get_metric_data(
                 StartTime=now - 10 * _MINUTE,

@@ -9,8 +9,9 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from infrastructure.endpoints import Endpoint, EndpointReference, check_endpoints
+from infrastructure.endpoints import Endpoint, check_endpoints
 from infrastructure.errors import SettingProblem, SettingsError
+from infrastructure.memory import bodies_at_once, least_memory_mb
 from infrastructure.settings.context import merged, parsed
 from infrastructure.settings.explain import explain
 from infrastructure.settings.groups import (
@@ -41,13 +42,14 @@ class Settings(Group):
     """The settings. The defaults suit endpoints that respond within a minute."""
 
     deployment_name: DeploymentName = "Sluice"
-    endpoint_names: Annotated[list[EndpointReference], AfterValidator(check_endpoints)]
+    endpoint_names: Annotated[list[Endpoint], AfterValidator(check_endpoints)]
     default_endpoint_name: str | None = None
     concurrent_requests: Annotated[int, Field(ge=_LEAST_CONCURRENCY, le=10_000)] = 20
     concurrent_dataset_requests: Annotated[int, Field(ge=0, le=10_000)] | None = None
     batch_size: Annotated[int, Field(ge=1, le=10_000)] = 10
     batching_window_seconds: Annotated[int, Field(ge=0, le=300)] = 0
     input_location_buckets: list[BucketName] = []  # noqa: RUF012 - pydantic copies the default
+    input_location_key_arns: list[KeyArn] = []  # noqa: RUF012 - likewise
     max_body_bytes: Annotated[int, Field(ge=1, le=26_214_400)] = 6_291_456
     default_content_type: ContentType = "text/csv"
     custom_attributes_template: CustomAttributesTemplate | None = None
@@ -93,6 +95,8 @@ class Settings(Group):
         names = [endpoint.name for endpoint in self.endpoints]
         if self.default_endpoint_name is not None and self.default_endpoint_name not in names:
             yield "default_endpoint_name", f"must be one of sluice.endpoint_names: {', '.join(names)}"
+        if self.input_location_key_arns and not self.input_location_buckets:
+            yield "input_location_key_arns", "are the keys of sluice.input_location_buckets, of which there are none"
         if self.batch_size > _MAX_BATCH_WITHOUT_WINDOW and self.batching_window_seconds < 1:
             yield (
                 "batching_window_seconds",
@@ -106,6 +110,9 @@ class Settings(Group):
                 if most < least
                 else f"must be 0, or from {least} to {most}: sluice.concurrent_requests - {least}, for other requests",
             )
+        least = least_memory_mb(self.max_body_bytes)
+        if self.function.memory_mb < least:
+            yield "function.memory_mb", f"must be at least {least}, so that a record of sluice.max_body_bytes fits"
         receives = self.retry.max_receive_count
         if (self.model_retry.attempts or 0) > receives:
             yield "model_retry.attempts", f"must be at most sluice.retry.max_receive_count, {receives}"
@@ -119,11 +126,13 @@ class Settings(Group):
             yield "timeouts.visibility_seconds", f"must be at least {least}, which is {why}"
         if self.retention.request_days * _SECONDS_PER_DAY <= self.visibility_timeout:
             yield "retention.request_days", "must be longer than sluice.timeouts.visibility_seconds"
+        if self.alarms.age_minutes * 60 > self.retention.request_days * _SECONDS_PER_DAY // 2:
+            yield "alarms.age_minutes", "must be at most half of sluice.retention.request_days, at which SQS deletes"
 
     @property
     def endpoints(self) -> list[Endpoint]:
         """The endpoints that may be called."""
-        return [Endpoint.of(reference) for reference in self.endpoint_names]
+        return self.endpoint_names
 
     @property
     def default_endpoint(self) -> str:
@@ -166,6 +175,11 @@ class Settings(Group):
     def concurrent_calls(self) -> int:
         """The number of requests that one invoke function sends at once."""
         return self._calls(self._live_requests)
+
+    @property
+    def bodies_at_once(self) -> int:
+        """The number of the largest bodies that one function reads at once."""
+        return bodies_at_once(self.function.memory_mb, self.max_body_bytes)
 
     @property
     def maximum_concurrency(self) -> int:

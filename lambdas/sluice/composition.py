@@ -94,7 +94,7 @@ def compose_core(
     def assemblies() -> RequestHandler[Any]:
         from sluice.transform.assembler import Assembler  # noqa: PLC0415 - likewise
 
-        return Assembler(results, outcomes)
+        return Assembler(inputs, results, outcomes)
 
     # Only the function of the queue of parts calls the endpoint for them, within the datasets' share.
     is_of_parts = settings.source_queue_url == settings.part_queue_url

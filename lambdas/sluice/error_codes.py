@@ -123,6 +123,11 @@ class ErrorCode(StrEnum):
         FailureClass.INVALID,
         "The record is not of the content type, or not a request of a batch, or the InputFilter finds nothing in it.",
     )
+    OBJECT_DELETED = (
+        "ObjectDeleted",
+        FailureClass.INVALID,
+        "The object was deleted before all of it was transformed; upload it again.",
+    )
     RECORD_TOO_LONG = (
         "RecordTooLong",
         FailureClass.INVALID,

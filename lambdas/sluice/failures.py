@@ -12,6 +12,7 @@ from enum import StrEnum
 from sluice import service_words as words
 from sluice.error_codes import ErrorCode, FailureClass
 
+MAX_QUOTE = 80  # characters of a sender's text that a reason quotes, after the field and the rule
 MAX_TEXT = 16 * 1024  # characters of an error's text: a stack trace; a model may answer with megabytes of them
 _SURROGATE = re.compile("[\ud800-\udfff]")  # they have no UTF-8, so that neither a log line nor an object can hold them
 
@@ -45,7 +46,7 @@ class ServiceError(Exception):
     """An AWS call that failed. The adapters raise it, and the table classifies it. Its texts are cut to `MAX_TEXT`.
 
     When it is `private`, only the table may use its text: a model's message may quote its input. `receive_count` is
-    that of the message, where the caller states it.
+    that of the message, where the caller states it; and `of_record` that it is the failure of what was sent.
     """
 
     def __init__(
@@ -73,6 +74,16 @@ class ServiceError(Exception):
         self.private = private
         self.model_retry = model_retry
         self.receive_count = 1
+        self.of_record = False
+
+
+def quoted(text: str) -> str:
+    """What a reason says of a sender's text: at most `MAX_QUOTE` characters of it, in one line.
+
+    A reason names the field and the rule first. Some stores cut it, and the rule must not be what is cut off.
+    """
+    cut = text if len(text) <= MAX_QUOTE else text[:MAX_QUOTE] + "…"
+    return "".join(character if character.isprintable() else "�" for character in cut)
 
 
 def bounded_text(text: str) -> str:

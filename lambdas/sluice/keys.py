@@ -32,7 +32,7 @@ _RUN = r"\d{13}[0-9a-f]{8}"
 _STEM = rf"(\d{{{_DIGITS}}})-(\d{{{_DIGITS}}})(?:\.({_RUN}))?"
 _PART = re.compile(rf"/({_STEM}){re.escape(OUT)}$")
 _PART_ERRORS = re.compile(rf"/({_STEM})\.errors\.([^/.]*)\.jsonl$")
-_UNTRIED = "untried"  # in place of the digest in the name of a part's errors
+_UNTRIED = "untried"  # before or in place of the digest, which is hexadecimal, in the name of a part's errors
 ALONE = "0" * 21  # in place of a retry, for a part of a first run whose records were sent alone; before all retries
 RUN_PATTERN = rf"^{_RUN}$"
 STEM_PATTERN = rf"^{_STEM}$"
@@ -157,13 +157,16 @@ def stem_of_part(key: str) -> str:
 
 
 def parts_with_errors(keys: Iterable[str]) -> dict[str, bool]:
-    """The stems of the parts of which records have no answer, and whether none of their records was tried."""
-    return {found[1]: found[5] == _UNTRIED for key in keys if (found := _PART_ERRORS.search(key))}
+    """The stems of the parts of which records have no answer, and whether all of their records are to be sent again."""
+    return {found[1]: found[5].startswith(_UNTRIED) for key in keys if (found := _PART_ERRORS.search(key))}
 
 
-def part_errors(digest: str) -> str:
-    """The suffix of a part's refused records. `digest` tells apart those of two deliveries of the part."""
-    return f".errors.{digest}.jsonl"
+def part_errors(digest: str, *, untried: bool = False) -> str:
+    """The suffix of a part's refused records. `digest` tells apart those of two deliveries of the part.
+
+    `untried` says that no record of the part has an answer, and that not all were tried.
+    """
+    return f".errors.{_UNTRIED if untried else ''}{digest}.jsonl"
 
 
 def untried_errors() -> str:

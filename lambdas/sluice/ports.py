@@ -55,7 +55,11 @@ class Condition:
 
 
 class PreconditionFailed(Exception):
-    """A conditional request found another object than expected, or none (412, 409 and 404 of S3)."""
+    """A conditional request found another object than expected, or none (412 and 404 of S3).
+
+    A conflict with another write that is in progress (409 of S3) is a `ServiceError`, as any error that passes: nobody
+    knows whether the other write will succeed, so there may be no object afterwards.
+    """
 
 
 class ObjectTooLarge(Exception):
@@ -90,6 +94,9 @@ class Endpoint(Protocol):
         """
 
 
+LISTED = 100  # keys of a listing that starts after a key, at most
+
+
 class Bucket(Protocol):
     """An S3 bucket. Every method raises `ServiceError` when S3 fails or refuses."""
 
@@ -109,7 +116,7 @@ class Bucket(Protocol):
         """
 
     async def list(self, prefix: str, *, start_after: str | None = None) -> list[str]:
-        """The keys in the folder `prefix`, in order: all of them, or the first hundred after `start_after`.
+        """The keys in the folder `prefix`, in order: all of them, or the first `LISTED` after `start_after`.
 
         Those of folders within it are left out.
         """

@@ -12,6 +12,30 @@ from local.chaos.requests import ChaosRequest
 
 _RETRYABLE = {"capacity", "configuration", "transient", "crashed"}
 _INJECTED = {"ModelTimeout"}  # an injected fault that any request may get, and that is not retried
+_REASONS = "failed, with a reason"
+_ROWS = (
+    "requests",
+    "answered",
+    "answered by a later delivery, after a dead letter",
+    "replaced by a newer upload",
+    _REASONS,
+    "lost",
+    "dead-lettered twice: killed before the acknowledgement, or delivered again",
+    "dead-lettered twice: SendMessage's response was lost",
+    "billed twice: killed between the call and the write",
+    "billed twice: two concurrent deliveries",
+    "datasets",
+    "  answered line for line",
+    "  failed, with a reason",
+    "  lines",
+    "  calls",
+    "deliveries",
+    "deliveries cut off by a kill",
+    "deliveries concurrent with another delivery of the same request",
+    "workers killed",
+    "storms, in which the endpoint throttled all calls",
+)
+"""The rows of the table in their order, as in docs/reliability.md. Each ErrorCode has a row below `_REASONS`."""
 _KEY = re.compile(r'"key": ?"(invoke/[^"]*)"')
 
 
@@ -35,6 +59,12 @@ class Report:
 
     counts: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
+
+    def rows(self) -> list[tuple[str, int]]:
+        """The counts in the same order in each run. Rows that a run does not have are left out."""
+        codes = sorted(name for name in self.counts if name not in _ROWS)
+        at = _ROWS.index(_REASONS) + 1
+        return [(name, self.counts[name]) for name in (*_ROWS[:at], *codes, *_ROWS[at:]) if name in self.counts]
 
 
 @dataclass(slots=True)
@@ -125,7 +155,7 @@ def _check_failure(
     wrong: Callable[[str], None],
 ) -> None:
     reason = json.loads(document)
-    report.counts["failed, with a reason"] += 1
+    report.counts[_REASONS] += 1
     report.counts[f"  {reason['ErrorCode']}"] += 1
     if not letters:
         wrong(".err without a dead letter")

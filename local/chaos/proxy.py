@@ -1,7 +1,7 @@
 """`python -m local.chaos.proxy`: a proxy in front of the local AWS that makes S3 and SQS calls fail.
 
-Some calls are rejected with 500, 503 or SlowDown, some are dropped before they reach AWS, and for some the response is
-lost after the call has taken effect.
+Some calls are rejected with 500, 503 or SlowDown, and conditional writes with 409. Some are dropped before they reach
+AWS, and for some the response is lost after the call has taken effect.
 """
 
 import argparse
@@ -25,6 +25,12 @@ _ERRORS = (
     (503, "ServiceUnavailable", "Please reduce your request rate."),
     (503, "SlowDown", "Please reduce your request rate."),
 )
+_CONDITIONS = {"if-match", "if-none-match"}
+_CONFLICT = (
+    409,
+    "ConditionalRequestConflict",
+    "The conditional request cannot succeed due to a conflicting operation against this resource.",
+)
 
 
 def create_app(upstream: str, share: float, seed: int, lost: Path) -> Starlette:
@@ -41,7 +47,8 @@ def create_app(upstream: str, share: float, seed: int, lost: Path) -> Starlette:
         fate = dice.random() / share if share else 1.0
         body = await request.body()
         if fate < 0.5:
-            status, code, message = dice.choice(_ERRORS)
+            is_conditional = request.method in {"PUT", "DELETE"} and _CONDITIONS & set(request.headers)
+            status, code, message = dice.choice((*_ERRORS, _CONFLICT) if is_conditional else _ERRORS)
             document = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
             return Response(document, status, media_type="application/xml")
         cut = Response(status_code=500) if request.method == "HEAD" else Cut()  # a response to HEAD has no body to cut

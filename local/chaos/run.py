@@ -276,7 +276,7 @@ def _observe(engine: Engine, journals: list[Path], lost: Path) -> Observed:
 
 def _print(console: Console, report: Report, seed: int, seconds: float) -> int:
     console.print(f"Seed {seed}, {seconds:.0f} s:")
-    for name, number in report.counts.items():
+    for name, number in report.rows():
         console.print(f"{number:7,}  {name}")
     console.print(f"{len(report.violations):7,}  violations of the guarantee")
     for line in report.violations[:20]:

@@ -1,4 +1,4 @@
-"""The only operation of SageMaker's control plane that is implemented: DescribeEndpoint (JSON 1.1, `POST /`)."""
+"""The operations of SageMaker's control plane that are implemented: what `sluice doctor` asks (JSON 1.1, `POST /`)."""
 
 import json
 import time
@@ -13,10 +13,13 @@ _TYPE = "application/x-amz-json-1.1"
 
 
 class ControlPlane:
-    """Describes the `endpoints` of one account and region: each has one instance, and is in service."""
+    """Describes the `endpoints` of one account and region: each has one instance, and is in service.
+
+    DescribeEndpoint finds an endpoint in any upper and lower case. None has inference components.
+    """
 
     def __init__(self, endpoints: Collection[str], account: str, region: str) -> None:
-        self._endpoints = endpoints
+        self._endpoints = {name.lower(): name for name in endpoints}
         self._arn = f"arn:aws:sagemaker:{region}:{account}:endpoint/"
         self._created = time.time()
 
@@ -24,20 +27,24 @@ class ControlPlane:
         """The operation that `X-Amz-Target` names."""
         if not request.headers.get("authorization", "").startswith("AWS4-HMAC-SHA256 "):
             return _error("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
-        if request.headers.get("x-amz-target") != "SageMaker.DescribeEndpoint":
+        operation = request.headers.get("x-amz-target", "").removeprefix("SageMaker.")
+        if operation == "ListInferenceComponents":
+            return _response({"InferenceComponents": []})
+        if operation != "DescribeEndpoint":
             return _error("UnknownOperationException", "There is no such operation here.", 404)
         try:
             name = json.loads(await request.body())["EndpointName"]
         except (ValueError, KeyError, TypeError):
             return _error("SerializationException", "The body must be a JSON object with EndpointName.", 400)
-        if name not in self._endpoints:
+        own_name = self._endpoints.get(str(name).lower())
+        if own_name is None:
             # SageMaker's ARNs have the endpoint name in lower case.
             return _error("ValidationException", f'Could not find endpoint "{self._arn}{str(name).lower()}".', 400)
         return _response(
             {
-                "EndpointName": name,
-                "EndpointArn": self._arn + name.lower(),
-                "EndpointConfigName": name,
+                "EndpointName": own_name,
+                "EndpointArn": self._arn + own_name.lower(),
+                "EndpointConfigName": own_name,
                 "ProductionVariants": [
                     {
                         "VariantName": "AllTraffic",

@@ -279,13 +279,13 @@ def _(bench: Bench, unit: Unit) -> None:
     check(bench.stored(f"{name}.err") is None, "the .err is still there")
 
 
-@scenario("a file that was deleted meanwhile replaces the answer to an older upload", "assemble")
+@scenario("a file that was deleted before it was assembled fails", "assemble")
 def _(bench: Bench, unit: Unit) -> None:
     file, message, name = _assembly(bench, b"1\n")
-    bench.store(f"{name}.out", b"older", Metadata={IDENTITY: "another", SEQUENCER: "0"})
     bench.clients.s3.delete_object(Bucket=file.bucket, Key=file.key)
     check(bench.deliver(unit, message), "returned to the queue")
-    check(bench.stored(f"{name}.out") == b"1\n", "not assembled")
+    check(b"ObjectDeleted" in (bench.stored(f"{name}.err") or b""), "it has not failed as deleted")
+    check(bench.stored(f"{name}.out") is None, "it was assembled")
 
 
 @scenario("a file that can't be assembled leaves no multipart upload", "assemble")

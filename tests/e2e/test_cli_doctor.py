@@ -33,8 +33,29 @@ def test_a_new_deployment_is_healthy_and_changes_by_hand_are_found(pipeline: Pip
     finally:
         pipeline.sqs.set_queue_attributes(QueueUrl=url, Attributes=before)
     wrong = {check for check, state in states(findings).items() if state == "wrong"}
-    assert wrong == {"visibility timeout of the request queue", "redrive policy of the request queue"}
+    queue = f"queue {url.rpartition('/')[2]}"
+    assert wrong == {queue, "visibility timeout of the request queue", "redrive policy of the request queue"}
     assert all(one["WhatToDo"] for one in findings if one["State"] == "wrong")
+
+
+def test_what_the_credentials_do_not_permit_is_not_checked(pipeline: Pipeline) -> None:
+    """One finding for each check, which names the permission; the others are made."""
+    iam, name = pipeline.engine.clients.iam, "viewer-without-simulation"
+    denied = ["iam:SimulatePrincipalPolicy", "sqs:GetQueueAttributes"]
+    statements = [
+        {"Effect": "Allow", "Action": "*", "Resource": "*"},
+        {"Effect": "Deny", "Action": denied, "Resource": "*"},
+    ]
+    iam.create_user(UserName=name)
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    iam.put_user_policy(UserName=name, PolicyName="View", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    credentials = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    findings = {one["Check"]: one for one in rows(sluice(pipeline, "doctor", "--json", credentials=credentials))}
+    unread = {name: one["Finding"] for name, one in findings.items() if one["State"] == "can't tell"}
+    assert unread["permissions"] in {f"not checked: {action} is not allowed" for action in denied}
+    assert unread["redrive policy of the request queue"] == "not checked: sqs:GetQueueAttributes is not allowed"
+    assert {"stack", "settings", "quota of concurrent executions"} <= findings.keys() - unread.keys()
 
 
 def test_without_a_stack_nothing_is_checked(pipeline: Pipeline) -> None:

@@ -1,6 +1,7 @@
 """`sluice transform retry` on the local run: only the failed lines are sent again, and their answers are merged."""
 
 import json
+import time
 import uuid
 
 import pytest
@@ -63,6 +64,22 @@ def test_a_file_over_its_threshold_is_retried_after_it_failed(pipeline: Pipeline
     (shown,) = rows(sluice(pipeline, "transform", "retry", key, "--wait", "--timeout", "1m", "--json", code=3))
     assert shown["ErrorCode"] == "ErrorThresholdExceeded"
     assert pipeline.dead_letter_about(key)["ErrorCode"] == "ErrorThresholdExceeded"
+    assert f"{key}.out" not in pipeline.stored()
+
+
+def test_a_file_is_stopped_by_deleting_it(pipeline: Pipeline, key: str) -> None:
+    count = 2000
+    pipeline.faults({"fault": "delay", "delay_seconds": 0.5})
+    before = len(pipeline.all_calls())
+    metadata = {"accept": "text/csv", "batch-strategy": "SingleRecord"}
+    pipeline.drop(key, ("\n".join(wine_csv(count)) + "\n").encode(), Metadata=metadata)
+    while len(pipeline.all_calls()) == before:
+        time.sleep(0.1)
+    pipeline.s3.delete_object(Bucket=pipeline.engine.input_bucket, Key=key)
+    assert json.loads(pipeline.wait(f"{key}.err").body)["ErrorCode"] == "ObjectDeleted"
+    assert pipeline.dead_letter_about(key)["ErrorCode"] == "ObjectDeleted"
+    pipeline.faults()
+    assert len(pipeline.all_calls()) - before < count / 4
     assert f"{key}.out" not in pipeline.stored()
 
 

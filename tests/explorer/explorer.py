@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from sluice.concurrency import sleep, spawn
 from tests.explorer.execution import Scenario
 from tests.explorer.steps import Step
 from tests.support.virtual_time import run
+
+_Fault = Literal["before", "after", "409"]
 
 _STEPS = 400  # of a schedule, at most: a longer one does not end
 
@@ -65,11 +68,14 @@ def execute(scenario: Scenario, choices: list[int], *, preemptions: int, kills: 
             at = choices[len(made)] if len(made) < len(choices) else 0
             made.append(at)
             widths.append(len(options))
-            step, kill = options[at]
+            step, fault = options[at]
             preempted += bool(last) and step.delivery != last and any(s.delivery == last for s in one.steps.pending)
-            if kill is not None:
+            if fault is not None:
                 killed += 1
-                one.steps.kill(step, after=kill)
+                if fault == "409":
+                    one.steps.refuse(step)
+                else:
+                    one.steps.kill(step, after=fault == "after")
             last = step.delivery
             one.steps.pending.remove(step)
             step.permit.set_result(None)
@@ -95,12 +101,14 @@ def replay(scenarios: Mapping[str, Scenario], schedule_id: str) -> Schedule:
     return execute(scenarios[name], numbers, preemptions=int(preemptions), kills=int(kills))
 
 
-def _options(pending: list[Step], last: str, may_preempt: bool, may_kill: bool) -> list[tuple[Step, bool | None]]:
-    """The steps that may be taken next, and whether its worker is killed before (False) or after (True) it."""
+def _options(pending: list[Step], last: str, may_preempt: bool, may_kill: bool) -> list[tuple[Step, _Fault | None]]:
+    """The steps that may be taken next, and whether its worker is killed before or after it, or S3 answers 409."""
     current = [step for step in pending if step.delivery == last]
     others = [step for step in pending if step.delivery != last]
     steps = current + others if may_preempt or not current else current
-    options: list[tuple[Step, bool | None]] = [(step, None) for step in steps]
+    options: list[tuple[Step, _Fault | None]] = [(step, None) for step in steps]
     if may_kill:
-        options += [(step, after) for step in steps if step.is_of_worker for after in (False, True)]
+        kills: tuple[_Fault, ...] = ("before", "after")
+        options += [(step, kill) for step in steps if step.is_of_worker for kill in kills]
+        options += [(step, "409") for step in steps if step.is_conditional]
     return options

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.concurrency import Future
-from tests.support.fakes import Fuse
+from tests.support.fakes import Fuse, write_conflict
 
 
 @dataclass
@@ -15,6 +15,7 @@ class Step:
     delivery: str
     description: str
     is_of_worker: bool = True  # else of a sender, who is not killed
+    is_conditional: bool = False  # whether it writes on a condition, so that S3 may answer 409
     permit: Future[None] = field(default_factory=Future)
 
 
@@ -26,6 +27,11 @@ class Steps:
         self.log: list[str] = []
         self._killed: set[str] = set()
         self._ends_after: set[str] = set()
+        self._conflicts: set[str] = set()
+
+    def refuse(self, step: Step) -> None:
+        """Let S3 answer the conditional write of a step by 409, without effect."""
+        self._conflicts.add(step.delivery)
 
     def kill(self, step: Step, *, after: bool) -> None:
         """Let a delivery's worker be killed before or after its operation takes effect."""
@@ -34,13 +40,22 @@ class Steps:
         else:
             self._killed.add(step.delivery)
 
-    async def take(self, delivery: str, description: str, *, is_of_worker: bool = True) -> None:
-        """Wait until the explorer chooses this step; for ever, if the worker is killed before it."""
+    async def take(
+        self, delivery: str, description: str, *, is_of_worker: bool = True, is_conditional: bool = False
+    ) -> None:
+        """Wait until the explorer chooses this step; for ever, if the worker is killed before it.
+
+        Raises `ServiceError` (409) if it is refused.
+        """
         if delivery not in self._killed:
-            step = Step(delivery, description, is_of_worker)
+            step = Step(delivery, description, is_of_worker, is_conditional)
             self.pending.append(step)
             await step.permit
             self.log.append(f"{delivery}: {'killed before ' * (delivery in self._killed)}{description}")
+        if delivery in self._conflicts:
+            self._conflicts.remove(delivery)
+            self.log.append(f"{delivery}: 409")
+            raise write_conflict()
         if delivery in self._killed:
             await Future[None]()  # nothing runs in a killed worker, not even clean-up
 
@@ -65,7 +80,8 @@ class _Stepped(Fuse):
     async def around(self, name: str, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Run `operation` as one step."""
         about = args[0] if args and isinstance(args[0], str) else ""
-        await self._steps.take(self._delivery, f"{name} {about}".strip()[:100])
+        is_conditional = kwargs.get("condition") is not None
+        await self._steps.take(self._delivery, f"{name} {about}".strip()[:100], is_conditional=is_conditional)
         try:
             return await operation(*args, **kwargs)
         finally:

@@ -1,6 +1,7 @@
 """The pipeline as a construct in another stack: with existing resources, and next to a second pipeline."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_sqs as sqs
-from aws_cdk.assertions import Match, Template
+from aws_cdk.assertions import Annotations, Match, Template
 
 from infrastructure.composite_alarm import CompositeAlarmStack
 from infrastructure.pipeline import SluicePipeline
@@ -20,7 +21,7 @@ from infrastructure.settings import Settings, SettingsError
 from infrastructure.stack import SluiceStack
 
 KEY_ARN = "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
-ENDPOINT_ARN = "arn:aws:sagemaker:eu-west-1:111122223333:endpoint/wine"
+ENDPOINT_ARN = "arn:aws:sagemaker:eu-west-1:111122223333:endpoint/wine-eu"
 FUNCTIONS = ("Invoke", "Part", "Split", "Assemble", "Crashed")
 
 
@@ -172,17 +173,31 @@ def test_existing_queues_and_results_bucket_replace_new_ones() -> None:
     assert outputs["ResultsBucketName"]["Value"] == "answers"
 
 
-def test_an_endpoint_arn_is_in_the_policy_unchanged_and_called_by_name() -> None:
+def test_an_endpoint_with_an_arn_is_called_by_its_name_and_allowed_in_lower_case() -> None:
     team = stack(env=cdk.Environment(account="111122223333", region="eu-west-1"))
-    SluicePipeline(team, "Wine", settings=settings(endpoint_names=[ENDPOINT_ARN, "Digits"]))
+    wine = {"name": "Wine-EU", "arn": ENDPOINT_ARN}
+    written_in_its_case = ENDPOINT_ARN.replace("wine-eu", "My-Model")
+    SluicePipeline(team, "Wine", settings=settings(endpoint_names=[wine, written_in_its_case, "Digits"]))
     found = Template.from_stack(team)
-    allowed = policy(found, "Invoke")["InvokeEndpoints"]["Resource"]
-    assert ENDPOINT_ARN in allowed
-    assert "endpoint/digits" in json.dumps(allowed)
+    for unit in ("Invoke", "Part"):
+        allowed = policy(found, unit)["InvokeEndpoints"]["Resource"]
+        assert allowed[:2] == [ENDPOINT_ARN, ENDPOINT_ARN.replace("wine-eu", "my-model")]
+        assert "endpoint/digits" in json.dumps(allowed[2])
     (invoke,) = [one for name, one in found.find_resources("AWS::Lambda::Function").items() if "Invoke" in name]
     variables = invoke["Properties"]["Environment"]["Variables"]
-    assert variables["SLUICE_ENDPOINT_NAMES"] == "wine,Digits"
-    assert variables["SLUICE_DEFAULT_ENDPOINT_NAME"] == "wine"
+    assert variables["SLUICE_ENDPOINT_NAMES"] == "Wine-EU,My-Model,Digits"
+    assert variables["SLUICE_DEFAULT_ENDPOINT_NAME"] == "Wine-EU"
+
+
+def test_the_inference_components_of_an_endpoint_may_be_called_and_no_others() -> None:
+    team = stack(env=cdk.Environment(account="111122223333", region="eu-west-1"))
+    chat = {"name": "chat", "inference_components": ["Base-8b", "lora-*"]}
+    SluicePipeline(team, "Wine", settings=settings(endpoint_names=["wine", chat]))
+    found = Template.from_stack(team)
+    for unit in FUNCTIONS:
+        resources = json.dumps(policy(found, unit).get("InvokeEndpoints", {}).get("Resource", []))
+        components = re.findall(r":inference-component/([^\"]+)", resources)
+        assert components == (["Base-8b", "base-8b", "lora-*"] if unit in {"Invoke", "Part"} else [])
 
 
 @pytest.mark.parametrize(
@@ -193,7 +208,30 @@ def test_an_endpoint_arn_is_in_the_policy_unchanged_and_called_by_name() -> None
 def test_an_endpoint_in_another_region_or_account_is_refused(place: tuple[str, str], says: str) -> None:
     team = stack(env=cdk.Environment(account=place[0], region=place[1]))
     with pytest.raises(SettingsError, match=says):
-        SluicePipeline(team, "Wine", settings=settings(endpoint_names=[ENDPOINT_ARN]))
+        SluicePipeline(team, "Wine", settings=settings(endpoint_names=[{"name": "Wine-EU", "arn": ENDPOINT_ARN}]))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, None),
+        (
+            {"max_body_bytes": 26_214_400},
+            "512 MB are enough to read 4 bodies of sluice.max_body_bytes at once, and one",
+        ),
+        ({"max_body_bytes": 26_214_400, "function": {"memory_mb": 1024}}, None),
+        ({"max_body_bytes": 26_214_400, "batch_size": 4}, None),
+    ],
+)
+def test_synth_says_when_the_largest_bodies_of_all_calls_do_not_fit_into_memory(
+    given: dict[str, Any], says: str | None
+) -> None:
+    team = stack()
+    SluicePipeline(team, "Wine", settings=settings(**given))
+    infos = [str(one.entry.data) for one in Annotations.from_stack(team).find_info("*", Match.any_value())]
+    found = [one for one in infos if "memory_mb" in one]
+    assert len(found) == (says is not None)
+    assert all(str(says) in one for one in found)
 
 
 def test_cfn_lint_finds_nothing(tmp_path: Path) -> None:

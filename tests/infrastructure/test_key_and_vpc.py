@@ -1,6 +1,8 @@
 """A KMS key and a VPC: what is encrypted, where functions run, and the permissions for both."""
 
 import json
+import re
+from pathlib import Path
 
 import aws_cdk as cdk
 import pytest
@@ -8,9 +10,11 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
-from aws_cdk.assertions import Template
+from aws_cdk.assertions import Annotations, Match, Template
 
+from infrastructure.network import vpc_endpoints
 from infrastructure.pipeline import SluicePipeline
+from infrastructure.settings import SettingsError
 from infrastructure.stack import SluiceStack
 from tests.infrastructure.test_construct import FUNCTIONS, KEY_ARN, policy, settings, stack
 
@@ -76,6 +80,23 @@ def test_the_key_of_an_existing_input_bucket_is_only_for_reading() -> None:
         assert "UseKeys" not in allowed
 
 
+def test_the_keys_of_input_location_buckets_are_only_for_reading_and_only_where_those_are_read() -> None:
+    team = stack()
+    keys = [KEY_ARN, KEY_ARN.replace("1234abcd", "5678abcd")]
+    given = settings(input_location_buckets=["lake", "pond"], input_location_key_arns=keys)
+    SluicePipeline(team, "Wine", settings=given)
+    found = Template.from_stack(team)
+    for unit in FUNCTIONS:
+        allowed = policy(found, unit)
+        if "lake" in json.dumps(allowed.get("ReadInputs")):
+            assert (allowed["ReadWithKeys"]["Action"], allowed["ReadWithKeys"]["Resource"]) == ("kms:Decrypt", keys)
+        else:
+            assert "ReadWithKeys" not in allowed
+    assert "lake" in json.dumps(policy(found, "Invoke")["ReadInputs"])
+    with pytest.raises(SettingsError, match=r"sluice\.input_location_key_arns: are the keys of"):
+        settings(input_location_key_arns=keys)
+
+
 def test_functions_in_a_vpc_have_network_permissions_that_are_denied_to_their_code() -> None:
     team = stack()
     vpc = ec2.Vpc(team, "Vpc", max_azs=2, restrict_default_security_group=False)
@@ -109,6 +130,27 @@ def test_functions_in_a_vpc_have_network_permissions_that_are_denied_to_their_co
     assert "ManagedPolicyArns" not in json.dumps(
         [one for name, one in found.find_resources("AWS::IAM::Role").items() if "Functions" in name]
     )
+
+
+@pytest.mark.parametrize("topic", [False, True])
+def test_synth_names_the_vpc_endpoints_that_subnets_without_a_nat_gateway_need(topic: bool) -> None:
+    team = stack()
+    isolated = ec2.SubnetConfiguration(name="Isolated", subnet_type=ec2.SubnetType.PRIVATE_ISOLATED)
+    vpc = ec2.Vpc(team, "Vpc", max_azs=2, restrict_default_security_group=False, subnet_configuration=[isolated])
+    SluicePipeline(team, "Wine", settings=settings(notifications={"error_topic": topic}), vpc=vpc)
+    infos = [str(one.entry.data) for one in Annotations.from_stack(team).find_info("*", Match.any_value())]
+    (says,) = [one for one in infos if "VPC" in one]
+    assert "s3 (gateway), sagemaker.runtime, sqs" in says
+    assert (", sns" in says) is topic
+
+
+def test_every_service_that_the_functions_call_has_a_vpc_endpoint() -> None:
+    """And no other: what Lambda itself writes, such as logs, does not pass through the VPC."""
+    clients = (Path(__file__).parents[2] / "lambdas/sluice/aws/clients.py").read_text()
+    called = {name.replace("-", ".") for name in re.findall(r'session\.client\("([^"]+)"', clients)}
+    assert {one.partition(" ")[0] for one in vpc_endpoints(settings(notifications={"success_topic": True}))} == called
+    documented = (Path(__file__).parents[2] / "docs/construct.md").read_text()
+    assert all(f"`{name}`" in documented for name in called)
 
 
 def test_settings_put_the_functions_in_subnets_without_a_look_up() -> None:

@@ -29,7 +29,10 @@ AWS = {
             "ApproximateNumberOfMessagesNotVisible",
         },
     ),
-    "AWS/Lambda": ("FunctionName", {"ConcurrentExecutions", "Duration", "Errors", "Throttles"}),
+    "AWS/Lambda": (
+        "FunctionName",
+        {"ConcurrentExecutions", "Duration", "Errors", "RecursiveInvocationsDropped", "Throttles"},
+    ),
 }
 
 
@@ -104,6 +107,9 @@ def test_each_alarm_says_what_it_means_and_what_to_do(plain: Template) -> None:
         ("OldRequests", "QueuesRequestQueue", 3600, 5),
         ("Backlog", "QueuesRequestQueue", 10_000, 15),
         ("OldParts", "QueuesPartQueue", HALF_OF_THE_RETENTION, 5),
+        ("OldFiles", "QueuesSplitQueue", HALF_OF_THE_RETENTION, 5),
+        ("OldAssemblies", "QueuesAssemblyQueue", HALF_OF_THE_RETENTION, 5),
+        ("OldCrashes", "QueuesCrashedQueue", HALF_OF_THE_RETENTION, 5),
         ("ConfigurationFailures", None, 1, 5),
         ("ModelFailures", None, 10, 5),
         ("CapacityFailures", None, 10, 30),
@@ -115,6 +121,11 @@ def test_each_alarm_says_what_it_means_and_what_to_do(plain: Template) -> None:
         ("SplitErrors", "FunctionsSplitFunction", 1, 5),
         ("AssembleErrors", "FunctionsAssembleFunction", 1, 5),
         ("CrashedErrors", "FunctionsCrashedFunction", 1, 5),
+        ("InvokeRecursion", "FunctionsInvokeFunction", 1, 5),
+        ("PartRecursion", "FunctionsPartFunction", 1, 5),
+        ("SplitRecursion", "FunctionsSplitFunction", 1, 5),
+        ("AssembleRecursion", "FunctionsAssembleFunction", 1, 5),
+        ("CrashedRecursion", "FunctionsCrashedFunction", 1, 5),
         ("Throttles", "FunctionsInvokeFunction", 1, 15),
     ],
 )

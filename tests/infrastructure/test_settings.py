@@ -79,7 +79,7 @@ def test_the_attempts_for_model_errors_are_within_the_receives() -> None:
 def test_settings_of_the_command_line_take_precedence_as_json_or_as_an_object() -> None:
     assert Settings.from_context(ENDPOINTS, '{"batch_size": 3}').batch_size == 3
     assert Settings.from_context({**ENDPOINTS, "batch_size": 5}, {"batch_size": 3}).batch_size == 3
-    assert Settings.from_context(json.dumps(ENDPOINTS)).endpoint_names == ["wine", "digits"]
+    assert [one.name for one in Settings.from_context(json.dumps(ENDPOINTS)).endpoints] == ["wine", "digits"]
 
 
 def test_objects_are_merged_key_by_key_and_other_values_are_replaced() -> None:
@@ -97,7 +97,7 @@ def test_objects_are_merged_key_by_key_and_other_values_are_replaced() -> None:
         "transform": {"MaxPayload": None},
     }
     merged = Settings.from_context(file, json.dumps(command_line))
-    assert merged.endpoint_names == ["orders"], "a list is replaced as a whole"
+    assert [one.name for one in merged.endpoints] == ["orders"], "a list is replaced as a whole"
     assert merged.default_endpoint == "orders"
     assert (merged.alarms.email, merged.alarms.failures, merged.alarms.backlog) == ("a@b.c", 4, 5)
     assert (merged.retry.base_seconds, merged.retry.cap_seconds) == (5, 60)
@@ -117,14 +117,44 @@ def test_objects_are_merged_key_by_key_and_other_values_are_replaced() -> None:
         ),
         (
             {"endpoint_names": ["a" * 64]},
-            "sluice.endpoint_names: " + "a" * 64 + " has 64 characters; SageMaker allows 63",
+            "sluice.endpoint_names.0: " + "a" * 64 + " has 64 characters; SageMaker allows 63",
         ),
-        ({"endpoint_names": [f"{ARN}/wine", "wine"]}, "sluice.endpoint_names: names an endpoint twice"),
+        ({"endpoint_names": [{"name": "wine"}, "Wine"]}, "sluice.endpoint_names: names an endpoint twice"),
         (
-            {"endpoint_names": [f"{ARN}/wine", f"{ARN}/digits".replace("eu-west-1", "us-east-1")]},
+            {"endpoint_names": [f"{ARN}/Wine", f"{ARN}/Digits".replace("eu-west-1", "us-east-1")]},
             "sluice.endpoint_names: are in several regions or accounts",
         ),
+        (
+            {"endpoint_names": ["digits", f"{ARN}/wine"]},
+            f"sluice.endpoint_names.1: {ARN}/wine is not enough: SageMaker writes ARNs in lower case",
+        ),
+        (
+            {"endpoint_names": [{"arn": f"{ARN}/wine"}]},
+            "sluice.endpoint_names.0.name: is missing: the name of the endpoint, in its own upper and lower case",
+        ),
+        (
+            {"endpoint_names": [{"name": "Digits", "arn": f"{ARN}/wine"}]},
+            f"sluice.endpoint_names.0.arn: {ARN}/wine is not the ARN of Digits",
+        ),
+        ({"endpoint_names": [{"name": "Wine", "arn": "wine"}]}, "sluice.endpoint_names.0.arn: must be the ARN of an"),
+        (
+            {"endpoint_names": [{"name": "wine", "components": ["a"]}]},
+            "sluice.endpoint_names.0.components: is no key of an endpoint; known are name, arn, inference_components",
+        ),
+        (
+            {"endpoint_names": [{"name": "wine", "inference_components": ["-a"]}]},
+            "sluice.endpoint_names.0.inference_components.0: must be the name of an inference component, such as my",
+        ),
+        ({"endpoint_names": [5]}, "sluice.endpoint_names.0: "),
         ({"endpoint_names": ["arn:aws:sagemaker:eu-west-1:1:endpoint/wine"]}, "sluice.endpoint_names.0: "),
+        (
+            {"max_body_bytes": 26_214_400, "function": {"memory_mb": 200}},
+            "sluice.function.memory_mb: must be at least 210, so that a record of sluice.max_body_bytes fits",
+        ),
+        (
+            {"alarms": {"age_minutes": 800}, "retention": {"request_days": 1}},
+            "sluice.alarms.age_minutes: must be at most half of sluice.retention.request_days",
+        ),
         ({"kms_key_arn": "alias/mine"}, "sluice.kms_key_arn: "),
         ({"model_retry": {"statuses": [500, 200]}}, "sluice.model_retry.statuses.1: must be HTTP statuses of a"),
         ({"model_retry": {"statuses": [429]}}, "sluice.model_retry.statuses.0: 429 is retried without being named"),
@@ -385,7 +415,7 @@ def test_an_answer_format_is_one_that_the_functions_know(name: str, *, is_valid:
         return
     with pytest.raises(SettingsError, match="AnswerFormat: must be one of Lines, "):
         settings(transform={"AnswerFormat": name})
-    with pytest.raises(ValueError, match="is not one of Lines, "):
+    with pytest.raises(ValueError, match="must be one of Lines, "):
         AnswerFormat.parse(name)
 
 

@@ -36,7 +36,7 @@ def test_five_functions_and_nothing_hidden(resources: Resources) -> None:
         "AWS::Lambda::LayerVersion": 1,
         "AWS::Lambda::Function": 5,
         "AWS::Lambda::EventSourceMapping": 5,
-        "AWS::CloudWatch::Alarm": 16,
+        "AWS::CloudWatch::Alarm": 24,
         "AWS::CloudWatch::Dashboard": 1,
     }
 

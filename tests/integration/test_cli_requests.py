@@ -196,7 +196,9 @@ def test_a_file_is_pending_with_its_progress_until_it_is_assembled(deployment: F
     deployment.fake_logs.line("retry", at + 2 * LATER, result=other, trace_id=identity, error_code="Throttled")
     assert find(deployment, key).state is RequestState.RETRYING
     answer(deployment, key, identity, described={"records": "10", "failed": "1"})
-    assert find(deployment, key).details["RecordsFailed"] == 1
+    answered = find(deployment, key)
+    assert answered.details["RecordsFailed"] == 1
+    assert answered.reason == f"1 of 10 records failed; see {key}.errors.jsonl"
 
 
 def test_the_progress_of_a_gzip_file_is_that_of_its_content(deployment: FakeDeployment) -> None:

@@ -1,15 +1,17 @@
 """What `sluice watch` shows: counts at any log level, reasons, queues. Late and repeated log lines count once."""
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from cli.watch.view import render, render_svg
-from cli.watch.watcher import Watcher
+from cli.watch.view import render, render_lines, render_svg
+from cli.watch.watcher import QUEUES, Watcher
 from tests.support.cli import SPLIT_LOGS, FakeDeployment, denied, fake_deployment
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -102,6 +104,37 @@ def test_queues_and_ages(deployment: FakeDeployment) -> None:
     clock.now += timedelta(minutes=1)
     deployment.cloudwatch.is_denied = True  # type: ignore[attr-defined]
     assert watcher.snapshot().oldest_seconds == {}
+
+
+def test_the_queues_of_notifications_are_shown_if_there_are_any(deployment: FakeDeployment) -> None:
+    without = Watcher(deployment, timedelta(minutes=3), now=Clock()).snapshot()
+    assert list(without.depths) == ["requests", "parts", "split", "assembly", "crashed", "dead letters"]
+    urls = {
+        f"{name}QueueUrl": deployment.sqs.create_queue(QueueName=name)["QueueUrl"]
+        for name in ("Notification", "NotificationDeadLetter")
+    }
+    deployment.__dict__["outputs"] = {**deployment.outputs, **urls}
+    shown = Watcher(deployment, timedelta(minutes=3), now=Clock()).snapshot()
+    assert list(shown.depths) == [*without.depths, "notifications", "failed notifications"]
+
+
+def test_in_a_pipe_nothing_is_cut(deployment: FakeDeployment) -> None:
+    result, message = f"messages/{'r' * 300}", "m" * 500
+    deployment.fake_logs.line(
+        "dead-lettered", ago(seconds=5), error_code="E" * 100, error_message=message, result=result
+    )
+    lines = render_lines(Watcher(deployment, timedelta(minutes=3), now=Clock()).snapshot(), "Mine")
+    text = "\n".join(lines)
+    assert result in text
+    assert message in text
+    assert "…" not in text
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_the_picture_in_the_documents_has_every_queue() -> None:
+    picture = (Path(__file__).parents[2] / "docs/images/watch.svg").read_text().replace("&#160;", " ")
+    texts = {text.strip() for text in re.findall(r"<text[^>]*>([^<]*)</text>", picture)}
+    assert {name for name, output in QUEUES.items() if not output.startswith("Notification")} <= texts
 
 
 def test_without_permission_to_read_the_logs_there_is_a_note(deployment: FakeDeployment) -> None:

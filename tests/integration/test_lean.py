@@ -232,6 +232,24 @@ def test_put_object_has_the_same_outcome(runtime: Runtime, answer: Answer, condi
     assert lean == boto3
 
 
+@pytest.mark.parametrize("condition", [ABSENT, STORED], ids=["absent", "stored"])
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (Answer(412, {}, XML % b"PreconditionFailed"), "PreconditionFailed"),
+        (Answer(409, {}, XML % b"ConditionalRequestConflict"), "ConditionalRequestConflict"),
+    ],
+    ids=["412", "409"],
+)
+def test_a_conflict_is_not_taken_for_a_condition_that_failed(
+    runtime: Runtime, answer: Answer, expected: str, condition: Condition
+) -> None:
+    """After 409 there may be nothing: another write was in progress, and may have failed."""
+    runtime.answers[b"x"] = answer
+    for found in both(runtime, lambda one: one.put(condition)):
+        assert expected in str(found)
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -168,6 +168,16 @@ def test_when_every_request_failed_the_batch_is_completed_with_an_error_file(api
     }
 
 
+def test_a_batch_that_was_stopped_before_all_requests_were_tried_has_failed(api: Api) -> None:
+    batch_id, name = api.begun()
+    api.store(name + keys.ERRORS, b"{}\n")
+    api.store(name + keys.SUMMARY, {"succeeded": 0, "failed": 64, "untried": 136})
+    api.store(name + keys.ERR, {"ErrorCode": "NoRecordSucceeded", "ErrorMessage": "none; line 1: no"})
+    batch = api.batch(batch_id)
+    assert batch["status"] == "failed"
+    assert batch["errors"]["data"][0]["message"] == "none; line 1: no"
+
+
 def test_pages_of_batches_and_files_begin_with_the_newest(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(10**18, 2 * 10**18, 10**9))
     monkeypatch.setattr("cli.openai_api.ids.time.time_ns", lambda: next(clock))

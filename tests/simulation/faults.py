@@ -31,6 +31,7 @@ _KILLS = 0.0003  # of the operations, before and after each
 _KILL_RATES = {"DeleteObject": 10.0, "InvokeEndpoint": 4.0, "SendMessage": 4.0, "SendMessageBatch": 25.0}  # relative
 _FAULTS: tuple[tuple[Fault, float], ...] = (("refused", 0.012), ("dropped", 0.004), ("lost", 0.008), ("repeated", 0.01))
 _SLOW = 0.004
+_CONFLICT_SECONDS, _CONFLICTS = 0.5, 0.02  # how long another write of an object takes, and how often there is one
 _STORM_EVERY, _STORM_SECONDS = 400.0, 40.0
 _STORMS = 0.25  # of the periods have one
 
@@ -93,6 +94,12 @@ class Faults:
     def occurs(self, kind: str, name: str, share: float) -> bool:
         """Whether a fault of a kind occurs, which `share` of the names have."""
         return self.on(kind) and self.dice.fraction(f"{kind} {name}") < share
+
+    def conflicts(self, key: str, now: float) -> bool:
+        """Whether another write of an object is in progress, so that conditional ones are refused. It fails, too."""
+        is_in_progress = self.occurs("storage", f"conflict {key} {now // _CONFLICT_SECONDS:.0f}", _CONFLICTS)
+        self.counts["conditional writes that conflicted"] += is_in_progress
+        return is_in_progress
 
     def _fault(self, service: str, fraction: float, now: float) -> Fault | None:
         if self.is_storm(service, now):

@@ -5,10 +5,9 @@ from bisect import bisect_right, insort
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from sluice.ports import Condition, ObjectHead, ObjectTooLarge, PreconditionFailed, StoredObject
+from sluice.ports import LISTED, Condition, ObjectHead, ObjectTooLarge, PreconditionFailed, StoredObject
 
 _MAX_METADATA_BYTES = 2048
-_PAGE = 100  # keys of a listing that starts after a key
 
 
 class S3Error(Exception):
@@ -40,12 +39,21 @@ class Version:
 class SimulatedBucket:
     """A versioned bucket. `new_id` makes a version ID from the key and the number of the version.
 
-    In a bucket of inputs, the functions may not read the objects with `-denied` in their keys.
+    In a bucket of inputs, the functions may not read the objects with `-denied` in their keys. `in_progress` says
+    whether another write of an object is in progress, which fails in the end.
     """
 
-    def __init__(self, name: str, new_id: Callable[[str], str], *, is_input: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        new_id: Callable[[str], str],
+        *,
+        is_input: bool,
+        in_progress: Callable[[str], bool] = lambda name: False,
+    ) -> None:
         self.name = name
         self.is_input = is_input
+        self.in_progress = in_progress
         self.versions: dict[str, list[Version]] = {}  # oldest first
         self._new_id = new_id
         self._keys: list[str] = []  # sorted
@@ -90,7 +98,7 @@ class SimulatedBucket:
                     found.append(key)
             elif key > prefix:
                 break
-        return found if start_after is None else found[:_PAGE]
+        return found if start_after is None else found[:LISTED]
 
     def put(
         self,
@@ -100,7 +108,10 @@ class SimulatedBucket:
         metadata: Mapping[str, str] | None,
         condition: Condition | None,
     ) -> str:
-        """PutObject. Returns the ID of the version. Raises `PreconditionFailed`, and `S3Error` for bad metadata."""
+        """PutObject. Returns the ID of the version.
+
+        Raises `PreconditionFailed`, and `S3Error` for bad metadata, or if another write is in progress.
+        """
         described = dict(metadata or {})
         if any(not value.isascii() or not value.isprintable() for value in described.values()):
             raise S3Error("InvalidArgument", 400)
@@ -113,7 +124,7 @@ class SimulatedBucket:
         return self._add(key, body, etag, content_type if usable else "binary/octet-stream", described)
 
     def delete(self, key: str, version_id: str | None, condition: Condition | None) -> None:
-        """DeleteObject: of a version, or with a delete marker. Raises `PreconditionFailed`."""
+        """DeleteObject: of a version, or with a delete marker. Raises `PreconditionFailed`, and `S3Error` as `put`."""
         self._check(key, condition)
         if version_id is not None:
             self.versions[key] = [one for one in self.versions.get(key, []) if one.version_id != version_id]
@@ -144,6 +155,8 @@ class SimulatedBucket:
 
     def _check(self, key: str, condition: Condition | None) -> None:
         if condition is not None:
+            if self.in_progress(f"{self.name}/{key}"):
+                raise S3Error("ConditionalRequestConflict", 409)
             there = self.current(key)
             if (there.etag if there else None) != condition.etag:
                 raise PreconditionFailed

@@ -98,7 +98,10 @@ class Services:
         """A bucket by its name. There is one for each name, with versions."""
         if name not in self.buckets:
             self.buckets[name] = SimulatedBucket(
-                name, self.dice.identifier, is_input=name != self.settings.results_bucket
+                name,
+                self.dice.identifier,
+                is_input=name != self.settings.results_bucket,
+                in_progress=lambda key: self.faults.conflicts(key, self.scheduler.time),
             )
         return self.buckets[name]
 

@@ -29,7 +29,14 @@ def test_a_run_keeps_the_guarantee(seed: int) -> None:
     result = run(Plan(seed, 400))
     assert result.violations == ()
     assert result.requests > 300
-    for happened in ("workers killed", "redrives", "S3 and SQS calls lost", "answered", "failed, with a reason"):
+    for happened in (
+        "workers killed",
+        "redrives",
+        "S3 and SQS calls lost",
+        "conditional writes that conflicted",
+        "answered",
+        "failed, with a reason",
+    ):
         assert result.counts[happened], happened
 
 

@@ -35,7 +35,9 @@ class Container:
     source: str
 
     def answer(self, call: Call) -> Inference | Exception:
-        """The response to a call."""
+        """The response to a call. A content type that the container does not take is refused."""
+        if call.parameters["ContentType"].partition(";")[0] != self.content_type:
+            return refusal(415)
         try:
             return self.respond(call.body)
         except (ValueError, KeyError, TypeError):

@@ -16,6 +16,7 @@ from sluice.failures import Failure, Operation, ServiceError
 from sluice.inputs.delivery import Delivery
 from sluice.keys import ERR
 from sluice.ports import (
+    LISTED,
     UNASKED_BYTES,
     Admit,
     Attribute,
@@ -71,6 +72,11 @@ TIMED_OUT = "Your invocation timed out while waiting for a response from contain
 
 def service_error(operation: Operation, code: str, message: str = "it failed", **rest: Any) -> ServiceError:
     return ServiceError(operation, code, message, **rest)
+
+
+def write_conflict() -> ServiceError:
+    """S3's answer to a conditional write while another write of the key is in progress."""
+    return service_error(Operation.STORE_RESULT, "ConditionalRequestConflict", "another is in progress", status=409)
 
 
 @dataclass(frozen=True)
@@ -132,11 +138,16 @@ class Stored:
 
 @dataclass
 class FakeBucket:
-    """A versioned `Bucket` with conditional writes; `fail` may raise before any operation, by its name and key."""
+    """A versioned `Bucket` with conditional writes; `fail` may raise before any operation, by its name and key.
+
+    `conflicts` says whether another write of the key is in progress, which fails in the end: a conditional write is
+    answered by 409, and nothing is there afterwards.
+    """
 
     objects: dict[str, Stored] = field(default_factory=dict)
     versions: dict[str, list[Stored]] = field(default_factory=dict)  # oldest first, without delete markers
     fail: Callable[[str, str], None] = lambda operation, key: None
+    conflicts: Callable[[str], bool] = lambda key: False
     operation: Operation = Operation.STORE_RESULT
     ranges: list[tuple[int, int]] = field(default_factory=list)
     listed: int = 0
@@ -157,7 +168,9 @@ class FakeBucket:
 
     async def get_range(self, key: str, start: int, end: int, *, etag: str | None) -> bytes:
         stored = self.objects.get(key)
-        if stored is None or (etag and stored.etag != etag):
+        if stored is None:
+            raise service_error(self.operation, "NoSuchKey", "The specified key does not exist.", status=404)
+        if etag and stored.etag != etag:
             raise PreconditionFailed
         self.ranges.append((start, end))
         return stored.body[start:end]
@@ -169,7 +182,7 @@ class FakeBucket:
             if key.startswith(prefix) and "/" not in key.removeprefix(prefix) and key > (start_after or "")
         )
         if start_after is not None:
-            return keys[:100]
+            return keys[:LISTED]
         self.listed += 1
         return keys
 
@@ -193,6 +206,8 @@ class FakeBucket:
 
     def _check(self, key: str, condition: Condition | None) -> None:
         there = self.objects.get(key)
+        if condition is not None and self.conflicts(key):
+            raise write_conflict()
         if condition is not None and (there.etag if there else None) != condition.etag:
             raise PreconditionFailed
 

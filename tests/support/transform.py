@@ -154,7 +154,7 @@ class Transforms:
                     rng=random.Random(0),
                     sleep=_no_sleep,
                 ),
-                "assembly": Assembler(results, outcomes),
+                "assembly": Assembler(files, results, outcomes),
             },
         )
         settlement = Settlement(

@@ -111,7 +111,7 @@ ZOO = [
     ),
     Container(
         "Hugging Face, one document",
-        JSON_LINES,
+        JSON,
         document(lambda n: {"inputs": "x" * n}),
         lambda body: as_json([{"label": "POSITIVE", "score": 0.5, "length": len(json.loads(body)["inputs"])}]),
         "None",
@@ -149,7 +149,7 @@ ZOO = [
     # each request: test_transform_csv sends it with csv-header repeat.
     Container(
         "MLflow, dataframe_split",
-        JSON_LINES,
+        JSON,
         document(lambda n: {"dataframe_split": {"columns": ["a", "b"], "data": [[n, 0.5]]}}),
         lambda body: as_json({"predictions": [score(row) for row in json.loads(body)["dataframe_split"]["data"]]}),
         "None",
@@ -157,7 +157,7 @@ ZOO = [
     ),
     Container(
         "vLLM, chat",
-        JSON_LINES,
+        JSON,
         document(lambda n: {"messages": [{"role": "user", "content": f"prompt {n}"}]}),
         chat,
         "None",

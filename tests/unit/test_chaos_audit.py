@@ -39,6 +39,23 @@ def audited(tmp_path: Path, journal: list[dict[str, Any]] | None = None, **chang
     return audit([GOOD, BAD], Observed(**{**RIGHT, **changes}, journals=[path]))
 
 
+def test_the_rows_have_one_order_in_every_run() -> None:
+    report = Report()
+    for name in ("  NoSuchKey", "deliveries", "workers killed", "  lines", "answered", "  InvalidMessage", "datasets"):
+        report.counts[name] = 1
+    report.counts["failed, with a reason"] = 2
+    assert [name for name, _ in report.rows()] == [
+        "answered",
+        "failed, with a reason",
+        "  InvalidMessage",
+        "  NoSuchKey",
+        "datasets",
+        "  lines",
+        "deliveries",
+        "workers killed",
+    ]
+
+
 def test_all_right(tmp_path: Path) -> None:
     report = audited(tmp_path)
     assert report.violations == []

@@ -7,12 +7,15 @@ from typing import Any, cast
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.parsers import ResponseParserError
 
 from cli.deployment import Deployment
-from cli.doctor import endpoints, notifications, permissions, queues, stack, timeouts
+from cli.doctor import endpoints, notifications, permissions, queues, quotas, stack, timeouts
 from cli.doctor.checks import CHECKS, run_checks
 from cli.doctor.deployment_state import DEAD_LETTER_QUEUE, QUEUES, DeploymentState, Queue
+from cli.doctor.errors import MissingResourceError, Reporter
 from cli.doctor.finding import Finding, Verdict
+from cli.doctor.template import UNRESOLVED, Resource
 from cli.errors import CliError
 from tests.support.fakes import with_settings
 
@@ -20,8 +23,20 @@ ARN = "arn:aws:sqs:eu-central-2:123456789012:"
 _DAY = 86_400
 
 
-def refused(code: str, message: str = "no") -> ClientError:
-    return ClientError({"Error": {"Code": code, "Message": message}}, "Operation")
+def refused(code: str, message: str = "no", operation: str = "Operation") -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": message}}, operation)
+
+
+def denied(action: str) -> ClientError:
+    user = "arn:aws:sts::123456789012:assumed-role/Viewer/me"
+    return refused("AccessDenied", f"User: {user} is not authorized to perform: {action} on resource: role Invoke")
+
+
+def raising(error: Exception) -> Any:
+    def raise_it(*arguments: Any) -> Any:
+        raise error
+
+    return raise_it
 
 
 class HealthyState:
@@ -59,8 +74,30 @@ class HealthyState:
                 self._subscription("transform/", "split queue"),
             ]
         }
-        self.denied: set[str] = set()
+        self.denied: set[str] = set()  # actions, or the ends of the ARNs of roles and of resources
+        self.components: Any = {}
         self.oldest: float | None = 60.0
+        self.reporter = Reporter()
+        self.mapped_queues = list(QUEUES)
+        self.account_concurrency = 1000
+        self.template = [
+            Resource("AWS::SNS::Topic", "Success", "arn:aws:sns:eu-central-2:123456789012:Told", {}),
+            Resource("AWS::Lambda::EventSourceMapping", "Mapping", "u", {"ScalingConfig": {"MaximumConcurrency": 400}}),
+            Resource(
+                "AWS::IAM::Policy",
+                "InvokePolicy",
+                "p",
+                {"PolicyName": "P", "Roles": ["Invoke"], "PolicyDocument": self._document(20)},
+            ),
+        ]
+        self.sns = SimpleNamespace(get_topic_attributes=lambda **asked: {"Attributes": {}})
+        mapping = {"State": "Enabled", "ScalingConfig": {"MaximumConcurrency": 400}}
+        self.lambda_ = SimpleNamespace(get_event_source_mapping=lambda **asked: mapping)
+        self.iam = SimpleNamespace(get_role_policy=lambda **asked: {"PolicyDocument": self._document(20)})
+
+    def _document(self, resources: int) -> dict[str, Any]:
+        arns = [f"arn:aws:s3:::bucket-{number}/*" for number in range(resources)]
+        return {"Statement": [{"Effect": "Allow", "Action": "s3:GetObject", "Resource": arns}]}
 
     def _queue(self, name: str) -> dict[str, str]:
         allow = {
@@ -87,6 +124,11 @@ class HealthyState:
         rules = [{"Name": "Prefix", "Value": prefix}]
         return {"QueueArn": ARN + queue, "Events": ["s3:ObjectCreated:*"], "Filter": {"Key": {"FilterRules": rules}}}
 
+    def policy_of(self, resources: int) -> None:
+        """Give the invoke function's role a policy with so many resources."""
+        properties = {"PolicyName": "P", "Roles": ["Invoke"], "PolicyDocument": self._document(resources)}
+        self.template[-1] = Resource("AWS::IAM::Policy", "InvokePolicy", "p", properties)
+
     def queue(self, name: str) -> Queue:
         return Queue("u", self.queues[name])
 
@@ -98,7 +140,7 @@ class HealthyState:
         return [self.mapping] if self.mapping else []
 
     def function(self, name: str) -> Mapping[str, Any]:
-        return self.invoke_function
+        return {**self.invoke_function, "Role": "arn:aws:iam::123456789012:role/Part"}
 
     def endpoint(self, name: str) -> Any:
         if isinstance(self.description, Exception):
@@ -114,8 +156,17 @@ class HealthyState:
     def notifications(self) -> Mapping[str, Any]:
         return self.subscribed
 
+    def inference_components(self, name: str) -> dict[str, str]:
+        if isinstance(self.components, Exception):
+            raise self.components
+        arn = "arn:aws:sagemaker:eu-central-2:123456789012:inference-component/"
+        return {one: arn + one for one in self.components}
+
     def policy_decisions(self, role: str, actions: list[str], resource: str) -> dict[str, str]:
-        return {action: "implicitDeny" if action in self.denied else "allowed" for action in actions}
+        def is_denied(action: str) -> bool:
+            return bool(self.denied & {action, role.rpartition("/")[2], resource.rpartition("/")[2]})
+
+        return {action: "implicitDeny" if is_denied(action) else "allowed" for action in actions}
 
     def oldest_seconds(self, queue: str) -> float | None:
         return self.oldest
@@ -152,6 +203,11 @@ def condition(**keys: Any) -> Break:
 
 def setting(**changes: Any) -> Break:
     return lambda state: setattr(state, "settings", with_settings(**changes))
+
+
+def without_components(state: HealthyState) -> None:
+    state.components = {"a": 1, "b": 2}
+    state.denied = {"a", "b"}
 
 
 def small_serverless(state: HealthyState) -> None:
@@ -219,6 +275,21 @@ WRONG: list[tuple[Any, Break, str]] = [
         "max_body_bytes is 6291456",
     ),
     (permissions.check_permissions, lambda f: f.denied.add("sagemaker:InvokeEndpoint"), "endpoint wine: the invoke"),
+    (
+        permissions.check_permissions,
+        lambda f: f.denied.add("Part"),
+        "permission of the part function on the endpoint wine: the part function may not sagemaker:InvokeEndpoint",
+    ),
+    (
+        permissions.check_permissions,
+        without_components,
+        "inference components of wine: it has a, b, of which the invoke and the part function may call none",
+    ),
+    (
+        endpoints.check_endpoints,
+        lambda f: f.description.update(EndpointName="Wine"),
+        "endpoint wine: its name is Wine: InvokeEndpoint does not find it",
+    ),
     (permissions.check_permissions, lambda f: f.denied.add("s3:PutObject"), "s3:PutObject (implicitDeny)"),
     (permissions.check_permissions, lambda f: f.denied.add("sqs:SendMessage"), "dead-letter queue: the invoke"),
     (notifications.check_notifications, lambda f: f.subscribed.clear(), "invoke/: the input bucket does not notify"),
@@ -233,6 +304,13 @@ WRONG: list[tuple[Any, Break, str]] = [
     (queues.check_ages, lambda f: setattr(f, "oldest", 3.0 * _DAY), "it is 3d old"),
     (queues.check_dead_letters, change(DEAD_LETTER_QUEUE, ApproximateNumberOfMessages="2"), "2 requests failed"),
     (queues.check_dead_letters, change("crashed queue", ApproximateNumberOfMessages="1"), "1 request crashed"),
+    (quotas.check_quotas, lambda f: setattr(f, "account_concurrency", 10), "400 times at once, and the account has 10"),
+    (
+        quotas.check_quotas,
+        change("request queue", ApproximateNumberOfMessagesNotVisible="119000"),
+        "in flight of the request queue: 119,000 of 120,000",
+    ),
+    (quotas.check_quotas, lambda f: f.policy_of(360), "of 10,240 characters (Invoke)"),
 ]
 
 
@@ -248,7 +326,16 @@ UNKNOWN: list[tuple[Any, Break, str]] = [
     (stack.check_stack, lambda f: setattr(f, "stack_status", "UPDATE_IN_PROGRESS"), "UPDATE_IN_PROGRESS"),
     (stack.check_functions, lambda f: f.invoke_function.update(LastUpdateStatus="InProgress"), "InProgress"),
     (endpoints.check_endpoints, lambda f: f.description.update(EndpointStatus="Updating"), "it is Updating"),
-    (endpoints.check_endpoints, lambda f: setattr(f, "description", refused("AccessDeniedException")), "AccessDenied"),
+    (
+        endpoints.check_endpoints,
+        lambda f: setattr(f, "description", refused("AccessDeniedException")),
+        "is not allowed",
+    ),
+    (
+        permissions.check_permissions,
+        lambda f: setattr(f, "components", refused("AccessDeniedException")),
+        "inference components of wine: ListInferenceComponents: AccessDeniedException",
+    ),
     (
         notifications.check_notifications,
         lambda f: setattr(f, "subscribed", {"EventBridgeConfiguration": {}}),
@@ -257,6 +344,60 @@ UNKNOWN: list[tuple[Any, Break, str]] = [
     (notifications.check_queue_policies, condition(IpAddress={"aws:SourceIp": "10.0.0.0/8"}), "can't evaluate"),
     (queues.check_ages, lambda f: setattr(f, "oldest", None), "CloudWatch has no recent"),
 ]
+CANNOT_BE_READ: list[tuple[str, Exception, str]] = [
+    ("policy_decisions", denied("iam:SimulatePrincipalPolicy"), "iam:SimulatePrincipalPolicy is not allowed"),
+    (
+        "policy_decisions",
+        refused("AccessDenied", operation="SimulatePrincipalPolicy"),
+        "iam:SimulatePrincipalPolicy is",
+    ),
+    (
+        "queue",
+        refused("AWS.SimpleQueueService.AccessDenied", operation="GetQueueAttributes"),
+        "sqs:GetQueueAttributes is",
+    ),
+    ("notifications", refused("ThrottlingException", operation="GetBucket"), "AWS throttled GetBucket"),
+    ("endpoint", refused("InternalFailure", "oops", "DescribeEndpoint"), "DescribeEndpoint: InternalFailure: oops"),
+    ("mappings", EndpointConnectionError(endpoint_url="https://lambda"), "Could not connect"),
+    ("oldest_seconds", ResponseParserError("Unable to parse response, invalid XML"), "Unable to parse response"),
+    ("function", MissingResourceError("function Sluice-Invoke"), "the function Sluice-Invoke does not exist"),
+]
+"""What is read, the error, and what the finding says."""
+
+
+@pytest.mark.parametrize(("part", "error", "says"), CANNOT_BE_READ, ids=[one[2] for one in CANNOT_BE_READ])
+def test_what_cannot_be_read_is_not_checked_and_the_finding_says_why(part: str, error: Exception, says: str) -> None:
+    state = HealthyState()
+    state.reporter.reported.add("function Sluice-Invoke")
+    setattr(state, part, raising(error))
+    findings = list(run_checks(cast("DeploymentState", state)))
+    unread = [finding for finding in findings if finding.verdict is Verdict.UNKNOWN]
+    assert unread
+    assert all(finding.explanation.startswith("not checked: ") for finding in unread)
+    assert any(says in finding.explanation for finding in unread), unread
+    assert [finding for finding in findings if finding.verdict is Verdict.WRONG] == []
+
+
+def test_a_queue_that_cannot_be_read_does_not_hide_the_others() -> None:
+    state = HealthyState()
+    read = state.queue
+
+    def queue(name: str) -> Queue:
+        if name == "part queue":
+            raise MissingResourceError("queue Sluice-Part")
+        return read(name)
+
+    state.queue = queue  # type: ignore[method-assign]
+    findings = list(run_checks(cast("DeploymentState", state)))
+    wrong = [finding.check for finding in findings if finding.verdict is Verdict.WRONG]
+    assert wrong == ["queue Sluice-Part"]
+    assert "redrive policy of the split queue" in {one.check for one in findings if one.verdict is Verdict.OK}
+
+
+def test_a_policy_that_only_cloudformation_knows_is_not_measured() -> None:
+    state = HealthyState()
+    state.template[-1] = Resource("AWS::IAM::Policy", "P", "p", {"Roles": ["r"], "PolicyDocument": {"S": UNRESOLVED}})
+    assert not any("policies of a role" in one for one in found(quotas.check_quotas, state, Verdict.OK))
 
 
 @pytest.mark.parametrize(("check", "break_it", "says"), UNKNOWN)
@@ -290,11 +431,22 @@ def test_an_endpoint_scaled_to_zero_is_ok() -> None:
     assert "scaled to zero" in found(endpoints.check_endpoints, state, Verdict.OK)[1]
 
 
+def test_some_of_the_inference_components_of_an_endpoint_may_be_left_out() -> None:
+    state = HealthyState()
+    state.components = {"a": 1, "b": 2}
+    state.denied = {"b"}
+    assert "permission on the inference components of wine: a; not on b" in found(
+        permissions.check_permissions, state, Verdict.OK
+    )
+
+
 class FailingState:
     """A state of which every part raises an error."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
+        self.reporter = Reporter()
+        self.mapped_queues = list(QUEUES)
 
     def __getattr__(self, name: str) -> Any:
         raise self._error
@@ -305,7 +457,7 @@ class FailingState:
 )
 def test_an_error_in_a_check_is_unknown_and_does_not_stop_the_others(error: Exception) -> None:
     findings = list(run_checks(cast("DeploymentState", FailingState(error))))
-    assert len(findings) == len(CHECKS)
+    assert len(findings) >= len(CHECKS)
     wrong = {finding.check for finding in findings if finding.verdict is Verdict.WRONG}
     assert wrong == ({"settings"} if isinstance(error, CliError) else set())
 

@@ -9,7 +9,19 @@ from cli.main import main
 
 CLI = Path(__file__).parents[2] / "cli"
 FILES = sorted(CLI.glob("**/*.py"))
-SHARED = {"__init__", "__main__", "deployment", "errors", "logs", "main", "options", "output", "sqs", "timefmt"}
+SHARED = {
+    "__init__",
+    "__main__",
+    "deployment",
+    "errors",
+    "logs",
+    "main",
+    "options",
+    "output",
+    "quotas",
+    "sqs",
+    "timefmt",
+}
 # The other capabilities that a capability uses.
 USES = {
     "audit": {"backfill", "dlq", "lookup"},

@@ -66,11 +66,11 @@ def upload(key: str, size: int = 1) -> PlannedUpload:
 @pytest.mark.parametrize(
     ("one", "metadata", "endpoint_name", "says"),
     [
-        (upload("invoke/a"), {"trace-id": "a b"}, None, "TraceId: "),
-        (upload("invoke/a"), {"request-ttl-seconds": "5"}, None, "RequestTTLSeconds: "),
+        (upload("invoke/a"), {"trace-id": "a b"}, None, "trace-id: "),
+        (upload("invoke/a"), {"request-ttl-seconds": "5"}, None, "request-ttl-seconds: "),
         (upload("invoke/a"), {"endpoint-name": "wein"}, None, "EndpointName: is not one of"),
         (upload("invoke/wein/a"), {}, "wein", "EndpointName: is not one of"),
-        (upload("transform/a"), {"split-type": "Word"}, None, "SplitType: "),
+        (upload("transform/a"), {"split-type": "Word"}, None, "split-type: "),
         (upload("invoke/a", 1001), {}, None, "file: 1,001 bytes are over"),
         (upload("invoke/a\nb"), {}, None, "key: must not hold control characters"),
     ],

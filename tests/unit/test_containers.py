@@ -38,7 +38,7 @@ def transformed(container: Container, records: list[str], **options: str) -> Tra
 
 def alone(container: Container, record: str, answer_format: str) -> bytes:
     """What the container answers to a record alone, divided by a format."""
-    answer = container.answer(Call("wine", f"{record}\n".encode(), {}))
+    answer = container.answer(Call("wine", f"{record}\n".encode(), {"ContentType": container.content_type}))
     assert isinstance(answer, Inference)
     (line,) = AnswerFormat.parse(answer_format).divide(answer.body, answer.content_type, 1)
     return line

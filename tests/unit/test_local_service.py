@@ -4,11 +4,14 @@ import fcntl
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from local.engine import Engine
 from local.process import LocalRunError
-from local.service import up
+from local.service import exports_of, up
 
 OWN = {"mine": "http://127.0.0.1:8080"}
 
@@ -28,6 +31,24 @@ def test_it_prints_the_exports_again(
 ) -> None:
     assert up(running, containers) == 0
     assert capsys.readouterr().out == "export A=1\n"
+
+
+@pytest.mark.parametrize(
+    ("topics", "names"),
+    [
+        ({}, set[str]()),
+        ({"SuccessTopicArn": "arn:s"}, {"SUCCESS_TOPIC_ARN"}),
+        ({"SuccessTopicArn": "arn:s", "ErrorTopicArn": "arn:e"}, {"SUCCESS_TOPIC_ARN", "ERROR_TOPIC_ARN"}),
+    ],
+)
+def test_the_topics_are_exported_if_there_are_any(topics: dict[str, str], names: set[str]) -> None:
+    outputs = dict.fromkeys(("InputBucketName", "ResultsBucketName", "RequestQueueUrl", "DeadLetterQueueUrl"), "x")
+    engine: Any = SimpleNamespace(url="u", sagemaker_runtime_url="r", outputs={**outputs, **topics})
+    for name in ("input_bucket", "results_bucket", "request_queue_url", "dead_letter_queue_url"):
+        setattr(engine, name, getattr(Engine, name).fget(engine))
+    exports = exports_of(engine)
+    assert {name for name in exports if name.endswith("TOPIC_ARN")} == names
+    assert exports["REQUEST_QUEUE_URL"] == "x"
 
 
 def test_other_containers_are_refused(running: Path) -> None:

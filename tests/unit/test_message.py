@@ -120,6 +120,15 @@ def test_a_reason_stays_short_however_much_is_wrong() -> None:
     assert len(refused({f"key{n}": n for n in range(1000)})) < 500
 
 
+def test_a_deep_body_is_refused_with_the_field_and_the_rule_first() -> None:
+    body: Any = 1
+    for number in range(256):
+        body = {f"private-{number}": body}
+    with pytest.raises(Failure) as refused:
+        validate({"Body": body})
+    assert refused.value.message == "Body: is nested too deeply"
+
+
 def test_refusals_do_not_repeat_unknown_keys() -> None:
     """A body that was sent as the message has keys of its own, which may be private."""
     assert "patient" not in refused({"patient": 1, "Body": 1})

@@ -271,7 +271,7 @@ def test_it_cannot_be_set_with_options_of_other_lines(world: Transforms) -> None
 def test_a_url_that_is_not_the_stated_one(world: Transforms) -> None:
     answers = transformed(world, [request("a"), request("b", url="/v1/embeddings")], metadata={"request-url": CHAT})
     assert answers[0]["error"] is None
-    assert f"url: must be {CHAT}" in answers[1]["error"]["message"]
+    assert f"url: must be the file's request-url, {CHAT}" in answers[1]["error"]["message"]
 
 
 def test_an_answer_that_is_no_json_is_refused(world: Transforms) -> None:

@@ -2,11 +2,12 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from benchmarks.simulate import simulate
@@ -71,6 +72,44 @@ def test_a_queue_that_grows_never_drains() -> None:
     assert "the endpoint needs to take about 50 requests at once" in explain(workload, sizing)
 
 
+@given(workloads, st.data())
+def test_a_share_for_datasets_is_deployable(workload: Workload, data: st.DataObject) -> None:
+    assume(workload.concurrent_requests >= 4)
+    share = data.draw(st.integers(2, workload.concurrent_requests - 2))
+    sizing = calculate(replace(workload, dataset_requests=share))
+    text = explain(replace(workload, dataset_requests=share), sizing)
+    printed = json.loads("{" + text.partition("Settings:")[2].partition("Expected:")[0] + "}")
+    settings = Settings.from_context({"endpoint_names": ["wine"], **printed})
+    assert settings.dataset_requests == share
+    assert settings.maximum_concurrency == sizing.maximum_concurrency
+    assert settings.concurrent_calls == sizing.batch_size
+    assert "have no share" not in text
+
+
+def test_without_a_share_for_datasets_it_says_so() -> None:
+    workload = Workload(0.2, 20, 10)
+    assert "--dataset-concurrency gives them one" in explain(workload, calculate(workload))
+
+
+@pytest.mark.parametrize(
+    ("workload", "says"),
+    [
+        (Workload(0.01, 10_000, 6), "prefixes (S3OutputPathExtension"),
+        (Workload(60, 9000, 5), "functions at once, and an account has 1,000"),
+        (Workload(60, 5000, 5), "minutes until 500 functions run at once"),
+        (Workload(60, 2, 0.01, backlog=1_000_000), "and SQS deletes messages after retention.request_days, 13"),
+    ],
+)
+def test_a_quota_that_is_exceeded_is_named(workload: Workload, says: str) -> None:
+    sizing = calculate(workload)
+    assert any(says in one for one in sizing.quotas), sizing
+    assert says in explain(workload, sizing).partition("Quotas:")[2]
+
+
+def test_a_usual_workload_exceeds_no_quota() -> None:
+    assert calculate(Workload(0.2, 100, 150)).quotas == ()
+
+
 def test_sparse_messages_have_no_batching_window() -> None:
     assert calculate(Workload(0.2, 1000, 1)).batching_window_seconds == 0
 
@@ -96,6 +135,9 @@ USUAL: dict[str, Any] = {"latency_seconds": 0.2, "concurrent_requests": 20, "arr
         ({"arrivals_per_second": -1}, "arrivals_per_second"),
         ({"backlog": -1}, "backlog"),
         ({"p99_seconds": 0.1}, "p99_seconds"),
+        ({"dataset_requests": 1}, "dataset_requests must be 0, or from 2 to 18"),
+        ({"dataset_requests": 19}, "dataset_requests"),
+        ({"concurrent_requests": 3, "dataset_requests": 2}, "dataset_requests must be 0, because"),
     ],
 )
 def test_the_error_names_a_field_that_is_out_of_range(changed: dict[str, Any], names: str) -> None:
@@ -108,7 +150,7 @@ def test_on_the_command_line() -> None:
     run = CliRunner().invoke(main, arguments)
     assert run.exit_code == 0
     settings = json.loads("{" + run.stdout.partition("Settings:")[2].partition("Expected:")[0] + "}")
-    assert Settings(endpoint_names=["wine"], **settings).concurrent_calls == 50
+    assert Settings.from_context({"endpoint_names": ["wine"]}, settings).concurrent_calls == 50
     assert "a backlog of 10,000 is gone after" in run.stdout
     as_json = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
     assert as_json["batch_size"] == 50
@@ -120,6 +162,8 @@ def test_on_the_command_line() -> None:
     [
         ({"--latency-ms": "0"}, "--latency-ms"),
         ({"--concurrency": "1"}, "--concurrency"),
+        ({"--concurrency": "10001"}, "--concurrency"),
+        ({"--dataset-concurrency": "99"}, "dataset_requests must be 0, or from 2 to 98"),
         ({"--per-second": "-1"}, "--per-second"),
         ({"--p99-ms": "100"}, "p99_seconds must not be below latency_seconds"),
     ],

@@ -192,17 +192,16 @@ def test_when_every_record_is_rejected_the_endpoint_is_at_fault(world: Transform
     world.drop(KEY, b"x\n" * 10)
     world.run()
     assert f"{KEY}.out" not in world.results.objects
-    assert json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorCode"] == "ModelError"
+    assert json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorCode"] == "NoRecordSucceeded"
     assert len(world.dead_letters.sent) == 1
 
 
-def test_a_redriven_part_completes_the_file_and_clears_its_failure(world: Transforms) -> None:
+def test_a_redrive_completes_the_file_and_clears_its_failure(world: Transforms) -> None:
     content = b"x\n" * 10
     world.drop(KEY, content)
     world.run()
-    (body, _), *_ = world.dead_letters.sent
     world.endpoint.answer = lambda call: Inference(call.body, "text/csv")
-    world.requests.bodies.append(body)
+    world.redrive()
     world.run()
     assert world.out(KEY) == content
     assert f"{KEY}.err" not in world.results.objects

@@ -166,8 +166,8 @@ def test_a_file_that_is_not_split_is_sent_in_its_charset() -> None:
 @pytest.mark.parametrize(
     ("charset", "says"),
     [
-        ("klingon", "the charset klingon is not known"),
-        ("base64", "the charset base64 is not known"),
+        ("klingon", "its charset is not known: klingon"),
+        ("base64", "its charset is not known: base64"),
         ("utf-16-le", "content-type: the file is not utf-16-le"),
     ],
 )

@@ -240,7 +240,7 @@ def test_an_option_that_is_wrong_says_which_are_not(world: Transforms) -> None:
     (outcome,) = world.run()
     assert outcome.status is Status.DEAD_LETTERED
     reason = json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorMessage"]
-    assert reason.startswith("AnswerFormat: 'Line' is not one of Lines, LinesWithHeader, JSONArray, JSONField:<name>, ")
+    assert reason.startswith("answer-format: must be one of Lines, LinesWithHeader, JSONArray, JSONField:<name>, ")
     assert not world.endpoint.calls
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from sluice.concurrency import Event, spawn
+from sluice.concurrency import Event, sleep, spawn
 from sluice.ports import Inference
-from sluice.processing.memory import Memory, MemoryExhausted
+from sluice.processing.memory import Memory, MemoryExhausted, Reservation
 from sluice.processing.outcome import Outcome, Status
 from sluice.transform import work
 from sluice.transform.memory import ENOUGH_ANSWERED, needed
@@ -135,7 +135,8 @@ def test_a_part_without_memory_is_sent_as_a_new_message() -> None:
 
     (outcome,) = run(while_others_hold_it())
     assert outcome.acknowledged
-    assert [json.loads(one) for one in world.requests.bodies] == [json.loads(body)]
+    whole = json.loads(body)["TransformPart"]
+    assert [json.loads(one) for one in world.requests.bodies] == [{"TransformPart": {**whole, "TimesWhole": 1}}]
     assert not world.endpoint.calls
     world.run()
     assert world.out(KEY) == b"class_1,0.93\n"
@@ -164,3 +165,58 @@ def test_the_rest_of_a_part_with_too_many_results_is_a_separate_part() -> None:
     assert world.out(KEY).count(b"\n") == 6
     assert len(world.endpoint.calls) == 6
     assert world.summary(KEY)["parts"] == 3
+
+
+@pytest.mark.parametrize("rows", [20, 64])
+def test_answers_that_are_larger_than_the_memory_and_not_kept_do_not_end_a_part(
+    monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    """Each group has an answer that cannot be divided. Its halves are called for, two at once, not the group again."""
+    monkeypatch.setattr("tests.support.transform._MOST_DELIVERIES", 60)
+    world = Transforms(max_receive_count=3)
+    world.memory = Memory(128)
+    large = Inference(b"x" * (6 << 20), "text/csv")
+
+    async def answer(call: Call) -> Inference:
+        await sleep(1)
+        return Inference(b"9\n", "text/csv") if call.body.count(b"\n") == 1 else large
+
+    world.endpoint.answer = answer
+    world.drop(KEY, b"".join(b"%d\n" % row for row in range(rows)), metadata={"answer-format": "Lines"})
+    world.run(first_receive=1)
+    assert world.out(KEY) == b"9\n" * rows
+    assert len(world.endpoint.calls) <= 2 * rows
+    assert run_free(world.memory), "all memory is released"
+
+
+def run_free(memory: Memory) -> bool:
+    """Whether nobody holds memory, and nobody has more than there is."""
+
+    async def free() -> bool:
+        reservation = Reservation(memory, lambda: 0.0)
+        await reservation.resize(16 << 20)  # all of it; raises `MemoryExhausted` if some is taken
+        await reservation.grow(17 << 20)
+        is_over = reservation.is_over
+        reservation.shrink(0)
+        return is_over
+
+    return run(free())
+
+
+def test_a_reservation_that_shrinks_lets_others_take_more_than_there_is() -> None:
+    async def main() -> None:
+        memory = Memory(128)  # 16 MB of it for bodies
+        first, second = Reservation(memory, lambda: 0.0), Reservation(memory, lambda: 0.0)
+        await first.grow(20 << 20)
+        waiting = spawn(second.grow(24 << 20))
+        await sleep(0)
+        assert [first.is_over, second.is_over] == [True, False]
+        first.shrink(10 << 20)  # its answer was not kept
+        await waiting
+        assert [first.is_over, second.is_over] == [False, True]
+        first.shrink(0)
+        second.shrink(0)
+        assert memory.fits(16 << 20)
+        assert not memory.fits((16 << 20) + 1)
+
+    run(main())

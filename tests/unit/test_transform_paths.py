@@ -1,5 +1,8 @@
 """Batch Transform's JSONPath."""
 
+import itertools
+import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -74,6 +77,10 @@ def test_a_missing_value(path: str) -> None:
     [
         *["", "id", "$.", "$..id", "$[?(@.x)]", "$['a", "$[1:2:3]", "$ .a", "$[]", "$.a$"],
         *["$[0,0]", "$['a','a']", "$[1:,1:]", "$[0,-1][0,-1][0,-1]", "$[0,0:][0,0:][0,0:]", "$[0,]"],
+        "$[" + ",".join(f"{start}:" for start in range(5)) + "]",
+        "$[" + ",".join(f"{start}:" for start in range(400)) + "]",
+        "$[0:,1:,2:].a[0:,1:]",
+        "$[:-1,:-2,:-3,:-4,:-5]",
     ],
 )
 def test_invalid_paths(path: str) -> None:
@@ -89,6 +96,35 @@ def test_a_path_finds_no_more_than_the_record_holds_several_times() -> None:
     with pytest.raises(PathError):
         Path.parse("$" + 100 * "[0,-1]")
     assert len(Path.parse("$[0,-1][0,-1]" + 98 * "[:2]").find(record)) == 4
+
+
+_BOUNDS = st.none() | st.integers(-6, 6)
+_SELECTORS = st.integers(-3, 3).map(str) | st.tuples(_BOUNDS, _BOUNDS).map(
+    lambda ends: ":".join("" if one is None else str(one) for one in ends)
+)
+
+
+@given(st.lists(st.lists(_SELECTORS, min_size=1, max_size=7, unique=True), min_size=1, max_size=3), st.integers(1, 9))
+def test_a_path_finds_an_element_a_few_times_at_most(steps: list[list[str]], length: int) -> None:
+    numbers = itertools.count()
+
+    def nested(depth: int) -> Any:
+        return [nested(depth - 1) for _ in range(length)] if depth else next(numbers)
+
+    record = nested(len(steps))
+    try:
+        found = Path.parse("$" + "".join(f"[{','.join(step)}]" for step in steps)).find(record)
+    except (PathError, NotThere):
+        return
+    counts = Counter(json.dumps(one) for one in (found if isinstance(found, list) else [found]))
+    assert max(counts.values(), default=0) <= 4
+
+
+@pytest.mark.parametrize(
+    "path", ["$[0:3,5:8,10:12,20:]", "$[0,1,2,3,4,5,-1]", "$[:2,7,4:6].a[1:].b[2:]", "$[:-1,0,1:]"]
+)
+def test_selectors_beside_each_other_are_a_path(path: str) -> None:
+    assert Path.parse(path).many
 
 
 @given(st.text(alphabet="$.[]*:,'ab01- ", max_size=12), st.recursive(st.integers(), st.lists))

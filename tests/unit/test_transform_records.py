@@ -116,10 +116,10 @@ def test_options_from_metadata() -> None:
 @pytest.mark.parametrize(
     ("metadata", "says"),
     [
-        ({"split-type": "RecordIO"}, "SplitType: "),
-        ({"max-payload": "0"}, "MaxPayload: "),
+        ({"split-type": "RecordIO"}, "split-type: "),
+        ({"max-payload": "0"}, "max-payload: "),
         ({"input-filter": "id"}, "must begin with"),
-        ({"join-source": "input"}, "JoinSource: "),
+        ({"join-source": "input"}, "join-source: "),
     ],
 )
 def test_an_invalid_option_is_named(metadata: dict[str, str], says: str) -> None:

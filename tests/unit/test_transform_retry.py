@@ -126,7 +126,7 @@ def test_a_packed_file(world: Transforms) -> None:
 def test_a_file_that_is_one_call(world: Transforms) -> None:
     world.drop(KEY, b"1\nx\n", metadata={"split-type": "None"})
     world.run()
-    assert json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorCode"] == "ModelError"
+    assert json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorCode"] == "NoRecordSucceeded"
     world.endpoint.answer = refusing()
     world.redrive()
     world.run()

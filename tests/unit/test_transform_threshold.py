@@ -73,7 +73,7 @@ def test_what_is_no_threshold_is_refused_with_what_to_write(text: str) -> None:
     with pytest.raises(Failure) as raised:
         Options.from_metadata({"error-threshold": text}, {})
     assert raised.value.message == (
-        "ErrorThreshold: must be a number of records, such as 100, or a percentage of them, such as 5%"
+        "error-threshold: must be a number of records, such as 100, or a percentage of them, such as 5%"
     )
 
 

@@ -142,7 +142,7 @@ def test_a_file_of_one_part_without_an_answer_fails_at_once(world: Transforms, m
     monkeypatch.setattr(sluice.transform.options, "_MIN_CHUNK_BYTES", 4000)
     world.drop(KEY, b"".join(b"x%d\n" % number for number in range(200)))
     world.run(first_receive=1)
-    assert_failed_once(world, "ModelError")
+    assert_failed_once(world, "NoRecordSucceeded")
     assert len(world.endpoint.calls) == 4 * PATIENCE
 
 
@@ -278,22 +278,23 @@ def test_a_file_that_works_again_clears_its_failure(world: Transforms) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "metadata", "code"),
+    ("content", "metadata", "example"),
     [
-        (b"x\n", {}, "ModelError"),
-        (b"x\n", {"batch-strategy": "SingleRecord"}, "ModelError"),
-        (b"1,x\n2,x\n", {"split-type": "None"}, "ModelError"),
-        (b"1,2\n3,4\n", {"input-filter": "$[5]"}, "NoRecordSucceeded"),
-        (b"1,2\n3,4\n", {"output-filter": "$[5]"}, "NoRecordSucceeded"),
-        (b"1\n" * 4 + b"x\n" * 30, {"input-filter": "$[5:]"}, "NoRecordSucceeded"),
+        (b"x\n", {}, "ModelError: no"),
+        (b"x\n", {"batch-strategy": "SingleRecord"}, "ModelError: no"),
+        (b"1,x\n2,x\n", {"split-type": "None"}, "ModelError: no"),
+        (b"1,2\n3,4\n", {"input-filter": "$[5]"}, "InvalidRecord: the InputFilter"),
+        (b"1,2\n3,4\n", {"output-filter": "$[5]"}, "AnswerNotJoined: the OutputFilter"),
+        (b"1\n" * 4 + b"x\n" * 30, {"input-filter": "$[5:]"}, "InvalidRecord: the InputFilter"),
     ],
 )
 def test_a_small_file_without_an_answer_fails(
-    world: Transforms, content: bytes, metadata: dict[str, str], code: str
+    world: Transforms, content: bytes, metadata: dict[str, str], example: str
 ) -> None:
     world.drop(KEY, content, metadata=metadata)
     world.run()
-    assert_failed_once(world, code)
+    assert_failed_once(world, "NoRecordSucceeded")
+    assert f"; line 1: {example}" in reason(world)["ErrorMessage"]
 
 
 @pytest.mark.parametrize("metadata", [{}, {"split-type": "None"}, {"batch-strategy": "SingleRecord"}])
@@ -301,7 +302,8 @@ def test_an_empty_answer_is_no_success(world: Transforms, metadata: dict[str, st
     world.endpoint.answer = lambda call: Inference(b"", "text/csv")
     world.drop(KEY, b"1\n2\n", metadata=metadata)
     world.run()
-    assert_failed_once(world, "AnswerMismatch")
+    assert_failed_once(world, "NoRecordSucceeded")
+    assert "line 1: AnswerMismatch: " in reason(world)["ErrorMessage"]
 
 
 def test_a_header_and_empty_lines_are_no_records_that_succeeded(world: Transforms) -> None:

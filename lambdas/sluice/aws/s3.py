@@ -15,14 +15,10 @@ from sluice.aws.loop import Loop
 from sluice.aws.pieces import PIECE, pieces
 from sluice.aws.storage_guard import StorageGuard
 from sluice.failures import Operation, ServiceError
-from sluice.ports import Condition, ObjectHead, ObjectTooLarge, PreconditionFailed, StoredObject
+from sluice.ports import LISTED, Condition, ObjectHead, ObjectTooLarge, PreconditionFailed, StoredObject
 
 if TYPE_CHECKING:
     from sluice.aws.http.s3 import LeanS3
-
-_PAGE = 100  # the maximum number of keys of a listing that starts after a key
-
-_CONFLICTS = {409, 412}  # of a conditional request: another write was in progress, or the condition failed
 
 
 class S3Bucket:
@@ -113,7 +109,7 @@ class S3Bucket:
             s3 = self._clients.s3
             folder: Any = {"Bucket": self._name, "Prefix": prefix, "Delimiter": "/"}
             if start_after is not None:
-                page = s3.list_objects_v2(**folder, StartAfter=start_after, MaxKeys=_PAGE)
+                page = s3.list_objects_v2(**folder, StartAfter=start_after, MaxKeys=LISTED)
                 return [one["Key"] for one in page.get("Contents", [])]
             pages = s3.get_paginator("list_objects_v2").paginate(**folder)
             return [one["Key"] for page in pages for one in page.get("Contents", [])]
@@ -235,7 +231,11 @@ def _read_body(response: Any, max_bytes: int | None) -> StoredObject:
 
 @contextmanager
 def _conditional(condition: Condition | None) -> Iterator[dict[str, Any]]:
-    """The parameters of a write with `condition`. Raises `PreconditionFailed` if the condition is not met."""
+    """The parameters of a write with `condition`. Raises `PreconditionFailed` if the condition is not met.
+
+    409 ConditionalRequestConflict is another error of S3, after which the write must be repeated (S3 User Guide,
+    "Conditional writes"): another write was in progress, and nobody knows yet whether it will succeed.
+    """
     try:
         if condition is None:
             yield {}
@@ -246,7 +246,7 @@ def _conditional(condition: Condition | None) -> Iterator[dict[str, Any]]:
     except ClientError as error:
         # With If-Match, NoSuchKey means that the object to replace was deleted. A missing bucket has another code.
         is_gone = condition and condition.etag and error.response["Error"]["Code"] == "NoSuchKey"
-        if is_gone or (condition and status_of(error) in _CONFLICTS):
+        if is_gone or (condition and status_of(error) == 412):
             raise PreconditionFailed from error
         raise
 

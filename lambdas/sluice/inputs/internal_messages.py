@@ -56,6 +56,7 @@ class _TransformPart(_OfRun):
     batch_file: bool = False
     aligned: bool = False
     earlier: str | None = Field(None, pattern=STEM_PATTERN)
+    times_whole: int = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -75,6 +76,7 @@ class _TransformPart(_OfRun):
             self.aligned,
             self.run_or_none(),
             self.earlier,
+            self.times_whole,
         )
 
 
@@ -155,5 +157,6 @@ def body_of(request: TransformPart | Assembly | TransformRetry) -> str:
             "BatchFile": request.batch_file or None,
             "Aligned": request.aligned or None,
             "Earlier": request.earlier,
+            "TimesWhole": request.times_whole or None,
         }
     return json.dumps({name: {key: value for key, value in fields.items() if value is not None}})

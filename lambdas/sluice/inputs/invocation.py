@@ -74,15 +74,14 @@ def message_for(dropped: DroppedObject, metadata: Mapping[str, str], settings: S
 
 def message_from_metadata(metadata: Mapping[str, str], endpoint_name: str | None) -> Message:
     """As `message_for`, with the endpoint that the folder names, or None. Raises `Failure` (invalid) as that does."""
-    raw: dict[str, Any] = {
-        BY_METADATA[name.lower()]: value for name, value in metadata.items() if name.lower() in BY_METADATA
-    }
+    given = {name.lower(): value for name, value in metadata.items() if name.lower() in BY_METADATA}
+    raw: dict[str, Any] = {BY_METADATA[name]: value for name, value in given.items()}
     if "RequestTTLSeconds" in raw and raw["RequestTTLSeconds"].isdecimal():
         raw["RequestTTLSeconds"] = int(raw["RequestTTLSeconds"])
     if endpoint_name is not None:
         raw.setdefault("EndpointName", endpoint_name)
     # The location comes from the event, so the rules for a message's InputLocation do not apply.
-    return validate({**raw, "InputLocation": "s3://any/object"})
+    return validate({**raw, "InputLocation": "s3://any/object"}, {BY_METADATA[name]: name for name in given})
 
 
 def type_of_name(name: str) -> str | None:

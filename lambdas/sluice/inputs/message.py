@@ -7,7 +7,8 @@ an HTTP header or an S3 key: header values are visible ASCII, so that no header 
 import base64
 import binascii
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -67,6 +68,8 @@ _RULES_OF_TYPES = {
     "missing": "must be given",
     "dict_type": "must be a JSON object",
     "list_type": "must be a JSON array",
+    "recursion_loop": "is nested too deeply",
+    "recursion_depth_exceeded": "is nested too deeply",
 }
 
 Header = Annotated[str, StringConstraints(max_length=1024, pattern=_HEADER)]
@@ -78,6 +81,9 @@ Absent = SkipJsonSchema[None]  # a missing key; null itself is refused, except a
 MAX_KEYS = 64  # of a message: three times as many as there are parameters
 _MAX_RULES = 5  # broken rules that one reason names
 _NEAR = 64  # characters of an unknown key, beyond which it is no misspelt parameter
+_FREE_FORM = frozenset(
+    {"dict", "list"}
+)  # pydantic's names of the branches of a JsonValue; below are a sender's own keys
 
 _BODIES = ("Body", "BodyBase64", "InputLocation")
 
@@ -196,8 +202,8 @@ def check_keys(raw: dict[str, Any], known: Collection[str]) -> None:
         raise invalid("message", f"has over {MAX_KEYS} keys; known are {', '.join(known)}")
 
 
-def validate(raw: dict[str, Any]) -> Message:
-    """`raw` as a `Message`.
+def validate(raw: dict[str, Any], names: Mapping[str, str] = MappingProxyType({})) -> Message:
+    """`raw` as a `Message`. `names` has the names that the sender used for parameters, where they differ.
 
     Raises `Failure` (invalid) naming each parameter and its rule. Neither values nor unknown keys are repeated, because
     they may be private.
@@ -206,11 +212,17 @@ def validate(raw: dict[str, Any]) -> Message:
     try:
         return Message.model_validate(raw, by_alias=True, by_name=False)
     except ValidationError as error:
-        raise explain(error, PARAMETERS) from None
+        raise explain(error, PARAMETERS, names) from None
 
 
-def explain(error: ValidationError, known: Collection[str] = ()) -> Failure:
-    """The failure for pydantic's `error`: each field with its rule, and for unknown keys the nearest of `known`."""
+def explain(
+    error: ValidationError, known: Collection[str] = (), names: Mapping[str, str] = MappingProxyType({})
+) -> Failure:
+    """The failure for pydantic's `error`: each field with its rule, and for unknown keys the nearest of `known`.
+
+    `names` has the names that the sender used for fields, where they differ. The path of a field ends where the keys
+    within it are a sender's own, such as in a `Body`.
+    """
     parts: list[str] = []
     unknown: list[str] = []
     for detail in error.errors(include_url=False, include_input=False):
@@ -219,7 +231,7 @@ def explain(error: ValidationError, known: Collection[str] = ()) -> Failure:
         if detail["type"] == "extra_forbidden":
             unknown.append(str(detail["loc"][-1]))
             continue
-        where = ".".join(str(part) for part in detail["loc"] if not str(part).startswith("constrained-"))
+        where = ".".join(_path(detail["loc"], names))
         rule = _rule(detail["type"], detail.get("ctx", {}), detail["msg"])
         parts.append(f"{where}: {rule}" if where else rule)
     if unknown:
@@ -227,6 +239,14 @@ def explain(error: ValidationError, known: Collection[str] = ()) -> Failure:
     if len(parts) > _MAX_RULES:
         parts[_MAX_RULES:] = [f"and {len(parts) - _MAX_RULES} more"]
     return Failure.of(ErrorCode.INVALID_MESSAGE, "; ".join(parts))
+
+
+def _path(location: tuple[int | str, ...], names: Mapping[str, str]) -> Iterator[str]:
+    for part in location:
+        if part in _FREE_FORM:
+            return
+        if not str(part).startswith("constrained-"):
+            yield names.get(str(part), str(part))
 
 
 def _rule(kind: str, context: Mapping[str, Any], message: str) -> str:

@@ -137,7 +137,7 @@ class TransformPart(_OfDataset):
     When the file is `unpacked`, the positions and the size are those of its content in UTF-8. When it is a
     `batch_file`, its records are the requests of an OpenAI batch file. When it is `aligned`, a record begins at
     `start`, and one ends at `end`. `earlier` is the last segment of the name of the stored part whose answers are kept:
-    only its other records are sent.
+    only its other records are sent. `times_whole` is how often it was sent again as it is, since it last got shorter.
     """
 
     start: int
@@ -147,6 +147,7 @@ class TransformPart(_OfDataset):
     aligned: bool = False
     run: Run | None = None
     earlier: str | None = None
+    times_whole: int = field(default=0, compare=False)
 
     @property
     def is_whole(self) -> bool:

@@ -5,16 +5,16 @@ sent. docs/outcomes.md describes the order of the steps.
 """
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 
 from sluice import keys
 from sluice.inputs.requests import Request, TransformPart
-from sluice.ports import Bucket, Condition, ObjectHead, PreconditionFailed
+from sluice.ports import Bucket, ObjectHead
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes, claim_key, error_keys, is_answer, is_of_message, superseded
 from sluice.processing.result import owner_metadata, owner_of
+from sluice.processing.storing import write_once
 
 _Attempt = Attempt[Request]
 
@@ -73,8 +73,7 @@ class FileFailures:
     async def _claim(self, attempt: _Attempt, key: str, document: bytes) -> ObjectHead:
         """The claim: that of this message, unless another one was faster."""
         own = owner_metadata(attempt)
-        with suppress(PreconditionFailed):
-            await self._results.put(key, document, content_type="application/json", metadata=own, condition=Condition())
+        await write_once(self._results, key, document, content_type="application/json", metadata=own)
         return await self._results.head(key) or ObjectHead(len(document), "", metadata=own)
 
     async def _resolved(self, attempt: _Attempt) -> Outcome | None:

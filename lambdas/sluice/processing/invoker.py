@@ -119,7 +119,7 @@ class Invoker:
                     invocation.body,
                     invocation.parameters,
                     seconds=attempt.call_seconds,
-                    admit=lambda size: reservation.grow(len(invocation.body) + size),
+                    admit=lambda size: reservation.grow(self._memory.needed_for(len(invocation.body), size)),
                 )
                 latency = timedelta(seconds=now() - started)
             self._memory.learn(invocation.endpoint_name, len(inference.body))

@@ -10,6 +10,7 @@ from sluice.ports import UNASKED_BYTES
 # Measured (docs/performance.md, Memory): the memory in use without bodies.
 _WITHOUT_BODIES = 144 * 1024 * 1024
 _LEAST = 16 * 1024 * 1024
+_COPIES = 3  # of a body or a response while it is received: its pieces, all of it, and what the heap loses
 
 
 class MemoryExhausted(Exception):
@@ -98,21 +99,21 @@ class Reservation:
         If there is not enough memory, it waits for its turn to take more than there is. Whoever has it goes on to its
         end, so that those who hold memory and wait cannot deadlock.
         """
-        more = size - self._size
-        if more <= 0:
+        if size <= self._size:
             return
-        if not self._is_over and not self._memory.fits(more):
+        if not self._is_over and not self._memory.fits(size - self._size):
             await self._memory.overcommitting.acquire()
             self._is_over = True
-        self._memory.take(more)
-        self._size = size
+        if size > self._size:  # which may have shrunk meanwhile, but nothing else has grown it
+            self._memory.take(size - self._size)
+            self._size = size
 
     def shrink(self, size: int) -> None:
-        """Keep `size` bytes at most. Never waits."""
+        """Keep `size` bytes at most. Never waits. It is no longer over if all that is taken then is there."""
         if size < self._size:
             self._memory.release(self._size - size)
             self._size = size
-        if self._is_over and not size:
+        if self._is_over and (not size or self._memory.fits(0)):
             self._is_over = False
             self._memory.overcommitting.release()
 
@@ -135,12 +136,17 @@ class CallMemory:
         `patience` returns how many seconds it may wait. Raises `MemoryExhausted`.
         """
         reservation = Reservation(self._memory, patience)
-        await reservation.resize(self.needed(endpoint_name, self._max_body_bytes))
+        read = _COPIES * self._max_body_bytes
+        await reservation.resize(max(read, self.needed(endpoint_name, self._max_body_bytes)))
         return reservation
 
     def needed(self, endpoint_name: str | None, body: int) -> int:
-        """The most bytes that a call with a body of `body` bytes takes."""
-        return body + self._largest.get(endpoint_name or "", UNASKED_BYTES)
+        """The most bytes that a call with a body of `body` bytes takes, once that is read."""
+        return self.needed_for(body, self._largest.get(endpoint_name or "", UNASKED_BYTES))
+
+    def needed_for(self, body: int, answer: int) -> int:
+        """The most bytes that a call with a body of `body` bytes takes whose response has `answer` bytes."""
+        return body + _COPIES * answer
 
     def learn(self, endpoint_name: str, answered: int) -> None:
         """Take the size of a response into account, in bytes."""

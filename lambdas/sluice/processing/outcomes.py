@@ -5,11 +5,10 @@ between any two steps leaves.
 """
 
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 from sluice import keys
 from sluice.error_codes import FailureClass
-from sluice.failures import Failure, Operation, ServiceError, classify, invalid
+from sluice.failures import Failure, ServiceError, classify, invalid
 from sluice.inputs.identity import is_newer, spare_error_name
 from sluice.inputs.requests import DroppedObject, Request
 from sluice.inputs.runs import run_of_request
@@ -17,8 +16,7 @@ from sluice.ports import Bucket, Buckets, Condition, ObjectHead, PreconditionFai
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.result import MESSAGE_ID, RUN, SEQUENCER, failure_from, owner_metadata, owner_of
-
-_TRIES = 5  # Each conflict means that the write of another delivery succeeded, so there are few.
+from sluice.processing.storing import TRIES, conflict, is_overtaken
 
 _Attempt = Attempt[Request]
 
@@ -62,13 +60,15 @@ class Outcomes:
     ) -> Outcome | None:
         """Write the `.out` with `write`, on the condition that its key still holds `stored`, and remove the `.err`.
 
-        Returns None, or the outcome when another result settles the request. After a conflict the decision is made
-        again for what is there. Raises `Failure` as `settled_by` does.
+        Returns None, or the outcome when another result settles the request. If another write was faster, the decision
+        is made again for what is there. Raises `Failure` as `settled_by` does.
         """
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             try:
                 version_id = await write(Condition.replacing(stored))
-            except PreconditionFailed:
+            except (PreconditionFailed, ServiceError) as error:
+                if not is_overtaken(error):
+                    raise
                 stored = await self.answer(attempt)
                 if stored is not None and (outcome := await self.settled_by(stored, attempt)) is not None:
                     return outcome
@@ -78,7 +78,7 @@ class Outcomes:
                 return superseded(attempt)
             await self.clear_failure(attempt, is_first=stored is None and attempt.delivery.receive_count == 1)
             return None
-        raise _conflict()
+        raise conflict()
 
     async def record_failure(
         self, attempt: _Attempt, document: bytes, resolved: Callable[[], Awaitable[Outcome | None]]
@@ -93,11 +93,11 @@ class Outcomes:
         if (key := await self._error_key(attempt)) is None:
             await self.clear_failure(attempt, is_first=False)
             return superseded(attempt)
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             stored = await self._results.head(key)
             if stored is not None and not await self._may_replace(stored, attempt):
                 return superseded(attempt)
-            with suppress(PreconditionFailed):
+            try:
                 await self._results.put(
                     key,
                     document,
@@ -105,11 +105,16 @@ class Outcomes:
                     metadata=owner_metadata(attempt),
                     condition=Condition.replacing(stored),
                 )
-                # Looked up again: another delivery writes its .out first and removes the .err after that, so the later
-                # of the two deliveries sees the other's object.
-                await self._give_up_spare(attempt)
-                return await self._without_failure(attempt, resolved)
-        raise _conflict()
+                break
+            except (PreconditionFailed, ServiceError) as error:
+                if not is_overtaken(error):
+                    raise
+        else:
+            raise conflict()
+        # Looked up again: another delivery writes its .out first and removes the .err after that, so the later of the
+        # two deliveries sees the other's object.
+        await self._give_up_spare(attempt)
+        return await self._without_failure(attempt, resolved)
 
     async def _without_failure(
         self, attempt: _Attempt, resolved: Callable[[], Awaitable[Outcome | None]]
@@ -154,17 +159,21 @@ class Outcomes:
     ) -> bool:
         """Remove an `.err` that is the request's to remove. Returns whether there was one, of whichever request."""
         was_there = False
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             stored = await self._results.head(key)  # a delete of no object would leave a delete marker
             was_there = was_there or stored is not None
             if stored is None or (only_of and not only_of(stored, attempt)):
                 return was_there
             if not await self._may_replace(stored, attempt):
                 return was_there
-            with suppress(PreconditionFailed):
+            try:
                 await self._results.delete(key, condition=Condition.replacing(stored))
+            except (PreconditionFailed, ServiceError) as error:
+                if not is_overtaken(error):
+                    raise
+            else:
                 return was_there
-        raise _conflict()
+        raise conflict()
 
     async def _error_key(self, attempt: _Attempt) -> str | None:
         """The key of the `.err`; None when the object has a newer version, which answers.
@@ -262,9 +271,3 @@ def claim_key(attempt: _Attempt) -> str | None:
 def superseded(attempt: _Attempt) -> Outcome:
     """The outcome of a request whose object was replaced."""
     return attempt.ended(Status.SUPERSEDED, detail="the object was replaced; its newer version answers")
-
-
-def _conflict() -> ServiceError:
-    return ServiceError(
-        Operation.STORE_RESULT, "ConditionalRequestConflict", f"{_TRIES} conditional writes found another object"
-    )

@@ -1,15 +1,21 @@
-"""Storing what has been paid for although S3 fails."""
+"""Storing although S3 fails, or another delivery stores the same at the same time."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
 from sluice.concurrency import timeout
 from sluice.error_codes import FailureClass
 from sluice.failures import Operation, ServiceError, classify
+from sluice.ports import Bucket, Condition, PreconditionFailed
 from sluice.timeouts import SETTLE_SECONDS, STORE_PAUSES
 
 _LEAST_SECONDS = 1.0  # one try, however little time is left
 _MOST_SECONDS = 900.0  # of a function
+
+TRIES = 5
+"""How often a conditional write is tried. Another write was faster each time, or is in progress, so there are few."""
+
+_CONFLICT = "ConditionalRequestConflict"  # S3's code
 
 _T = TypeVar("_T")
 
@@ -36,3 +42,36 @@ async def retry_transient(store: Callable[[], Awaitable[_T]], sleep: Sleep, rema
             return await store()
     except TimeoutError as error:
         raise ServiceError(Operation.STORE_RESULT, "TimeoutError", f"no response within {seconds:.0f} s") from error
+
+
+async def write_once(
+    results: Bucket, key: str, body: bytes, *, content_type: str | None, metadata: Mapping[str, str] | None = None
+) -> bool:
+    """Write an object that is written once, by whichever delivery is the first.
+
+    Returns whether this call has written it; else it is there. Raises `ServiceError`.
+    """
+    for _ in range(TRIES):
+        try:
+            await results.put(key, body, content_type=content_type, metadata=metadata, condition=Condition())
+        except (PreconditionFailed, ServiceError) as error:
+            if not is_overtaken(error):
+                raise
+            if await results.head(key) is not None:
+                return False
+        else:
+            return True
+    raise conflict()
+
+
+def conflict() -> ServiceError:
+    """The error of a write that others were faster than at each try. It has the code of S3's own conflicts (409)."""
+    return ServiceError(Operation.STORE_RESULT, _CONFLICT, "other writes were faster than each of several tries")
+
+
+def is_overtaken(error: Exception) -> bool:
+    """Whether a conditional write failed because of another write, which has succeeded (412) or is in progress (409).
+
+    Nobody knows what the other one comes to: whoever wants to write must look what is there, and write again.
+    """
+    return isinstance(error, PreconditionFailed) or (isinstance(error, ServiceError) and error.code == _CONFLICT)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
 
+from sluice.failures import quoted
 from sluice.transform import answer_parts, json_slices
 from sluice.transform.content_types import base_type
 
@@ -68,7 +69,7 @@ class AnswerFormat:
         if kind is Kind.COLUMNS and colon and all(0 < len(one) <= _MAX_FIELD for one in rest.split(",")):
             return cls(kind, tuple(_unescaped(one) for one in rest.split(",")))
         if kind is None or colon or kind is Kind.JSON_FIELD:
-            raise ValueError(f"{text[:80]!r} is not one of {VALID}")
+            raise ValueError(f"must be one of {VALID}, not {quoted(text)}")
         return cls(kind)
 
     def __str__(self) -> str:

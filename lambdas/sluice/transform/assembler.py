@@ -11,7 +11,7 @@ from sluice.error_codes import ErrorCode
 from sluice.failures import Failure, Operation
 from sluice.inputs.requests import Assembly
 from sluice.inputs.strict_json import compact_bytes
-from sluice.ports import Bucket, Condition, ObjectHead
+from sluice.ports import Bucket, Buckets, Condition, ObjectHead, PreconditionFailed
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes
@@ -30,9 +30,11 @@ from sluice.processing.result import (
     owner_of,
     timestamp,
 )
+from sluice.processing.storing import conflict
 from sluice.transform.earlier import AT, OFFSET
 from sluice.transform.heads import require_head
 from sluice.transform.progress import covering_parts, of_run
+from sluice.transform.replaced import head_of_file
 from sluice.transform.verdict import StoredPart, requested_by, summary_of, threshold_of, type_of, verdict_of
 
 _MOST_VERSIONS = 10  # that the deliveries of one assembly have written of one object
@@ -45,23 +47,26 @@ class Assembler:
     An assembly that is superseded then withdraws its own, so that those of the newer version show again.
     """
 
-    def __init__(self, results: Bucket, outcomes: Outcomes) -> None:
+    def __init__(self, inputs: Buckets, results: Bucket, outcomes: Outcomes) -> None:
+        self._inputs = inputs
         self._results = results
         self._outcomes = outcomes
 
     async def handle(self, attempt: Attempt[Assembly]) -> Outcome:
         """Write a dataset's `.out`, and before it `.errors.jsonl` and `.summary.json`.
 
-        Raises `Failure` when none of its records succeeded, as the cause of `AttemptFailed`; `ServiceError` when AWS
-        fails.
+        Raises `Failure` when none of its records succeeded, as the cause of `AttemptFailed`; `Deleted`; `ServiceError`
+        when AWS fails.
         """
         name = attempt.identity.name
         stored = await self._outcomes.answer(attempt)
         if stored is not None and (outcome := await self._outcomes.settled_by(stored, attempt)) is not None:
             return await self._settled(outcome, attempt)
+        file = attempt.request.file
+        await head_of_file(self._inputs(file.bucket), file.key)
         folder = keys.parts_folder(name, attempt.identity.key)
         names = of_run(await self._results.list(folder), attempt.request.run)
-        covering = covering_parts(names, attempt.request.file.size or 0)
+        covering = covering_parts(names, file.size or 0)
         if covering is None:
             return attempt.ended(
                 Status.SUPERSEDED, detail="parts are missing; storing the last part requests the assembly again"
@@ -104,7 +109,10 @@ class Assembler:
         """
         if (outcome := await self.already_resolved(attempt)) is not None:
             return outcome
-        await self._write_counts(attempt, parts, summary)
+        try:
+            await self._write_counts(attempt, parts, summary)
+        except PreconditionFailed:
+            raise conflict() from None
         requested = requested_by(parts)
         trace_id = requested.get(TRACE_ID) or attempt.identity.trace_id
         identity = replace(attempt.identity, trace_id=trace_id, inference_id=trace_id)
@@ -121,6 +129,7 @@ class Assembler:
                 f"{reason}; line {first['Line']}: {first['ErrorCode']}: {first['ErrorMessage']}",
                 original_status_code=first.get("OriginalStatusCode"),
                 original_message=first.get("OriginalMessage"),
+                log_stream_arn=first.get("LogStreamArn"),
             )
 
     async def _write_counts(self, attempt: Attempt[Assembly], parts: list[StoredPart], summary: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ import re
 from enum import Enum
 from functools import lru_cache
 
-from sluice.failures import invalid
+from sluice.failures import invalid, quoted
 
 CSV = "text/csv"
 JSON = "application/json"
@@ -56,7 +56,7 @@ def charset_of(content_type: str) -> str | None:
         charset = codecs.lookup(found[1])
         "".encode(charset.name)  # raises LookupError for a codec that is no charset, such as base64
     except (LookupError, ValueError):
-        raise invalid("content-type", f"the charset {found[1][:40]} is not known") from None
+        raise invalid("content-type", f"its charset is not known: {quoted(found[1])}") from None
     return None if charset.name in {"utf-8", "utf-8-sig", "ascii"} else charset.name
 
 
@@ -72,6 +72,28 @@ def syntax_of(content_type: str) -> Syntax:
     if base in _CSV_TYPES:
         return Syntax.CSV
     return Syntax.JSON if base in _JSON_LINES_TYPES or is_json(base) else Syntax.TEXT
+
+
+def is_text(content_type: str) -> bool:
+    """Whether a body of this type is text, and so in UTF-8 unless a charset is stated."""
+    return syntax_of(content_type) is not Syntax.TEXT or base_type(content_type).startswith("text/")
+
+
+def not_utf8(body: bytes, content_type: str) -> str | None:
+    """Why a body is not the text that its type says, and what to do; None if it is, or if the type is not text.
+
+    Containers differ in what they make of such bytes: some replace them, and answer for another text.
+    """
+    if body.isascii() or not is_text(content_type):
+        return None
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return (
+            f"is not UTF-8 (byte {error.start} is 0x{body[error.start]:02X}); state its charset in the content type, "
+            f"such as {base_type(content_type)[:80]}; charset=iso-8859-1, or save it as UTF-8"
+        )
+    return None
 
 
 def states_syntax(content_type: str | None) -> bool:

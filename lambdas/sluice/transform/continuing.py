@@ -7,14 +7,13 @@ from datetime import datetime
 from sluice.error_codes import ErrorCode
 from sluice.failures import Failure
 from sluice.inputs.identity import of_part
-from sluice.inputs.internal_messages import body_of
 from sluice.inputs.requests import TransformPart
-from sluice.ports import MessageSender
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.settings import Settings
 from sluice.transform.bisect import Calls
 from sluice.transform.early_stop import EarlyStop
+from sluice.transform.onward import Onward
 from sluice.transform.part_store import PartStore
 from sluice.transform.sending import Sending
 from sluice.transform.work import Work
@@ -33,36 +32,39 @@ class Run:
 
 
 class Continuation:
-    """Continues parts in further messages."""
+    """Continues parts in further messages, or in the same delivery."""
 
     def __init__(
         self,
         settings: Settings,
-        part_queue: MessageSender,
+        onward: Onward,
         store: PartStore,
         early_stop: EarlyStop,
         announce: Callable[[_Part], Awaitable[None]],
     ) -> None:
         self._settings = settings
-        self._part_queue = part_queue
+        self._onward = onward
         self._store = store
         self._early_stop = early_stop
         self._announce = announce
 
-    async def later(self, attempt: _Part, run: Run, done: list[range], rest: list[range]) -> Outcome:
+    async def later(
+        self, attempt: _Part, run: Run, done: list[range], rest: list[range], *, may_stay: bool = False
+    ) -> Outcome | _Part:
         """Store the lines that are done as parts of their own, and send the rest as further parts.
 
-        If none is done, the part is halved, or sent again while its format is not found.
+        If none is done, the part is halved, or sent again while its format is not found. If the delivery `may_stay` at
+        the part, and the rest is one part, it is not sent, but returned as what is to be done next: a message for each
+        few megabytes of answers would make a long chain of short deliveries.
 
-        A file ends, because each delivery that comes here leaves less: lines that are done are in no further part, and
-        without any, a part of two lines or more becomes two shorter ones. And it ends soon: the rest is divided among
-        the functions, so that the parts that wait for each other are only those that one function has to do anyway.
+        A file ends soon: the rest is divided among the functions, so that the parts that wait for each other are only
+        those that one function has to do anyway. That it ends at all is the rule of `Onward`.
 
         Raises `Failure` when nothing is done of a single line that is sent, and `ServiceError`.
         """
         work = run.work
         if not done and work.answer_format is None:
-            await self._part_queue.send([body_of(work.part)])
+            await self._onward.send_whole(work.part)
             return attempt.ended(Status.SUCCEEDED, detail="its first answers are stored, it continues as a new message")
         if not done and len(work.places) < 2:
             raise Failure.of(ErrorCode.NOT_BEGUN)
@@ -73,18 +75,22 @@ class Continuation:
             middle = work.places[len(work.places) // 2]
             parts = [work.part_of(range(middle)), work.part_of(range(middle, count), and_rest=True)]
         made = run.calls.made
+        stored = attempt
         for lines in done:
-            attempt = at_range(attempt, work.part_of(lines), self._settings)
-            with attempt.reporting():
-                await self._store.put(attempt, work, run.calls, run.started, lines=lines, made=made)
+            stored = at_range(attempt, work.part_of(lines), self._settings)
+            with stored.reporting():
+                await self._store.put(stored, work, run.calls, run.started, lines=lines, made=made)
             made = 0
         if done and run.calls.refused:
-            await self._early_stop.look(attempt, work)
-        await self._part_queue.send([body_of(part) for part in parts if part.start < part.end])
+            await self._early_stop.look(stored, work)
+        left = [part for part in parts if part.start < part.end]
+        if may_stay and done and len(left) == 1 == len(done) and rest[0].start == done[0].stop:
+            return at_range(attempt, left[0], self._settings)
+        await self._onward.send(work.part, left)
         if parts[-1].start == parts[-1].end:  # the last record has ended where the file does
-            await self._announce(replace(attempt, request=parts[-1]))
+            await self._announce(replace(stored, request=parts[-1]))
         detail = f"{sum(map(len, done))} lines are answered, the rest continues as {len(parts)} new messages"
-        return attempt.ended(Status.SUCCEEDED, detail=detail)
+        return stored.ended(Status.SUCCEEDED, detail=detail)
 
 
 def at_range(attempt: _Part, part: TransformPart, settings: Settings) -> _Part:

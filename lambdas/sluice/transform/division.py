@@ -45,14 +45,33 @@ def cuts(costs: Sequence[int], pieces: int) -> list[int]:
     return found
 
 
+def gaps(work: Work, stored: Sequence[tuple[int, int]]) -> list[range]:
+    """The lines that stored parts, which begin and end at `stored`, do not have, each as a run of neighbours, in order.
+
+    A stored part counts if it begins and ends where lines do: one that began within a quoted field has other records.
+    What follows the lines that were read is left, too, as for `runs`.
+    """
+    count, is_more = len(work.lines), work.lines.is_cut or work.lines.is_crossing
+    edges = {edge for one in stored for edge in one}
+    indices = {at: index for index in range(1, count) if (at := work.lines.place(index)) in edges}
+    indices[work.lines.place(count) if is_more else work.part.end] = count
+    left, reached = list[range](), 0
+    for begin, end in sorted(stored, key=lambda one: (one[0], -one[1])):
+        if begin in indices and end in indices and indices[begin] >= reached:
+            if indices[begin] > reached:
+                left.append(range(reached, indices[begin]))
+            reached = indices[end]
+    return left if reached == count and not is_more else [*left, range(reached, count)]
+
+
 def runs(work: Work, calls: Calls) -> tuple[list[range], list[range]]:
     """The lines that are done, and those that are left, each as runs of neighbours, in order.
 
     Lines that are not sent go with those before them. What follows the lines that were read is left, too: an empty run
-    at their end stands for it, unless the last line is left anyway. The lines of an untried part are done.
+    at their end stands for it, unless the last line is left anyway. The lines of a part that stops are done.
     """
     count = len(work.lines)
-    if work.is_untried:
+    if work.is_untried or work.has_given_up:
         is_more = work.lines.is_cut or work.lines.is_crossing
         return [range(count)], [range(count, count)] if is_more else []
     done, rest = list[range](), list[range]()

@@ -7,21 +7,23 @@ may have been found within quotes does not count.
 
 import json
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 from sluice import keys
 from sluice.failures import ServiceError
 from sluice.inputs.requests import TransformPart
 from sluice.inputs.strict_json import compact_bytes
-from sluice.ports import Bucket, Buckets, Condition, PreconditionFailed
+from sluice.ports import Bucket, Buckets
 from sluice.processing.attempt import Attempt
 from sluice.processing.prefetch import prefetch
+from sluice.processing.storing import write_once
 from sluice.settings import Settings
 from sluice.transform.bisect import PATIENCE
 from sluice.transform.lines import ranges
 from sluice.transform.options import Options
 from sluice.transform.part_store import UNCERTAIN
 from sluice.transform.progress import count, of_run
+from sluice.transform.replaced import read_range
 from sluice.transform.threshold import ErrorThreshold
 from sluice.transform.work import MAX_REFUSED, Work
 
@@ -46,7 +48,7 @@ def enough_refused(threshold: ErrorThreshold, lines: int) -> int:
 
 
 class EarlyStop:
-    """Stops the parts of files. Its methods raise `ServiceError`."""
+    """Stops the parts of files. Its methods raise `ServiceError`, and `look` raises `Replaced`, too."""
 
     def __init__(self, settings: Settings, inputs: Buckets, results: Bucket) -> None:
         self._settings = settings
@@ -124,17 +126,16 @@ class EarlyStop:
         async with aclosing(self._pieces(part, folder)) as pieces:
             async for piece in pieces:
                 lines += piece.count(b"\n")
-        with suppress(PreconditionFailed):
-            await self._results.put(key, compact_bytes({"lines": lines}), content_type=_JSON, condition=Condition())
+        await write_once(self._results, key, compact_bytes({"lines": lines}), content_type=_JSON)
         return lines
 
     async def _pieces(self, part: TransformPart, folder: str) -> AsyncGenerator[bytes]:
-        """The content of a file. Raises `PreconditionFailed` when it was replaced."""
+        """The content of a file. Raises `Replaced`."""
         bucket, key, etag = self._inputs(part.file.bucket), part.file.key, part.file.etag
         if part.unpacked:
             bucket, key, etag = self._inputs(self._settings.results_bucket), keys.unpacked_key(folder), None
         for start, end in ranges(part.file.size or 0, _PIECE):
-            yield await bucket.get_range(key, start, end, etag=etag)
+            yield await read_range(bucket, key, start, end, etag=etag)
 
 
 def _stop_key(attempt: _Part) -> str | None:

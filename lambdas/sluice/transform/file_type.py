@@ -2,7 +2,7 @@
 
 import json
 
-from sluice.failures import invalid
+from sluice.failures import invalid, quoted
 from sluice.inputs.invocation import content_type_of, type_of_name
 from sluice.inputs.message import Message
 from sluice.ports import ObjectHead
@@ -13,6 +13,7 @@ from sluice.transform.content_types import (
     base_type,
     canonical,
     charset_of,
+    not_utf8,
     syntax_of,
     with_charset_utf8,
 )
@@ -84,17 +85,30 @@ def check_lines(head: bytes, content_type: str, *, is_whole: bool) -> None:
     if head.startswith(_UTF16) or _looks_like_utf16(head):
         raise invalid(
             "file",
-            f"is UTF-16; set its metadata content-type to {base_type(content_type)}; charset=utf-16, or save it as "
-            "UTF-8",
+            "is UTF-16; save it as UTF-8, or set its metadata content-type to "
+            f"{quoted(base_type(content_type))}; charset=utf-16",
         )
     if b"\0" in head:
         raise _no_lines(f"is binary: byte {head.index(0)} is NUL")
+    _check_charset(head if is_whole else head[: head.rfind(b"\n") + 1], content_type)
     if syntax_of(content_type) is Syntax.JSON and _spans_lines(head, is_whole=is_whole):
         raise invalid(
             "file",
             "begins with a JSON document of several lines, and each line must be a document: convert it, as with "
             "jq --compact-output '.[]', or set the file's metadata split-type to None",
         )
+
+
+def _check_charset(lines: bytes, content_type: str) -> None:
+    """Raises `Failure` (invalid) for text in another charset, which the file must state.
+
+    If some lines are in UTF-8, and not only in ASCII, so is the file, and the others are its bad records.
+    """
+    foreign = [(number, line) for number, line in enumerate(lines.splitlines(), 1) if not line.isascii()]
+    reasons = [(number, not_utf8(line, content_type)) for number, line in foreign]
+    if reasons and all(why is not None for _, why in reasons):
+        number, why = reasons[0]
+        raise invalid("file", f"line {number} {why}")
 
 
 def _no_lines(what: str) -> Exception:

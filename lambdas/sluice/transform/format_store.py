@@ -3,7 +3,6 @@
 import base64
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +10,7 @@ from sluice import keys
 from sluice.failures import ServiceError
 from sluice.inputs.strict_json import compact_bytes
 from sluice.ports import Bucket, Condition, Inference, PreconditionFailed, StoredObject
+from sluice.processing.storing import TRIES, conflict, is_overtaken, write_once
 from sluice.transform.answer_format import NONE, AnswerFormat
 
 _MAX_KNOWN = 1000  # folders, of about 300 bytes each
@@ -83,34 +83,32 @@ class FormatStore:
         Raises `ServiceError`.
         """
         settled = Stored(found)
-        try:
-            await self._write(folder, settled, Condition())
-        except PreconditionFailed:
-            stored = await self._load(folder)
-            if stored is not None:
-                return stored.answer_format
-            raise
+        key = keys.answer_format_key(folder)
+        if not await write_once(self._results, key, settled.document(), content_type=_JSON):
+            settled = await self._load(folder) or settled
         return self._learned(folder, settled).answer_format
 
     async def order(self, folder: str, found: AnswerFormat) -> None:
-        """Store that the answers in `found` are in order, unless the format is refuted. Raises `ServiceError`."""
+        """Store that the answers in `found` are in order, unless the format is refuted. Raises `ServiceError`.
+
+        If another write is faster, its document stays: parts that read no order in it find the order for themselves.
+        """
         there = await self._read(keys.answer_format_key(folder))
         if there is not None and Stored.parse(there.body).refuted is None:
-            with suppress(PreconditionFailed):
-                await self._write(folder, Stored(found), Condition.replacing(there))
+            await self._replace(folder, there, Stored(found))
 
     async def refute(self, folder: str, found: AnswerFormat) -> None:
         """Store that the format `found` is refuted, and that it is None from now on. Raises `ServiceError`."""
-        while True:
+        for _ in range(TRIES):
             there = await self._read(keys.answer_format_key(folder))
             if there is not None and (stored := Stored.parse(there.body)).refuted is not None:
                 self._learned(folder, stored)
                 return
             refuted = Stored(NONE, str(found))
-            with suppress(PreconditionFailed):
-                await self._write(folder, refuted, Condition.replacing(there))
+            if await self._replace(folder, there, refuted):
                 self._learned(folder, refuted)
                 return
+        raise conflict()
 
     async def note_sent_again(self, folder: str, stored: Stored) -> None:
         """Store that the parts were sent again. Raises `ServiceError`."""
@@ -141,6 +139,16 @@ class FormatStore:
             one["at"]: Inference(base64.b64decode(one["body_base64"]), one["content_type"])
             for one in (json.loads(found.body)["answers"] if found else ())
         }
+
+    async def _replace(self, folder: str, there: StoredObject | None, stored: Stored) -> bool:
+        """Write `stored` in place of what was `there`. Returns whether no other write was faster, or is in progress."""
+        try:
+            await self._write(folder, stored, Condition.replacing(there))
+        except (PreconditionFailed, ServiceError) as error:
+            if not is_overtaken(error):
+                raise
+            return False
+        return True
 
     async def _write(self, folder: str, stored: Stored, condition: Condition | None) -> None:
         key = keys.answer_format_key(folder)

@@ -4,7 +4,7 @@ from sluice.failures import Operation, ServiceError
 from sluice.ports import Bucket, ObjectHead
 
 
-async def require_head(bucket: Bucket, key: str, operation: Operation = Operation.READ_INPUT) -> ObjectHead:
+async def require_head(bucket: Bucket, key: str, operation: Operation) -> ObjectHead:
     """The newest version of an object, without its content. Raises `ServiceError`, with status 404 if it is gone."""
     head = await bucket.head(key)
     if head is None:

@@ -42,5 +42,6 @@ class AnswerMemory:
             await self._reservation.grow(self._rest + _BYTES_PER_ANSWERED * self._received)
 
     def withdraw(self, size: int) -> None:
-        """Take back what was admitted for an answer that did not come."""
+        """Release what was admitted for an answer that did not come, or that is not kept."""
         self._received -= size
+        self._reservation.shrink(self._rest + _BYTES_PER_ANSWERED * max(self._reserved, self._received))

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sluice.failures import Failure
+from sluice.failures import Failure, quoted
 from sluice.inputs.strict_json import compact_bytes, loads
 from sluice.transform import json_slices
 
@@ -98,7 +98,7 @@ class Batch:
         """What is sent for a line. Raises `RequestError`."""
         request = BatchRequest.parse(line)
         if self.url is not None and request.url != self.url:
-            raise RequestError(f"url: must be {self.url}, as the file's request-url says")
+            raise RequestError(f"url: must be the file's request-url, {quoted(self.url)}")
         if place in self.duplicates:
             raise RequestError("custom_id: an earlier line of the file has the same")
         return request.body

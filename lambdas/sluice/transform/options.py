@@ -87,15 +87,15 @@ class Options(BaseModel):
         """
         if metadata.get("record-format") == "OpenAIBatch":
             defaults = {name: value for name, value in defaults.items() if name not in _OF_LINES}
-        given: dict[str, Any] = dict(defaults) | {
-            to_pascal(name): metadata[key] for name in cls.model_fields if (key := name.replace("_", "-")) in metadata
-        }
+        keys = {to_pascal(name): name.replace("_", "-") for name in cls.model_fields}
+        keys = {name: key for name, key in keys.items() if key in metadata}
+        given: dict[str, Any] = dict(defaults) | {name: metadata[key] for name, key in keys.items()}
         try:
             return cls.model_validate(given)
         except PathError as error:
             raise invalid("input-filter or output-filter", str(error)) from None
         except ValidationError as error:
-            raise explain(error) from None
+            raise explain(error, names=keys) from None
 
 
 def chunk_bytes(size: int) -> int:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from sluice import keys
 from sluice.concurrency import Semaphore, now, sleep
@@ -13,29 +14,34 @@ from sluice.failures import Failure, ServiceError
 from sluice.inputs.internal_messages import body_of
 from sluice.inputs.requests import Assembly, TransformPart
 from sluice.inputs.target import Target
-from sluice.ports import Bucket, Buckets, Endpoint, MessageSender, PreconditionFailed
+from sluice.ports import Bucket, Buckets, Endpoint, MessageSender
 from sluice.processing.attempt import Attempt
 from sluice.processing.concurrency_limit import ConcurrencyLimits
 from sluice.processing.memory import Memory, MemoryExhausted
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.storing import Sleep
 from sluice.settings import Settings
+from sluice.timeouts import BEGIN_SECONDS
 from sluice.transform.bisect import BudgetReached, Calls, NothingAnswered
 from sluice.transform.continuing import Continuation, Run, at_range
 from sluice.transform.cost import CallCosts
-from sluice.transform.division import Division, runs
+from sluice.transform.division import Division, gaps, runs
 from sluice.transform.earlier import load
 from sluice.transform.early_stop import EarlyStop, enough_refused
 from sluice.transform.formats import Formats
-from sluice.transform.heads import require_head
+from sluice.transform.last_receive import LastReceive
+from sluice.transform.left import look
 from sluice.transform.memory import ENOUGH_ANSWERED, AnswerMemory
+from sluice.transform.onward import Onward
 from sluice.transform.part_calls import OutOfTime, PartCalls
 from sluice.transform.part_store import PartStore
 from sluice.transform.patience import failure_of_part, give_up, has_answers, have_given_up, is_at_fault, patience
-from sluice.transform.progress import begins_at, covered_until, covering_parts, of_run, rest_after
+from sluice.transform.progress import begins_at, covering_parts, of_run, stored_within
+from sluice.transform.replaced import Deleted, Replaced, head_of_file
 from sluice.transform.sending import Sending
 from sluice.transform.side_by_side import SideBySide
 from sluice.transform.trust import FormatRefuted
+from sluice.transform.version_check import VersionCheck
 from sluice.transform.work import MAX_REFUSED, Reader, Work
 
 _REPLACED = "the file was replaced; its newer version is transformed"
@@ -70,7 +76,7 @@ class PartHandler:
         self._endpoint = endpoint
         self._inputs = inputs
         self._results = results
-        self._part_queue = part_queue
+        self._onward = Onward(part_queue)
         self._assembly_queue = assembly_queue
         self._needed_ms = needed_ms
         self._memory = memory
@@ -85,7 +91,7 @@ class PartHandler:
         self._reader = Reader(settings, inputs, self._costs)
         self._store = PartStore(results, utc_now, sleep)
         self._early_stop = EarlyStop(settings, inputs, results)
-        self._continuation = Continuation(settings, part_queue, self._store, self._early_stop, self._announce)
+        self._continuation = Continuation(settings, self._onward, self._store, self._early_stop, self._announce)
         self._formats = Formats(results, sleep)
 
     async def handle(self, attempt: _Part) -> Outcome:
@@ -96,17 +102,22 @@ class PartHandler:
         """
         self._under_way += 1
         try:
-            return await self._handle(attempt)
+            while not isinstance(ended := await self._handle(attempt), Outcome):
+                attempt = ended
+            return ended
         finally:
             self._under_way -= 1
 
-    async def _handle(self, attempt: _Part) -> Outcome:
-        attempt = await self._rest_of(attempt)
+    async def _handle(self, attempt: _Part) -> Outcome | _Part:
+        """Process what is left of a part, or some of it. Returns the attempt at the rest if it goes on with that."""
+        attempt, names = await self._look(attempt)
         part = attempt.request
         if part.start == part.end:
             await self._announce(attempt)
             return attempt.ended(Status.DUPLICATE)
-        head = await require_head(self._inputs(part.file.bucket), part.file.key)
+        bucket = self._inputs(part.file.bucket)
+        head = await head_of_file(bucket, part.file.key)
+        version = VersionCheck(bucket, part.file)
         if not part.file.is_version(head):
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
         prepared = self._reader.prepare(attempt, head)
@@ -115,13 +126,19 @@ class PartHandler:
             try:
                 async with self._memory.reserve(lambda: self._seconds_left(attempt)) as reservation:
                     work, memory = await self._reader.read(prepared, head, reservation)
+                    if stored := stored_within(names, work.part):
+                        left = [work.part_of(lines, and_rest=True) for lines in gaps(work, stored)]
+                        if left != [work.part]:
+                            return await self._without_stored(attempt, left)
                     await self._keep_earlier(attempt, work, memory)
-                    return await self._process(attempt, work, memory)
-            except PreconditionFailed:
+                    unsure: list[TransformPart] = []
+                    ended = await self._process(attempt, work, memory, version, unsure)
+                    return await self._give_again(attempt, ended, unsure)
+            except Replaced:
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             except MemoryExhausted:
                 # As a new message: the part is not at fault, and must not lose one of its receives.
-                await self._part_queue.send([body_of(part)])
+                await self._onward.send_whole(part)
                 return attempt.ended(
                     Status.SUCCEEDED, detail="other parts used the function's memory; it continues as a new message"
                 )
@@ -134,14 +151,15 @@ class PartHandler:
             return attempt.ended(Status.DUPLICATE, detail="another delivery answered it")
         file = attempt.request.file
         try:
-            newest = await require_head(self._inputs(file.bucket), file.key)
-        except ServiceError:
+            newest = await head_of_file(self._inputs(file.bucket), file.key)
+        except (Deleted, ServiceError):
             return None  # The file is gone, or its version is unknown: the failure remains.
         return None if file.is_version(newest) else attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
 
     async def _keep_earlier(self, attempt: _Part, work: Work, memory: AnswerMemory) -> None:
         """For a retry, keep the answers that the part has. Raises `MemoryExhausted` and `ServiceError`."""
         if work.part.earlier is None:
+            work.calls_before = await self._store.calls_before(attempt)
             return
         folder = keys.folder_of_part(attempt.identity.name)
         earlier = await load(self._results, folder, work.part, work.lines, sizes=work.sizes, separator=work.separator)
@@ -151,7 +169,10 @@ class PartHandler:
         await memory.admit(earlier.size)
         work.keep(earlier)
 
-    async def _process(self, attempt: _Part, work: Work, memory: AnswerMemory) -> Outcome:
+    async def _process(
+        self, attempt: _Part, work: Work, memory: AnswerMemory, version: VersionCheck, unsure: list[TransformPart]
+    ) -> Outcome | _Part:
+        """Answer the lines of a part, and store them. `unsure` gets the parts that may or may not have been sent."""
         started, clock = self._utc_now(), now()
         # A retry of a file with a result has no untried part: it can only answer more of the records.
         work.is_untried = attempt.request.earlier is None and await self._early_stop.is_stopped(attempt, work.options)
@@ -163,12 +184,17 @@ class PartHandler:
             attempt=attempt,
             work=work,
             memory=memory,
+            version=version,
             needed_ms=self._needed_ms,
         )
         folder = keys.folder_of_part(attempt.identity.name)
+        last: LastReceive | None = None
+        if self._is_last_receive(attempt) and not (work.part.run and work.part.run.retries):
+            # A retry has a result already, whose answers say nothing about how the endpoint is now.
+            last = LastReceive(asking.answers, self._sleep)
         limit = self._limits.of(Target(work.invocation.endpoint_name))
         calls = Calls(
-            asking.answers,
+            last.answers if last else asking.answers,
             SideBySide(self._share, limit, self._rng),
             ENOUGH_ANSWERED,
             min(MAX_REFUSED, enough_refused(work.options.error_threshold, len(work.lines))),
@@ -182,36 +208,31 @@ class PartHandler:
             self._costs,
             memory=memory,
             division=self._division,
-            give=self._give,
+            give=partial(self._give, work.part, unsure),
             most_bytes=self._limit(work),
         )
         run = Run(work, calls, sending, started)
         try:
             if not work.is_untried:
-                await self._call(attempt, work, calls, asking, sending)
+                await self._call(attempt, work, calls, asking, sending, last=last)
         except NothingAnswered as error:
-            await give_up(self._results, attempt)
-            raise failure_of_part(work.part, error.failure) from None
-        except (OutOfTime, BudgetReached, ServiceError) as error:
+            await self._give_up(attempt, work, error.failure)
+        except (OutOfTime, BudgetReached, Deleted, ServiceError) as error:
             # What has been paid for is kept. If nothing has been, the part returns to its queue whole.
             if isinstance(error, OutOfTime) and not calls.made:
                 raise Failure.of(ErrorCode.NOT_BEGUN) from None
-            last = next(reversed(calls.refused.values()), None)
-            if last and not calls.answers and await is_at_fault(self._results, folder, len(calls.refused)):
-                await give_up(self._results, attempt)
-                raise failure_of_part(work.part, last.failure) from None
+            refused = None if isinstance(error, Deleted) else next(reversed(calls.refused.values()), None)
+            if refused and not calls.answers and await is_at_fault(self._results, folder, len(calls.refused)):
+                await self._give_up(attempt, work, refused.failure)
             done, rest = runs(work, calls)
-            if isinstance(error, BudgetReached) and not done:
-                raise MemoryExhausted from None  # by an answer that did not come in the end
             if not (done or isinstance(error, OutOfTime)):
                 raise
             if rest:  # else only what was to follow the last call has failed
-                return await self._continuation.later(attempt, run, done, rest)
+                may_stay = isinstance(error, BudgetReached) and self._may_stay(attempt)
+                return await self._continuation.later(attempt, run, done, rest, may_stay=may_stay)
         if work.lines.is_cut or work.lines.is_crossing:
-            return await self._continuation.later(attempt, run, *runs(work, calls))
-        is_answered = calls.answers or (work.earlier and work.earlier.kept)
-        if work.part.is_whole and calls.refused and not is_answered and work.batch is None:
-            raise next(iter(calls.refused.values())).failure  # A redrive calls again, unlike that of an assembly.
+            may_stay = self._may_stay(attempt)
+            return await self._continuation.later(attempt, run, *runs(work, calls), may_stay=may_stay)
         latency = timedelta(seconds=now() - clock) if calls.made else None
         attempt = at_range(attempt, work.part, self._settings)
         await self._store.put(attempt, work, calls, started, lines=range(len(work.lines)), made=calls.made)
@@ -220,7 +241,26 @@ class PartHandler:
         await self._announce(attempt)
         return attempt.ended(Status.SUCCEEDED, latency=latency)
 
-    async def _call(self, attempt: _Part, work: Work, calls: Calls, asking: PartCalls, sending: Sending) -> None:
+    async def _give_up(self, attempt: _Part, work: Work, failure: Failure) -> None:
+        """Stop a part that has found no answer. If it is all of the file, what was tried decides on the file.
+
+        Raises `Failure` if another part may still be answered, and `ServiceError`.
+        """
+        await give_up(self._results, attempt)
+        if not work.part.is_whole:
+            raise failure_of_part(failure) from None
+        work.give_up()
+
+    async def _call(
+        self,
+        attempt: _Part,
+        work: Work,
+        calls: Calls,
+        asking: PartCalls,
+        sending: Sending,
+        *,
+        last: LastReceive | None,
+    ) -> None:
         """Answer or refuse each record that is sent. Raises what `Calls.run` raises."""
         limit = self._limit(work)
         probe = sending.probe = await self._formats.probe(attempt, work, calls, asking, most_bytes=limit)
@@ -228,17 +268,24 @@ class PartHandler:
         try:
             try:
                 await calls.run_source(sending)
-            except (FormatRefuted, BudgetReached, NothingAnswered, OutOfTime, ServiceError):
+            except (FormatRefuted, BudgetReached, NothingAnswered, OutOfTime, Deleted, ServiceError):
                 if not trust.is_refuted:
                     raise
                 await self._formats.refuted(attempt, work, calls, asking)
                 sending.restart()
                 await calls.run_source(sending)
+        except NothingAnswered:
+            if last is None or not last.has_refused:
+                raise
         except (OutOfTime, ServiceError) as error:
             if probe is not None and work.answer_format is None:
                 out_of_time = isinstance(error, OutOfTime)
                 await self._formats.interrupted(attempt, work, calls, probe, out_of_time=out_of_time)
             raise
+        finally:
+            refusal = None if last is None else await last.check(calls, sum(map(bool, work.sizes)))
+        if refusal is not None:
+            raise refusal
 
     def _limit(self, work: Work) -> int:
         """The most bytes of a call, besides the header."""
@@ -248,13 +295,53 @@ class PartHandler:
         """How many calls one of the parts that the function processes now may have under way."""
         return max(1, self._settings.concurrent_calls // self._under_way)
 
-    async def _give(self, parts: list[TransformPart]) -> bool:
-        """Send parts for other functions. Returns whether all of them were sent."""
+    def _may_stay(self, attempt: _Part) -> bool:
+        """Whether a delivery that has stored some of a part goes on with the rest, instead of sending it.
+
+        Not at its last receive: what is stored is progress, after which the rest gets all of its receives.
+        """
+        return not self._is_last_receive(attempt) and self._seconds_left(attempt) > BEGIN_SECONDS
+
+    def _is_last_receive(self, attempt: _Part) -> bool:
+        return attempt.delivery.receive_count >= self._settings.max_receive_count
+
+    async def _give(self, part: TransformPart, unsure: list[TransformPart], parts: list[TransformPart]) -> None:
+        """Send some of a part for other functions. If that fails, some may have been sent: they are `unsure`."""
         try:
-            await self._part_queue.send([body_of(part) for part in parts])
+            await self._onward.send(part, parts)
         except ServiceError:
-            return False  # Those that were sent are answered twice, at worst.
-        return True
+            unsure += parts
+
+    async def _give_again(self, attempt: _Part, ended: Outcome | _Part, unsure: list[TransformPart]) -> Outcome | _Part:
+        """Send parts again that are not stored yet: those that had been sent usually are.
+
+        Returns how the part has `ended` otherwise, or the attempt at all that is left if they cannot be sent.
+        """
+        left = []
+        for part in unsure:
+            rest = await self._rest_of(at_range(attempt, part, self._settings))
+            if rest.request.start < rest.request.end:
+                left.append(part)
+        if not left:
+            return ended
+        try:
+            await self._onward.send(attempt.request, left)
+        except ServiceError:  # They follow what the part has kept, and each other.
+            start = left[0].start if isinstance(ended, Outcome) else ended.request.start
+            return at_range(attempt, replace(left[0], start=start, end=left[-1].end), self._settings)
+        return ended
+
+    async def _without_stored(self, attempt: _Part, left: list[TransformPart]) -> Outcome | _Part:
+        """Go on with what is left of a part of which some lines are stored, or send it as several shorter parts.
+
+        Other deliveries have stored them: an earlier one that ended between storing and its acknowledgement, or the
+        functions that it gave lines to.
+        """
+        if len(left) == 1:
+            return at_range(attempt, left[0], self._settings)
+        await self._onward.send(attempt.request, left)
+        detail = f"some of its lines are stored, the rest continues as {len(left)} new messages"
+        return attempt.ended(Status.SUCCEEDED, detail=detail)
 
     def _seconds_left(self, attempt: _Part) -> float:
         """How long may be waited before there is no time for a call."""
@@ -266,17 +353,16 @@ class PartHandler:
         A delivery that ran out of time stores the lines that it has paid for, and may be killed before it sends the
         rest.
         """
+        return (await self._look(attempt))[0]
+
+    async def _look(self, attempt: _Part) -> tuple[_Part, list[str]]:
+        """As `_rest_of`, with the names of what is stored within the rest."""
         run = await self._formats.current(attempt)
-        attempt = at_range(attempt, replace(attempt.request, run=run), self._settings)
-        part, folder = attempt.request, keys.folder_of_part(attempt.identity.name)
-        rest, before = part, -1
-        while rest.start != before:  # a listing may end before all that is stored
-            before = rest.start
-            names = await self._results.list(folder, start_after=folder + keys.part_position(rest.start))
-            rest = rest_after(rest, covered_until(of_run(names, part.run), rest.start, rest.end))
-        if rest.start == part.start:
-            return attempt
-        return at_range(attempt, rest, self._settings)
+        if run != attempt.request.run:
+            attempt = at_range(attempt, replace(attempt.request, run=run), self._settings)
+        part = attempt.request
+        rest, names = await look(self._results, keys.folder_of_part(attempt.identity.name), part)
+        return (attempt if rest.start == part.start else at_range(attempt, rest, self._settings)), names
 
     async def _announce(self, attempt: _Part) -> None:
         """Send the assembly if this was the last part. Two parts may both be last; one assembly is effective."""
@@ -292,7 +378,4 @@ class PartHandler:
         if covering_parts(of_run(names, part.run), size) is not None:
             await self._assembly_queue.send([body_of(Assembly(part.file, part.run))])
         else:
-            await self._formats.send_again(attempt, names, self._send)
-
-    async def _send(self, parts: list[TransformPart]) -> None:
-        await self._part_queue.send([body_of(part) for part in parts])
+            await self._formats.send_again(attempt, names, self._onward.send_again)

@@ -13,6 +13,7 @@ from sluice.transform.answer_format import NONE, AnswerError
 from sluice.transform.answer_text import in_utf8, with_type
 from sluice.transform.cost import CallCosts
 from sluice.transform.memory import AnswerMemory
+from sluice.transform.version_check import VersionCheck
 from sluice.transform.work import Work
 
 _MOST_ALONE = 512 * 1024  # bytes of answers to records alone that are kept as they came
@@ -23,7 +24,7 @@ class OutOfTime(Exception):
 
 
 class PartCalls:
-    """Calls the endpoint of a part. With less than `needed_ms` left, no call is begun.
+    """Calls the endpoint of a part. With less than `needed_ms` left, no call is begun, nor if `version` is not current.
 
     `slots` are the calls that the function may make at once, for all that it processes. `alone` has the answers to
     records alone as they came, as far as they are small, for the case that the format of the file is refuted.
@@ -38,6 +39,7 @@ class PartCalls:
         attempt: Attempt[TransformPart],
         work: Work,
         memory: AnswerMemory,
+        version: VersionCheck,
         needed_ms: float,
     ) -> None:
         self._endpoint = endpoint
@@ -46,6 +48,7 @@ class PartCalls:
         self._attempt = attempt
         self._work = work
         self._memory = memory
+        self._version = version
         self._needed_ms = needed_ms
         self.alone: dict[int, Inference] = {}
 
@@ -61,13 +64,13 @@ class PartCalls:
         self._memory.withdraw(size)
 
     async def ask(self, indices: Sequence[int]) -> Inference:
-        """The answer to records that are sent together. Raises `OutOfTime` and `ServiceError`."""
+        """The answer to records that are sent together. Raises `OutOfTime`, `ServiceError`, `Replaced`, `Deleted`."""
         return await self._invoke(self._body(indices))
 
     async def answers(self, indices: Sequence[int]) -> list[bytes]:
         """The answers to records that are sent together, as the format of the file divides them.
 
-        Raises `OutOfTime`, `AnswerError` and `ServiceError`.
+        Raises `AnswerError`, and what `ask` raises.
         """
         inference = await self._invoke(self._body(indices))
         if len(indices) == 1:
@@ -106,6 +109,7 @@ class PartCalls:
                 await self._memory.admit(more)
 
         async with self._slots:
+            await self._version.check()
             if self._attempt.remaining_ms() < self._needed_ms:
                 raise OutOfTime
             began = now()

@@ -3,7 +3,6 @@
 import hashlib
 import io
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -12,14 +11,15 @@ from sluice.error_codes import ErrorCode
 from sluice.failures import Failure
 from sluice.inputs.requests import TransformPart
 from sluice.inputs.strict_json import compact_bytes
-from sluice.ports import Bucket, Condition, PreconditionFailed
+from sluice.ports import Bucket
 from sluice.processing.attempt import Attempt
 from sluice.processing.result import ACCEPT, CONTENT_TYPE, ENDPOINT_NAME, IDENTITY, TRACE_ID, metadata, timestamp
-from sluice.processing.storing import Sleep, retry_transient
+from sluice.processing.storing import Sleep, retry_transient, write_once
 from sluice.transform.bisect import Calls, Refused
 from sluice.transform.content_types import JSON_LINES
 from sluice.transform.earlier import AT, OFFSET
 from sluice.transform.openai_batch import RequestError
+from sluice.transform.progress import count
 from sluice.transform.records import RecordError, joined
 from sluice.transform.result_type import type_of_result
 from sluice.transform.work import Work
@@ -28,6 +28,7 @@ ANSWER_FORMAT = "answer-format"
 ERROR_THRESHOLD = "error-threshold"
 UNCERTAIN = "uncertain"  # failed records that may be no records of the file
 RECORD_FORMAT = "record-format"
+GIVEN_UP = "given-up"  # whether the part is all of a file that was stopped because nothing was answered
 _MAX_QUOTED = 4096  # bytes of a refused record that its error quotes
 
 
@@ -38,6 +39,16 @@ class PartStore:
         self._results = results
         self._now = now
         self._sleep = sleep
+
+    async def calls_before(self, attempt: Attempt[TransformPart]) -> int:
+        """How many calls the earlier runs of a file of one part made that found no answer. Raises `ServiceError`."""
+        part = attempt.request
+        if not part.is_whole or part.run is None or not part.run.retries:
+            return 0
+        stored = keys.stored_parts(await self._results.list(keys.folder_of_part(attempt.identity.name)))
+        names = [name for start, end, name in stored if (start, end) == (part.start, part.end)]
+        head = await self._results.head(max(names, key=keys.run_of_part)) if names else None
+        return count(head.metadata, "calls") if head and GIVEN_UP in head.metadata else 0
 
     async def put(
         self, attempt: Attempt[TransformPart], work: Work, calls: Calls, started: datetime, *, lines: range, made: int
@@ -55,7 +66,7 @@ class PartStore:
             "records": str(len(lines)),
             "failed": str(failed),
             "not-sent": str(not_sent),
-            "calls": str(made + (earlier.calls if earlier and not lines.start else 0)),
+            "calls": str(made + (0 if lines.start else earlier.calls if earlier else work.calls_before)),
             "started": timestamp(started) if earlier is None else earlier.started,
             "finished": timestamp(self._now()),
         }
@@ -70,25 +81,27 @@ class PartStore:
             RECORD_FORMAT: None if work.batch is None else "OpenAIBatch",
             ERROR_THRESHOLD: str(work.options.error_threshold) if work.options.error_threshold.is_set else None,
         }
+        if work.has_given_up:
+            counts |= {"untried": str(len(lines) - not_sent - failed), GIVEN_UP: "true"}
         if failed and work.may_be_within_quotes:
             counts[UNCERTAIN] = str(failed)
         if document:
             # The name depends on the content, so that the errors are those of the answers that were stored first. Only
             # the suffix: the whole name can be longer than metadata, and is encoded there.
-            counts["errors"] = keys.part_errors(hashlib.sha256(document).hexdigest()[:16])
+            digest = hashlib.sha256(document).hexdigest()[:16]
+            counts["errors"] = keys.part_errors(digest, untried=work.has_given_up)
 
         async def put() -> None:
             if "errors" in counts:
                 await self._results.put(name + counts["errors"], document, content_type="application/json")
-            # The first delivery has written it for all.
-            with suppress(PreconditionFailed):
-                await self._results.put(
-                    name + keys.OUT,
-                    answers,
-                    content_type=_content_type(work, calls.answers),
-                    metadata=metadata([(IDENTITY, attempt.identity.key), *counts.items(), *requested.items()]),
-                    condition=Condition(),
-                )
+            # The first delivery writes it for all.
+            await write_once(
+                self._results,
+                name + keys.OUT,
+                answers,
+                content_type=_content_type(work, calls.answers),
+                metadata=metadata([(IDENTITY, attempt.identity.key), *counts.items(), *requested.items()]),
+            )
 
         await retry_transient(put, self._sleep, attempt.remaining_ms)
 
@@ -152,6 +165,7 @@ def _error(work: Work, index: int, position: int, failure: Failure, offset: int)
         "ErrorMessage": failure.message,
         "OriginalStatusCode": failure.original_status_code,
         "OriginalMessage": failure.original_message,
+        "LogStreamArn": failure.log_stream_arn,
         "TraceId": work.invocation.trace_id,
         "Record": quoted if len(line) <= _MAX_QUOTED else quoted + "…",
         AT: work.lines.place(index),

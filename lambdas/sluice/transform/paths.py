@@ -5,6 +5,8 @@ Its operators (SageMaker Developer Guide, "Associate Prediction Results with Inp
 as `.*` or `[*]`.
 """
 
+import itertools
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,9 +29,9 @@ _Step = Callable[[Any], list[Any]]
 _Selector = TypeVar("_Selector", str, int | slice)
 
 # Each step goes one level down, so the values that a path finds are disjoint parts of the record, unless a step selects
-# an element twice: with 100 such steps, a path would find 2^100 values. A step with indices from both ends may do so,
-# and one with a slice beside others.
-_MAX_MIXED = 2
+# an element several times: `[0:,1:,2:]` does so three times, and 100 steps `[0,-1]` would find 2^100 values. What is
+# found must not be much larger than the record.
+_MAX_TIMES = 4
 
 
 class PathError(ValueError):
@@ -58,16 +60,16 @@ class Path:
             raise PathError("must begin with $")
         steps: list[_Step] = []
         many = False
-        mixed = 0
+        times = 1
         at = 1
         while at < len(text):
             found = _STEP.match(text, at)
             if found is None:
                 raise PathError(f"is not understood from character {at + 1} on")
             step, several = _step(found, is_last=found.end() == len(text))
-            mixed += _is_mixed(found["elements"])
-            if mixed > _MAX_MIXED:
-                raise PathError(f"has over {_MAX_MIXED} steps that may select an element twice")
+            times *= _times(found["elements"])
+            if times > _MAX_TIMES:
+                raise PathError(f"may select an element over {_MAX_TIMES} times")
             steps.append(step)
             many = many or several
             at = found.end()
@@ -121,9 +123,27 @@ def _distinct(selected: list[_Selector]) -> list[_Selector]:
     return selected
 
 
-def _is_mixed(elements: str | None) -> bool:
-    several = (elements or "").split(",")
-    return len(several) > 1 and (":" in "".join(several) or len({"-" in one for one in several}) > 1)
+def _times(elements: str | None) -> int:
+    """How often a step may select an element: those from the beginning, from the end, and between both add up."""
+    from_begin, from_end, between = list[tuple[float, float]](), list[tuple[float, float]](), 0
+    for one in map(_selector, elements.split(",")) if elements else ():
+        if not isinstance(one, slice):
+            (from_end if one < 0 else from_begin).append((one, one + 1))
+            continue
+        begin, end = one.start or 0, math.inf if one.stop is None else one.stop
+        if begin >= 0 and end >= 0:
+            from_begin.append((begin, end))
+        elif begin < 0 and (one.stop is None or end < 0):
+            from_end.append((begin, min(end, 0)))
+        else:
+            between += 1
+    return max(1, _depth(from_begin) + _depth(from_end) + between)
+
+
+def _depth(ranges: list[tuple[float, float]]) -> int:
+    """How many of the ranges overlap in one place, at most."""
+    edges = sorted(edge for begin, end in ranges if begin < end for edge in ((begin, 1), (end, -1)))
+    return max(itertools.accumulate(change for _, change in edges), default=0)
 
 
 def _opened(value: Any) -> Any:

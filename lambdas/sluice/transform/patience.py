@@ -78,13 +78,8 @@ async def _counted(results: Bucket, folder: str) -> tuple[bool, int]:
     return False, failed
 
 
-def failure_of_part(part: TransformPart, failure: Failure) -> Failure:
-    """The failure of a part that stops; `failure` is that of one of its records.
-
-    Another part may be answered meanwhile, unless this is the only one.
-    """
-    if part.is_whole:
-        return failure
+def failure_of_part(failure: Failure) -> Failure:
+    """The failure of a part that stops, while another part may be answered; `failure` is that of one of its records."""
     code = ErrorCode.NOTHING_ANSWERED
     return Failure(
         code.failure_class,

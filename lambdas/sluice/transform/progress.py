@@ -49,6 +49,19 @@ def covered_until(names: Iterable[str], start: int, end: int) -> int:
     return max(reached)
 
 
+def stored_within(names: Sequence[str], part: TransformPart) -> list[tuple[int, int]]:
+    """Where the stored parts of a run begin and end that begin within a part, but not where it begins, in order.
+
+    For a retry of a stored part, only those that the run itself has stored: they begin and end at its missing answers.
+    """
+    run = part.run if part.earlier is not None else None
+    return [
+        (begins, ends)
+        for begins, ends, name in keys.stored_parts(of_run(names, part.run))
+        if part.start < begins < part.end and begins < ends and (run is None or keys.run_of_part(name) == run.id)
+    ]
+
+
 def rest_after(part: TransformPart, at: int) -> TransformPart:
     """What is left of a part whose records before byte `at` are answered; from `start` to `start` if nothing is.
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sluice.failures import invalid
+from sluice.failures import invalid, quoted
 from sluice.inputs.strict_json import TooDeep, compact_bytes
-from sluice.transform.content_types import CSV, JSON_LINES, TEXT, Syntax, base_type, syntax_of
+from sluice.transform.content_types import CSV, JSON_LINES, TEXT, Syntax, base_type, not_utf8, syntax_of
 from sluice.transform.options import Options
 from sluice.transform.paths import NotThere, Path
 from sluice.transform.values import Json, NotClosed, csv_bytes, json_bytes, row_of
@@ -53,6 +53,11 @@ class Codec:
         except ValueError as error:
             raise RecordError(f"is not {base}: {error}") from None
         raise RecordError(f"can't be filtered or joined, as it is {base}: use text/csv or application/jsonlines")
+
+    def check(self, line: bytes) -> None:
+        """Raises `RecordError` for a line that is not the text that its content type says."""
+        if (why := not_utf8(line, self.content_type)) is not None:
+            raise RecordError(why)
 
     def dump(self, value: Any) -> bytes:
         """A value as one record."""
@@ -118,8 +123,8 @@ def _is_container(answer: bytes) -> bool:
 def check_options(options: Options, content_type: str) -> None:
     """Raises `Failure` (invalid) for filters and joins that no record of the file can satisfy, before any call."""
     of_records = {
-        "InputFilter": not options.input_filter.is_root,
-        "JoinSource": options.join_source == "Input",
+        "input-filter": not options.input_filter.is_root,
+        "join-source": options.join_source == "Input",
     }
     used = [name for name, is_used in of_records.items() if is_used]
     if not used:
@@ -128,17 +133,20 @@ def check_options(options: Options, content_type: str) -> None:
     if syntax is Syntax.TEXT:
         raise invalid(
             used[0],
-            f"needs records of CSV or JSON, and the content type is {base_type(content_type)[:80]}; set the "
-            "file's metadata content-type to text/csv or application/jsonlines",
+            "needs records of CSV or JSON; set the file's metadata content-type to text/csv or application/jsonlines; "
+            f"it is {quoted(base_type(content_type))}",
         )
     if syntax is Syntax.CSV and options.split_type == "None":
-        raise invalid(used[0], "needs SplitType Line for CSV: a file that is not split is no single row")
-    paths = {"InputFilter": options.input_filter}
+        raise invalid(used[0], "needs split-type Line for CSV: a file that is not split is no single row")
+    paths = {"input-filter": options.input_filter}
     if options.join_source == "Input":
-        paths["OutputFilter"] = options.output_filter
+        paths["output-filter"] = options.output_filter
     for name, path in paths.items():
         if syntax is Syntax.CSV and path.begins_with_name:
-            raise invalid(name, f"{path.text} begins with a name, and a row of CSV has none: select by index, as $[0]")
+            raise invalid(
+                name,
+                "begins with a name, and a row of CSV has none: select by index, as $[0]; it is " + quoted(path.text),
+            )
 
 
 def filtered(line: bytes, path: Path, codec: Codec) -> bytes:

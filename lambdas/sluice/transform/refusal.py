@@ -35,6 +35,6 @@ def record_failure(error: ServiceError | AnswerError) -> Failure:
     # InvokeEndpoint finds a request invalid, for example, when it is over the endpoint's payload limit: smaller groups
     # may pass, and so may other records. What is retried a few times is then some record's, too: one that ends the
     # model's process must not cost the file.
-    if failure.of_endpoint and not failure.is_retried(error.receive_count):
+    if failure.of_endpoint and (error.of_record or not failure.is_retried(error.receive_count)):
         return failure
     raise error

@@ -32,7 +32,7 @@ class Sending:
         *,
         memory: AnswerMemory,
         division: Division,
-        give: Callable[[list[TransformPart]], Awaitable[bool]],
+        give: Callable[[list[TransformPart]], Awaitable[None]],
         most_bytes: int,
     ) -> None:
         self._work = work
@@ -64,7 +64,7 @@ class Sending:
         """As `Source.next`. Raises `BudgetReached`."""
         if self._work.answer_format is None:
             return self.probe.next(under_way) if self.probe else None
-        if not self._calls.may_begin(under_way):
+        if not self._calls.may_begin(under_way) or (self._memory.is_over and under_way and not self._has_progress):
             return None
         half = self._calls.next_half()
         if half is not None:
@@ -98,7 +98,7 @@ class Sending:
 
     def _check_budget(self) -> None:
         self._calls.check_budget()
-        if self._memory.is_over:
+        if self._memory.is_over and self._has_progress:
             raise BudgetReached
 
     def restart(self) -> None:
@@ -106,6 +106,15 @@ class Sending:
         self.probe = self._groups = self._group = None
         self._expected.clear()
         self._divides = False
+
+    @property
+    def _has_progress(self) -> bool:
+        """Whether a record is answered or refused.
+
+        Until then, calls are made one after another if there is no memory for more: a part that ended without any would
+        be received again, and make the same calls, without end.
+        """
+        return bool(self._calls.answers or self._calls.refused)
 
     def _next_group(self) -> list[int] | None:
         if self._groups is None:
@@ -147,8 +156,8 @@ class Sending:
         return [one for one in pieces[1:] if one.start > group[-1]]
 
     async def _divide(self, pieces: list[range]) -> None:
-        if await self._give([self._work.part_of(one, and_rest=True) for one in pieces]):
-            first = pieces[0].start
-            self._work.give_away(first)
-            del self._sizes[first:]  # `payloads` reads them as it goes
+        await self._give([self._work.part_of(one, and_rest=True) for one in pieces])
+        first = pieces[0].start
+        self._work.give_away(first)
+        del self._sizes[first:]  # `payloads` reads them as it goes
         self._divides = False

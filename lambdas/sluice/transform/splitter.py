@@ -10,7 +10,7 @@ from sluice.inputs.internal_messages import body_of
 from sluice.inputs.invocation import check_ttl, endpoint_of, message_for
 from sluice.inputs.requests import Assembly, DroppedObject, TransformPart, TransformRetry
 from sluice.inputs.runs import run_of
-from sluice.ports import Bucket, Buckets, MessageSender, ObjectHead, PreconditionFailed
+from sluice.ports import Bucket, Buckets, MessageSender, ObjectHead
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.outcomes import Outcomes
@@ -20,12 +20,12 @@ from sluice.transform.batch_file import BatchStore, Content, is_batch_file, requ
 from sluice.transform.content_types import Syntax, charset_of, syntax_of
 from sluice.transform.csv_records import has_quotes
 from sluice.transform.file_type import HEAD_BYTES, check_lines, is_gzip, is_packed, type_of_file
-from sluice.transform.heads import require_head
 from sluice.transform.lines import ranges
 from sluice.transform.options import Options, chunk_bytes
 from sluice.transform.progress import covering_parts, unanswered
 from sluice.transform.records import check_options
-from sluice.transform.unpacker import Replaced, Unpacker
+from sluice.transform.replaced import Replaced, head_of_file, read_range
+from sluice.transform.unpacker import Unpacker
 
 _Attempt = Attempt[DroppedObject] | Attempt[TransformRetry]
 
@@ -46,8 +46,8 @@ class _Content:
     beginning: bytes = b""  # if it has been read
 
     async def read(self, start: int, end: int) -> bytes:
-        """The bytes `start` to `end`. Raises `PreconditionFailed` when the file was replaced, `ServiceError`."""
-        return await self.bucket.get_range(self.key, start, end, etag=self.etag)
+        """The bytes `start` to `end`. Raises as `read_range` does."""
+        return await read_range(self.bucket, self.key, start, end, etag=self.etag)
 
     async def has_quotes(self, delimiter: bytes) -> bool:
         """Whether fields of a CSV file are quoted, in samples of it. Raises as `read` does."""
@@ -98,7 +98,7 @@ class Splitter:
         stored = await self._outcomes.answer(attempt)
         if stored is not None and (outcome := await self._outcomes.settled_by(stored, attempt)) is not None:
             return outcome
-        head = await require_head(self._inputs(file.bucket), file.key)
+        head = await head_of_file(self._inputs(file.bucket), file.key)
         file.check_names_version(head)
         if not file.is_version(head):
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
@@ -118,7 +118,7 @@ class Splitter:
                     )
                 is_batch = await self._find_batch(attempt, content, options, content_type)
                 parts = await self._parts(attempt, content, options, content_type)
-            except (PreconditionFailed, Replaced):
+            except Replaced:
                 return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
             whole = replace(file, size=size, etag=head.etag)
             if isinstance(attempt.request, TransformRetry):
@@ -166,8 +166,7 @@ class Splitter:
     async def _content(self, attempt: _Attempt, head: ObjectHead, options: Options, content_type: str) -> _Content:
         """The content of the file, which is written anew if it cannot be cut as it is.
 
-        Raises `Failure` (invalid) when it cannot be split as it must be, `PreconditionFailed` and `Replaced` when the
-        file was replaced, `ServiceError`.
+        Raises `Failure` (invalid) when it cannot be split as it must be, `Replaced`, `ServiceError`.
         """
         file = attempt.request.upload
         is_split = options.split_type == "Line"
@@ -175,7 +174,8 @@ class Splitter:
         beginning, packed = b"", is_packed(file.key)
         if is_split and not packed:
             upto = min(head.size, HEAD_BYTES)
-            beginning = await self._inputs(file.bucket).get_range(file.key, 0, upto, etag=head.etag) if upto else b""
+            bucket = self._inputs(file.bucket)
+            beginning = await read_range(bucket, file.key, 0, upto, etag=head.etag) if upto else b""
             packed = is_gzip(beginning)
         charset = charset_of(content_type) if is_split else None
         if packed or charset is not None:

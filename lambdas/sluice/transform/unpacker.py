@@ -9,16 +9,13 @@ from sluice import keys
 from sluice.failures import Failure, invalid
 from sluice.inputs.requests import DroppedObject
 from sluice.ports import Bucket, Buckets, Condition, ObjectHead, PreconditionFailed
+from sluice.processing.storing import conflict
 from sluice.transform.file_type import HEAD_BYTES, check_lines
-from sluice.transform.heads import require_head
 from sluice.transform.lines import ranges
+from sluice.transform.replaced import read_range
 from sluice.transform.unpacking import transcoded, unpacked
 
 _PIECE = 8 * 1024 * 1024  # bytes of a file that are read at once
-
-
-class Replaced(Exception):
-    """The file was replaced while it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +63,13 @@ class Unpacker:
         except UnicodeDecodeError as error:
             rule = f"the file is not {error.encoding}: {error.reason}; state its charset, or save it as UTF-8"
             raise invalid("content-type", rule) from None
-        return (await require_head(self.results, key)).size
+        if (there := await self.results.head(key)) is None:
+            raise conflict()
+        return there.size
 
     async def _pieces(self, file: DroppedObject, head: ObjectHead) -> AsyncGenerator[bytes]:
         for start, end in ranges(head.size, _PIECE):
-            try:
-                yield await self.inputs(file.bucket).get_range(file.key, start, end, etag=head.etag)
-            except PreconditionFailed:
-                raise Replaced from None
+            yield await read_range(self.inputs(file.bucket), file.key, start, end, etag=head.etag)
 
 
 def _no_gzip(error: Exception) -> Failure:

@@ -8,7 +8,7 @@ from sluice.error_codes import ErrorCode
 from sluice.inputs.requests import Assembly
 from sluice.ports import ObjectHead
 from sluice.processing.result import ACCEPT, CONTENT_TYPE, ENDPOINT_NAME, TRACE_ID
-from sluice.transform.part_store import ANSWER_FORMAT, ERROR_THRESHOLD, RECORD_FORMAT
+from sluice.transform.part_store import ANSWER_FORMAT, ERROR_THRESHOLD, GIVEN_UP, RECORD_FORMAT
 from sluice.transform.progress import count, succeeded
 from sluice.transform.threshold import ErrorThreshold
 
@@ -49,6 +49,8 @@ def threshold_of(parts: list[StoredPart]) -> ErrorThreshold:
 
 def verdict_of(parts: list[StoredPart], summary: dict[str, Any]) -> ErrorCode | None:
     """Why a file fails; None if it does not."""
+    if any(GIVEN_UP in part.head.metadata for part in parts):
+        return ErrorCode.NO_RECORD_SUCCEEDED
     sent = summary["records"] - summary["not_sent"]
     if summary["untried"] or threshold_of(parts).is_exceeded(summary["failed"], sent):
         return ErrorCode.ERROR_THRESHOLD_EXCEEDED

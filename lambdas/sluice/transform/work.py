@@ -27,6 +27,7 @@ from sluice.transform.openai_batch import Batch, RequestError
 from sluice.transform.options import MAX_CHUNK_BYTES, Options, chunk_bytes
 from sluice.transform.progress import rest_after
 from sluice.transform.records import AnswerCodec, Codec, RecordError, check_options, filtered
+from sluice.transform.replaced import read_range
 
 _TAIL = 16 * 1024  # bytes that are first read beyond a range, for the end of its last line
 MAX_LINES = 32 * 1024  # of a part: the first of more are answered, and the rest continues as a part of its own
@@ -54,6 +55,8 @@ class Work:
     answer_type: str | None = None  # the content type of the first answer that states one
     earlier: Earlier | None = None  # of a retry: the answers that are kept, whose lines are not sent
     is_untried: bool = False  # whether the part is stored without calls, because its file has failed
+    calls_before: int = 0  # of earlier runs that found no answer; those of others are in `earlier`
+    has_given_up: bool = False  # whether the part, which is all of its file, has found no answer and stops
 
     @property
     def separator(self) -> bytes:
@@ -126,6 +129,17 @@ class Work:
         to_end = is_last or (and_rest and lines.stop == len(self.lines))
         return replace(self.part, start=start, end=self.part.end if to_end else min(size, self.lines.place(lines.stop)))
 
+    def give_up(self) -> None:
+        """Leave the records of the whole file that were not tried as they are: it has failed."""
+        self.has_given_up = True
+        if self.earlier is not None:  # it has no answer either
+            self.calls_before, self.earlier = self.earlier.calls, None
+        if self.lines.is_cut:
+            delimiter = self.codec.delimiter if self.codec.syntax is Syntax.CSV else None
+            data = self.lines.data
+            self.lines = lines_of(data, start=0, end=len(data), at=0, size=len(data), delimiter=delimiter)
+            self.sizes += map(len, self.lines[len(self.sizes) :])
+
     def give_away(self, first: int) -> None:
         """Leave the lines from the index `first` on to other parts."""
         self.part = replace(self.part, end=self.lines.place(first))
@@ -174,7 +188,7 @@ class Reader:
     async def read(self, prepared: Prepared, head: ObjectHead, reservation: Reservation) -> tuple[Work, AnswerMemory]:
         """Read a part's lines. `reservation` is resized to what they and their answers take in memory.
 
-        Raises `Failure` when the file breaks a rule, `PreconditionFailed` when it was replaced, `MemoryExhausted`,
+        Raises `Failure` when the file breaks a rule, `Replaced` when it was replaced, `MemoryExhausted`,
         `ServiceError`.
         """
         attempt, options, invocation = prepared.attempt, prepared.options, prepared.invocation
@@ -251,6 +265,7 @@ class Reader:
         if not first or len(first[0]) >= limit:
             raise invalid("file", f"its header is over MaxPayload or max_body_bytes, {limit} bytes")
         try:
+            codec.check(first[0])
             return filtered(first[0], work.options.input_filter, codec) + b"\n"
         except RecordError as error:
             raise invalid("file", f"its header cannot be sent: {error}") from None
@@ -259,7 +274,7 @@ class Reader:
         if part.unpacked:  # its content is written once
             bucket = self._inputs(self._settings.results_bucket)
             return await bucket.get_range(keys.unpacked_key(folder), start, end, etag=None)
-        return await self._inputs(part.file.bucket).get_range(part.file.key, start, end, etag=head.etag)
+        return await read_range(self._inputs(part.file.bucket), part.file.key, start, end, etag=head.etag)
 
     def _prepare_lines(self, work: Work, limit: int) -> None:
         """Decide what is sent for each line, or why nothing is."""
@@ -275,6 +290,8 @@ class Reader:
     def _sent(self, work: Work, index: int, line: bytes, limit: int) -> bytes:
         if len(line) <= limit:
             try:
+                if work.options.split_type == "Line":
+                    work.codec.check(line)
                 if work.batch is not None:
                     sent = work.batch.body(line, work.lines.place(index))
                 else:
