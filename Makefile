@@ -5,12 +5,13 @@ SETUP  := .venv/.installed
 BENCH  := .build/bench
 FUZZ   := .build/fuzz
 JOBS   := 2
+CDK    := npx --yes aws-cdk@2.1148.1
 # Bytecode, also that of .venv: it is written when a module is first imported.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.build/pycache
 # jsii, which AWS CDK uses, looks for `node` on the PATH; setup.sh may have installed it in .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format unit test schema errors permissions synth sbom lock bootstrap deploy demo up down chaos explore simulate bench compare memory dataset slow size mutants fuzz clean
+.PHONY: help setup lint format unit test schema errors permissions synth sbom lock bootstrap deploy diff destroy rehearse demo up down chaos explore simulate bench compare memory dataset slow size mutants fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-11s %s\n' "$$t" "$$d"; done
@@ -46,7 +47,7 @@ permissions: $(SETUP) ## remove each permission, record what fails, and write th
 	@SLUICE_WRITE_PERMISSIONS=1 $(BIN)/pytest -q tests/e2e/test_permissions.py
 
 synth: $(SETUP) ## write the CloudFormation template to cdk.out/; needs no AWS account
-	@CDK_OUTDIR=cdk.out $(BIN)/python app.py && echo "cdk.out/Sluice.template.json"
+	@CDK_OUTDIR=cdk.out $(BIN)/python app.py && $(BIN)/python -m infrastructure.bytecode && echo "cdk.out/Sluice.template.json"
 
 sbom: $(SETUP) ## write the SBOM (CycloneDX) and the licenses of the Lambda packages to cdk.out/
 	@$(BIN)/python -m infrastructure.sbom cdk.out && echo "cdk.out/sbom.cdx.json cdk.out/licences.txt"
@@ -56,10 +57,19 @@ lock: $(SETUP) ## write lambdas/requirements.lock, with hashes for the pins of l
 	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file lambdas/requirements.lock lambdas/requirements.txt
 
 bootstrap: $(SETUP) ## prepare the AWS account and region of your credentials for CDK, once
-	npx --yes aws-cdk@2.1148.1 bootstrap $(CDK_ARGS)
+	$(CDK) bootstrap $(CDK_ARGS)
 
 deploy: $(SETUP) ## deploy to the AWS account of your credentials
-	npx --yes aws-cdk@2.1148.1 deploy --all $(CDK_ARGS)
+	$(CDK) deploy --all $(CDK_ARGS)
+
+diff: $(SETUP) ## show what deploy would change
+	$(CDK) diff $(CDK_ARGS)
+
+destroy: $(SETUP) ## delete the stack; buckets, queues and logs are kept, unless retain_data is false
+	$(CDK) destroy --all $(CDK_ARGS)
+
+rehearse: $(SETUP) ## bootstrap, deploy, change and destroy each kind of deployment on the local AWS, by the CDK CLI; CASES="KMS VPC"
+	@$(BIN)/python -m local.rehearsal --jobs $(JOBS) $(CASES)
 
 demo: $(SETUP) ## run the pipeline on this machine with real inputs and models, and show every outcome
 	@$(BIN)/python -m local demo
@@ -83,7 +93,8 @@ bench: $(SETUP) $(BENCH)/.installed ## compare with the usual alternatives; abou
 	@PYTHONPATH=. $(BENCH)/bin/python benchmarks/run.py
 
 $(BENCH)/.installed: benchmarks/requirements.txt lambdas/requirements.txt
-	@mkdir -p .build; python=$$(python3.13 -c 'import sys; print(sys.executable)' 2>/dev/null || echo "$(PYTHON)"); \
+	@mkdir -p .build; \
+	python=$$($(BIN)/python -c 'from infrastructure import bytecode; print(bytecode.interpreter("lambda") or "$(PYTHON)")'); \
 	"$$python" -m venv $(BENCH) && $(BENCH)/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from goals import SMALL_CPU
+from interpreter import measured_on
 from machine import Machine, cpu_shares, machine
 from run import Case, measure
 
@@ -54,6 +55,7 @@ def _compiled(checkout: Path, folder: Path) -> Path:
 
 def main() -> None:
     """Compare the checkout that the first argument names with this one."""
+    sys.stdout.write(f"{measured_on()}\n")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base, this = _compiled(Path(sys.argv[1]), folder / "base"), _compiled(_ROOT, folder / "this")

@@ -22,6 +22,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from goals import LATENCIES_MS, SMALL_CPU
+from interpreter import measured_on
 from machine import Machine, cpu_shares, machine
 
 _ROOT = Path(__file__).parents[1]
@@ -192,6 +193,8 @@ def _print(case: Case, result: dict[str, float]) -> None:
 
 def main() -> int:
     """Measure everything, and write the results. Return the exit code."""
+    sys.stdout.write(f"{measured_on()}\n")
+    sys.stdout.flush()
     from report import report  # noqa: PLC0415 - the import takes a second, and is only needed at the end
 
     started = time.monotonic()
@@ -216,7 +219,9 @@ def main() -> int:
             }
     results["minutes"] = (time.monotonic() - started) / 60
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    return report(json.loads(RESULTS.read_text()))
+    code = report(json.loads(RESULTS.read_text()))
+    sys.stdout.write(f"{measured_on()}\n")  # again, after some hundred lines
+    return code
 
 
 if __name__ == "__main__":

@@ -29,14 +29,29 @@ def interpreter(target: Target) -> str | None:
     return next((found for found in _candidates() if _run([found, "-c", check]).returncode == 0), None)
 
 
+def explanation(target: Target) -> str:
+    """Return one line about the bytecode for `target`: the Python that compiles it, or what it costs to have none."""
+    python = interpreter(target)
+    if python is not None:
+        version = _run([python, "-c", "import platform; print(platform.python_version())"]).stdout.strip()
+        return f"The functions and their dependencies are compiled, by Python {version} ({python})."
+    return (
+        f"No Python {LAMBDA_PYTHON} was found on the PATH, of pyenv or of uv, so the functions are deployed without "
+        "bytecode: they work, but each cold start compiles them, which takes about twice as long; "
+        f"`uv python install {LAMBDA_PYTHON}` installs one."
+    )
+
+
 def _candidates() -> Iterator[str]:
     """The files that may be a Python of Lambda's version: on the PATH, and those that pyenv and uv have installed."""
-    if found := shutil.which(f"python{LAMBDA_PYTHON}"):
-        yield found
+    # Each folder, not only the first with such a file: a shim of pyenv may stand before Debian's Python.
+    for folder in os.get_exec_path():
+        if found := shutil.which(f"python{LAMBDA_PYTHON}", path=folder):
+            yield found
     pyenv = Path(os.environ.get("PYENV_ROOT", "~/.pyenv"))
     uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR", "~/.local/share/uv/python"))
-    for folder, pattern in ((pyenv / "versions", f"{LAMBDA_PYTHON}.*"), (uv, f"cpython-{LAMBDA_PYTHON}.*")):
-        for version in sorted(folder.expanduser().glob(pattern)):
+    for installed, pattern in ((pyenv / "versions", f"{LAMBDA_PYTHON}.*"), (uv, f"cpython-{LAMBDA_PYTHON}.*")):
+        for version in sorted(installed.expanduser().glob(pattern)):
             yield str(version / "bin" / f"python{LAMBDA_PYTHON}")
 
 
@@ -61,3 +76,7 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(  # noqa: S603 - our own arguments
         command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(explanation("lambda") + "\n")

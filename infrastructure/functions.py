@@ -7,7 +7,7 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infrastructure.build import Target
-from infrastructure.bytecode import LAMBDA_PYTHON, interpreter
+from infrastructure.bytecode import explanation, interpreter
 from infrastructure.code import code
 from infrastructure.dependencies import layer
 from infrastructure.environment import INTERNAL_SENDERS, environment
@@ -45,11 +45,7 @@ class Functions(Construct):
     ) -> None:
         super().__init__(scope, construct_id)
         if interpreter(built_for) is None:
-            Annotations.of(self).add_info(
-                f"no Python {LAMBDA_PYTHON} was found on the PATH, of pyenv or of uv, so the functions are deployed "
-                "without bytecode: they work, but each cold start compiles them, which takes several times as long; "
-                f"`uv python install {LAMBDA_PYTHON}` installs one"
-            )
+            Annotations.of(self).add_info(explanation(built_for))
         bodies, calls = settings.bodies_at_once, settings.concurrent_calls
         if bodies < calls:
             Annotations.of(self).add_info(

@@ -77,7 +77,7 @@ def _publish(clients: Clients, assembly: Path, manifest: str) -> None:
     created = set()
     for asset in json.loads((assembly / manifest).read_text())["files"].values():
         source = assembly / asset["source"]["path"]
-        content = _zip(source) if asset["source"]["packaging"] == "zip" else source.read_bytes()
+        content = zipped(source) if asset["source"]["packaging"] == "zip" else source.read_bytes()
         for destination in asset["destinations"].values():
             bucket = _local(destination["bucketName"])
             if bucket not in created:
@@ -92,7 +92,7 @@ def _local(text: str) -> str:
     return text.replace("${AWS::AccountId}", ACCOUNT).replace("${AWS::Region}", REGION)
 
 
-def _zip(source: Path) -> bytes:
+def zipped(source: Path) -> bytes:
     """A folder as a zip file, or the content of an existing zip file."""
     if source.is_file():
         return source.read_bytes()

@@ -1,8 +1,8 @@
 """`python -m local.enforcing`: ministack with corrections where it differs from AWS.
 
 Each correction follows AWS's documentation. If enforcement is on, ministack itself checks signatures, and evaluates the
-policies of roles, queues, topics and buckets; it is corrected where that differs. SenderId and the content type of
-objects that have none are always corrected.
+policies of roles, queues, topics and buckets; it is corrected where that differs. SenderId, CloudFormation and what S3
+assumes for an object are always corrected.
 """
 
 import re
@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import unquote
 
 from ministack import app
-from ministack.core import iam_actions, iam_evaluator, router
+from ministack.core import iam_actions, iam_evaluator, responses, router
 
-from local import senders
+from local import cloudformation, senders
 
 Response = tuple[int, dict[str, str], bytes]
 
@@ -21,6 +21,8 @@ Response = tuple[int, dict[str, str], bytes]
 # batch action.
 _BATCH = re.compile(r"(sqs:(?:SendMessage|DeleteMessage|ChangeMessageVisibility))Batch")
 _SESSION = re.compile(r"arn:([^:]+):sts::(\d+):assumed-role/([^/]+)/.*")
+_ENCRYPTION = "x-amz-server-side-encryption"
+_KEY = "x-amz-server-side-encryption-aws-kms-key-id"
 _INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations")
 
 _action_of = iam_actions.extract_iam_action
@@ -82,12 +84,18 @@ def _hiding_missing_objects(handler: Callable[..., Awaitable[Response]]) -> Call
     return handle
 
 
-def _with_content_type(handler: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
-    """Wrap S3's `handler`: an object without a content type has `binary/octet-stream` (API page of PutObject)."""
+def _with_defaults(handler: Callable[..., Awaitable[Response]]) -> Callable[..., Awaitable[Response]]:
+    """Wrap S3's `handler`: what an object has if its request says nothing (API page of PutObject).
+
+    The content type is `binary/octet-stream`. If the encryption is `aws:kms` without a key, the key is `aws/s3`.
+    """
 
     async def handle(method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> Response:
-        if method in {"PUT", "POST"} and not headers.get("content-type"):
-            headers = {**headers, "content-type": "binary/octet-stream"}
+        if method in {"PUT", "POST"}:
+            headers = {**headers, "content-type": headers.get("content-type") or "binary/octet-stream"}
+            if headers.get(_ENCRYPTION) == "aws:kms":
+                key = f"arn:aws:kms:{responses.get_region()}:{responses.get_account_id()}:alias/aws/s3"
+                headers.setdefault(_KEY, key)
         return await handler(method, path, headers, body, query)
 
     return handle
@@ -96,7 +104,8 @@ def _with_content_type(handler: Callable[..., Awaitable[Response]]) -> Callable[
 def main() -> None:
     """Serve until SIGTERM."""
     senders.correct()
-    app.SERVICE_HANDLERS["s3"] = _with_content_type(app.SERVICE_HANDLERS["s3"])
+    cloudformation.correct()
+    app.SERVICE_HANDLERS["s3"] = _with_defaults(app.SERVICE_HANDLERS["s3"])
     if app.AUTH:
         _correct_enforcement()
     app.main()

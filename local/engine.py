@@ -51,22 +51,34 @@ class Engine:
         return self.outputs["DeadLetterQueueUrl"]
 
 
-@contextlib.contextmanager
-def running(
-    directory: Path,
-    settings: Mapping[str, Any] | None = None,
-    containers: Mapping[str, str] | None = None,
-    *,
-    enforce: bool = False,
-) -> Iterator[Engine]:
-    """Start a local run, and stop it at the end. Logs, cloud assembly and temporary files go into `directory`.
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The processes of a local run before anything is deployed, and the names of the endpoints."""
 
-    `settings` override those of cdk.json. `containers` maps endpoint names to the URLs of running containers; without
-    it, the sample models are started. With `enforce`, the policies of IAM, buckets and queues, including TLS, are
-    enforced as in AWS. Raises `LocalRunError`.
+    url: str
+    sagemaker_runtime_url: str
+    endpoint_names: Sequence[str]
+    children: Sequence[Child]
+
+    def wait_ready(self) -> None:
+        """Wait until all of them are ready. Raises `LocalRunError`."""
+        for one in self.children:
+            one.wait_ready()
+
+
+@contextlib.contextmanager
+def servers(
+    directory: Path,
+    containers: Mapping[str, str] | None = None,
+    models: Sequence[str] = SAMPLE_MODELS,
+    *,
+    tls: Tls | None,
+) -> Iterator[Servers]:
+    """Start a local AWS with an empty account, and an endpoint for each container; stop them at the end.
+
+    Without `containers`, the sample `models` are started. With `tls`, policies are enforced.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    tls = create_tls(directory) if enforce else None
     environment = aws.environment()
     with contextlib.ExitStack() as stack:
 
@@ -77,7 +89,7 @@ def running(
 
         children = []
         urls = dict(containers or {})
-        for model in () if containers else SAMPLE_MODELS:
+        for model in () if containers else models:
             port = free_port()
             urls[model] = f"http://127.0.0.1:{port}"
             children.append(
@@ -101,15 +113,33 @@ def running(
         local_aws = aws.start(aws_port, endpoint_url, directory, tls)
         stack.callback(local_aws.stop)
         children.append(local_aws)
+        yield Servers(url, endpoint_url, tuple(urls), tuple(children))
 
-        clients = Clients(url, endpoint_url, tls=tls)
+
+@contextlib.contextmanager
+def running(
+    directory: Path,
+    settings: Mapping[str, Any] | None = None,
+    containers: Mapping[str, str] | None = None,
+    *,
+    enforce: bool = False,
+) -> Iterator[Engine]:
+    """Start a local run, and stop it at the end. Logs, cloud assembly and temporary files go into `directory`.
+
+    `settings` override those of cdk.json. `containers` maps endpoint names to the URLs of running containers; without
+    it, the sample models are started. With `enforce`, the policies of IAM, buckets and queues, including TLS, are
+    enforced as in AWS. Raises `LocalRunError`.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    tls = create_tls(directory) if enforce else None
+    with servers(directory, containers, tls=tls) as started:
+        clients = Clients(started.url, started.sagemaker_runtime_url, tls=tls)
         with ThreadPoolExecutor(1) as executor:
             assembly = executor.submit(
                 synthesize,
-                {"endpoint_names": list(urls), "default_endpoint_name": None, **(settings or {})},
+                {"endpoint_names": list(started.endpoint_names), "default_endpoint_name": None, **(settings or {})},
                 directory / "cdk.out",
             )
-            for one in children:
-                one.wait_ready()
+            started.wait_ready()
             outputs = deploy(clients, assembly.result())
-        yield Engine(url, endpoint_url, outputs, clients, tuple(children), tls)
+        yield Engine(started.url, started.sagemaker_runtime_url, outputs, clients, started.children, tls)

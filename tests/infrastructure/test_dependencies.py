@@ -1,16 +1,15 @@
 """The layer and the code that are uploaded: the right platform, complete, small, compiled, and built once."""
 
-import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from infrastructure import build, bytecode, dependencies
+from infrastructure import build, dependencies
 from infrastructure.build import BuildError
 from infrastructure.code import code
 from infrastructure.dependencies import layer
@@ -26,58 +25,30 @@ def test_lambdas_layer_has_arm64_wheels_and_is_small() -> None:
     assert sum(path.stat().st_size for path in built.glob("**/*") if path.is_file()) < 30_000_000
 
 
-def modules(folder: Path) -> set[Path]:
-    return set(folder.glob("**/*.py"))
-
-
-@pytest.mark.parametrize("what", [code, layer])
-def test_every_module_has_its_bytecode(what: Callable[[build.Target], Path]) -> None:
-    folder = what("host")
-    for module in modules(folder):
-        compiled = Path(importlib.util.cache_from_source(str(module)))
-        # Unchecked: packing changes the time of the source (PEP 552).
-        assert compiled.read_bytes()[4:8] == b"\1\0\0\0", module
-
-
-def test_bytecode_is_of_the_python_version_of_lambda_or_absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    kinds = {path.name.split(".")[-2] for path in [*code("lambda").glob("**/*.pyc"), *layer("lambda").glob("**/*.pyc")]}
-    assert kinds == ({"cpython-313"} if bytecode.interpreter("lambda") else set())
-
-
-def test_without_lambdas_python_there_is_no_bytecode(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    stand_in = tmp_path / "python3.13"
-    stand_in.write_text("#!/bin/sh\necho python3.13: command not found >&2; exit 127\n")
-    stand_in.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
-    monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path / "uv"))
-    monkeypatch.setattr("infrastructure.bytecode.platform.python_version", lambda: "3.11.7")
-    bytecode.interpreter.cache_clear()
-    try:
-        assert bytecode.interpreter("lambda") is None
-        assert not list(code("lambda").glob("**/*.pyc"))
-    finally:
-        bytecode.interpreter.cache_clear()
-
-
-@pytest.mark.parametrize("installed_by", ["pyenv", "uv"])
-def test_lambdas_python_is_found_where_it_is_not_on_the_path(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installed_by: str
-) -> None:
-    folder = {"pyenv": "pyenv/versions/3.13.9", "uv": "uv/cpython-3.13.9-linux"}[installed_by]
-    python = tmp_path / folder / "bin" / "python3.13"
-    python.parent.mkdir(parents=True)
-    python.write_text("#!/bin/sh\nexit 0\n")
-    python.chmod(0o755)
-    monkeypatch.setenv("PATH", "/bin")
-    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
-    monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path / "uv"))
-    monkeypatch.setattr("infrastructure.bytecode.platform.python_version", lambda: "3.11.7")
-    bytecode.interpreter.cache_clear()
-    try:
-        assert bytecode.interpreter("lambda") == str(python)
-    finally:
-        bytecode.interpreter.cache_clear()
+def test_each_package_of_lambdas_layer_runs_on_arm64_and_amazon_linux_2023() -> None:
+    """By the tags of its wheel (PEP 427). Amazon Linux 2023 has glibc 2.34 (Amazon Linux 2023 User Guide)."""
+    python = layer("lambda") / "python"
+    tags = {
+        wheel.parent.name: re.findall(r"^Tag: (\S+)-(\S+)-(\S+)$", wheel.read_text(), re.MULTILINE)
+        for wheel in python.glob("*.dist-info/WHEEL")
+    }
+    assert len(tags) == len(re.findall(r"^\w\S*==", dependencies.LOCK.read_text(), re.MULTILINE))
+    compiled = set()
+    for name, found in tags.items():
+        assert found, name
+        for interpreter, abi, platform in found:
+            if platform == "any":
+                assert (interpreter, abi) in {("py3", "none"), ("py2", "none")}, name
+                continue
+            compiled.add(name.partition("-")[0])
+            assert (interpreter, abi) == ("cp313", "cp313"), name
+            glibc = re.fullmatch(r"manylinux_2_(\d+)_aarch64|manylinux(2014)_aarch64", platform)
+            assert glibc, (name, platform)
+            assert int(glibc[1] or 17) <= 34, (name, platform)
+    libraries = list(python.glob("**/*.so*"))
+    assert {path.relative_to(python).parts[0] for path in libraries} == compiled
+    for path in libraries:
+        assert int.from_bytes(path.read_bytes()[18:20], "little") == AARCH64, path
 
 
 def test_everybody_may_read_what_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,13 +82,6 @@ def test_stray_files_do_not_change_the_result(tmp_path: Path, monkeypatch: pytes
     assert {path.name for path in after.iterdir()} == {"invoke.py", "__pycache__"}
     for folder in (before, after):
         shutil.rmtree(folder)
-
-
-def test_a_module_that_cannot_be_compiled_says_so_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "broken.py").write_text("def\n")
-    with pytest.raises(BuildError, match="can't compile /var/task: ") as raised:
-        bytecode.add_bytecode(tmp_path, at="/var/task", target="host")
-    assert "\n" not in str(raised.value)
 
 
 def test_the_hosts_layer_is_all_that_the_function_needs() -> None:

@@ -66,7 +66,7 @@ def test_a_missing_guard_is_found_in_a_run_that_is_cut_down(mutant: str) -> None
     with mutated(mutant):
         found = run(Plan(5, 600))
         assert found.violations, f"the simulation does not find that {mutant}"
-        small = smallest(found, seconds=20)
+        small = smallest(found, seconds=90)
         assert small.violations
         assert len(small.plan.numbers) <= 3
         assert run(small.plan) == small, "its plan replays it"

@@ -139,17 +139,27 @@ class NeverAnswers(FakeEndpoint):
         raise service_error(Operation.INVOKE, "ConnectionClosedError")
 
 
-@pytest.mark.parametrize("cause", ["others hold the memory", "answers that do not come"])
-def test_a_part_without_memory_is_not_sent_again_for_ever(cause: str) -> None:
+def test_large_answers_that_do_not_come_are_the_failure_of_the_endpoint() -> None:
+    """Their memory is released. The part says why it failed, and loses a receive."""
+    world = Transforms(concurrent_calls=4)
+    world.drop(KEY, b"1\n2\n3\n4\n5\n6\n7\n8\n", metadata=ONE_BY_ONE)
+    world.process(world.splits.bodies.pop())
+    world.endpoint = NeverAnswers()
+    body = world.requests.bodies.pop()
+    (outcome,) = world.process(body)
+    assert outcome.status is Status.RETRY
+    assert outcome.failure is not None
+    assert outcome.failure.code == "ConnectionClosedError"
+    assert not world.requests.bodies
+
+
+def test_a_part_without_memory_is_not_sent_again_for_ever() -> None:
     world = Transforms(concurrent_calls=4)
     world.drop(KEY, b"1\n2\n3\n4\n5\n6\n7\n8\n", metadata=ONE_BY_ONE)
     world.process(world.splits.bodies.pop())
     for number in range(MOST_TIMES_WHOLE + 1):
         world.memory = Memory(512)
-        if cause == "others hold the memory":
-            world.memory.take(world.memory._total)
-        else:
-            world.endpoint = NeverAnswers()
+        world.memory.take(world.memory._total)  # others hold it
         (body,) = world.requests.bodies
         world.requests.bodies.clear()
         (outcome,) = world.process(body)

@@ -3,14 +3,17 @@
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable
 from random import Random
+from types import FrameType
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import sluice.transform.csv_records
 import sluice.transform.file_type
 import sluice.transform.options
 import sluice.transform.splitter
@@ -120,6 +123,36 @@ def test_the_scanner_finds_where_records_begin(content: bytes, chunk: int, piece
             scanner.check_end()
     else:
         scanner.check_end()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        b'1,12" 13" 14" 15",2\n',
+        b"x" + b'"' * 98 + b"\n",
+        b'1,x{"a":"b","c":"d"}\n',
+        b'"a b",12" 13"\n',
+        b'1,"a ""b""",2\n',
+    ],
+    ids=["inches", "many", "JSON", "quoted, and inches", "quoted"],
+)
+def test_the_scanner_does_not_go_from_quote_to_quote(row: bytes) -> None:
+    """The lines of Python that are run do not depend on the number of quotes: what does is hundreds of times slower."""
+    scanner, lines = Scanner(b",", 16 * 1024), 0
+
+    def count(frame: FrameType, event: str, argument: object) -> Any:
+        nonlocal lines
+        lines += event == "line" and frame.f_code.co_filename == sluice.transform.csv_records.__file__
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        found = list(scanner.feed(row * (128 * 1024 // len(row))))
+    finally:
+        sys.settrace(before)
+    assert len(found) == 7
+    assert lines < 500
 
 
 def _ends_record(before: bytes) -> bool:
@@ -441,6 +474,63 @@ def test_a_header_is_repeated_in_each_call(strategy: str, options: dict[str, str
     assert world.summary(KEY)["not_sent"] == 1
 
 
+@given(
+    empty=st.lists(st.sampled_from([b"\n", b"\r\n"]), max_size=30).map(b"".join),
+    bom=st.sampled_from([b"", b"\xef\xbb\xbf"]),
+    count=st.integers(0, 20),
+    how=st.sampled_from(["drop", "repeat"]),
+    hurried=st.booleans(),
+)
+@example(empty=b"\n" * 30, bom=b"", count=1, how="repeat", hurried=False)
+@settings(max_examples=40, deadline=None)
+def test_a_header_may_follow_empty_lines(empty: bytes, bom: bytes, count: int, how: str, *, hurried: bool) -> None:
+    """Whichever part it is in, and however parts are cut."""
+    header = b"age,city"
+
+    def answer(call: Call) -> Inference:
+        repeated, *lines = call.body.split(b"\n")[:-1] if how == "repeat" else [header, *call.body.split(b"\n")[:-1]]
+        assert repeated == header
+        assert header not in lines
+        assert all(lines)
+        return Inference(b"".join(b"%d\n" % len(line) for line in lines), "text/csv")
+
+    world = _Hurried() if hurried else Transforms()
+    world.endpoint.answer = answer
+    metadata = {"csv-header": how, "answer-format": "Lines"}
+    content = bom + empty + header + b"\n" + b"".join(b"%d,x\n" % number for number in range(10, 10 + count))
+    world.drop(KEY, content, metadata=metadata)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sluice.transform.options, "_MIN_CHUNK_BYTES", 10)
+        world.run()
+    lines = empty.count(b"\n") + 1
+    assert world.out(KEY) == b"\n" * lines + b"4\n" * count
+    assert world.summary(KEY)["not_sent"] == lines
+
+
+@pytest.mark.parametrize("how", ["drop", "repeat"])
+def test_a_file_without_a_header_where_one_is_looked_for(how: str) -> None:
+    world = transformed(b"\n" * 70_000 + b"a\n1\n", csv_header=how)
+    assert "has no header for CsvHeader" in json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorMessage"]
+    assert not world.endpoint.calls
+    assert transformed(b"\n" * 100, csv_header=how).out(KEY) == b"\n" * 100
+
+
+@pytest.mark.parametrize("strategy", ["MultiRecord", "SingleRecord"])
+@pytest.mark.parametrize("header", [b"", b"name\n"])
+def test_no_request_is_over_the_limit(header: bytes, strategy: str) -> None:
+    limit = 100
+    world = Transforms()
+    world.settings = world.settings.model_copy(update={"max_body_bytes": limit})
+    world.endpoint.answer = lambda call: lengths(Call(call.endpoint_name, call.body[len(header) :], call.parameters))
+    sizes = [1, 2, *range(limit - len(header) - 3, limit - len(header) + 3), 50, 49, 48, 33, 32, 31]
+    content = header + b"".join(b"x" * size + b"\n" for size in sizes)
+    world.drop(KEY, content, metadata={"batch-strategy": strategy} | ({"csv-header": "repeat"} if header else {}))
+    world.run()
+    answers = [b"%d" % size if size <= limit - len(header) else b"" for size in sizes]
+    assert world.out(KEY).split(b"\n") == [b""] * bool(header) + [*answers, b""]
+    assert max(len(call.body) for call in world.endpoint.calls) == limit
+
+
 def test_a_header_that_no_call_can_carry_refuses_the_file() -> None:
     world = Transforms()
     world.settings = world.settings.model_copy(update={"max_body_bytes": 100})
@@ -477,6 +567,64 @@ def test_a_delimiter(name: str, delimiter: str) -> None:
         + mark.join([b"2", b"c", b"1", b'"x' + mark + b'y"'])
         + b"\n"
     )
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/tab-separated-values", "text/tsv; charset=utf-8", "binary/octet-stream"]
+)
+@pytest.mark.parametrize("how", ["drop", "repeat"])
+def test_tab_separated_values_are_csv_with_tabs(content_type: str, how: str) -> None:
+    def answer(call: Call) -> Inference:
+        read = list(csv.reader(io.StringIO(call.body.decode(), newline=""), delimiter="\t"))
+        assert (read[0] == ["age", "city"]) == (how == "repeat")
+        lengths = [sum(map(len, row)) for row in read[how == "repeat" :]]
+        return Inference(b"".join(b"%d,9\n" % one for one in lengths), "text/csv")
+
+    world = Transforms()
+    world.endpoint.answer = answer
+    key = "transform/wine/rows.tsv"
+    content = b'age\tcity\n1\t"a\nb"\n2\tc,d\n3\t\n4\tg\n'
+    world.drop(key, content, content_type=content_type, metadata={"csv-header": how, "join-source": "Input"})
+    world.run()
+    assert world.out(key) == b'\n1\t"a\nb"\t4\t9\n2\tc,d\t4\t9\n3\t\t1\t9\n4\tg\t2\t9\n'
+    assert (world.results.objects[key + ".out"].content_type or "").startswith("text/t")
+    assert {call.body.count(b"\n") > 3 for call in world.endpoint.calls} == {True, False}, "several in a call"
+
+
+def test_an_answer_of_tab_separated_values_is_read_with_tabs() -> None:
+    def answer(call: Call) -> Inference:
+        return Inference(b"a,b\tc\n" * call.body.count(b"\n"), "text/tab-separated-values")
+
+    world = transformed(b"1\n2\n", answer, join_source="Input")
+    assert world.out(KEY) == b'1,"a,b",c\n2,"a,b",c\n'
+    world = transformed(b"1\n2\n", answer, output_filter="$[1,0]")
+    assert world.out(KEY) == b'c\t"a,b"\n' * 2
+
+
+@pytest.mark.parametrize("option", [{"csv-header": "drop"}, {"csv-delimiter": "tab"}])
+@pytest.mark.parametrize("content_type", ["text/plain", "application/jsonlines", "application/json", "text/x-python"])
+def test_an_option_of_csv_is_refused_for_other_records(option: dict[str, str], content_type: str) -> None:
+    world = Transforms()
+    world.endpoint.answer = lengths
+    world.drop("transform/wine/a.txt", b"1\n2\n", content_type=content_type, metadata=option)
+    world.run()
+    (name,) = option
+    message = json.loads(world.results.objects["transform/wine/a.txt.err"].body)["ErrorMessage"]
+    assert message.startswith(f"{name}: is for records of CSV, and the content type is {content_type}")
+    assert not world.endpoint.calls
+
+
+def test_a_default_of_the_deployment_is_for_files_of_all_types() -> None:
+    world = Transforms()
+    world.settings = world.settings.model_copy(
+        update={"transform_defaults": {"CsvHeader": "drop", "CsvDelimiter": ";"}}
+    )
+    world.endpoint.answer = lengths
+    for name, content_type in (("a.txt", "text/plain"), ("a.csv", "text/csv")):
+        world.drop(f"transform/wine/{name}", b"1\n2;3\n", content_type=content_type)
+        world.run()
+    assert world.summary("transform/wine/a.txt")["succeeded"] == 2
+    assert world.summary("transform/wine/a.csv")["succeeded"] == 1
 
 
 def test_a_field_of_an_answer_with_the_files_delimiter_is_quoted() -> None:

@@ -1,11 +1,13 @@
 """Files are taken by their content: gzip, charsets and aliases are recognized, and what has no lines is refused."""
 
+import bz2
 import gzip
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sluice.failures import Failure
@@ -183,13 +185,75 @@ def test_a_byte_order_mark_is_no_part_of_the_first_record() -> None:
     assert world.out("transform/wine/a.csv") == b"1\n2\n"
 
 
-@pytest.mark.parametrize("content_type", ["text/csv", "application/jsonlines", "application/json", "text/plain"])
-@given(text=st.text(st.characters(exclude_characters="\0{[", exclude_categories=["Cs"])))
-def test_any_text_is_split(content_type: str, text: str) -> None:
-    head = text.encode()
-    if not any(text.startswith(signature) for signature in ("PAR1", "%PDF", "ORC", "GIF8", "BZh")):
-        check_lines(head, content_type, is_whole=True)
+WORDS = [
+    "",
+    "PAR1",
+    "ORC",
+    "ORCID,",
+    "ORC_ID;",
+    "GIF8",
+    "GIF89a",
+    "BZh",
+    "BZh9",
+    "BZhang",
+    "%PDF",
+    "%PDF,",
+    "PK",
+    "Obj",
+]
+
+
+@pytest.mark.parametrize("content_type", ["text/csv", "text/plain", "application/jsonlines"])
+@given(
+    word=st.sampled_from(WORDS),
+    text=st.text(st.characters(exclude_characters="{[", exclude_categories=["Cs", "Cc"]) | st.sampled_from("\t\r\n")),
+)
+def test_any_text_is_split(content_type: str, word: str, text: str) -> None:
+    head = (word + text).encode()
+    check_lines(head, content_type, is_whole=True)
     assert not is_gzip(head)
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("Parquet", b"PAR1\x15\x04\x15 "),
+        ("ORC", b"ORC\n\x0b\n\x03"),
+        ("a GIF image", b"GIF89a\x01\x00\x01\x00\x80"),
+        ("bzip2", bz2.compress(b"1,2\n")),
+        ("bzip2", bz2.compress(b"")),
+        ("a PDF", b"%PDF-1.4\n1 0 obj\n"),
+    ],
+)
+def test_a_file_of_a_format_with_a_signature_of_letters_is_refused(name: str, head: bytes) -> None:
+    with pytest.raises(Failure, match=f"file: is {name}, and cannot be split into lines"):
+        check_lines(head, "text/csv", is_whole=True)
+
+
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers(-99, 99) | st.text("ab{}[],:", max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=3),
+    max_leaves=6,
+)
+objects = st.dictionaries(st.text("ab", max_size=2), documents, min_size=1, max_size=3)
+
+
+@given(first=objects, rest=st.lists(objects, min_size=2, max_size=4), data=st.data(), whole=st.booleans())
+@example(first={"a": 0}, rest=[{"a": 1}, {"a": 2}], data=None, whole=True)
+def test_json_lines_are_split_wherever_the_first_is_cut_off(
+    first: Any, rest: list[Any], data: st.DataObject | None, *, whole: bool
+) -> None:
+    line = json.dumps(first)
+    cut = line[: data.draw(st.integers(0, len(line)))] if data else line[:5]
+    head = "".join(text + "\n" for text in [cut, *map(json.dumps, rest)]).encode()
+    check_lines(head, "application/jsonlines", is_whole=whole)
+
+
+@given(value=objects | st.lists(documents, min_size=1), indent=st.integers(0, 4), more=st.lists(objects, max_size=2))
+def test_json_of_several_lines_is_refused(value: Any, indent: int, more: list[Any]) -> None:
+    head = "\n".join(json.dumps(one, indent=indent) for one in [value, *more]).encode()
+    with pytest.raises(Failure, match="file: begins with a JSON document of several lines"):
+        check_lines(head, "application/json", is_whole=True)
 
 
 @given(st.sampled_from(["application/x-ndjson", "application/csv", "text/csv", "application/json", "image/png", ""]))

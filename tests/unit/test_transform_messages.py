@@ -2,6 +2,8 @@
 
 import itertools
 import json
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,13 +15,14 @@ from sluice.failures import Failure
 from sluice.inputs.envelopes import parse
 from sluice.inputs.identity import of
 from sluice.inputs.internal_messages import body_of, check_sender
-from sluice.inputs.requests import Assembly, DroppedObject, SentMessage, TransformPart
+from sluice.inputs.requests import Assembly, DroppedObject, Run, SentMessage, TransformPart
+from sluice.ports import Inference
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.router import Kind, Router, kind_of
 from sluice.transform.progress import covering_parts
 from tests.support.events import sns_envelope
-from tests.support.fakes import FUNCTION, SETTINGS, World, delivery
+from tests.support.fakes import FUNCTION, NOW, SETTINGS, World, delivery
 from tests.support.transform import Transforms
 from tests.support.virtual_time import run
 
@@ -186,3 +189,35 @@ def test_a_message_that_a_function_sent_is_processed(sender_id: str) -> None:
 def test_other_messages_may_come_from_anybody() -> None:
     for sent in (SentMessage({"Body": "x"}), FILE):
         check_sender(sent, "", ())
+
+
+@pytest.mark.parametrize(("of_file", "of_part"), [(61, 1), (61, 61), (1, 61)])
+def test_a_part_is_not_invoked_after_the_ttl_of_its_file(of_file: int, of_part: int) -> None:
+    """A part that continues another one has a message that is younger than the upload."""
+    world = Transforms()
+    world.endpoint.answer = lambda call: Inference(call.body, "text/csv")
+    key = "transform/wine/rows.csv"
+    world.drop(key, b"1\n2\n", metadata={"request-ttl-seconds": "60"})
+    world.process(world.splits.bodies.pop())
+    (part,) = parse(world.requests.bodies.pop())
+    assert isinstance(part, TransformPart)
+    began = int((NOW - timedelta(seconds=of_file)).timestamp() * 1000)
+    body = body_of(replace(part, run=Run(f"{began:013d}00000000")))
+    (outcome,) = world.process(body, age=timedelta(seconds=of_part))
+    assert outcome.status is Status.DEAD_LETTERED
+    assert not world.endpoint.calls
+    assert json.loads(world.results.objects[f"{key}.err"].body)["ErrorCode"] == "Expired"
+    world.redrive()
+    world.run()
+    assert world.out(key) == b"1\n2\n"
+    assert f"{key}.err" not in world.results.objects
+
+
+def test_parts_within_the_ttl_of_their_file_are_invoked() -> None:
+    world = Transforms()
+    world.endpoint.answer = lambda call: Inference(call.body, "text/csv")
+    key = "transform/wine/rows.csv"
+    world.drop(key, b"1\n2\n", metadata={"request-ttl-seconds": "60"})
+    world.process(world.splits.bodies.pop(), age=timedelta(seconds=59))
+    world.run()
+    assert world.out(key) == b"1\n2\n"

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from sluice.failures import Failure, invalid
@@ -120,6 +121,11 @@ class Run:
     id: str
     retries: bool = False
     alone: bool = False
+
+    @property
+    def began(self) -> datetime:
+        """When the message was sent that began it."""
+        return datetime.fromtimestamp(int(self.id[:13]) / 1000, UTC)
 
     @property
     def suffix(self) -> str:

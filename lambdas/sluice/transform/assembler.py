@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from sluice import keys
-from sluice.error_codes import ErrorCode
 from sluice.failures import Failure, Operation
 from sluice.inputs.requests import Assembly
 from sluice.inputs.strict_json import compact_bytes
@@ -35,7 +34,7 @@ from sluice.transform.earlier import AT, OFFSET
 from sluice.transform.heads import require_head
 from sluice.transform.progress import covering_parts, of_run
 from sluice.transform.replaced import head_of_file
-from sluice.transform.verdict import StoredPart, requested_by, summary_of, threshold_of, type_of, verdict_of
+from sluice.transform.verdict import StoredPart, requested_by, summary_of, type_of, verdict_of
 
 _MOST_VERSIONS = 10  # that the deliveries of one assembly have written of one object
 
@@ -75,8 +74,8 @@ class Assembler:
         summary = summary_of(parts, attempt.request)
         has_result = stored is not None and owner_of(stored) == attempt.identity.key
         # A file that has a result does not lose it by a retry, which can only answer more of its records.
-        if not has_result and (code := verdict_of(parts, summary)) is not None:
-            return await self._fail(attempt, parts, {**summary, "answers": folder}, code)
+        if not has_result and (failure := verdict_of(parts, summary)) is not None:
+            return await self._fail(attempt, parts, {**summary, "answers": folder}, failure)
         outcome = await self._outcomes.record_answer(
             attempt, lambda condition: self._write(attempt, parts, summary, condition), stored
         )
@@ -101,7 +100,7 @@ class Assembler:
         return await require_head(self._results, key, Operation.STORE_RESULT)
 
     async def _fail(
-        self, attempt: Attempt[Assembly], parts: list[StoredPart], summary: dict[str, Any], code: ErrorCode
+        self, attempt: Attempt[Assembly], parts: list[StoredPart], summary: dict[str, Any], failure: Failure
     ) -> Outcome:
         """End a dataset that fails: the verdict over a file is taken over all of its parts.
 
@@ -117,16 +116,19 @@ class Assembler:
         trace_id = requested.get(TRACE_ID) or attempt.identity.trace_id
         identity = replace(attempt.identity, trace_id=trace_id, inference_id=trace_id)
         attempt = replace(attempt, identity=identity, endpoint_name=requested.get(ENDPOINT_NAME))
+        first: dict[str, Any] = {}
         async with aclosing(self._errors(parts)) as errors:
-            first = json.loads(await anext(errors))
-        sent = summary["records"] - summary["not_sent"]
-        counts = f"{summary['failed']} of {sent} records failed, ErrorThreshold is {threshold_of(parts)}"
-        reason = counts if code is ErrorCode.ERROR_THRESHOLD_EXCEEDED else code.reason
+            async for line in errors:
+                first = json.loads(line)
+                break
+        reason = failure.message
+        if first:  # a file may fail without a refused record
+            reason += f"; line {first['Line']}: {first['ErrorCode']}: {first['ErrorMessage']}"
         with attempt.reporting():
             raise Failure(
-                code.failure_class,
-                code,
-                f"{reason}; line {first['Line']}: {first['ErrorCode']}: {first['ErrorMessage']}",
+                failure.failure_class,
+                failure.code,
+                reason,
                 original_status_code=first.get("OriginalStatusCode"),
                 original_message=first.get("OriginalMessage"),
                 log_stream_arn=first.get("LogStreamArn"),

@@ -75,6 +75,8 @@ class Calls:
     made: int = 0
     kept_bytes: int = 0
     works: bool = False  # whether the endpoint has answered a record of the file
+    alone: set[int] = field(default_factory=set)  # records that are sent alone, and left out of the groups they are in
+    under_way: set[int] = field(default_factory=set)  # records that are being called for
     _halves: list[Work] = field(default_factory=list)  # of groups that were refused: what is to be called for next
 
     async def run(self, groups: Iterable[Sequence[int]]) -> None:
@@ -143,8 +145,20 @@ class Calls:
             if refused is not None and refused.failure.code == ErrorCode.ANSWER_MISMATCH:
                 del self.refused[index]
 
+    async def answer_alone(self, index: int) -> None:
+        """Call for one of the records that are `alone`."""
+        refusal = await self._ask([index], is_suspect=False)
+        if refusal is not None:
+            await self.refuse(index, refusal.failure)
+
+    def _without_alone(self, group: Sequence[int]) -> Sequence[int]:
+        return [index for index in group if index not in self.alone] if self.alone else group
+
     async def answer(self, group: Sequence[int], *, is_suspect: bool = False) -> None:
         """Call for a group. If it is refused, its halves are called for next."""
+        group = self._without_alone(group)
+        if not group:
+            return
         if len(group) > self.most_records:
             self._in_smaller_groups(group, is_suspect=is_suspect)
             return
@@ -154,6 +168,7 @@ class Calls:
 
     async def _ask(self, group: Sequence[int], *, is_suspect: bool) -> Refusal | None:
         """Call for a group, and keep its answers. Returns why it was refused, or None."""
+        self.under_way.update(group)
         try:
             found = await self.paid(lambda: self.call(group))
         except AnswerError as error:
@@ -163,7 +178,10 @@ class Calls:
             return Refusal(record_failure(error), is_suspect or (error.found is not None and not is_alone))
         except ServiceError as error:
             return Refusal(record_failure(error), is_suspect)
+        finally:
+            self.under_way.difference_update(group)
         if self.trust is not None and len(group) > 1 and (is_suspect or self.trust.doubts(found)):
+            self.under_way.update(group)
             self._halves.append(partial(self._confirm, self.trust, group, found, is_suspect=is_suspect))
         else:
             self._keep_all(group, found)
@@ -179,6 +197,8 @@ class Calls:
             are_certain = False
         else:
             self.keep(last, answer)
+        finally:
+            self.under_way.difference_update(group)
         if are_certain:
             self._keep_all(others, found[:-1])
         elif len(others) == 1:
@@ -205,6 +225,12 @@ class Calls:
         holds the record for which the group was refused, and is not called for as a whole. If the left half is refused,
         too, both are gone through side by side.
         """
+        sent, group = len(group), self._without_alone(group)
+        if len(group) < sent:  # one of the others may be the reason, whatever is answered of these
+            refusal = replace(refusal, answered=sys.maxsize)
+        if len(group) < 2:
+            await self.answer(group, is_suspect=refusal.is_suspect)
+            return
         if len(group) > self.most_records:
             self._in_smaller_groups(group, is_suspect=refusal.is_suspect)
             return
@@ -224,6 +250,9 @@ class Calls:
 
         If it is answered, too, none of the records was the reason: the container takes fewer of them at a time.
         """
+        group = self._without_alone(group)
+        if not group:
+            return
         of_last = await self._ask(group, is_suspect=refusal.is_suspect)
         if of_last is None:
             self.most_records = min(self.most_records, refusal.answered)

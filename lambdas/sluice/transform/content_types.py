@@ -11,6 +11,7 @@ CSV = "text/csv"
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"
 TEXT = "text/plain"
+_TSV_TYPES = frozenset({"text/tab-separated-values", "text/tsv"})
 _CSV_TYPES = frozenset({CSV, "application/csv", "text/comma-separated-values", "text/x-csv", "application/x-csv"})
 _JSON_LINES_TYPES = frozenset(
     {
@@ -69,7 +70,7 @@ def with_charset_utf8(content_type: str) -> str:
 def syntax_of(content_type: str) -> Syntax:
     """How a record of this type is written: JSON Lines, and each document of a JSON type, is JSON."""
     base = base_type(content_type)
-    if base in _CSV_TYPES:
+    if base in _CSV_TYPES | _TSV_TYPES:
         return Syntax.CSV
     return Syntax.JSON if base in _JSON_LINES_TYPES or is_json(base) else Syntax.TEXT
 
@@ -96,6 +97,11 @@ def not_utf8(body: bytes, content_type: str) -> str | None:
     return None
 
 
+def delimiter_of(content_type: str) -> bytes:
+    """What separates the fields of a record of this type, unless something else is set: tabs, as pandas writes them."""
+    return b"\t" if base_type(content_type) in _TSV_TYPES else b","
+
+
 def states_syntax(content_type: str | None) -> bool:
     """Whether an answer's content type says how it is written, and is not only what a server sends by default."""
     return base_type(content_type or "") not in _UNSTATED
@@ -103,7 +109,7 @@ def states_syntax(content_type: str | None) -> bool:
 
 def holds_several(content_type: str) -> bool:
     """Whether the body of a request of this type may hold several records, one in each line."""
-    return base_type(content_type) in {TEXT} | _CSV_TYPES | _JSON_LINES_TYPES
+    return base_type(content_type) in {TEXT} | _CSV_TYPES | _TSV_TYPES | _JSON_LINES_TYPES
 
 
 def is_json_lines(content_type: str) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 
-from sluice.failures import invalid
+from sluice.failures import Failure, invalid
 
 _QUOTED = r'"[^"]*+(?:""[^"]*+)*+"'
 _CLOSED = re.compile(_QUOTED.encode())
@@ -32,6 +32,12 @@ def _field_of(delimiter: bytes) -> re.Pattern[bytes]:
 
 
 @cache
+def _opening_of(delimiter: bytes) -> re.Pattern[bytes]:
+    """The quote that opens a field, and what is before it."""
+    return re.compile(rb"[\n" + re.escape(delimiter) + rb']"')
+
+
+@cache
 def _record_of(delimiter: bytes) -> re.Pattern[bytes]:
     """A record with its line break."""
     mark = re.escape(delimiter.decode())
@@ -41,8 +47,10 @@ def _record_of(delimiter: bytes) -> re.Pattern[bytes]:
 
 @cache
 def _fields_of(delimiter: bytes) -> re.Pattern[bytes]:
-    """As many quoted fields as possible, each with all that is before the next one."""
-    return re.compile(rf'(?:{_QUOTED}[^"]*+(?<=[\n{re.escape(delimiter.decode())}])(?="))*+'.encode())
+    """As many quoted fields as possible, each with all that is before the next one, other quotes included."""
+    before = rf"[\n{re.escape(delimiter.decode())}]"
+    text = rf'[^"]*+(?:(?<!{before})"[^"]*+)*+'
+    return re.compile(rf'(?:{_QUOTED}{text}(?<={before})(?="))*+'.encode())
 
 
 def has_quotes(beginning: bytes, delimiter: bytes) -> bool:
@@ -126,15 +134,13 @@ class Scanner:
 
     def _opening(self, data: bytes, at: int) -> int:
         """The quote that opens the next field; the end of `data` if there is none."""
-        start = at
-        while True:
-            quote = data.find(b'"', at)
-            if quote < 0:
-                return len(data)
-            before = data[quote - 1 : quote] if quote > start else self._before
-            if before in {self.delimiter, b"\n"}:
-                return quote
-            at = quote + 1
+        quote = data.find(b'"', at)  # which is faster than an expression
+        if quote < 0:
+            return len(data)
+        if quote == at and self._before in {self.delimiter, b"\n"}:
+            return quote
+        found = _opening_of(self.delimiter).search(data, max(at, quote - 1))
+        return found.end() - 1 if found else len(data)
 
     def _skipped(self, data: bytes, opening: int, until: int) -> int:
         """The opening quote of a field before `until`, so that no record that is looked for begins before it."""
@@ -160,4 +166,12 @@ def not_closed(where: str) -> Exception:
         "file",
         f"{where}: the quoted field that begins there is not closed before the end of the file; close each quoted "
         'field, and write a quote at the beginning of a field as """ (RFC 4180)',
+    )
+
+
+def cut_off(at: int) -> Failure:
+    """The failure of a file with a quoted field, at byte `at`, that is not closed within what one call can carry."""
+    return invalid(
+        "file",
+        f"the quoted field that begins at byte {at} is over MaxPayload or max_body_bytes, or it is not closed",
     )

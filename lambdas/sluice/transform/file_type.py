@@ -1,6 +1,7 @@
 """What a file is: its content type, whether it is gzip, and whether it can be split into lines."""
 
 import json
+import re
 
 from sluice.failures import invalid, quoted
 from sluice.inputs.invocation import content_type_of, type_of_name
@@ -27,20 +28,22 @@ _UNSTATED_TYPES = frozenset({"", "binary/octet-stream", "application/octet-strea
 _EXCEL = "application/vnd.ms-excel"  # what a browser calls a .csv on a computer with Excel
 
 _SIGNATURES = {
-    b"PAR1": "Parquet",
-    b"PK\x03\x04": "a zip archive or an Office document such as .xlsx",
-    b"\xd0\xcf\x11\xe0": "an Office document such as .xls",
-    b"\x89PNG": "a PNG image",
-    b"\xff\xd8\xff": "a JPEG image",
-    b"GIF8": "a GIF image",
-    b"%PDF": "a PDF",
-    b"ORC": "ORC",
-    b"Obj\x01": "Avro",
-    b"\x93NUMPY": "a NumPy array",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"\x28\xb5\x2f\xfd": "Zstandard",
+    re.compile(signature): name
+    for signature, name in (
+        (rb"PK\x03\x04", "a zip archive or an Office document such as .xlsx"),
+        (rb"\xd0\xcf\x11\xe0", "an Office document such as .xls"),
+        (rb"\x89PNG", "a PNG image"),
+        (rb"\xff\xd8\xff", "a JPEG image"),
+        (rb"%PDF-[0-9]\.[0-9]", "a PDF"),
+        (rb"Obj\x01", "Avro"),
+        (rb"\x93NUMPY", "a NumPy array"),
+        (rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)", "bzip2"),  # the beginning of its first block
+        (rb"\xfd7zXZ", "xz"),
+        (rb"\x28\xb5\x2f\xfd", "Zstandard"),
+    )
 }
+_TEXT_SIGNATURES = {b"PAR1": "Parquet", b"ORC": "ORC", b"GIF8": "a GIF image"}  # a column may be called ORCID
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x19\x1c-\x1f]")  # characters that text does not have
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
 
 
@@ -79,8 +82,11 @@ def needs_transcoding(content_type: str, options: Options) -> bool:
 
 def check_lines(head: bytes, content_type: str, *, is_whole: bool) -> None:
     """Raises `Failure` (invalid) for a file that has no lines of records. `head` is its beginning, or all of it."""
-    for signature, name in _SIGNATURES.items():
-        if head.startswith(signature):
+    for pattern, name in _SIGNATURES.items():
+        if pattern.match(head):
+            raise _no_lines(f"is {name}")
+    for signature, name in _TEXT_SIGNATURES.items():
+        if head.startswith(signature) and _CONTROL.search(head):
             raise _no_lines(f"is {name}")
     if head.startswith(_UTF16) or _looks_like_utf16(head):
         raise invalid(
@@ -129,7 +135,8 @@ def _looks_like_utf16(head: bytes) -> bool:
 def _spans_lines(head: bytes, *, is_whole: bool) -> bool:
     """Whether a JSON document begins in the first line and goes on after it.
 
-    A first line that is cut off is no such document, if another begins in the second line.
+    A first line that is cut off is no such document, if another begins in the second line, or in the line after what
+    would complete it.
     """
     text = head.removeprefix(BOM).decode("latin-1").lstrip()
     if text[:1] not in {"{", "["}:
@@ -143,7 +150,14 @@ def _spans_lines(head: bytes, *, is_whole: bool) -> bool:
     except RecursionError:
         return False
     except json.JSONDecodeError as error:
+        if error.msg.startswith("Expecting ',' delimiter") and _begins_line(text, error.pos):
+            return False
         return error.pos > second and not (is_whole and error.pos >= len(text.rstrip()))
     except ValueError:  # an integer has too many digits
         return False
     return end > line_end
+
+
+def _begins_line(text: str, at: int) -> bool:
+    """Whether there is something at `at`, and it is the first of its line."""
+    return at < len(text) and not text[text.rfind("\n", 0, at) + 1 : at].strip()

@@ -12,11 +12,12 @@ from sluice.ports import Bucket, Inference
 from sluice.processing.attempt import Attempt
 from sluice.processing.storing import Sleep, retry_transient
 from sluice.transform.answer_format import NONE, AnswerError, AnswerFormat
-from sluice.transform.bisect import PATIENCE, Calls
+from sluice.transform.bisect import Calls
 from sluice.transform.content_types import holds_several
 from sluice.transform.format_store import FormatStore
 from sluice.transform.options import MAX_CHUNK_BYTES
 from sluice.transform.part_calls import PartCalls
+from sluice.transform.patience import Patience
 from sluice.transform.probe import Probe
 from sluice.transform.progress import answered_in_groups
 from sluice.transform.refusal import record_failure
@@ -36,7 +37,14 @@ class Formats:
         self._sleep = sleep
 
     async def probe(
-        self, attempt: Attempt[TransformPart], work: Work, calls: Calls, asking: PartCalls, *, most_bytes: int
+        self,
+        attempt: Attempt[TransformPart],
+        work: Work,
+        calls: Calls,
+        asking: PartCalls,
+        *,
+        patience: Patience,
+        most_bytes: int,
     ) -> Probe | None:
         """Give `work` its format, if it is known; else return what finds it, and gives `calls` the answers paid for.
 
@@ -45,13 +53,9 @@ class Formats:
         folder = keys.folder_of_part(attempt.identity.name)
         stored = None if (set_one := stated(work)) is not None else await self._store.load(folder)
         work.answer_format = set_one if stored is None else stored.answer_format
-        indices = [index for index, size in enumerate(work.sizes) if size]
+        indices = patience.order([index for index, size in enumerate(work.sizes) if size])
         if work.answer_format is not None or not indices:
             return None
-        if not work.part.is_whole:
-            # An earlier delivery may have stopped at the first ones, so this one begins elsewhere.
-            first = (attempt.delivery.receive_count - 1) * PATIENCE % len(indices)
-            indices = indices[first:] + indices[:first]
         saved = await self._store.saved_answers(folder, work.part.start)
         known = {index: saved[at] for index in indices if saved and (at := work.lines.place(index)) in saved}
         alone = dict(known)

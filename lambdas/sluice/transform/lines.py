@@ -5,6 +5,7 @@ line, too, unless a quoted field of it has line breaks. A range that begins with
 the range before it has found where the right ones begin.
 """
 
+import re
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from sluice.transform.csv_records import Unclosed, end_of_record
 
 BOM = b"\xef\xbb\xbf"
 _NO_LIMIT = 2**63 - 1
+_EMPTY_LINES = re.compile(rb"(?:\xef\xbb\xbf)?(?:\r?\n)*+")
 
 
 def _offsets() -> "array[int]":
@@ -113,6 +115,12 @@ def lines_of(
             return Lines(data, at, begin, ends, is_crossing=is_crossing, not_closed=not_closed)
         if len(ends) == most:
             return Lines(data, at, begin, ends, is_cut=True)
+
+
+def first_place(beginning: bytes) -> int:
+    """Where the first line begins that is not empty, in the beginning of a file; its length if all lines are."""
+    found = _EMPTY_LINES.match(beginning)
+    return found.end() if found else 0
 
 
 def ranges(size: int, chunk: int) -> list[tuple[int, int]]:

@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_pascal
 
 from sluice.failures import invalid
 from sluice.inputs.message import explain
 from sluice.transform.answer_format import AnswerFormat
+from sluice.transform.content_types import Syntax, base_type, delimiter_of, syntax_of
 from sluice.transform.paths import Path, PathError
 from sluice.transform.threshold import ErrorThreshold
 
@@ -19,6 +20,8 @@ _BOOLEAN = TypeAdapter(bool)
 
 # Options that say what is done with lines that are no requests of an OpenAI batch file.
 _OF_LINES = frozenset({"SplitType", "InputFilter", "OutputFilter", "JoinSource", "AnswerFormat"})
+
+_OF_CSV = frozenset({"csv-header", "csv-delimiter"})  # metadata
 
 
 def _path(value: object) -> object:
@@ -54,10 +57,11 @@ class Options(BaseModel):
 
     Ours are `csv_header`, `csv_delimiter`, `answer_format`, `error_threshold`, `record_format` and `request_url`. The
     first record of a CSV file is a record, or a header that is not sent, or one that each call begins with; no answer
-    is that of a header. `answer_format` is how an answer holds those of several records; None if it is not known.
-    `error_threshold` is that of Azure's batch endpoints and of Step Functions' Distributed Map: the number or the
-    percentage of records that may fail. `record_format` is what a line is, None if its first record decides it, and
-    `request_url` the url that each request of an OpenAI batch file must have.
+    is that of a header. `csv_delimiter` is None if it is that of the content type. `answer_format` is how an answer
+    holds those of several records; None if it is not known. `error_threshold` is that of Azure's batch endpoints and of
+    Step Functions' Distributed Map: the number or the percentage of records that may fail. `record_format` is what a
+    line is, None if its first record decides it, and `request_url` the url that each request of an OpenAI batch file
+    must have.
     """
 
     model_config = ConfigDict(
@@ -72,11 +76,34 @@ class Options(BaseModel):
     output_filter: Filter = Path.parse("$")
     join_source: Literal["None", "Input"] = "None"
     csv_header: Annotated[Literal["none", "drop", "repeat"], BeforeValidator(_csv_header)] = "none"
-    csv_delimiter: Annotated[Literal[",", ";", "\t", "|"], BeforeValidator(_csv_delimiter)] = ","
+    csv_delimiter: Annotated[Literal[",", ";", "\t", "|", None], BeforeValidator(_csv_delimiter)] = None
     answer_format: Annotated[AnswerFormat | None, BeforeValidator(_answer_format)] = None
     error_threshold: Annotated[ErrorThreshold, BeforeValidator(_error_threshold)] = ErrorThreshold()
     record_format: Literal["Line", "OpenAIBatch"] | None = None
     request_url: Annotated[str, Field(min_length=1)] | None = None
+    _metadata: frozenset[str] = PrivateAttr(default=frozenset())  # the names that the object's metadata has
+
+    def delimiter(self, content_type: str) -> bytes:
+        """What separates the fields of a record."""
+        return delimiter_of(content_type) if self.csv_delimiter is None else self.csv_delimiter.encode()
+
+    def check_type(self, content_type: str) -> None:
+        """Raises `Failure` (invalid) for metadata of the object that says nothing of records of its content type.
+
+        The deployment's defaults are for files of all types.
+        """
+        given = sorted(self._metadata & _OF_CSV)
+        if given and self.split_type == "Line" and syntax_of(content_type) is not Syntax.CSV:
+            raise invalid(
+                given[0],
+                f"is for records of CSV, and the content type is {base_type(content_type)[:80]}; set the file's "
+                f"metadata content-type to text/csv, or omit {given[0]}",
+            )
+
+    @property
+    def has_header(self) -> bool:
+        """Whether the first record of a file of CSV only names the columns. One that is not split is sent whole."""
+        return self.csv_header != "none" and self.split_type == "Line"
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str], defaults: Mapping[str, Any]) -> Self:
@@ -91,11 +118,13 @@ class Options(BaseModel):
         keys = {name: key for name, key in keys.items() if key in metadata}
         given: dict[str, Any] = dict(defaults) | {name: metadata[key] for name, key in keys.items()}
         try:
-            return cls.model_validate(given)
+            options = cls.model_validate(given)
         except PathError as error:
             raise invalid("input-filter or output-filter", str(error)) from None
         except ValidationError as error:
             raise explain(error, names=keys) from None
+        options._metadata = frozenset(keys.values())
+        return options
 
 
 def chunk_bytes(size: int) -> int:

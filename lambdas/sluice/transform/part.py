@@ -120,7 +120,7 @@ class PartHandler:
         version = VersionCheck(bucket, part.file)
         if not part.file.is_version(head):
             return attempt.ended(Status.SUPERSEDED, detail=_REPLACED)
-        prepared = self._reader.prepare(attempt, head)
+        prepared = self._reader.prepare(attempt, head, self._utc_now())
         attempt = prepared.attempt
         with attempt.reporting():
             try:
@@ -193,12 +193,13 @@ class PartHandler:
             # A retry has a result already, whose answers say nothing about how the endpoint is now.
             last = LastReceive(asking.answers, self._sleep)
         limit = self._limits.of(Target(work.invocation.endpoint_name))
+        tries = await patience(self._results, attempt)
         calls = Calls(
             last.answers if last else asking.answers,
             SideBySide(self._share, limit, self._rng),
             ENOUGH_ANSWERED,
             min(MAX_REFUSED, enough_refused(work.options.error_threshold, len(work.lines))),
-            await patience(self._results, attempt),
+            tries.most,
             lambda: has_answers(self._results, folder),
             lambda: have_given_up(self._results, attempt),
         )
@@ -209,6 +210,7 @@ class PartHandler:
             memory=memory,
             division=self._division,
             give=partial(self._give, work.part, unsure),
+            patience=tries,
             most_bytes=self._limit(work),
         )
         run = Run(work, calls, sending, started)
@@ -262,8 +264,9 @@ class PartHandler:
         last: LastReceive | None,
     ) -> None:
         """Answer or refuse each record that is sent. Raises what `Calls.run` raises."""
-        limit = self._limit(work)
-        probe = sending.probe = await self._formats.probe(attempt, work, calls, asking, most_bytes=limit)
+        probe = sending.probe = await self._formats.probe(
+            attempt, work, calls, asking, patience=sending.patience, most_bytes=self._limit(work)
+        )
         calls.trust = trust = self._formats.trust(attempt, work, asking)
         try:
             try:

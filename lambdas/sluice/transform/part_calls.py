@@ -95,7 +95,8 @@ class PartCalls:
         body.write(self._work.header)
         for index in indices:
             body.write(self._work.sent(index))
-            body.write(b"\n")
+            if body.tell() < self._work.limit:  # a record that fills the request has no line break
+                body.write(b"\n")
         return body.getvalue()
 
     async def _invoke(self, body: bytes) -> Inference:

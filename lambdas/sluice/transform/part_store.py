@@ -26,7 +26,8 @@ from sluice.transform.work import Work
 
 ANSWER_FORMAT = "answer-format"
 ERROR_THRESHOLD = "error-threshold"
-UNCERTAIN = "uncertain"  # failed records that may be no records of the file
+UNCERTAIN = "uncertain"  # failed records that may be no records of the file, unless the parts before it reach it
+NOT_CLOSED = "not-closed"  # the byte of a quoted field after which it is not known where records begin
 RECORD_FORMAT = "record-format"
 GIVEN_UP = "given-up"  # whether the part is all of a file that was stopped because nothing was answered
 _MAX_QUOTED = 4096  # bytes of a refused record that its error quotes
@@ -85,6 +86,8 @@ class PartStore:
             counts |= {"untried": str(len(lines) - not_sent - failed), GIVEN_UP: "true"}
         if failed and work.may_be_within_quotes:
             counts[UNCERTAIN] = str(failed)
+        if work.open_at is not None and lines.stop == len(work.lines):
+            counts[NOT_CLOSED] = str(work.open_at)
         if document:
             # The name depends on the content, so that the errors are those of the answers that were stored first. Only
             # the suffix: the whole name can be longer than metadata, and is encoded there.

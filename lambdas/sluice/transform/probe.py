@@ -1,6 +1,5 @@
 """Finds the AnswerFormat of a file: what a container answers to its first records alone, and to them together."""
 
-import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,13 +11,14 @@ from sluice.ports import Inference
 from sluice.transform.answer_format import NONE, AnswerError, AnswerFormat
 from sluice.transform.bisect import Calls
 from sluice.transform.evidence import format_of, in_no_order
+from sluice.transform.patience import IN_ORDER
 from sluice.transform.refusal import record_failure
 from sluice.transform.side_by_side import Work
 
 _NEEDED = 2  # records that are answered alone, and refusals of them together
 _MOST_ALIKE = 4  # records that are answered alone while their answers are equal, which show no order
 _LOOKED_AT = 1000  # records, of which the second one to be tried has another length than the first
-_FIRST = 8  # records that are tried in order; after these, others from all over the part
+_FIRST = IN_ORDER  # records of which two are to be answered; after these, only one
 _MOST_BYTES = 512 * 1024  # of answers to further records while others take long
 _SLOW_SECONDS = 0.25  # that a call takes until others are begun beside it
 
@@ -28,8 +28,9 @@ class Probe:
     """The evidence for a format, and what is called for next to find it.
 
     `ask` sends the records of the given indices together, and `sent` returns what is sent for one. `indices` are all of
-    them. A request has at most `most_bytes`. `alone` holds the answers to single records, of which the first `known`
-    were paid for before. `keep` takes such an answer, and `settle` the format, when it is found.
+    them, in the order in which they are tried. A request has at most `most_bytes`. `alone` holds the answers to single
+    records, of which the first `known` were paid for before. `keep` takes such an answer, and `settle` the format, when
+    it is found.
 
     A call that takes long leaves room for others: meanwhile further records are sent alone, which is always right.
     """
@@ -55,8 +56,8 @@ class Probe:
     _slow_at: float | None = None
 
     def __post_init__(self) -> None:
-        self._turn = _in_turn(self._of_other_length(self.indices))
-        self._further = iter(self.indices)
+        self._turn = iter(self._of_other_length(self.indices))
+        self._further = iter(sorted(self.indices))
         self._tried |= self.alone.keys()
         self.calls.works = self.calls.works or bool(self.alone)
 
@@ -126,7 +127,10 @@ class Probe:
         """A further record, while others take long. Each answer is kept in memory until the format is known."""
         if sum(len(one.body) for one in self.alone.values()) > _MOST_BYTES:
             return None
-        index = next((index for index in self._further if index not in self._tried), None)
+        # In order, so that the last ones can be given away; but after a refusal, those that are tried anyway.
+        in_order = self.calls.works or not self.calls.refused
+        further = self._further if in_order else iter(self.indices)
+        index = next((index for index in further if index not in self._tried), None)
         return None if index is None else self._alone(index)
 
     def _alone(self, index: int) -> Work:
@@ -177,14 +181,3 @@ class Probe:
                 self._found = NONE
             return
         self._found = format_of([self.alone[index] for index in group], together)
-
-
-def _in_turn(indices: Sequence[int]) -> Iterator[int]:
-    """The first ones in order, then each other one once, from all over: what refuses some refuses their neighbours."""
-    yield from indices[:_FIRST]
-    rest = indices[_FIRST:]
-    step = max(1, int(len(rest) * (math.sqrt(5) - 1) / 2))
-    while rest and math.gcd(step, len(rest)) > 1:
-        step += 1
-    for number in range(len(rest)):
-        yield rest[number * step % len(rest)]

@@ -8,10 +8,18 @@ from typing import Any
 
 from sluice.failures import invalid, quoted
 from sluice.inputs.strict_json import TooDeep, compact_bytes
-from sluice.transform.content_types import CSV, JSON_LINES, TEXT, Syntax, base_type, not_utf8, syntax_of
+from sluice.transform.content_types import (
+    JSON_LINES,
+    TEXT,
+    Syntax,
+    base_type,
+    delimiter_of,
+    not_utf8,
+    syntax_of,
+)
 from sluice.transform.options import Options
 from sluice.transform.paths import NotThere, Path
-from sluice.transform.values import Json, NotClosed, csv_bytes, json_bytes, row_of
+from sluice.transform.values import Cell, Json, NotClosed, csv_bytes, json_bytes, row_of
 
 _OUTPUT = "SageMakerOutput"
 
@@ -99,7 +107,7 @@ class AnswerCodec:
             raise RecordError("its answer is not UTF-8, and its content type names no charset in which it is") from None
         if self.syntax is Syntax.CSV:
             try:
-                return row_of(answer, b",")
+                return list(map(_separable, row_of(answer, delimiter_of(self.content_type))))
             except NotClosed:
                 pass
         return Json(compact_bytes(text))
@@ -113,6 +121,12 @@ class AnswerCodec:
         except ValueError:
             return TEXT if self.syntax is Syntax.JSON else self.content_type
         return JSON_LINES
+
+
+def _separable(cell: Cell) -> Cell:
+    """A field of an answer as it is written between commas."""
+    is_separable = b"," not in cell.raw or cell.raw.startswith(b'"')
+    return cell if is_separable else Cell(b'"%b"' % cell.raw.replace(b'"', b'""'))
 
 
 def _is_container(answer: bytes) -> bool:
@@ -174,7 +188,7 @@ def joined(line: bytes, answer: bytes, options: Options, codec: Codec, answers: 
     output = answers.load(answer)
     if options.join_source == "None":
         is_json = isinstance(output, Json)
-        codec = Codec(JSON_LINES if is_json else CSV)
+        codec = Codec(JSON_LINES if is_json else answers.content_type, delimiter_of(answers.content_type))
         value: Any = output
     elif codec.syntax is Syntax.CSV:
         value = [*codec.load(line), *_fields(output)]

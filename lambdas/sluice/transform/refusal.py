@@ -11,7 +11,8 @@ from sluice.transform.answer_format import AnswerError
 class Refusal:
     """Why a group was refused. `is_suspect` means that the container answered with another number of answers.
 
-    `answered` is the most records of the group that were answered together since.
+    `answered` is the most records of the group that were answered together since; `sys.maxsize` if some of its records
+    were sent alone, so that nothing is known of a size that is too large.
     """
 
     failure: Failure

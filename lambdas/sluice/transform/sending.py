@@ -1,4 +1,7 @@
-"""What a part calls for, in its order: what finds the format, the halves of refused groups, then group after group."""
+"""What a part calls for, in its order: what finds the format, the halves of refused groups, then group after group.
+
+Until a record is answered, single records from all over the part are tried before the others.
+"""
 
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
@@ -9,6 +12,7 @@ from sluice.transform.bisect import BudgetReached, Calls
 from sluice.transform.cost import CallCosts
 from sluice.transform.division import Division, divided
 from sluice.transform.memory import ENOUGH_ANSWERED, AnswerMemory
+from sluice.transform.patience import IN_ORDER, Patience
 from sluice.transform.probe import Probe
 from sluice.transform.records import payloads
 from sluice.transform.side_by_side import Work as Call
@@ -33,6 +37,7 @@ class Sending:
         memory: AnswerMemory,
         division: Division,
         give: Callable[[list[TransformPart]], Awaitable[None]],
+        patience: Patience,
         most_bytes: int,
     ) -> None:
         self._work = work
@@ -42,11 +47,14 @@ class Sending:
         self._memory = memory
         self._division = division
         self._give = give
+        self.patience = patience
         self._endpoint_name = name = work.invocation.endpoint_name
         # Not a method: the groups that are formed with it would refer to this object, and it to them.
         self._sendable: Callable[[], int] = lambda: min(most_bytes, costs.sendable(name))
         self._groups: Iterator[list[int]] | None = None
         self._group: list[int] | None = None  # the next one, if it has been formed
+        self._order: Iterator[int] | None = None  # in which single records are tried
+        self._alone: int | None = None  # the next of them, if it has been chosen
         self._reached = 0  # the index after the last line that was called for
         self._sizes: list[int] = []  # of what is still to be sent for each line
         self._expected: dict[int, int] = {}  # bytes of answers, of each group that is under way
@@ -66,11 +74,12 @@ class Sending:
             return self.probe.next(under_way) if self.probe else None
         if not self._calls.may_begin(under_way) or (self._memory.is_over and under_way and not self._has_progress):
             return None
-        half = self._calls.next_half()
+        alone = self._next_alone()
+        half = self._calls.next_half() if alone is None else None
         if half is not None:
             self._check_budget()
             return half
-        group = None if self._divides else self._next_group()
+        group = [alone] if alone is not None else None if self._divides else self._next_group()
         if group is None:
             return None
         self._check_budget()
@@ -87,14 +96,38 @@ class Sending:
         if under_way and sum(self._expected.values()) + expected > ENOUGH_ANSWERED:
             return None
         self._slow_at = self._slow_at or now() + _SLOW_SECONDS
-        self._group = None
-        self._reached = group[-1] + 1
+        self._reached = max(self._reached, group[-1] + 1)
         self._expected[group[0]] = expected
-        return partial(self._answer, group)
+        if alone is None:
+            self._group = None
+            return partial(self._answer, group)
+        self._alone = None
+        self._calls.alone.add(alone)
+        return partial(self._answer_alone, alone)
 
     async def _answer(self, group: list[int]) -> None:
         await self._calls.answer(group)
         del self._expected[group[0]]
+
+    async def _answer_alone(self, index: int) -> None:
+        await self._calls.answer_alone(index)
+        del self._expected[index]
+
+    def _next_alone(self) -> int | None:
+        """The next record that is tried until one is answered, if it is tried before the others.
+
+        That begins with a refusal, or with several if records are sent in groups, some of which are usually answered.
+        """
+        calls = self._calls
+        enough = 1 if self.single else IN_ORDER
+        if calls.works or not (self.patience.again or len(calls.refused) >= enough):
+            return None
+        if self._order is None:
+            self._order = iter(self.patience.order([index for index, size in enumerate(self._work.sizes) if size]))
+        done = calls.refused.keys() | calls.under_way
+        if self._alone is None or self._alone in done:
+            self._alone = next((index for index in self._order if index not in done), None)
+        return self._alone
 
     def _check_budget(self) -> None:
         self._calls.check_budget()
@@ -103,8 +136,11 @@ class Sending:
 
     def restart(self) -> None:
         """Form other groups of what is left, because the format of the answers has changed."""
-        self.probe = self._groups = self._group = None
+        self.probe = self._groups = self._group = self._order = self._alone = None
+        self._reached = 0
         self._expected.clear()
+        self._calls.alone.clear()
+        self._calls.under_way.clear()
         self._divides = False
 
     @property
@@ -120,15 +156,21 @@ class Sending:
         if self._groups is None:
             done = self._calls.answers.keys() | self._calls.refused.keys()
             done |= self.probe.under_way.keys() if self.probe else set()
-            self._reached = max(done, default=-1) + 1
+            self._reached = max(self._reached, max(done, default=-1) + 1)
             self._sizes = [0 if index in done else size for index, size in enumerate(self._work.sizes)]
             calls = self._calls  # not this object, to which the groups would refer
             self._groups = payloads(self._sizes, self._sendable, lambda: calls.most_records, single=self.single)
-        if self._group is None:
-            self._group = next(self._groups, None)
-        if self._group is not None and self._group[-1] >= len(self._work.lines):  # given away since it was formed
-            self._group = [index for index in self._group if index < len(self._work.lines)] or None
-        return self._group
+        while True:
+            group = next(self._groups, None) if self._group is None else self._group
+            if group is None:
+                return None
+            # Some may have been given away, or sent alone, since the group was formed.
+            count, alone = len(self._work.lines), self._calls.alone
+            if group[-1] >= count or (alone and not alone.isdisjoint(group)):
+                group = [index for index in group if index < count and index not in alone]
+            self._group = group or None
+            if group:
+                return group
 
     def parts_of(self, lines: range) -> list[TransformPart]:
         """Lines that are left, as the parts that go on with them."""

@@ -20,7 +20,7 @@ from sluice.transform.batch_file import BatchStore, Content, is_batch_file, requ
 from sluice.transform.content_types import Syntax, charset_of, syntax_of
 from sluice.transform.csv_records import has_quotes
 from sluice.transform.file_type import HEAD_BYTES, check_lines, is_gzip, is_packed, type_of_file
-from sluice.transform.lines import ranges
+from sluice.transform.lines import first_place, ranges
 from sluice.transform.options import Options, chunk_bytes
 from sluice.transform.progress import covering_parts, unanswered
 from sluice.transform.records import check_options
@@ -49,9 +49,17 @@ class _Content:
         """The bytes `start` to `end`. Raises as `read_range` does."""
         return await read_range(self.bucket, self.key, start, end, etag=self.etag)
 
+    async def _beginning(self) -> bytes:
+        return self.beginning or (await self.read(0, min(self.size, HEAD_BYTES)) if self.size else b"")
+
+    async def check_header(self) -> None:
+        """Raises `Failure` (invalid) when no header is found at the beginning, and as `read` does."""
+        if self.size > HEAD_BYTES and first_place(await self._beginning()) >= HEAD_BYTES:
+            raise invalid("file", f"has no header for CsvHeader: it begins with {HEAD_BYTES} bytes of empty lines")
+
     async def has_quotes(self, delimiter: bytes) -> bool:
         """Whether fields of a CSV file are quoted, in samples of it. Raises as `read` does."""
-        if has_quotes(self.beginning or await self.read(0, min(self.size, HEAD_BYTES)), delimiter):
+        if has_quotes(await self._beginning(), delimiter):
             return True
         for start in range(0, self.size, max(HEAD_BYTES, -(-self.size // _SAMPLES))):
             if start and has_quotes(await self.read(start, min(self.size, start + HEAD_BYTES)), delimiter):
@@ -108,6 +116,7 @@ class Splitter:
         with attempt.reporting():
             check_ttl(message, self._utc_now() - attempt.delivery.sent_at)
             content_type = type_of_file(message, file.key, head, self._settings)
+            options.check_type(content_type)
             check_options(options, content_type)
             try:
                 content = await self._content(attempt, head, options, content_type)
@@ -116,6 +125,8 @@ class Splitter:
                     raise invalid(
                         "file", f"{size} bytes are over max_body_bytes, and SplitType None makes one call of them"
                     )
+                if options.has_header and syntax_of(content_type) is Syntax.CSV:
+                    await content.check_header()
                 is_batch = await self._find_batch(attempt, content, options, content_type)
                 parts = await self._parts(attempt, content, options, content_type)
             except Replaced:
@@ -194,7 +205,7 @@ class Splitter:
         """Where each part begins and ends, and whether records do so, too. Raises as `_content` does."""
         size = content.size
         chunk = max(1, size) if options.split_type == "None" else chunk_bytes(size)
-        delimiter = options.csv_delimiter.encode()
+        delimiter = options.delimiter(content_type)
         # Only if fields are quoted they may have line breaks, and only then it is worth reading all of the file.
         if size > chunk and syntax_of(content_type) is Syntax.CSV and await content.has_quotes(delimiter):
             return await record_ranges(

@@ -5,10 +5,12 @@ from typing import Any
 from urllib.parse import unquote
 
 from sluice.error_codes import ErrorCode
+from sluice.failures import Failure
 from sluice.inputs.requests import Assembly
 from sluice.ports import ObjectHead
 from sluice.processing.result import ACCEPT, CONTENT_TYPE, ENDPOINT_NAME, TRACE_ID
-from sluice.transform.part_store import ANSWER_FORMAT, ERROR_THRESHOLD, GIVEN_UP, RECORD_FORMAT
+from sluice.transform.csv_records import cut_off
+from sluice.transform.part_store import ANSWER_FORMAT, ERROR_THRESHOLD, GIVEN_UP, NOT_CLOSED, RECORD_FORMAT
 from sluice.transform.progress import count, succeeded
 from sluice.transform.threshold import ErrorThreshold
 
@@ -47,14 +49,22 @@ def threshold_of(parts: list[StoredPart]) -> ErrorThreshold:
     return ErrorThreshold.parse(unquote(found)) if found else ErrorThreshold()
 
 
-def verdict_of(parts: list[StoredPart], summary: dict[str, Any]) -> ErrorCode | None:
+def verdict_of(parts: list[StoredPart], summary: dict[str, Any]) -> Failure | None:
     """Why a file fails; None if it does not."""
     if any(GIVEN_UP in part.head.metadata for part in parts):
-        return ErrorCode.NO_RECORD_SUCCEEDED
-    sent = summary["records"] - summary["not_sent"]
-    if summary["untried"] or threshold_of(parts).is_exceeded(summary["failed"], sent):
-        return ErrorCode.ERROR_THRESHOLD_EXCEEDED
-    return ErrorCode.NO_RECORD_SUCCEEDED if summary["failed"] and not summary["succeeded"] else None
+        return Failure.of(ErrorCode.NO_RECORD_SUCCEEDED)
+    for part in parts:
+        if NOT_CLOSED in part.head.metadata:
+            return cut_off(part.number(NOT_CLOSED))
+    failed, untried = summary["failed"], summary["untried"]
+    sent, threshold = summary["records"] - summary["not_sent"], threshold_of(parts)
+    code = ErrorCode.ERROR_THRESHOLD_EXCEEDED
+    if untried:
+        counts = f"{failed} of {sent} records failed and {untried} were not tried"
+        return Failure.of(code, f"{counts}, because the file was stopped: ErrorThreshold is {threshold}")
+    if threshold.is_exceeded(failed, sent):
+        return Failure.of(code, f"{failed} of {sent} records failed, ErrorThreshold is {threshold}")
+    return Failure.of(ErrorCode.NO_RECORD_SUCCEEDED) if failed and not summary["succeeded"] else None
 
 
 def summary_of(parts: list[StoredPart], assembly: Assembly) -> dict[str, Any]:

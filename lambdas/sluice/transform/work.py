@@ -3,11 +3,12 @@
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from sluice import keys
 from sluice.error_codes import ErrorCode
 from sluice.failures import Failure, invalid
-from sluice.inputs.invocation import Invocation, build, endpoint_of, message_for
+from sluice.inputs.invocation import Invocation, build, check_ttl, endpoint_of, message_for
 from sluice.inputs.requests import TransformPart
 from sluice.ports import Buckets, Inference, ObjectHead
 from sluice.processing.attempt import Attempt
@@ -18,10 +19,10 @@ from sluice.transform.batch_file import BatchStore
 from sluice.transform.bisect import Refused
 from sluice.transform.content_types import JSON, JSON_LINES, Syntax, states_syntax
 from sluice.transform.cost import CallCosts
-from sluice.transform.csv_records import not_closed
+from sluice.transform.csv_records import cut_off, not_closed
 from sluice.transform.earlier import Earlier
-from sluice.transform.file_type import type_of_calls, type_of_file
-from sluice.transform.lines import Lines, lines_of
+from sluice.transform.file_type import HEAD_BYTES, type_of_calls, type_of_file
+from sluice.transform.lines import BOM, Lines, first_place, lines_of
 from sluice.transform.memory import AnswerMemory, needed
 from sluice.transform.openai_batch import Batch, RequestError
 from sluice.transform.options import MAX_CHUNK_BYTES, Options, chunk_bytes
@@ -46,14 +47,17 @@ class Work:
     invocation: Invocation
     codec: Codec
     lines: Lines
+    limit: int  # bytes of a request
     sizes: list[int] = field(default_factory=list)  # of what is sent for each line; 0 when nothing is sent
     filtered: list[bytes] = field(default_factory=list)  # what is sent for each line, unless it is the line itself
     refused: dict[int, Refused] = field(default_factory=dict)
     answer_format: AnswerFormat | None = None
     batch: Batch | None = None  # of an OpenAI batch file
+    header_at: int | None = None  # the index of the line that only names the columns
     header: bytes = b""  # the line that each call begins with
     answer_type: str | None = None  # the content type of the first answer that states one
     earlier: Earlier | None = None  # of a retry: the answers that are kept, whose lines are not sent
+    is_cut_off: bool = False  # whether the last line is longer than any call can carry, and was not read to its end
     is_untried: bool = False  # whether the part is stored without calls, because its file has failed
     calls_before: int = 0  # of earlier runs that found no answer; those of others are in `earlier`
     has_given_up: bool = False  # whether the part, which is all of its file, has found no answer and stops
@@ -70,7 +74,12 @@ class Work:
         part = self.part
         is_first = part.start == 0 or (part.file.size or 0) <= chunk_bytes(part.file.size or 0)
         is_csv = self.codec.syntax is Syntax.CSV and self.options.split_type == "Line"
-        return is_csv and not (is_first or part.aligned) and b'"' in self.lines.data
+        return is_csv and not (is_first or part.aligned)
+
+    @property
+    def open_at(self) -> int | None:
+        """The byte at which a quoted field begins that no call can carry: where it ends has not been looked for."""
+        return self.lines.not_closed if self.is_cut_off else None
 
     @property
     def places(self) -> Sequence[int]:
@@ -114,10 +123,10 @@ class Work:
         if self.options.join_source == "Input":
             self.codec.load(self.lines[index])
 
-    def is_header(self, index: int) -> bool:
-        """Whether a line only names the columns."""
-        is_first = index == 0 == self.part.start and self.options.split_type == "Line"
-        return is_first and self.options.csv_header != "none" and self.codec.syntax is Syntax.CSV
+    @property
+    def may_have_header(self) -> bool:
+        """Whether the first record of the file only names the columns."""
+        return self.options.has_header and self.codec.syntax is Syntax.CSV
 
     def part_of(self, lines: range, *, and_rest: bool = False) -> TransformPart:
         """The part with some of the lines; with the last one also with what follows what was read, if `and_rest`."""
@@ -167,10 +176,10 @@ class Reader:
         self._costs = costs
         self._batches = BatchStore(inputs(settings.results_bucket))
 
-    def prepare(self, attempt: Attempt[TransformPart], head: ObjectHead) -> Prepared:
+    def prepare(self, attempt: Attempt[TransformPart], head: ObjectHead, now: datetime) -> Prepared:
         """Apply the metadata of the dataset: the endpoint, the IDs, the options.
 
-        Raises `Failure` when they break a rule, some as the cause of `AttemptFailed`.
+        Raises `Failure` when they break a rule or RequestTTLSeconds have passed, some as the cause of `AttemptFailed`.
         """
         file = attempt.request.file
         options = Options.from_metadata(head.metadata, self._settings.transform_defaults)
@@ -179,6 +188,9 @@ class Reader:
         trace_id = message.trace_id or message.inference_id or attempt.identity.trace_id
         attempt = replace(attempt, identity=replace(attempt.identity, trace_id=trace_id, inference_id=trace_id))
         with attempt.reporting():
+            # The age of the run: the message of a part that continues another one is younger.
+            run, sent_at = attempt.request.run, attempt.delivery.sent_at
+            check_ttl(message, now - (sent_at if run is None else min(sent_at, run.began)))
             content_type = type_of_file(message, file.key, head, self._settings)
             sent = message.model_copy(update={"content_type": type_of_calls(content_type, options)})
             invocation = build(sent, attempt.identity, b"", self._settings, key=file.key)
@@ -197,8 +209,9 @@ class Reader:
         whole = options.split_type == "None"
         if not part.aligned and part.end - part.start > (self._settings.max_body_bytes if whole else MAX_CHUNK_BYTES):
             raise invalid("Start, End", "the range is larger than the split function makes one")
-        codec = Codec(invocation.parameters["ContentType"], options.csv_delimiter.encode())
-        work = Work(part, options, invocation, codec, Lines())
+        content_type = invocation.parameters["ContentType"]
+        codec = Codec(content_type, options.delimiter(content_type))
+        work = Work(part, options, invocation, codec, Lines(), limit)
         folder = keys.folder_of_part(attempt.identity.name)
         if part.batch_file:
             identity, found = attempt.identity, await self._batches.load(folder)
@@ -208,7 +221,9 @@ class Reader:
             await self._whole(work, folder, head, reservation)
         else:
             await self._lines(work, folder, head, limit, reservation)
-            work.header = await self._header(work, folder, head, limit)
+            if work.may_have_header:
+                work.header_at = await self._header_at(work, folder, head)
+                work.header = await self._header(work, folder, head, limit)
         self._prepare_lines(work, limit - len(work.header))
         size = len(work.lines.data)
         expected = self._costs.expected(work.invocation.endpoint_name, size)
@@ -243,25 +258,40 @@ class Reader:
                 data, start=part.start, end=part.end, at=at, size=size, most=MAX_LINES, delimiter=delimiter
             )
             if not work.lines.needs_more:
-                _check_closed(work, limit, is_at_end=size == whole)
+                work.is_cut_off = size != whole and not part.aligned
+                _check_closed(work)
                 return
             del data  # frees it before more is reserved
             beyond = min(4 * beyond, limit + 1)
 
+    async def _header_at(self, work: Work, folder: str, head: ObjectHead) -> int | None:
+        """The index of the line with the names of the columns: the first one of the file that is not empty."""
+        part = work.part
+        if part.start > HEAD_BYTES or not work.lines:
+            return None  # the split function has refused a file with so many empty lines before its header
+        before = await self._read(part, folder, head, 0, work.lines.place(0)) if part.start else b""
+        if first_place(before) < len(before):
+            return None
+        return next((index for index, line in enumerate(work.lines) if line), None)
+
     async def _header(self, work: Work, folder: str, head: ObjectHead, limit: int) -> bytes:
         """The line that each call begins with: the first record of the file, as the InputFilter leaves it."""
         part, codec = work.part, work.codec
-        if work.options.csv_header != "repeat" or codec.syntax is not Syntax.CSV or not work.lines:
+        if work.options.csv_header != "repeat" or not work.lines:
             return b""
         size = (part.file.size or 0) if part.unpacked else head.size
-        upto = _TAIL
-        first = Lines() if part.start else work.lines
+        upto, most = _TAIL, HEAD_BYTES + limit + 1
+        first = [] if work.header_at is None else [work.lines[work.header_at]]
         while not first:
             data = await self._read(part, folder, head, 0, min(size, upto))
-            first = lines_of(data, start=0, end=1, at=0, size=size, most=1, delimiter=codec.delimiter)
-            if upto > limit:
+            start = first_place(data)
+            if start == size:
+                return b""  # there is no record
+            begin = 0 if data.startswith(BOM) and start == len(BOM) else start
+            first = list(lines_of(data, start=begin, end=start + 1, at=0, size=size, most=1, delimiter=codec.delimiter))
+            if upto >= most:
                 break
-            upto = min(4 * upto, limit + 1)
+            upto = min(4 * upto, most)
         if not first or len(first[0]) >= limit:
             raise invalid("file", f"its header is over MaxPayload or max_body_bytes, {limit} bytes")
         try:
@@ -279,7 +309,7 @@ class Reader:
     def _prepare_lines(self, work: Work, limit: int) -> None:
         """Decide what is sent for each line, or why nothing is."""
         for index, line in enumerate(work.lines):
-            sent = b"" if not line or work.is_header(index) else self._sent(work, index, line, limit)
+            sent = b"" if not line or index == work.header_at else self._sent(work, index, line, limit)
             work.sizes.append(len(sent))
             if work.batch is not None or not work.options.input_filter.is_root:
                 work.filtered.append(sent)
@@ -315,20 +345,20 @@ def _end_of_lines(part: TransformPart, head: ObjectHead) -> int:
     return (part.file.size or 0) if part.unpacked else head.size
 
 
-def _check_closed(work: Work, limit: int, *, is_at_end: bool) -> None:
+def _check_closed(work: Work) -> None:
     """Raises `Failure` (invalid) when the rest of the file cannot be read, because a quoted field is not closed.
 
-    A part that does not begin with the file may have begun within quotes, so that it cannot know.
+    A part that does not begin with the file may have begun within quotes, so that it cannot know: then it is the file's
+    failure only if the parts before it end where it begins. What follows the field is left to the other ranges.
     """
     lines, part = work.lines, work.part
     if lines.not_closed is None or part.aligned:
         return
-    if not is_at_end:
-        raise invalid(
-            "file",
-            f"the quoted field that begins at byte {lines.not_closed} is over MaxPayload or max_body_bytes, "
-            f"{limit} bytes, or it is not closed",
-        )
-    if part.start == 0:
-        line = lines.data.count(b"\n", 0, lines.not_closed) + 1
-        raise not_closed(f"line {line}")
+    if part.start:
+        if work.is_cut_off:
+            work.lines = replace(lines, is_crossing=False)
+        return
+    if work.is_cut_off:
+        raise cut_off(lines.not_closed)
+    line = lines.data.count(b"\n", 0, lines.not_closed) + 1
+    raise not_closed(f"line {line}")
