@@ -33,6 +33,7 @@ _STEM = rf"(\d{{{_DIGITS}}})-(\d{{{_DIGITS}}})(?:\.({_RUN}))?"
 _PART = re.compile(rf"/({_STEM}){re.escape(OUT)}$")
 _PART_ERRORS = re.compile(rf"/({_STEM})\.errors\.([^/.]*)\.jsonl$")
 _UNTRIED = "untried"  # before or in place of the digest, which is hexadecimal, in the name of a part's errors
+ALONE = "0" * 21  # in place of a retry, for a part of a first run whose records were sent alone; before all retries
 RUN_PATTERN = rf"^{_RUN}$"
 STEM_PATTERN = rf"^{_STEM}$"
 
@@ -145,7 +146,7 @@ def stored_parts(keys: Iterable[str]) -> list[tuple[int, int, str]]:
 
 
 def run_of_part(key: str) -> str:
-    """The retry that has stored a part; empty when it is of no retry. `key` is one that `stored_parts` returns."""
+    """The retry that has stored a part, or `ALONE`; else empty. `key` is one that `stored_parts` returns."""
     found = _PART.search(key)
     return (found[4] or "") if found else ""
 

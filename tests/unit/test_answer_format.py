@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sluice.ports import Inference
 from sluice.transform import json_slices
 from sluice.transform.answer_format import AnswerError, AnswerFormat
-from sluice.transform.probe import format_of
+from sluice.transform.evidence import format_of
 
 NAMES = [
     "Lines",
@@ -97,7 +97,7 @@ def test_an_empty_answer_is_a_mismatch(name: str, body: bytes) -> None:
         ("JSONField:p", b'{"q": [1, 2, 3]}'),
         ("JSONField:p", b'{"p": [1, 2, 3], "p": 4}'),
         ("Columns:a,b", b'{"a": [1, 2, 3]}'),
-        ("Columns", b'{"a": [1, 2, 3], "b": [1]}'),
+        ("Columns", b'{"a": [1, 2], "b": [1]}'),
         ("Columns", b'{"a": 1}'),
         ("None", b'{"a": 1}'),
     ],

@@ -135,6 +135,36 @@ def test_a_payload_that_is_too_large_is_halved() -> None:
     assert len(calls.answers) == 10
 
 
+@pytest.mark.parametrize("most", [1, 2, 3, 4, 5, 8, 31, 32, 33, 100, 500])
+@pytest.mark.parametrize("size", [1, 7, 500, 1000])
+def test_a_container_that_takes_few_records_at_a_time_is_sent_few(most: int, size: int) -> None:
+    async def call(indices: Sequence[int]) -> list[bytes]:
+        if len(indices) > most:
+            raise REFUSES
+        return [b"%d" % index for index in indices]
+
+    calls = Calls(call)
+    run(calls.run(range(start, min(5000, start + size)) for start in range(0, 5000, size)))
+    assert calls.answers == {index: b"%d" % index for index in range(5000)}
+    assert most >= size or most / 2 <= calls.most_records <= most
+    assert calls.made <= 5000 / max(1, min(most, size) // 2) + 2 * math.log2(size) + 5000 / size + 2
+
+
+@given(size=st.integers(2, 200), bad=st.sets(st.integers(0, 199), max_size=6), most=st.integers(1, 200))
+def test_bad_records_are_found_in_a_container_that_takes_few_at_a_time(size: int, bad: set[int], most: int) -> None:
+    bad = {index for index in bad if index < size}
+
+    async def call(indices: Sequence[int]) -> list[bytes]:
+        if len(indices) > most or bad & set(indices):
+            raise REFUSES
+        return [b"%d" % index for index in indices]
+
+    calls = Calls(call, others_answered=_true)
+    run(calls.run([range(size)]))
+    assert set(calls.refused) == bad
+    assert calls.answers == {index: b"%d" % index for index in range(size) if index not in bad}
+
+
 def test_records_with_mismatched_results_are_bisected() -> None:
     async def call(indices: Sequence[int]) -> list[bytes]:
         if 7 in indices:

@@ -217,7 +217,7 @@ def test_a_fast_probe_sends_no_more_than_it_needs() -> None:
     world = Transforms(concurrent_calls=4)
     world.endpoint.answer = Slow(0.2)
     world.process(part_of(world, rows(40), {}))
-    assert [call.body.count(b"\n") for call in world.endpoint.calls] == [1, 1, 3, 38]
+    assert [call.body.count(b"\n") for call in world.endpoint.calls] == [1, 1, 4, 38]
 
 
 def test_a_part_whose_last_refusal_cannot_be_looked_into_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:

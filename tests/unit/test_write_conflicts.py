@@ -10,12 +10,16 @@ from collections.abc import Callable
 
 import pytest
 
-from sluice.failures import Operation
+from sluice.failures import Operation, ServiceError
 from sluice.ports import Inference, PreconditionFailed
 from sluice.processing.outcome import Status
+from sluice.processing.storing import TRIES
 from sluice.transform import options
+from sluice.transform.answer_format import NONE, AnswerFormat
+from sluice.transform.format_store import FormatStore
 from tests.support.fakes import Call, FakeBucket, World, service_error, write_conflict
 from tests.support.transform import Transforms
+from tests.support.virtual_time import run
 
 KEY = "transform/wine/a.csv"
 ROWS = b"".join(b"%d\n" % number for number in range(400))
@@ -127,3 +131,49 @@ def test_every_conditional_write_of_a_request_is_repeated(
             assert at > 1
             return
     pytest.fail("the writes do not end")
+
+
+FOLDER = "parts/transform/wine/a.csv/1/"
+LINES = AnswerFormat.parse("Lines")
+
+
+@ERRORS
+@pytest.mark.parametrize("is_known", [False, True], ids=["not stored", "stored"])
+def test_a_format_is_refuted_although_writes_conflict(error: Callable[[], Exception], is_known: bool) -> None:
+    bucket = FakeBucket()
+    store = FormatStore(bucket)
+    if is_known:
+        run(store.settle(FOLDER, LINES))
+    Conflicts(bucket, error, 1)
+    run(store.refute(FOLDER, LINES))
+    stored = run(FormatStore(bucket).load(FOLDER))
+    assert stored is not None
+    assert (stored.answer_format, stored.refuted) == (NONE, "Lines")
+
+
+@ERRORS
+def test_a_format_whose_writes_all_conflict_is_refuted_in_the_next_receive(error: Callable[[], Exception]) -> None:
+    bucket, tries = FakeBucket(), list[str]()
+
+    def conflicts(key: str) -> bool:
+        tries.append(key)
+        assert len(tries) <= TRIES, "the tries do not end"
+        raise error()
+
+    bucket.conflicts = conflicts
+    with pytest.raises(ServiceError) as raised:
+        run(FormatStore(bucket).refute(FOLDER, LINES))
+    assert raised.value.code == "ConditionalRequestConflict"
+    assert len(tries) == TRIES
+    assert not bucket.objects
+
+
+@ERRORS
+def test_an_order_that_is_not_stored_is_found_again(error: Callable[[], Exception]) -> None:
+    bucket = FakeBucket()
+    store = FormatStore(bucket)
+    run(store.settle(FOLDER, LINES))
+    before = dict(bucket.objects)
+    Conflicts(bucket, error, 1)
+    run(store.order(FOLDER, LINES))
+    assert bucket.objects == before

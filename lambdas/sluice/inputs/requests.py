@@ -7,6 +7,7 @@ from typing import Any
 
 from sluice.failures import Failure, invalid
 from sluice.inputs.message import MAX_LOCATION, S3_URI, Message, validate
+from sluice.keys import ALONE
 from sluice.ports import ObjectHead
 
 _S3_URI = re.compile(S3_URI)
@@ -111,10 +112,15 @@ class _OfDataset:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One pass over a dataset. A run that `retries` sends the records again that have no answer."""
+    """One pass over a dataset. A run that `retries` sends the records again that have no answer.
+
+    In one that goes on `alone`, the answers of groups have been found to be those of other records. No message says so:
+    it is stored with the format of the dataset.
+    """
 
     id: str
     retries: bool = False
+    alone: bool = False
 
     @property
     def began(self) -> datetime:
@@ -123,8 +129,11 @@ class Run:
 
     @property
     def suffix(self) -> str:
-        """What the names of the parts end in that the run stores. Runs that do not retry share their parts."""
-        return self.id if self.retries else ""
+        """What the names of the parts end in that the run stores. Runs that do not retry share their parts.
+
+        But not those that are alone with those that are not.
+        """
+        return self.id if self.retries else ALONE if self.alone else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,22 +4,30 @@ An answer is divided only by the format of its file, never by what its own lengt
 elements as there are records, and hold something else.
 """
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
 
 from sluice.failures import quoted
-from sluice.transform import json_slices
-from sluice.transform.content_types import Syntax, is_json, syntax_of
-from sluice.transform.lines import lines_of
+from sluice.transform import answer_parts, json_slices
+from sluice.transform.content_types import base_type
 
+_UNKNOWN = frozenset({"", "application/octet-stream", "binary/octet-stream"})  # which say nothing of the content
+_MORE = 1000  # answers that are taken from an answer with too many of them, to tell how many there are
 _MAX_FIELD = 100  # characters: a format is kept in the metadata of objects, which is 2 KB in all
 
 
 class AnswerError(Exception):
-    """A response cannot be divided into one answer for each record; the text says why."""
+    """A response cannot be divided into one answer for each record; the text says why.
+
+    `found` is the number of answers that it holds: None if it cannot be read, or is of another content type. `is_blank`
+    means that it has no content at all.
+    """
+
+    def __init__(self, text: str, *, found: int | None = None, is_blank: bool = False) -> None:
+        super().__init__(text)
+        self.found = found
+        self.is_blank = is_blank
 
 
 class Kind(StrEnum):
@@ -39,10 +47,17 @@ VALID = "Lines, LinesWithHeader, JSONArray, JSONField:<name>, CSVRow, Columns, C
 
 @dataclass(frozen=True, slots=True)
 class AnswerFormat:
-    """A format. `fields` are the name of a JSONField, or those of Columns: none of them means every array."""
+    """A format. `fields` are the name of a JSONField, or those of Columns. Without them, Columns are the arrays with an
+    element for each record. These are the same in all calls only if each call has one record.
+
+    One that a probe has found has the `content_types` of the answers, without parameters. `is_ordered` says whether it
+    is certain that they are in the order of the records. It is not while a container has only given equal answers.
+    """
 
     kind: Kind
     fields: tuple[str, ...] = ()
+    content_types: frozenset[str] = frozenset()
+    is_ordered: bool = True
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -71,45 +86,77 @@ class AnswerFormat:
     @property
     def holds_several(self) -> bool:
         """Whether an answer may be that of several records."""
-        return self.kind is not Kind.NONE
+        return self.kind is not Kind.NONE and not self.is_of_any_columns
 
-    def divide(self, body: bytes, content_type: str | None, count: int) -> list[bytes]:
-        """One line for each of `count` records that were sent together. Raises `AnswerError`."""
+    @property
+    def is_of_any_columns(self) -> bool:
+        """Whether it names no columns, so that a probe finds which of the arrays have an element for each record."""
+        return self.kind is Kind.COLUMNS and not self.fields
+
+    def restricted_to(self, wanted: Self | None) -> Self:
+        """The format if it is one of those that are `wanted`, else `wanted` itself."""
+        if wanted is None or (self.kind is Kind.COLUMNS and self.fields):
+            return self
+        return replace(self, kind=Kind.COLUMNS) if self.kind is Kind.JSON_FIELD else wanted
+
+    @property
+    def is_found(self) -> bool:
+        """Whether a probe has found it, rather than that it is set."""
+        return bool(self.content_types)
+
+    def divide(self, body: bytes, content_type: str | None, count: int, *, keeps_lines: bool = False) -> list[bytes]:
+        """One line for each of `count` records that were sent together. Raises `AnswerError`.
+
+        With `keeps_lines`, all of a text may have several lines.
+        """
         if not body or body.isspace():
-            raise AnswerError("the answer is empty")
+            raise AnswerError("the answer is empty", found=0, is_blank=True)
+        base = base_type(content_type or "")
+        if self.content_types and base not in self.content_types | _UNKNOWN:
+            others = ", ".join(sorted(self.content_types)) or "not stated"
+            raise self._mismatch(f"its content type is {base[:80]}, and that of other answers is {others}")
         try:
-            found = self._elements(body, content_type)
+            if (
+                keeps_lines
+                and self.kind is Kind.NONE
+                and (text := answer_parts.text_of_lines(body, content_type)) is not None
+            ):
+                return [text]
+            found = self._elements(body, content_type, count, 10 * count + _MORE)
+        except json_slices.TooMany as error:
+            raise self._mismatch(f"it holds over {error.most} answers for {count} records", error.most + 1) from None
         except ValueError as error:
-            raise self._mismatch(f"it cannot be read: {_reason(error)}") from None
+            raise self._mismatch(f"it cannot be read: {answer_parts.reason(error)}") from None
         if len(found) != count:
-            raise self._mismatch(f"it holds {len(found)} answers for {count} records")
+            raise self._mismatch(f"it holds {len(found)} answers for {count} records", len(found))
         if not all(found) or any(one.isspace() for one in found):
             raise self._mismatch("one of its answers is empty")
         return found
 
-    def _mismatch(self, why: str) -> AnswerError:
+    def _mismatch(self, why: str, found: int | None = None) -> AnswerError:
         return AnswerError(
             f"the answer does not follow the AnswerFormat {self}: {why}; if the container answers in another format, "
-            f"set it with the file's metadata answer-format: {VALID}"
+            f"set it with the file's metadata answer-format: {VALID}",
+            found=found,
         )
 
-    def _elements(self, body: bytes, content_type: str | None) -> list[bytes]:
-        """The answers in a body. Raises `ValueError` when it is not of this format."""
+    def _elements(self, body: bytes, content_type: str | None, count: int, most: int) -> list[bytes]:
+        """The answers in a body. Raises `TooMany`, and `ValueError` when it is not of this format."""
         match self.kind:
             case Kind.LINES:
-                return _lines(body, content_type)
+                return answer_parts.lines(body, content_type)
             case Kind.LINES_WITH_HEADER:
-                return _lines(body, content_type)[1:]
+                return answer_parts.lines(body, content_type)[1:]
             case Kind.JSON_ARRAY:
-                return json_slices.array(json_slices.text_of(body))
+                return json_slices.array(json_slices.text_of(body), most)
             case Kind.JSON_FIELD:
-                return _fields(body, self.fields)[0]
+                return answer_parts.fields(body, self.fields, most)[0]
             case Kind.CSV_ROW:
-                return _row(body)
+                return answer_parts.row(body, most)
             case Kind.COLUMNS:
-                return _columns(body, self.fields)
+                return answer_parts.columns(body, self.fields, count, most)
             case Kind.NONE:
-                return [_whole(body, content_type)]
+                return [answer_parts.whole(body, content_type)]
 
 
 NONE = AnswerFormat(Kind.NONE)
@@ -117,7 +164,7 @@ NONE = AnswerFormat(Kind.NONE)
 
 def header_of(body: bytes) -> bytes:
     """The first line of an answer."""
-    return _lines(body)[0]
+    return answer_parts.lines(body)[0]
 
 
 def array_fields(body: bytes) -> list[str]:
@@ -127,68 +174,6 @@ def array_fields(body: bytes) -> list[str]:
     except ValueError:
         return []
     return [name for name in names if name and len(name) <= _MAX_FIELD and name.isprintable()]
-
-
-def _lines(body: bytes, content_type: str | None = None) -> list[bytes]:
-    """Lines that end in LF or CRLF, or records of CSV. Empty lines at the end answer no record."""
-    if b'"' in body and syntax_of(content_type or "") is Syntax.CSV:
-        found = lines_of(body, start=0, end=len(body), at=0, size=len(body), delimiter=b",")
-        if found.not_closed is None:
-            records = found[:]
-            while len(records) > 1 and not records[-1]:
-                records.pop()
-            return records
-    return body.replace(b"\r\n", b"\n").rstrip(b"\n").split(b"\n")
-
-
-def _fields(body: bytes, names: Sequence[str]) -> list[list[bytes]]:
-    arrays = json_slices.arrays_of(json_slices.text_of(body))
-    if missing := [name for name in names if name not in arrays]:
-        raise ValueError(f"its field {missing[0][:80]!r} is missing or no array")
-    return [arrays[name] for name in names or arrays]
-
-
-def _row(body: bytes) -> list[bytes]:
-    """The values on one line. A value may be a list: `[0.1, 0.9],[0.7, 0.3]` is what XGBoost writes for classes."""
-    (line, *more) = _lines(body)
-    if more:
-        raise ValueError(f"it has {len(more) + 1} lines")
-    try:
-        return json_slices.array(f"[{json_slices.text_of(line)}]")
-    except ValueError:
-        return line.split(b",")
-
-
-def _columns(body: bytes, names: Sequence[str]) -> list[bytes]:
-    text = json_slices.text_of(body)
-    names = names or list(json_slices.arrays_of(text))
-    columns = _fields(body, names)
-    if not columns:
-        raise ValueError("it has no array")
-    labels = [json.dumps(name).encode() for name in names]
-    # Of different lengths: `strict` raises the ValueError.
-    return [
-        b"{%b}" % b",".join(b"%b:%b" % pair for pair in zip(labels, values, strict=True))
-        for values in zip(*columns, strict=True)
-    ]
-
-
-def _whole(body: bytes, content_type: str | None) -> bytes:
-    """All of an answer in one line."""
-    lines = _lines(body, content_type)
-    if is_json(content_type or "") or len(lines) > 1:
-        try:
-            return json_slices.whole(json_slices.text_of(body))
-        except ValueError as error:
-            if len(lines) == 1:
-                raise
-            raise ValueError(f"it has {len(lines)} lines, and is not one JSON document: {_reason(error)}") from None
-    return lines[0]
-
-
-def _reason(error: ValueError) -> str:
-    """What is wrong, without a quotation of the answer."""
-    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error).partition(": line ")[0]
 
 
 def _escaped(name: str) -> str:

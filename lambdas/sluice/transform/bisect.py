@@ -3,14 +3,16 @@
 import random
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
-from sluice.error_codes import ErrorCode, FailureClass
-from sluice.failures import Failure, ServiceError, classify
+from sluice.error_codes import ErrorCode
+from sluice.failures import Failure, ServiceError
 from sluice.processing.concurrency_limit import ConcurrencyLimit
 from sluice.transform.answer_format import AnswerError
+from sluice.transform.certainty import Trust
+from sluice.transform.refusal import Refusal, is_of_a_record, record_failure
 from sluice.transform.side_by_side import SideBySide, Source, Work
 
 PATIENCE = 16  # records that are refused alone before one is answered, after which the endpoint may be at fault
@@ -54,6 +56,9 @@ class Calls:
     When `patience` records were refused and none was answered, `others_answered` says whether the endpoint has answered
     other records of the file, so that it is not at fault. After the first refusal, `others_gave_up` says whether so
     many parts of the file have found no answer that one refusal is enough. `works` is set once it has answered one.
+
+    A group that was answered with another number of answers may hold records with none and records with several. Some
+    of its subgroups then have the right number by chance. So `trust` confirms the answers of each of them.
     """
 
     call: Callable[[Sequence[int]], Awaitable[Sequence[bytes]]]
@@ -65,6 +70,8 @@ class Calls:
     others_gave_up: Callable[[], Awaitable[bool]] = _nobody
     answers: dict[int, bytes] = field(default_factory=dict)
     refused: dict[int, Refused] = field(default_factory=dict)
+    trust: Trust | None = None
+    most_records: int = sys.maxsize  # of a group, as far as refusals have shown it
     made: int = 0
     kept_bytes: int = 0
     works: bool = False  # whether the endpoint has answered a record of the file
@@ -130,64 +137,133 @@ class Calls:
             if not self.works:
                 raise NothingAnswered(failure)
 
+    def forget(self, indices: Iterable[int]) -> None:
+        """Drop the answers, and the refusals for how they were answered, of some records: they are called for again."""
+        for index in indices:
+            self.kept_bytes -= len(self.answers.pop(index, b""))
+            refused = self.refused.get(index)
+            if refused is not None and refused.failure.code == ErrorCode.ANSWER_MISMATCH:
+                del self.refused[index]
+
     async def answer_alone(self, index: int) -> None:
         """Call for one of the records that are `alone`."""
-        refusal = await self._ask([index])
+        refusal = await self._ask([index], is_suspect=False)
         if refusal is not None:
-            await self.refuse(index, refusal)
+            await self.refuse(index, refusal.failure)
 
     def _without_alone(self, group: Sequence[int]) -> Sequence[int]:
         return [index for index in group if index not in self.alone] if self.alone else group
 
-    async def answer(self, group: Sequence[int]) -> None:
+    async def answer(self, group: Sequence[int], *, is_suspect: bool = False) -> None:
         """Call for a group. If it is refused, its halves are called for next."""
         group = self._without_alone(group)
         if not group:
             return
-        refusal = await self._ask(group)
+        if len(group) > self.most_records:
+            self._in_smaller_groups(group, is_suspect=is_suspect)
+            return
+        refusal = await self._ask(group, is_suspect=is_suspect)
         if refusal is not None:
             await self._divide(group, refusal)
 
-    async def _ask(self, group: Sequence[int]) -> Failure | None:
+    async def _ask(self, group: Sequence[int], *, is_suspect: bool) -> Refusal | None:
         """Call for a group, and keep its answers. Returns why it was refused, or None."""
         self.under_way.update(group)
         try:
             found = await self.paid(lambda: self.call(group))
-        except (ServiceError, AnswerError) as error:
-            return record_failure(error)
+        except AnswerError as error:
+            is_alone = len(group) == 1
+            if is_alone and self.trust is not None:
+                self.trust.check_alone(error, is_suspect=is_suspect)
+            return Refusal(record_failure(error), is_suspect or (error.found is not None and not is_alone))
+        except ServiceError as error:
+            return Refusal(record_failure(error), is_suspect)
         finally:
             self.under_way.difference_update(group)
-        for index, answer in zip(group, found, strict=True):
-            self.keep(index, answer)
+        if self.trust is not None and len(group) > 1 and (is_suspect or self.trust.doubts(found)):
+            self.under_way.update(group)
+            self._halves.append(partial(self._confirm, self.trust, group, found, is_suspect=is_suspect))
+        else:
+            self._keep_all(group, found)
         return None
 
-    async def _divide(self, group: Sequence[int], failure: Failure) -> None:
+    async def _confirm(self, trust: Trust, group: Sequence[int], found: Sequence[bytes], *, is_suspect: bool) -> None:
+        """Take the answers of a group if they are those to its records alone. Else the others are called for again."""
+        *others, last = group
+        try:
+            answer, are_certain = await trust.confirm(group, found, self.paid, is_suspect=is_suspect)
+        except (AnswerError, ServiceError) as error:
+            await self.refuse(last, record_failure(error))
+            are_certain = False
+        else:
+            self.keep(last, answer)
+        finally:
+            self.under_way.difference_update(group)
+        if are_certain:
+            self._keep_all(others, found[:-1])
+        elif len(others) == 1:
+            self._halves.append(partial(self.answer, others, is_suspect=True))
+        else:
+            reason = Failure.of(ErrorCode.ANSWER_MISMATCH, "its answer in a group is not the one that it has alone")
+            self._halves.append(partial(self._bisect, others, Refusal(reason, is_suspect=True)))
+
+    def _keep_all(self, group: Sequence[int], answers: Sequence[bytes]) -> None:
+        for index, answer in zip(group, answers, strict=True):
+            self.keep(index, answer)
+
+    async def _divide(self, group: Sequence[int], refusal: Refusal) -> None:
         """Plan the halves of a group that was refused; a single record is refused."""
         if len(group) == 1:
-            await self.refuse(group[0], failure)
+            await self.refuse(group[0], refusal.failure)
         else:
-            self._halves.append(partial(self._bisect, group, failure))
+            self._halves.append(partial(self._bisect, group, refusal))
 
-    async def _bisect(self, group: Sequence[int], failure: Failure) -> None:
+    async def _bisect(self, group: Sequence[int], refusal: Refusal) -> None:
         """Call for the left half of a group that was refused; then it is known what to do with the right one.
 
         Both at once would take less time, and more calls than the bound: if the left half is answered, the right one
         holds the record for which the group was refused, and is not called for as a whole. If the left half is refused,
         too, both are gone through side by side.
         """
-        group = self._without_alone(group)
+        sent, group = len(group), self._without_alone(group)
+        if len(group) < sent:  # one of the others may be the reason, whatever is answered of these
+            refusal = replace(refusal, answered=sys.maxsize)
         if len(group) < 2:
-            await self.answer(group)
+            await self.answer(group, is_suspect=refusal.is_suspect)
+            return
+        if len(group) > self.most_records:
+            self._in_smaller_groups(group, is_suspect=refusal.is_suspect)
             return
         middle = len(group) // 2
         left, right = group[:middle], group[middle:]
-        refusal = await self._ask(left)
-        if refusal is None and len(right) > 1 and _is_of_a_record(failure):
-            self._halves.append(partial(self._bisect, right, failure))
+        of_left = await self._ask(left, is_suspect=refusal.is_suspect)
+        if of_left is None and is_of_a_record(refusal.failure):
+            refusal = replace(refusal, answered=max(refusal.answered, len(left)))
+            self._halves.append(partial(self._bisect if len(right) > 1 else self._answer_last, right, refusal))
             return
-        self._halves.append(partial(self.answer, right))
-        if refusal is not None:
-            await self._divide(left, refusal)
+        self._halves.append(partial(self.answer, right, is_suspect=refusal.is_suspect))
+        if of_left is not None:
+            await self._divide(left, of_left)
+
+    async def _answer_last(self, group: Sequence[int], refusal: Refusal) -> None:
+        """Call for the only record that is left of a group that was refused.
+
+        If it is answered, too, none of the records was the reason: the container takes fewer of them at a time.
+        """
+        group = self._without_alone(group)
+        if not group:
+            return
+        of_last = await self._ask(group, is_suspect=refusal.is_suspect)
+        if of_last is None:
+            self.most_records = min(self.most_records, refusal.answered)
+        else:
+            await self._divide(group, of_last)
+
+    def _in_smaller_groups(self, group: Sequence[int], *, is_suspect: bool) -> None:
+        """Plan calls for a group that is larger than the container takes."""
+        for start in reversed(range(0, len(group), self.most_records)):
+            few = group[start : start + self.most_records]
+            self._halves.append(partial(self.answer, few, is_suspect=is_suspect))
 
 
 @dataclass(slots=True)
@@ -210,24 +286,3 @@ class _Groups:
             return None
         self.calls.check_budget()
         return partial(self.calls.answer, list(group))
-
-
-def _is_of_a_record(failure: Failure) -> bool:
-    """Whether a group was refused for one of its records, rather than for its size or for how it was answered."""
-    return failure.failure_class is FailureClass.MODEL and failure.code not in {
-        ErrorCode.MODEL_TIMEOUT,
-        ErrorCode.ANSWER_MISMATCH,
-    }
-
-
-def record_failure(error: ServiceError | AnswerError) -> Failure:
-    """The failure, when it may be that of single records; otherwise raises `error`."""
-    if isinstance(error, AnswerError):
-        return Failure.of(ErrorCode.ANSWER_MISMATCH, str(error))
-    failure = classify(error)
-    # InvokeEndpoint finds a request invalid, for example, when it is over the endpoint's payload limit: smaller groups
-    # may pass, and so may other records. What is retried a few times is then some record's, too: one that ends the
-    # model's process must not cost the file.
-    if failure.of_endpoint and (error.of_record or not failure.is_retried(error.receive_count)):
-        return failure
-    raise error

@@ -3,42 +3,116 @@
 import base64
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from sluice import keys
 from sluice.failures import ServiceError
 from sluice.inputs.strict_json import compact_bytes
-from sluice.ports import Bucket, Inference
-from sluice.processing.storing import write_once
-from sluice.transform.answer_format import AnswerFormat
+from sluice.ports import Bucket, Condition, Inference, PreconditionFailed, StoredObject
+from sluice.processing.storing import TRIES, conflict, is_overtaken, write_once
+from sluice.transform.answer_format import NONE, AnswerFormat
 
 _MAX_KNOWN = 1000  # folders, of about 300 bytes each
 _MAX_SAVED = 1024 * 1024  # bytes of answers
 _JSON = "application/json"
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is stored of the format of a file.
+
+    `refuted` is the name of the format that it was before, whose answers of groups may be those of other records.
+    `sent_again` says whether the parts with such answers have been sent again.
+    """
+
+    answer_format: AnswerFormat
+    refuted: str | None = None
+    sent_again: bool = False
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it never changes."""
+        return self.answer_format == NONE and (self.refuted is None or self.sent_again)
+
+    @classmethod
+    def parse(cls, body: bytes) -> "Stored":
+        """What a document says."""
+        document: dict[str, Any] = json.loads(body)
+        found = replace(
+            AnswerFormat.parse(document["answer_format"]),
+            content_types=frozenset(document.get("content_types", ())),
+            is_ordered=document.get("is_ordered", True),
+        )
+        return cls(found, document.get("refuted"), document.get("sent_again", False))
+
+    def document(self) -> bytes:
+        """The document that `parse` reads."""
+        found = self.answer_format
+        fields: dict[str, Any] = {"answer_format": str(found)}
+        if found.content_types:
+            fields |= {"content_types": sorted(found.content_types), "is_ordered": found.is_ordered}
+        if self.refuted is not None:
+            fields |= {"refuted": self.refuted, "sent_again": self.sent_again}
+        return compact_bytes(fields)
+
+
 class FormatStore:
-    """The formats in the results bucket. Those that were read are kept, because they never change."""
+    """The formats in the results bucket, and in memory as they were last seen."""
 
     def __init__(self, results: Bucket) -> None:
         self._results = results
-        self._known: dict[str, AnswerFormat] = {}
+        self._known: dict[str, Stored] = {}
 
-    async def load(self, folder: str) -> AnswerFormat | None:
-        """The format of the file whose parts are in `folder`, if it has been found. Raises `ServiceError`."""
-        if folder in self._known:
-            return self._known[folder]
-        body = await self._read(keys.answer_format_key(folder))
-        return None if body is None else self._learned(folder, AnswerFormat.parse(json.loads(body)["answer_format"]))
+    async def load(self, folder: str) -> Stored | None:
+        """What is known of the format of the file whose parts are in `folder`. Raises `ServiceError`."""
+        return self._known.get(folder) or await self._load(folder)
+
+    async def latest(self, folder: str) -> Stored | None:
+        """What is stored now: any format but None may have been refuted. Raises `ServiceError`."""
+        known = self._known.get(folder)
+        return known if known is not None and known.is_final else await self._load(folder)
+
+    async def _load(self, folder: str) -> Stored | None:
+        found = await self._read(keys.answer_format_key(folder))
+        return None if found is None else self._learned(folder, Stored.parse(found.body))
 
     async def settle(self, folder: str, found: AnswerFormat) -> AnswerFormat:
         """Store `found`, unless another part has stored a format first. Returns the stored one.
 
         Raises `ServiceError`.
         """
-        document = compact_bytes({"answer_format": str(found)})
-        if not await write_once(self._results, keys.answer_format_key(folder), document, content_type=_JSON):
-            return await self.load(folder) or self._learned(folder, found)
-        return self._learned(folder, found)
+        settled = Stored(found)
+        key = keys.answer_format_key(folder)
+        if not await write_once(self._results, key, settled.document(), content_type=_JSON):
+            settled = await self._load(folder) or settled
+        return self._learned(folder, settled).answer_format
+
+    async def order(self, folder: str, found: AnswerFormat) -> None:
+        """Store that the answers in `found` are in order, unless the format is refuted. Raises `ServiceError`.
+
+        If another write is faster, its document stays: parts that read no order in it find the order for themselves.
+        """
+        there = await self._read(keys.answer_format_key(folder))
+        if there is not None and Stored.parse(there.body).refuted is None:
+            await self._replace(folder, there, Stored(found))
+
+    async def refute(self, folder: str, found: AnswerFormat) -> None:
+        """Store that the format `found` is refuted, and that it is None from now on. Raises `ServiceError`."""
+        for _ in range(TRIES):
+            there = await self._read(keys.answer_format_key(folder))
+            if there is not None and (stored := Stored.parse(there.body)).refuted is not None:
+                self._learned(folder, stored)
+                return
+            refuted = Stored(NONE, str(found))
+            if await self._replace(folder, there, refuted):
+                self._learned(folder, refuted)
+                return
+        raise conflict()
+
+    async def note_sent_again(self, folder: str, stored: Stored) -> None:
+        """Store that the parts were sent again. Raises `ServiceError`."""
+        await self._write(folder, replace(stored, sent_again=True), None)
 
     async def save_answers(self, folder: str, start: int, answers: Mapping[int, Inference]) -> bool:
         """Store answers for the part that begins at byte `start`: by the byte at which their record begins.
@@ -60,22 +134,36 @@ class FormatStore:
 
     async def saved_answers(self, folder: str, start: int) -> dict[int, Inference]:
         """What `save_answers` has stored for a part. Raises `ServiceError`."""
-        body = await self._read(keys.probe_key(folder, start))
+        found = await self._read(keys.probe_key(folder, start))
         return {
             one["at"]: Inference(base64.b64decode(one["body_base64"]), one["content_type"])
-            for one in (json.loads(body)["answers"] if body else ())
+            for one in (json.loads(found.body)["answers"] if found else ())
         }
 
-    async def _read(self, key: str) -> bytes | None:
+    async def _replace(self, folder: str, there: StoredObject | None, stored: Stored) -> bool:
+        """Write `stored` in place of what was `there`. Returns whether no other write was faster, or is in progress."""
         try:
-            return (await self._results.get(key)).body
+            await self._write(folder, stored, Condition.replacing(there))
+        except (PreconditionFailed, ServiceError) as error:
+            if not is_overtaken(error):
+                raise
+            return False
+        return True
+
+    async def _write(self, folder: str, stored: Stored, condition: Condition | None) -> None:
+        key = keys.answer_format_key(folder)
+        await self._results.put(key, stored.document(), content_type=_JSON, condition=condition)
+
+    async def _read(self, key: str) -> StoredObject | None:
+        try:
+            return await self._results.get(key)
         except ServiceError as error:
             if error.status == 404:
                 return None
             raise
 
-    def _learned(self, folder: str, found: AnswerFormat) -> AnswerFormat:
-        if len(self._known) >= _MAX_KNOWN:
+    def _learned(self, folder: str, found: Stored) -> Stored:
+        if folder not in self._known and len(self._known) >= _MAX_KNOWN:
             self._known.pop(next(iter(self._known)))
         self._known[folder] = found
         return found

@@ -1,22 +1,32 @@
 """Decides on the AnswerFormat of a part: as it is set, as another part has found it, or by a probe."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 from sluice import keys
 from sluice.error_codes import ErrorCode
 from sluice.failures import Failure
-from sluice.inputs.requests import TransformPart
+from sluice.inputs.requests import Run, TransformPart
 from sluice.ports import Bucket, Inference
 from sluice.processing.attempt import Attempt
 from sluice.processing.storing import Sleep, retry_transient
 from sluice.transform.answer_format import NONE, AnswerError, AnswerFormat
-from sluice.transform.bisect import Calls, record_failure
+from sluice.transform.bisect import Calls
 from sluice.transform.content_types import holds_several
 from sluice.transform.format_store import FormatStore
+from sluice.transform.options import MAX_CHUNK_BYTES
 from sluice.transform.part_calls import PartCalls
 from sluice.transform.patience import Patience
 from sluice.transform.probe import Probe
+from sluice.transform.progress import answered_in_groups
+from sluice.transform.refusal import record_failure
+from sluice.transform.trust import GroupTrust
 from sluice.transform.work import Work
+
+_NO_RUN = Run(keys.ALONE)  # of a message of an earlier version
+
+_T = TypeVar("_T")
 
 
 class Formats:
@@ -41,7 +51,8 @@ class Formats:
         Raises `ServiceError`.
         """
         folder = keys.folder_of_part(attempt.identity.name)
-        work.answer_format = stated(work) or await self._store.load(folder)
+        stored = None if (set_one := stated(work)) is not None else await self._store.load(folder)
+        work.answer_format = set_one if stored is None else stored.answer_format
         indices = patience.order([index for index, size in enumerate(work.sizes) if size])
         if work.answer_format is not None or not indices:
             return None
@@ -53,17 +64,81 @@ class Formats:
             if work.answer_format is None:
                 alone[index] = inference
             else:
+                asking.keep_alone(index, inference)
                 await _keep(work, work.answer_format, calls, index, inference)
 
         async def settle(found: AnswerFormat) -> None:
-            stored = await retry_transient(lambda: self._store.settle(folder, found), self._sleep, attempt.remaining_ms)
+            found = found.restricted_to(work.options.answer_format)
+            stored = await self._retried(attempt, lambda: self._store.settle(folder, found))
             work.answer_format = stored
             calls.made += len(known)  # by the delivery that stored them
             while alone:
                 index = next(iter(alone))
+                asking.keep_alone(index, alone[index])
                 await _keep(work, stored, calls, index, alone.pop(index))
 
         return Probe(calls, asking.ask, work.sent, indices, most_bytes, alone, len(known), keep, settle)
+
+    def trust(self, attempt: Attempt[TransformPart], work: Work, asking: PartCalls) -> GroupTrust:
+        """What confirms the answers of the groups of a part."""
+        folder = keys.folder_of_part(attempt.identity.name)
+
+        async def ordered(found: AnswerFormat) -> None:
+            await self._retried(attempt, lambda: self._store.order(folder, found))
+
+        return GroupTrust(work, asking, ordered)
+
+    async def current(self, attempt: Attempt[TransformPart]) -> Run | None:
+        """The run of a part, which goes on alone if the format of its file is refuted. Raises `ServiceError`."""
+        run = attempt.request.run
+        stored = await self._store.latest(keys.folder_of_part(attempt.identity.name))
+        is_alone = stored is not None and stored.refuted is not None and not (run and run.retries)
+        return replace(run or _NO_RUN, alone=True) if is_alone else run
+
+    async def refuted(self, attempt: Attempt[TransformPart], work: Work, calls: Calls, asking: PartCalls) -> None:
+        """Go on without groups, in this part and in all that follow: the answers of groups are dropped.
+
+        Raises `ServiceError`.
+        """
+        found = work.answer_format or NONE
+        await self._retried(attempt, lambda: self._store.refute(keys.folder_of_part(attempt.identity.name), found))
+        work.answer_format = NONE
+        run = work.part.run
+        if not (run and run.retries):
+            work.part = replace(work.part, run=replace(run or _NO_RUN, alone=True))
+        before = calls.kept_bytes
+        calls.forget([*calls.answers, *calls.refused])
+        asking.release(before - calls.kept_bytes)
+        while asking.alone:
+            index, inference = asking.alone.popitem()
+            await _keep(work, NONE, calls, index, inference)
+        calls.works = bool(calls.answers)
+
+    async def send_again(
+        self,
+        attempt: Attempt[TransformPart],
+        names: Sequence[str],
+        send: Callable[[list[TransformPart]], Awaitable[None]],
+    ) -> None:
+        """Send the parts again, once, that were answered in groups before the format of their file was refuted.
+
+        They are sent when all parts are stored, so that none is missed. Raises `ServiceError`.
+        """
+        part, folder = attempt.request, keys.folder_of_part(attempt.identity.name)
+        ranges = list(answered_in_groups(names, part.file.size or 0))
+        stored = await self._store.latest(folder) if ranges and not (part.run and part.run.retries) else None
+        if stored is None or stored.refuted is None or stored.sent_again:
+            return
+        await send(
+            [
+                replace(part, start=start, end=end, aligned=part.aligned or end - start > MAX_CHUNK_BYTES, earlier=None)
+                for start, end in ranges
+            ]
+        )
+        await self._retried(attempt, lambda: self._store.note_sent_again(folder, stored))
+
+    async def _retried(self, attempt: Attempt[TransformPart], write: Callable[[], Awaitable[_T]]) -> _T:
+        return await retry_transient(write, self._sleep, attempt.remaining_ms)
 
     async def interrupted(
         self, attempt: Attempt[TransformPart], work: Work, calls: Calls, probe: Probe, *, out_of_time: bool
@@ -93,7 +168,7 @@ async def _keep(work: Work, divided_by: AnswerFormat, calls: Calls, index: int, 
     """Take the answer to a single record."""
     work.learn_type(inference)
     try:
-        (answer,) = divided_by.divide(inference.body, inference.content_type, 1)
+        (answer,) = divided_by.divide(inference.body, inference.content_type, 1, keeps_lines=work.keeps_lines)
     except AnswerError as error:
         await calls.refuse(index, record_failure(error))
     else:
@@ -103,9 +178,12 @@ async def _keep(work: Work, divided_by: AnswerFormat, calls: Calls, index: int, 
 def stated(work: Work) -> AnswerFormat | None:
     """The format that needs no probe: the one that is set, or that of requests that never hold several records."""
     options = work.options
+    is_single = options.batch_strategy == "SingleRecord"
     if options.split_type == "None":
         return NONE
-    if options.answer_format is not None:
+    if options.answer_format is not None and not (options.answer_format.is_of_any_columns and not is_single):
         return options.answer_format
-    several = options.batch_strategy == "MultiRecord" and holds_several(work.invocation.parameters["ContentType"])
+    if options.answer_format is not None:
+        return None
+    several = not is_single and holds_several(work.invocation.parameters["ContentType"])
     return None if several else NONE

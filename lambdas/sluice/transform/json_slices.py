@@ -5,20 +5,33 @@ a byte, and a slice is encoded to exactly the bytes that it was.
 """
 
 import codecs
+import io
 import json
 import re
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
 from sluice.inputs.strict_json import MAX_DEPTH, TooDeep, is_deep
+from sluice.transform import json_ends
 
 _Value = TypeVar("_Value")
 
 _STEP = 64 * 1024  # bytes
 _SPACE = re.compile(r"[ \t\n\r]*")
-_STRING = re.compile(r'("(?:[^"\\]|\\.)*")')
+_STRING = re.compile(rf"({json_ends.STRING})")
+_STRINGS = re.compile(rf'(?:[^"]++|{json_ends.STRING}){{1,1000}}+')
 _NO_SPACE = dict.fromkeys(map(ord, " \t\n\r"))
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)  # Only where values end counts, not what they are.
+_LARGE = 128 * 1024  # characters of which no value is made, which takes up to 30 times the memory
+
+
+class TooMany(ValueError):
+    """An array with more than `most` elements."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"it has over {most} elements")
+        self.most = most
 
 
 def text_of(body: bytes) -> str:
@@ -38,19 +51,23 @@ def whole(text: str) -> bytes:
     return _compact(text)
 
 
-def array(text: str) -> list[bytes]:
-    """The elements of an array, each in one line. Raises `ValueError` when it is not a JSON array."""
-    elements, end = _array(text, _after_space(text, 0))
+def array(text: str, most: int = sys.maxsize) -> list[bytes]:
+    """The elements of an array, each in one line.
+
+    Raises `TooMany`, which bounds the memory, and `ValueError` when it is not a JSON array.
+    """
+    elements, end = _array(text, _after_space(text, 0), most)
     _check_is_end(text, end)
     return elements
 
 
-def arrays_of(text: str) -> dict[str, list[bytes]]:
-    """The fields of an object that are arrays: their elements, each in one line.
+def arrays_of(text: str, most: int = sys.maxsize) -> dict[str, list[bytes]]:
+    """The fields of an object that are arrays of at most `most` elements: these, each in one line.
 
     Raises `ValueError` when it is not a JSON object.
     """
-    return {name: found for name, found in _object(text, _elements).items() if found is not None}
+    fields = _object(text, lambda text, at: _elements(text, at, most))
+    return {name: found for name, found in fields.items() if found is not None}
 
 
 def fields_of(text: str) -> dict[str, bytes]:
@@ -89,7 +106,7 @@ def opened(text: str) -> dict[str, bytes] | list[bytes] | None:
 
 def _slice(text: str, at: int) -> tuple[bytes, int]:
     """The value at `at` as it is written, and where it ends."""
-    end = _DECODER.raw_decode(text, at)[1]
+    end = _end(text, at)
     return text[at:end].encode("latin-1"), end
 
 
@@ -119,13 +136,18 @@ def _object(text: str, read: Callable[[str, int], tuple[_Value, int]]) -> dict[s
         at = _after_space(text, at + 1)
 
 
-def _elements(text: str, at: int) -> tuple[list[bytes] | None, int]:
-    """The elements of the value at `at` if it is an array, and where it ends."""
-    return _array(text, at) if text[at : at + 1] == "[" else (None, _end(text, at))
+def _elements(text: str, at: int, most: int) -> tuple[list[bytes] | None, int]:
+    """The elements of the value at `at` if it is an array of at most `most`, and where it ends."""
+    if text[at : at + 1] == "[":
+        try:
+            return _array(text, at, most)
+        except TooMany:
+            pass
+    return None, _end(text, at)
 
 
-def _array(text: str, at: int) -> tuple[list[bytes], int]:
-    """The elements of the array at `at`, and where it ends."""
+def _array(text: str, at: int, most: int) -> tuple[list[bytes], int]:
+    """The elements of the array at `at`, and where it ends. Raises `TooMany`."""
     _expect(text, at, "[")
     elements: list[bytes] = []
     at = _after_space(text, at + 1)
@@ -133,6 +155,8 @@ def _array(text: str, at: int) -> tuple[list[bytes], int]:
         return elements, at + 1
     while True:
         end = _end(text, at)
+        if len(elements) == most:
+            raise TooMany(most)
         elements.append(_compact(text[at:end]))
         at = _after_space(text, end)
         if text[at : at + 1] == "]":
@@ -143,6 +167,8 @@ def _array(text: str, at: int) -> tuple[list[bytes], int]:
 
 def _end(text: str, at: int) -> int:
     """Where the value at `at` ends."""
+    if len(text) - at > _LARGE:
+        return json_ends.end_of(text, at)
     try:
         value, end = _DECODER.raw_decode(text, at)
     except RecursionError:
@@ -171,8 +197,18 @@ def _check_is_end(text: str, at: int) -> None:
 
 def _compact(text: str) -> bytes:
     """A value without the space between its parts."""
-    if any(space in text for space in " \n\t\r"):
-        parts = _STRING.split(text)
-        parts[::2] = [part.translate(_NO_SPACE) for part in parts[::2]]
-        text = "".join(parts)
-    return text.encode("latin-1")
+    if not any(space in text for space in " \n\t\r"):
+        return text.encode("latin-1")
+    if len(text) <= _LARGE:
+        return _without_space(text).encode("latin-1")
+    written = io.BytesIO()
+    for some in _STRINGS.finditer(text):  # not all of its parts at once
+        written.write(_without_space(some[0]).encode("latin-1"))
+    return written.getvalue()
+
+
+def _without_space(text: str) -> str:
+    """JSON, or a piece of it with whole strings, without the space between them."""
+    parts = _STRING.split(text)
+    parts[::2] = [part.translate(_NO_SPACE) for part in parts[::2]]
+    return "".join(parts)

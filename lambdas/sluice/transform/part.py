@@ -40,6 +40,7 @@ from sluice.transform.progress import begins_at, covering_parts, of_run, stored_
 from sluice.transform.replaced import Deleted, Replaced, head_of_file
 from sluice.transform.sending import Sending
 from sluice.transform.side_by_side import SideBySide
+from sluice.transform.trust import FormatRefuted
 from sluice.transform.version_check import VersionCheck
 from sluice.transform.work import MAX_REFUSED, Reader, Work
 
@@ -266,8 +267,16 @@ class PartHandler:
         probe = sending.probe = await self._formats.probe(
             attempt, work, calls, asking, patience=sending.patience, most_bytes=self._limit(work)
         )
+        calls.trust = trust = self._formats.trust(attempt, work, asking)
         try:
-            await calls.run_source(sending)
+            try:
+                await calls.run_source(sending)
+            except (FormatRefuted, BudgetReached, NothingAnswered, OutOfTime, Deleted, ServiceError):
+                if not trust.is_refuted:
+                    raise
+                await self._formats.refuted(attempt, work, calls, asking)
+                sending.restart()
+                await calls.run_source(sending)
         except NothingAnswered:
             if last is None or not last.has_refused:
                 raise
@@ -351,6 +360,9 @@ class PartHandler:
 
     async def _look(self, attempt: _Part) -> tuple[_Part, list[str]]:
         """As `_rest_of`, with the names of what is stored within the rest."""
+        run = await self._formats.current(attempt)
+        if run != attempt.request.run:
+            attempt = at_range(attempt, replace(attempt.request, run=run), self._settings)
         part = attempt.request
         rest, names = await look(self._results, keys.folder_of_part(attempt.identity.name), part)
         return (attempt if rest.start == part.start else at_range(attempt, rest, self._settings)), names
@@ -362,7 +374,11 @@ class PartHandler:
         # Usually the next part is missing: a lookup of a few names saves listing them all.
         if part.end < size:
             names = await self._results.list(folder, start_after=folder + keys.part_position(part.end))
-            if not begins_at(of_run(names, part.run), part.end):
+            counted = of_run(names, part.run) if part.run and part.run.retries else names
+            if not begins_at(counted, part.end):
                 return
-        if covering_parts(of_run(await self._results.list(folder), part.run), size) is not None:
+        names = await self._results.list(folder)
+        if covering_parts(of_run(names, part.run), size) is not None:
             await self._assembly_queue.send([body_of(Assembly(part.file, part.run))])
+        else:
+            await self._formats.send_again(attempt, names, self._onward.send_again)

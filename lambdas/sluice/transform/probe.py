@@ -1,28 +1,26 @@
 """Finds the AnswerFormat of a file: what a container answers to its first records alone, and to them together."""
 
-import json
-import math
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from sluice.concurrency import now
 from sluice.error_codes import ErrorCode
 from sluice.failures import ServiceError
 from sluice.ports import Inference
-from sluice.transform.answer_format import NONE, AnswerError, AnswerFormat, Kind, array_fields, header_of
-from sluice.transform.bisect import Calls, record_failure
+from sluice.transform.answer_format import NONE, AnswerError, AnswerFormat
+from sluice.transform.bisect import Calls
+from sluice.transform.evidence import format_of, in_no_order
 from sluice.transform.patience import IN_ORDER
+from sluice.transform.refusal import record_failure
 from sluice.transform.side_by_side import Work
 
 _NEEDED = 2  # records that are answered alone, and refusals of them together
+_MOST_ALIKE = 4  # records that are answered alone while their answers are equal, which show no order
+_LOOKED_AT = 1000  # records, of which the second one to be tried has another length than the first
 _FIRST = IN_ORDER  # records of which two are to be answered; after these, only one
-_TOLERANCE = 1e-4  # of numbers: a batch is computed in another order than its records alone
-_MAX_NAME = 400  # characters of a format's name, which is kept in the metadata of objects
 _MOST_BYTES = 512 * 1024  # of answers to further records while others take long
 _SLOW_SECONDS = 0.25  # that a call takes until others are begun beside it
-_SIMPLE = (Kind.LINES, Kind.LINES_WITH_HEADER, Kind.JSON_ARRAY, Kind.CSV_ROW)
 
 
 @dataclass(slots=True)
@@ -58,7 +56,7 @@ class Probe:
     _slow_at: float | None = None
 
     def __post_init__(self) -> None:
-        self._turn = iter(self.indices)
+        self._turn = iter(self._of_other_length(self.indices))
         self._further = iter(sorted(self.indices))
         self._tried |= self.alone.keys()
         self.calls.works = self.calls.works or bool(self.alone)
@@ -80,18 +78,32 @@ class Probe:
         """Whether the records were refused together once."""
         return self._group_refused > 0
 
+    @property
+    def _needed(self) -> int:
+        """How many records are to be answered alone."""
+        are_alike = len({one.body for one in self.alone.values()}) == 1
+        return _MOST_ALIKE if are_alike and len(self.alone) >= _NEEDED else _NEEDED
+
     def _next(self) -> Work | None:
         if self._found is not None:
             self.ended = True
             return partial(self.settle, self._found)
         if self._group_under_way:
             return None
-        if len(self.alone) + len(self.under_way) < _NEEDED and (index := self._next_candidate()) is not None:
+        needed = self._needed
+        if len(self.alone) + len(self.under_way) < needed and (index := self._next_candidate()) is not None:
             return self._alone(index)
-        if self.alone and (len(self.alone) >= _NEEDED or not self.under_way):
+        if self.alone and (len(self.alone) >= needed or not self.under_way):
             return self._together()
         self.ended = not self.under_way  # every record was refused
         return None
+
+    def _of_other_length(self, indices: Sequence[int]) -> Sequence[int]:
+        """`indices`, of which the second has another length than the first, if there is one: containers sort by it."""
+        first, *others = indices[:_LOOKED_AT]
+        length = len(self.sent(first))
+        second = next((at for at, index in enumerate(others, 1) if len(self.sent(index)) != length), 1)
+        return [first, *indices[second : second + 1], *indices[1:second], *indices[second + 1 :]]
 
     def _next_candidate(self) -> int | None:
         """The next record that is tried: another one than those that are answered, or under way.
@@ -146,7 +158,8 @@ class Probe:
 
     def _together(self) -> Work | None:
         first, *others = self.alone
-        group = [first, others[0] if others else first, first]
+        unlike = [index for index in others if self.alone[index].body != self.alone[first].body]
+        group = in_no_order(first, *(unlike or others)[:1])
         if sum(len(self.sent(index)) + 1 for index in group) > self.most_bytes:
             self._found = NONE
             return self._next()
@@ -168,60 +181,3 @@ class Probe:
                 self._found = NONE
             return
         self._found = format_of([self.alone[index] for index in group], together)
-
-
-def format_of(alone: Sequence[Inference], together: Inference) -> AnswerFormat:
-    """The format in which `together` holds each of the answers `alone`; NONE when there is no such format."""
-    for kind in _SIMPLE:
-        if _holds(AnswerFormat(kind), alone, together):
-            return AnswerFormat(kind)
-    fields = [
-        name for name in array_fields(together.body) if _holds(AnswerFormat(Kind.JSON_FIELD, (name,)), alone, together)
-    ]
-    if not fields:
-        return NONE
-    found = AnswerFormat(Kind.JSON_FIELD if len(fields) == 1 else Kind.COLUMNS, tuple(fields))
-    return found if len(str(found)) <= _MAX_NAME else NONE
-
-
-def _holds(tried: AnswerFormat, alone: Sequence[Inference], together: Inference) -> bool:
-    try:
-        singles = [tried.divide(one.body, one.content_type, 1)[0] for one in alone]
-        elements = tried.divide(together.body, together.content_type, len(alone))
-    except AnswerError:
-        return False
-    if tried.kind is Kind.LINES_WITH_HEADER and any(header_of(one.body) != header_of(together.body) for one in alone):
-        return False
-    return all(_are_equal(single, element) for single, element in zip(singles, elements, strict=True))
-
-
-def _are_equal(one: bytes, other: bytes) -> bool:
-    """Whether two answers are equal, apart from the rounding of numbers."""
-    if one == other:
-        return True
-    try:
-        return _are_close(json.loads(one), json.loads(other))
-    except (ValueError, OverflowError, RecursionError):
-        cells, others = one.split(b","), other.split(b",")
-        return len(cells) == len(others) and all(map(_are_close, map(_number, cells), map(_number, others)))
-
-
-def _number(cell: bytes) -> float | bytes:
-    try:
-        return float(cell)
-    except ValueError:
-        return cell.strip()
-
-
-def _are_close(one: Any, other: Any) -> bool:
-    if _is_number(one) and _is_number(other):
-        return one == other or math.isclose(one, other, rel_tol=_TOLERANCE) or (one != one and other != other)  # noqa: PLR0124 - NaN
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_are_close(one[name], other[name]) for name in one)
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_are_close, one, other))
-    return type(one) is type(other) and bool(one == other)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -15,9 +15,12 @@ Part = tuple[int, int, str]
 def of_run(names: Sequence[str], run: Run | None) -> list[str]:
     """The stored parts that count as done in a run, as keys.
 
-    In a run that retries, a part counts that the run has stored, or that has an answer to each of its records.
+    In a run that retries, a part counts that the run has stored, or that has an answer to each of its records. As soon
+    as records of the first run were sent alone because their groups were answered wrongly, its other parts don't count.
     """
     stored = [name for _, _, name in keys.stored_parts(names)]
+    if (run is not None and run.alone) or any(keys.run_of_part(name) == keys.ALONE for name in stored):
+        stored = [name for name in stored if keys.run_of_part(name)]
     if run is None or not run.retries:
         return stored
     with_errors = keys.parts_with_errors(names)
@@ -86,6 +89,15 @@ def covering_parts(names: Iterable[str], end: int, start: int = 0) -> list[str] 
         _, at, key = chosen[at]
         covering.append(key)
     return covering if at == end else None
+
+
+def answered_in_groups(names: Sequence[str], size: int) -> Iterator[tuple[int, int]]:
+    """The ranges of the stored parts whose records are to be sent again, alone; none while the file is not covered."""
+    alone = [name for _, _, name in keys.stored_parts(names) if keys.run_of_part(name) == keys.ALONE]
+    for key in covering_parts(names, size) or ():
+        ((begins, ends, _),) = keys.stored_parts([key])
+        if not keys.run_of_part(key) and covered_until(alone, begins, ends) < ends:
+            yield begins, ends
 
 
 def unanswered(

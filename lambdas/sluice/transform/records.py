@@ -1,6 +1,7 @@
 """Records on their way to the model and back: filtered, joined with their answers, grouped for calls."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +79,7 @@ class AnswerCodec:
     """Reads answers, each in one line, by the content type with which the endpoint answered.
 
     Containers state one type and write another. So a line that is a JSON object or array is JSON whatever the type is:
-    `[0.1, 0.9]` as text/csv are not two fields `[0.1` and `0.9]`.
+    `[0.1, 0.9]` as text/csv are not two fields `[0.1` and `0.9]`. But `null` as text/plain is a text.
     """
 
     content_type: str
@@ -91,21 +92,25 @@ class AnswerCodec:
     def load(self, answer: bytes) -> Any:
         """The answer as a value that paths look into: a row of `Cell`, or a `Json`. Text is a JSON string.
 
-        Raises `RecordError` for JSON that is nested too deeply.
+        Raises `RecordError` for JSON that is nested too deeply, and for what is not UTF-8.
         """
-        if self.syntax is not Syntax.CSV or _is_container(answer):
+        if self.syntax is Syntax.JSON or _is_container(answer):
             try:
                 return Json.parse(answer)
             except TooDeep as error:
                 raise RecordError(f"its answer {error}") from None
             except ValueError:
                 pass
+        try:
+            text = answer.decode()
+        except UnicodeDecodeError:
+            raise RecordError("its answer is not UTF-8, and its content type names no charset in which it is") from None
         if self.syntax is Syntax.CSV:
             try:
                 return list(map(_separable, row_of(answer, delimiter_of(self.content_type))))
             except NotClosed:
                 pass
-        return Json(compact_bytes(answer.decode(errors="replace")))
+        return Json(compact_bytes(text))
 
     def type_of_lines(self, answer: bytes) -> str:
         """The content type of lines such as `answer`."""
@@ -190,7 +195,10 @@ def joined(line: bytes, answer: bytes, options: Options, codec: Codec, answers: 
     else:
         value = _object(codec.load(line), output)
     try:
-        return codec.dump(options.output_filter.find(value))
+        found = options.output_filter.find(value)
+        if codec.syntax is Syntax.CSV and found == []:
+            raise RecordError("the OutputFilter leaves nothing of the record and its answer")
+        return codec.dump(found)
     except NotThere:
         raise RecordError(
             "the OutputFilter finds nothing in the record and its answer, or not all the indices that it names"
@@ -222,21 +230,27 @@ def _object(record: Json, output: Any) -> Json:
     return Json(b'%b%b"%b":%b}' % (record.raw[:-1], comma, _OUTPUT.encode(), raw))
 
 
-def payloads(sizes: Sequence[int], most_bytes: Callable[[], int], *, single: bool) -> Iterator[list[int]]:
+def payloads(
+    sizes: Sequence[int],
+    most_bytes: Callable[[], int],
+    most_records: Callable[[], int] = lambda: sys.maxsize,
+    *,
+    single: bool,
+) -> Iterator[list[int]]:
     """Which lines are sent together: as many as fit into `most_bytes`, or each by itself. Empty lines are not sent.
 
-    `most_bytes` is called for each group, when the group before it is done.
+    `most_bytes` and `most_records` are called for each group, when the group before it is done.
     """
     group: list[int] = []
-    most = together = 0
+    most = together = many = 0
     for index, size in enumerate(sizes):
         if not size:
             continue
-        if group and (single or together + size + 1 > most):
+        if group and (single or together + size + 1 > most or len(group) >= many):
             yield group
             group = []
         if not group:
-            most, together = most_bytes(), 0
+            most, many, together = most_bytes(), most_records(), 0
         group.append(index)
         together += size + 1
     if group:

@@ -134,6 +134,15 @@ class Sending:
         if self._memory.is_over and self._has_progress:
             raise BudgetReached
 
+    def restart(self) -> None:
+        """Form other groups of what is left, because the format of the answers has changed."""
+        self.probe = self._groups = self._group = self._order = self._alone = None
+        self._reached = 0
+        self._expected.clear()
+        self._calls.alone.clear()
+        self._calls.under_way.clear()
+        self._divides = False
+
     @property
     def _has_progress(self) -> bool:
         """Whether a record is answered or refused.
@@ -149,7 +158,8 @@ class Sending:
             done |= self.probe.under_way.keys() if self.probe else set()
             self._reached = max(self._reached, max(done, default=-1) + 1)
             self._sizes = [0 if index in done else size for index, size in enumerate(self._work.sizes)]
-            self._groups = payloads(self._sizes, self._sendable, single=self.single)
+            calls = self._calls  # not this object, to which the groups would refer
+            self._groups = payloads(self._sizes, self._sendable, lambda: calls.most_records, single=self.single)
         while True:
             group = next(self._groups, None) if self._group is None else self._group
             if group is None:

@@ -102,6 +102,11 @@ class Work:
             return AnswerCodec(JSON_LINES)
         return AnswerCodec(self.answer_type or self.invocation.parameters.get("Accept") or self.codec.content_type)
 
+    @property
+    def keeps_lines(self) -> bool:
+        """Whether a line of the result holds an answer of several lines: in a JSON string or a field of CSV."""
+        return self.options.join_source == "Input" or not self.options.output_filter.is_root
+
     def learn_type(self, inference: Inference) -> None:
         """Take the content type of an answer."""
         if self.answer_type is None and (states_syntax(inference.content_type) or self.options.split_type == "None"):
