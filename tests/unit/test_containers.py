@@ -124,7 +124,8 @@ def test_another_format_than_the_containers_is_an_error_of_each_line(container: 
     world = transformed(container, container.records(3), answer_format="JSONField:nothing")
     (_, attributes), *more = world.dead_letters.sent
     assert not more
-    assert attributes["ErrorCode"].value == "AnswerMismatch"
+    assert attributes["ErrorCode"].value == "NoRecordSucceeded"
+    assert "AnswerMismatch: " in attributes["ErrorMessage"].value
     assert "set it with the file's metadata answer-format" in attributes["ErrorMessage"].value
 
 
@@ -146,7 +147,9 @@ def test_a_container_that_takes_the_first_row_for_a_header_fails_the_file() -> N
     container = replace(ZOO[0], respond=lengths)
     world = transformed(container, container.records(51))
     assert f"{KEY}.out" not in world.results.objects
-    assert json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorCode"] == "AnswerMismatch"
+    reason = json.loads(world.results.objects[f"{KEY}.err"].body)
+    assert reason["ErrorCode"] == "NoRecordSucceeded"
+    assert "AnswerMismatch: " in reason["ErrorMessage"]
 
 
 def test_answers_that_vary_are_asked_for_one_by_one() -> None:
