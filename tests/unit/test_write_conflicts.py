@@ -100,7 +100,8 @@ def test_every_conditional_write_of_a_file_that_fails_is_repeated(error: Callabl
         world.drop(KEY, b"1\n2\n", metadata={"error-threshold": "1"})
         conflicts = Conflicts(world.results, error, at)
         world.run(first_receive=1)
-        assert json.loads(world.results.objects[f"{KEY}.err"].body)["ErrorCode"] == "ErrorThresholdExceeded", conflicts.failed
+        reason = json.loads(world.results.objects[f"{KEY}.err"].body)
+        assert reason["ErrorCode"] == "ErrorThresholdExceeded", conflicts.failed
         assert len(world.dead_letters.sent) == 1
         assert [key for key in world.results.objects if "/failed." in key], "the failure is claimed"
         if conflicts.failed is None:
