@@ -34,6 +34,7 @@ ACTIONS = {
     "GetTopicAttributes": "sns:GetTopicAttributes",
     "HeadBucket": "s3:ListBucket",
     "ListEventSourceMappings": "lambda:ListEventSourceMappings",
+    "ListInferenceComponents": "sagemaker:ListInferenceComponents",
     "ListStackResources": "cloudformation:ListStackResources",
     "SimulatePrincipalPolicy": "iam:SimulatePrincipalPolicy",
 }

@@ -200,7 +200,10 @@ def test_drop_a_file_to_transform(sluice: Sluice, name: str, tmp_path: Path) -> 
         "drop", file, "--to", "transform/", "--endpoint-name", "wine", "--metadata", "accept=text/csv", "--wait"
     )
     assert dropped.code == 0, dropped.err
-    assert dropped.out.decode() == f"Request\tState\tReason\ntransform/wine/{name}.csv\tdone\t\n"
+    assert dropped.out.decode() == (
+        f"Request\tState\tReason\ntransform/wine/{name}.csv\tdone\t"
+        f"1 of 3 records failed; see transform/wine/{name}.csv.errors.jsonl\n"
+    )
     status = sluice("status", f"transform/wine/{name}.csv", "--json").documents[0]
     assert (status["Records"], status["RecordsFailed"]) == (3, 1)
     assert sluice("result", f"transform/wine/{name}.csv").out.splitlines()[1] == b""

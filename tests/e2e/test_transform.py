@@ -63,7 +63,7 @@ def test_a_file_that_is_replaced_is_transformed_again(pipeline: Pipeline) -> Non
 def test_a_file_with_a_wrong_option_is_explained(pipeline: Pipeline) -> None:
     pipeline.drop("transform/wine/wrong.csv", b"1\n", Metadata={"batch-strategy": "Sometimes"})
     error = json.loads(pipeline.wait("transform/wine/wrong.csv.err").body)
-    assert "BatchStrategy" in error["ErrorMessage"]
+    assert "batch-strategy" in error["ErrorMessage"]
 
 
 def test_a_gzip(pipeline: Pipeline) -> None:

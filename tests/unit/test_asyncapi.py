@@ -146,7 +146,7 @@ def test_the_metadata_that_set_parameters(name: str) -> None:
     dropped = DroppedObject("input", "invoke/a", 1, "v1", None, None)
     for metadata in (field.replace("_", "-") for field in Message.model_fields):
         if metadata in documented:
-            with pytest.raises(Failure, match=PARAMETERS_BY_METADATA[metadata]):
+            with pytest.raises(Failure, match=f"{metadata}: "):
                 message_for(dropped, {metadata: "\x7f"}, SETTINGS)
         else:
             message_for(dropped, {metadata: "\x7f"}, SETTINGS)
@@ -165,7 +165,7 @@ def test_the_metadata_that_set_options() -> None:
     for value in (most["minimum"], most["maximum"]):
         assert Options.from_metadata({"max-payload": str(value)}, {}).max_payload == value
     for value in (most["minimum"] - 1, most["maximum"] + 1):
-        with pytest.raises(Failure, match="MaxPayload"):
+        with pytest.raises(Failure, match="max-payload"):
             Options.from_metadata({"max-payload": str(value)}, {})
 
 

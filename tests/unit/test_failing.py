@@ -155,7 +155,7 @@ def test_an_unforeseen_error_is_retried_and_kept_for_the_log(world: World) -> No
     world.endpoint.answer = fails_with(bug)
     outcome = world.deliver({"Body": "x"})
     assert outcome.status is Status.RETRY
-    assert outcome.error is bug
+    assert (type(outcome.error), str(outcome.error)) == (ZeroDivisionError, "a bug")
 
 
 def test_an_expired_request_is_not_invoked(world: World) -> None:
@@ -184,7 +184,7 @@ def test_a_dropped_object_that_fails_has_its_own_err_and_trace(world: World) -> 
 def test_metadata_that_breaks_a_rule_is_named(world: World) -> None:
     outcome = world.deliver(world.inputs.drop("invoke/a", metadata={"request-ttl-seconds": "soon"}))
     assert outcome.failure is not None
-    assert outcome.failure.message.startswith("RequestTTLSeconds: ")
+    assert outcome.failure.message.startswith("request-ttl-seconds: ")
 
 
 def test_a_bucket_that_is_not_listed_is_not_read(world: World) -> None:
