@@ -339,16 +339,19 @@ def _is_command(finding: Mapping[str, Any]) -> bool:
     return str(finding.get("WhatToDo") or "").startswith("aws ")
 
 
+def assert_found(fault: Fault, finding: Mapping[str, Any]) -> None:
+    assert finding["State"] == "wrong"
+    assert fault.says in finding["Finding"]
+    assert fault.remedy in finding["WhatToDo"]
+
+
 def test_a_new_deployment_is_healthy(run: Run) -> None:
     assert set(wrong(run.before)) == {"endpoint no-such-endpoint"}
 
 
 @pytest.mark.parametrize("fault", CHANGED, ids=lambda fault: fault.name)
 def test_a_change_by_hand_is_found(run: Run, fault: Fault) -> None:
-    finding = run.changed[fault.resource(run.it)]
-    assert finding["State"] == "wrong"
-    assert fault.says in finding["Finding"]
-    assert fault.remedy in finding["WhatToDo"]
+    assert_found(fault, run.changed[fault.resource(run.it)])
 
 
 def test_the_remedies_restore_the_deployment(run: Run) -> None:
@@ -357,10 +360,7 @@ def test_the_remedies_restore_the_deployment(run: Run) -> None:
 
 @pytest.mark.parametrize("fault", DELETED, ids=lambda fault: fault.name)
 def test_a_resource_that_is_missing_is_found(run: Run, fault: Fault) -> None:
-    finding = run.deleted[fault.resource(run.it)]
-    assert finding["State"] == "wrong"
-    assert fault.says in finding["Finding"]
-    assert fault.remedy in finding["WhatToDo"]
+    assert_found(fault, run.deleted[fault.resource(run.it)])
 
 
 def test_a_missing_resource_is_wrong_once(run: Run) -> None:

@@ -105,7 +105,7 @@ def test_a_batch_from_its_file_to_its_answers(client: openai.OpenAI) -> None:
     assert refused[0]["response"]["status_code"] == 400
     assert refused[0]["response"]["body"]["error"]["param"] == "messages"
     assert [one["response"] for one in refused[1:]] == [None, None]
-    assert "request-url, /v1/chat/completions" in refused[1]["error"]["message"]
+    assert "url: must be the file's request-url, /v1/chat/completions" in refused[1]["error"]["message"]
     assert "custom_id: " in refused[2]["error"]["message"]
 
     assert batch.output_file_id is not None

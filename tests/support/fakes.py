@@ -90,7 +90,9 @@ Answer = Inference | Exception
 
 
 def _as_new(error: Exception) -> Exception:
-    """The same error as another object, as each call has its own: what is noted in one is not in the next."""
+    """A service's error as another object, as each call has its own: what is noted in one is not in the next."""
+    if not isinstance(error, ServiceError):
+        return error
     again = type(error).__new__(type(error), *error.args)
     again.__dict__.update(error.__dict__)
     return again

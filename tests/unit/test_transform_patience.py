@@ -1,6 +1,7 @@
 """Until a record is answered, records from all over a part are tried, each time others: however records are sent."""
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -100,8 +101,13 @@ def test_a_tenth_of_a_part_is_found_wherever_it_is(way: Way, data: st.DataObject
     assert set(bad) <= set(model.alone), "a record is refused only when it was sent alone"
     assert model.answered.keys() == set(model.good)
     again = model.answered.total() - good_count
-    # A probe sends four together. If it found one answer only, no order is shown, and a group may be sent once more.
-    assert again <= (4 + good_count if way is WAYS["probe"] else 0)
+    if way is not WAYS["probe"]:
+        assert again == 0, "only a probe sends records again"
+    elif sum(number in model.good for number in range(_IN_ORDER)) > 1:
+        assert again == 4, "four together"
+    else:
+        # No order is shown by one record. Two alone and four together show it, and one alone of each group until then.
+        assert again <= 4 + 2 + 4 + 2 * math.log2(count)
 
 
 @ways

@@ -16,7 +16,7 @@ from sluice.ports import Bucket, Buckets, Condition, ObjectHead, PreconditionFai
 from sluice.processing.attempt import Attempt
 from sluice.processing.outcome import Outcome, Status
 from sluice.processing.result import MESSAGE_ID, RUN, SEQUENCER, failure_from, owner_metadata, owner_of
-from sluice.processing.storing import TRIES, conflict, is_overtaken
+from sluice.processing.storing import TRIES, conflict, is_overtaken, was_in_time
 
 _Attempt = Attempt[Request]
 
@@ -97,24 +97,19 @@ class Outcomes:
             stored = await self._results.head(key)
             if stored is not None and not await self._may_replace(stored, attempt):
                 return superseded(attempt)
-            try:
-                await self._results.put(
-                    key,
-                    document,
-                    content_type="application/json",
-                    metadata=owner_metadata(attempt),
-                    condition=Condition.replacing(stored),
-                )
-                break
-            except (PreconditionFailed, ServiceError) as error:
-                if not is_overtaken(error):
-                    raise
-        else:
-            raise conflict()
-        # Looked up again: another delivery writes its .out first and removes the .err after that, so the later of the
-        # two deliveries sees the other's object.
-        await self._give_up_spare(attempt)
-        return await self._without_failure(attempt, resolved)
+            write = self._results.put(
+                key,
+                document,
+                content_type="application/json",
+                metadata=owner_metadata(attempt),
+                condition=Condition.replacing(stored),
+            )
+            if await was_in_time(write):
+                # Looked up again: another delivery writes its .out first and removes the .err after that, so the later
+                # of the two deliveries sees the other's object.
+                await self._give_up_spare(attempt)
+                return await self._without_failure(attempt, resolved)
+        raise conflict()
 
     async def _without_failure(
         self, attempt: _Attempt, resolved: Callable[[], Awaitable[Outcome | None]]
@@ -166,12 +161,7 @@ class Outcomes:
                 return was_there
             if not await self._may_replace(stored, attempt):
                 return was_there
-            try:
-                await self._results.delete(key, condition=Condition.replacing(stored))
-            except (PreconditionFailed, ServiceError) as error:
-                if not is_overtaken(error):
-                    raise
-            else:
+            if await was_in_time(self._results.delete(key, condition=Condition.replacing(stored))):
                 return was_there
         raise conflict()
 

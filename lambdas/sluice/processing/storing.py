@@ -52,16 +52,26 @@ async def write_once(
     Returns whether this call has written it; else it is there. Raises `ServiceError`.
     """
     for _ in range(TRIES):
-        try:
-            await results.put(key, body, content_type=content_type, metadata=metadata, condition=Condition())
-        except (PreconditionFailed, ServiceError) as error:
-            if not is_overtaken(error):
-                raise
-            if await results.head(key) is not None:
-                return False
-        else:
+        write = results.put(key, body, content_type=content_type, metadata=metadata, condition=Condition())
+        if await was_in_time(write):
             return True
+        if await results.head(key) is not None:
+            return False
     raise conflict()
+
+
+async def was_in_time(write: Awaitable[object]) -> bool:
+    """Make a conditional write. Returns whether it succeeded; False if another one was faster, or is in progress.
+
+    Raises `ServiceError` when it failed for another reason.
+    """
+    try:
+        await write
+    except (PreconditionFailed, ServiceError) as error:
+        if not is_overtaken(error):
+            raise
+        return False
+    return True
 
 
 def conflict() -> ServiceError:

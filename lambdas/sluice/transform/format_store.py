@@ -9,8 +9,8 @@ from typing import Any
 from sluice import keys
 from sluice.failures import ServiceError
 from sluice.inputs.strict_json import compact_bytes
-from sluice.ports import Bucket, Condition, Inference, PreconditionFailed, StoredObject
-from sluice.processing.storing import TRIES, conflict, is_overtaken, write_once
+from sluice.ports import Bucket, Condition, Inference, StoredObject
+from sluice.processing.storing import TRIES, conflict, was_in_time, write_once
 from sluice.transform.answer_format import NONE, AnswerFormat
 
 _MAX_KNOWN = 1000  # folders, of about 300 bytes each
@@ -142,13 +142,7 @@ class FormatStore:
 
     async def _replace(self, folder: str, there: StoredObject | None, stored: Stored) -> bool:
         """Write `stored` in place of what was `there`. Returns whether no other write was faster, or is in progress."""
-        try:
-            await self._write(folder, stored, Condition.replacing(there))
-        except (PreconditionFailed, ServiceError) as error:
-            if not is_overtaken(error):
-                raise
-            return False
-        return True
+        return await was_in_time(self._write(folder, stored, Condition.replacing(there)))
 
     async def _write(self, folder: str, stored: Stored, condition: Condition | None) -> None:
         key = keys.answer_format_key(folder)
