@@ -267,16 +267,8 @@ class PartHandler:
         probe = sending.probe = await self._formats.probe(
             attempt, work, calls, asking, patience=sending.patience, most_bytes=self._limit(work)
         )
-        calls.trust = trust = self._formats.trust(attempt, work, asking)
         try:
-            try:
-                await calls.run_source(sending)
-            except (FormatRefuted, BudgetReached, NothingAnswered, OutOfTime, Deleted, ServiceError):
-                if not trust.is_refuted:
-                    raise
-                await self._formats.refuted(attempt, work, calls, asking)
-                sending.restart()
-                await calls.run_source(sending)
+            await self._run(attempt, work, calls, asking, sending)
         except NothingAnswered:
             if last is None or not last.has_refused:
                 raise
@@ -289,6 +281,18 @@ class PartHandler:
             refusal = None if last is None else await last.check(calls, sum(map(bool, work.sizes)))
         if refusal is not None:
             raise refusal
+
+    async def _run(self, attempt: _Part, work: Work, calls: Calls, asking: PartCalls, sending: Sending) -> None:
+        """Run the calls, and once more without groups if the format of their answers is refuted."""
+        calls.trust = trust = self._formats.trust(attempt, work, asking)
+        try:
+            await calls.run_source(sending)
+        except (FormatRefuted, BudgetReached, NothingAnswered, OutOfTime, Deleted, ServiceError):
+            if not trust.is_refuted:
+                raise
+            await self._formats.refuted(attempt, work, calls, asking)
+            sending.restart()
+            await calls.run_source(sending)
 
     def _limit(self, work: Work) -> int:
         """The most bytes of a call, besides the header."""
