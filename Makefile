@@ -11,7 +11,7 @@ export PYTHONPYCACHEPREFIX := $(CURDIR)/.build/pycache
 # jsii, which AWS CDK uses, looks for `node` on the PATH; setup.sh may have installed it in .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
-.PHONY: help setup lint format unit test schema errors permissions synth sbom lock bootstrap deploy diff destroy rehearse demo up down chaos explore simulate bench compare memory dataset slow size mutants fuzz clean
+.PHONY: help setup lint format unit test schema errors permissions synth sbom lock bootstrap deploy diff destroy rehearse demo up down chaos explore simulate bench compare memory dataset shares slow size mutants fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  make %-11s %s\n' "$$t" "$$d"; done
@@ -106,6 +106,9 @@ memory: $(SETUP) ## measure the memory of the transform/ functions, with files o
 
 dataset: $(SETUP) ## transform a million rows on the local run, and compare each line; ROWS=1000000
 	@$(BIN)/python -m local.dataset $(if $(ROWS),--rows $(ROWS))
+
+shares: $(SETUP) ## count the calls of files with bad records, by their share, and write the table in docs/transform.md
+	@PYTHONPATH=.:lambdas $(BIN)/python -m benchmarks.shares
 
 slow: $(SETUP) ## transform prompts for a slow container on the local run: ARGS="--prompts 200 --least 2 --most 10 --function-seconds 180"
 	@$(BIN)/python -m local.slow $(ARGS)

@@ -158,10 +158,11 @@ class Bench:
     def _put(self, unit: Unit, name: str, document: dict[str, Any]) -> None:
         self.clients.iam.put_role_policy(RoleName=unit.role_name, PolicyName=name, PolicyDocument=json.dumps(document))
 
-    def deliver(self, unit: Unit, body: object) -> bool:
+    def deliver(self, unit: Unit, body: object, *, is_last_receive: bool = False) -> bool:
         """Send a message, receive it, and call the function with it, like the event source mapping.
 
-        A message between the functions is received as if a function had sent it.
+        A message between the functions is received as if a function had sent it. With `is_last_receive`, the message
+        says that it was received as often as the queue allows.
 
         Returns whether the message was acknowledged; if so, it is deleted. Raises `Broke` if the invocation failed.
         """
@@ -180,6 +181,9 @@ class Bench:
             function = self.clients.lambda_.get_function_configuration(FunctionName=unit.function_name)
             senders = function["Environment"]["Variables"]["SLUICE_INTERNAL_SENDERS"]
             record["attributes"] = {**message["Attributes"], "SenderId": f"{senders.split(',')[0]}:invoke"}
+        if is_last_receive:
+            count = str(self.settings.max_receive_count)
+            record["attributes"] = {**record["attributes"], "ApproximateReceiveCount": count}
         response = self.clients.lambda_.invoke(
             FunctionName=unit.function_name, Payload=json.dumps({"Records": [record]}).encode()
         )

@@ -172,10 +172,10 @@ def _answered(bench: Bench, unit: Unit, part: str, name: str) -> None:
     check(bench.holds(bench.settings.assembly_queue_url, name), "no assembly")
 
 
-@scenario("a part with many lines continues as another part", "part")
+@scenario("a part with many lines continues as another part after its last receive", "part")
 def _(bench: Bench, unit: Unit) -> None:
     part, name = _part(bench, b"\n" * (MAX_LINES + 1))
-    check(bench.deliver(unit, part), "returned to the queue")
+    check(bench.deliver(unit, part, is_last_receive=True), "returned to the queue")
     check(bench.holds(bench.settings.part_queue_url, name), "no part")
 
 
