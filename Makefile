@@ -6,8 +6,10 @@ BENCH  := .build/bench
 FUZZ   := .build/fuzz
 JOBS   := 2
 CDK    := npx --yes aws-cdk@2.1148.1
-# Bytecode, also that of .venv: it is written when a module is first imported.
+# Bytecode, also that of .venv: it is written when a module is first imported, even if the environment, like that of
+# many container images, says not to write any. Without it, each process compiles AWS CDK, for 7 s.
 export PYTHONPYCACHEPREFIX := $(CURDIR)/.build/pycache
+unexport PYTHONDONTWRITEBYTECODE
 # jsii, which AWS CDK uses, looks for `node` on the PATH; setup.sh may have installed it in .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help

@@ -79,7 +79,7 @@ def within_bound(made: int, size: int, bad: int) -> bool:
 
 
 @pytest.mark.parametrize("share", _SHARES)
-@pytest.mark.parametrize("size", [5000, 4096])
+@pytest.mark.parametrize("size", [1500, 1024])
 @pytest.mark.parametrize("clustered", [False, True])
 def test_every_refused_record_was_tried_alone_in_few_calls(share: float, size: int, *, clustered: bool) -> None:
     count = round(share * size)

@@ -148,7 +148,7 @@ def test_parts_that_are_done_only_in_places(
 ) -> None:
     """Calls are throttled in the middle of a part, and functions run out of time, in the first run and in retries."""
     rng = random.Random(seed)
-    content = written(80, seed)
+    content = written(40, seed)
     world = Transforms(concurrent_calls=rng.choice([1, 3, 10]), concurrent_functions=rng.choice([1, 5]))
     looks, every = count(1), rng.choice([5, 9, 10**9])
     world.remaining_ms = lambda: 0.0 if next(looks) % every == 0 else 100_000.0
