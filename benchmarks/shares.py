@@ -1,4 +1,4 @@
-"""`make shares`: the calls that a file with bad records takes, and the good ones that are lost, by the share of bad ones.
+"""`make shares`: the calls that a file with bad records takes, and the good records that are lost, by their share.
 
 The functions' own code runs in virtual time, on buckets and queues in memory. The model answers as many records a call
 as it gets, and refuses a call with a bad one. Writes the table of docs/transform.md.
