@@ -37,7 +37,7 @@ unit: $(SETUP) ## run only the unit tests
 	$(BIN)/pytest -q tests/unit
 
 test: lint ## run the linter, the type checker and all tests, in two processes or JOBS=4
-	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile
+	$(BIN)/pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 schema: $(SETUP) ## write the message's JSON Schema to docs/message.schema.json
 	@cd lambdas && ../$(BIN)/python -m sluice.inputs.schema > ../docs/message.schema.json

@@ -7,6 +7,7 @@ from typing import Any
 # vCPU of a 512 MB function: memory ÷ 1,769 MB (Lambda documentation, "Memory and computing power").
 SMALL_CPU = 0.29
 LATENCIES_MS = (50, 200, 1000)
+IN_FLIGHT, IN_FLIGHT_MS = 1000, 10_000  # calls at once in one function, each of which takes so long
 Results = dict[str, Any]
 
 
@@ -105,6 +106,13 @@ def goals(results: Results) -> list[Goal]:
             None,
             results["transform"]["loop"]["cpu_ms_per_record"] / results["transform"]["multi"]["cpu_ms_per_record"],
             True,
+        ),
+        (
+            "1,000 calls of 10 s at once in one function, without open connections, ÷ 10 s",
+            1.2,
+            1.03,
+            results["in_flight"]["first_batch_seconds"] * 1000 / IN_FLIGHT_MS,
+            False,
         ),
         (
             "CPU per message at batch 10, 100 and 1,000, 0 ms model: largest ÷ smallest",

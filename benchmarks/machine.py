@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from goals import LATENCIES_MS
+from goals import IN_FLIGHT_MS, LATENCIES_MS
 
 _HERE = Path(__file__).parent
 _PERIOD_US = 20_000  # as in Lambda; the default of 100 ms would limit the resolution of the measurement
@@ -69,7 +69,7 @@ class Machine:
             "POWERTOOLS_SERVICE_NAME": "Sluice",
             "POWERTOOLS_METRICS_NAMESPACE": "Sluice",
             "SLUICE_ENDPOINT_NAMES": ",".join(
-                f"{kind}-{latency}" for kind in ("latency", "lines") for latency in (0, *LATENCIES_MS)
+                f"{kind}-{latency}" for kind in ("latency", "lines") for latency in (0, *LATENCIES_MS, IN_FLIGHT_MS)
             ),
             "SLUICE_DEFAULT_ENDPOINT_NAME": "latency-0",
             "SLUICE_INPUT_BUCKET": "input",

@@ -6,6 +6,7 @@ python measure.py CONTESTANT LATENCY_MS BATCH WARM_BATCHES PAUSE_SECONDS [CGROUP
 import importlib
 import json
 import os
+import resource
 import statistics
 import sys
 import time
@@ -16,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 _BODY = ",".join(f"{n}.5" for n in range(40))
+_DESCRIPTORS = 1024  # of a function (Lambda Developer Guide, "Lambda quotas")
 CONTEXT = SimpleNamespace(
     aws_request_id="c6af9ac6-7b61-11e6-9a41-93e8deadbeef",
     function_name="invoke",
@@ -85,6 +87,7 @@ def peak_memory_mb() -> float:
 def main() -> None:
     """Enter the cgroup, if one is given, and run the measurement."""
     contestant, latency_ms, batch, warm, pause, *procs = sys.argv[1:]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, _DESCRIPTORS))
     if procs:
         Path(procs[0]).write_text(str(os.getpid()))
     result = run(contestant, int(latency_ms), int(batch), int(warm), float(pause))

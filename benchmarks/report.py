@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import plots
-from goals import LATENCIES_MS, SMALL_CPU, Results, find, goals, limit_seconds
+from goals import IN_FLIGHT, IN_FLIGHT_MS, LATENCIES_MS, SMALL_CPU, Results, find, goals, limit_seconds
 
 from cli.sizing.calculator import Workload, calculate
 from cli.sizing.cost import PRICES_AS_OF, cost_per_million
@@ -165,6 +165,17 @@ def conditions(results: Results) -> str:
     )
 
 
+def in_flight(results: Results) -> str:
+    """What a function with many slow calls at once takes."""
+    row, each = results["in_flight"], IN_FLIGHT_MS / 1000
+    return (
+        f"A batch of {IN_FLIGHT:,} messages to a model that takes {each:g} s, all of them called at once by one 512 MB "
+        f"function, takes\n{row['first_batch_seconds'] / each:.2f} × {each:g} s without open connections, "
+        f"{row['warm_batch_seconds'] / each:.2f} × with them, and {row['peak_memory_mb']:.0f} MB at most; the function "
+        "may open\n1,024 files and connections, as in Lambda."
+    )
+
+
 def headline(results: Results) -> str:
     """The README's sentence."""
     held = {goal.name: goal.figure for goal in goals(results)}
@@ -192,6 +203,7 @@ def write(results: Results) -> None:
         "concurrency": concurrency_table,
         "transform": transform_table,
         "conditions": conditions,
+        "in flight": in_flight,
         "headline": headline,
     }
     for path in (_ROOT / "docs" / "performance.md", _ROOT / "README.md"):

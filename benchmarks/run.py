@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from goals import LATENCIES_MS, SMALL_CPU
+from goals import IN_FLIGHT, IN_FLIGHT_MS, LATENCIES_MS, SMALL_CPU
 from interpreter import measured_on
 from machine import Machine, cpu_shares, machine
 
@@ -108,6 +108,15 @@ def growth(host: Machine) -> dict[int, float]:
         )
         for batch in (10, 100, 1000)
     }
+
+
+def in_flight(host: Machine, groups: list[str]) -> dict[str, float]:
+    """A thousand slow calls at once, with the CPU of 512 MB if possible."""
+    cpu, group = (SMALL_CPU, groups[0]) if groups else (1.0, None)
+    case = Case("sluice", IN_FLIGHT_MS, IN_FLIGHT, cpu)
+    result = measure(host, case, group, warm=1)
+    _print(case, result)
+    return result
 
 
 def cold_starts(host: Machine, uncompiled: Path) -> dict[str, dict[str, float]]:
@@ -213,6 +222,7 @@ def main() -> int:
                 "imports_ms": import_shares(host, lambdas),
                 "cpu_ms_per_message_by_batch": growth(host),
                 "stub": ceiling(host),
+                "in_flight": in_flight(host, groups),
                 "transform": transforms(host),
                 "unpacked_bytes": layer_bytes(),
                 "batches": batches(host, groups),
