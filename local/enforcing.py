@@ -3,10 +3,16 @@
 Each correction follows AWS's documentation. If enforcement is on, ministack itself checks signatures, and evaluates the
 policies of roles, queues, topics and buckets; it is corrected where that differs. SenderId, CloudFormation and what S3
 assumes for an object are always corrected.
+
+If `SLUICE_DECISIONS` names a file, what roles are allowed to do is written there, as one JSON array in a line for each
+request: the principal, the Sid of the statement that allowed it, the action, the resource.
 """
 
+import json
+import os
 import re
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -44,6 +50,20 @@ def _resource(service: str, method: str, path: str, *request: Any) -> str:
         return f"arn:aws:sagemaker:{region}:{account}:endpoint/{unquote(found[1]).lower()}"
     resource: str = _resource_of(service, method, path, *request)
     return resource
+
+
+def _recorded(evaluate: Callable[..., Any], path: Path) -> Callable[..., Any]:
+    """Wrap `evaluate`: append each request to `path` that a policy of a role allows."""
+
+    def recorded(context: Any, *policies: Any) -> Any:
+        result = evaluate(context, *policies)
+        if result.decision == "Allow" and _SESSION.fullmatch(context.principal_arn):
+            decision = [context.principal_arn, result.matched_sid, context.action, context.resource_arn]
+            with path.open("a") as file:
+                file.write(json.dumps(decision) + "\n")
+        return result
+
+    return recorded
 
 
 def _condition_value(key: str, context: Any) -> Any:
@@ -118,6 +138,8 @@ def _correct_enforcement() -> None:
     iam_actions.SERVICE_TO_IAM_NAMESPACE["sagemaker"] = "sagemaker"
     # Otherwise it loads botocore's models of all services at the first call, which blocks it for many seconds.
     router._KNOWN_AWS_SERVICE_NAMES = frozenset({"sagemaker"})
+    if path := os.environ.get("SLUICE_DECISIONS"):
+        iam_evaluator.evaluate = _recorded(iam_evaluator.evaluate, Path(path))
     app.SERVICE_HANDLERS["s3"] = _hiding_missing_objects(app.SERVICE_HANDLERS["s3"])
 
 

@@ -2,19 +2,22 @@
 
 import contextlib
 import json
+import os
 import re
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from sluice.inputs.delivery import Delivery
 from sluice.inputs.envelopes import parse
 from sluice.inputs.identity import Identity, of
 from sluice.settings import Settings
-from tests.e2e.conftest import SETTINGS, Pipeline
+from tests.e2e.conftest import DECISIONS, SETTINGS, Pipeline
 
 LISTED: str = SETTINGS["input_location_buckets"][0]
 _SECONDS = 60.0
@@ -126,6 +129,24 @@ class Bench:
     def _switch(self, *, on: bool) -> None:
         for unit in self.units.values():
             self.clients.lambda_.update_event_source_mapping(UUID=unit.mapping, Enabled=on)
+
+    @contextlib.contextmanager
+    def noting_permissions(self) -> Iterator[set[Permission]]:
+        """The permissions that the functions use in this context: the set is filled at its end."""
+        path, used = Path(os.environ[DECISIONS]), set[Permission]()
+        written = path.stat().st_size if path.exists() else 0
+        yield used
+        with path.open("rb") as file:
+            file.seek(written)
+            allowed = {tuple(json.loads(line)) for line in file}
+        roles = {unit.role_name: unit for unit in self.units.values()}
+        for principal, sid, action, resource in allowed:
+            if unit := roles.get(principal.split("/")[1]):
+                used |= {
+                    one
+                    for one in unit.permissions()
+                    if (one.sid, one.action) == (sid, action) and fnmatchcase(resource, one.resource)
+                }
 
     @contextlib.contextmanager
     def lacking(self, permission: Permission) -> Iterator[None]:

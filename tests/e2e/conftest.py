@@ -24,6 +24,7 @@ SETTINGS: dict[str, Any] = {
     "input_location_buckets": ["sluice-listed"],
     "senders": {"account_ids": ["111122223333"], "organization_id": "o-a1b2c3d4e5"},
 }
+DECISIONS = "SLUICE_DECISIONS"  # the file in which the local AWS writes what it allows roles to do
 _SECONDS = 60.0
 
 
@@ -128,8 +129,11 @@ class Pipeline:
 
 @pytest.fixture(scope="session")
 def _engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with running(tmp_path_factory.mktemp("local"), SETTINGS, enforce=True) as engine:
-        yield engine
+    directory = tmp_path_factory.mktemp("local")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(DECISIONS, str(directory / "decisions.jsonl"))
+        with running(directory, SETTINGS, enforce=True) as engine:
+            yield engine
 
 
 @pytest.fixture

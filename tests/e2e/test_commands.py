@@ -14,6 +14,7 @@ import pytest
 
 from local.process import Child, LocalRunError, free_port
 from tests.e2e.conftest import ROOT
+from tests.support import isolated
 
 _SECONDS = 60.0
 
@@ -59,8 +60,34 @@ def marked(tmp_path: Path) -> Marked:
     return Marked(tmp_path)
 
 
+def real_credentials(directory: Path) -> dict[str, str]:
+    """The environment of somebody who uses a real account, with its files in `directory`."""
+    aws = directory / "home/.aws"
+    aws.mkdir(parents=True)
+    keys = (
+        "aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n"
+    )
+    (aws / "credentials").write_text(f"[default]\n{keys}[production]\n{keys}")
+    (aws / "config").write_text("[default]\nregion = eu-central-1\n[profile production]\nregion = us-east-1\n")
+    return {
+        "HOME": str(directory / "home"),
+        "AWS_PROFILE": "production",
+        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "AWS_REGION": "us-east-1",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
 def test_the_demo_shows_every_outcome_and_leaves_nothing(marked: Marked, tmp_path: Path) -> None:
-    output, _ = marked.start("demo").communicate(timeout=120)
+    """With real credentials, too, it sends no packet to another machine, not even a DNS query."""
+    marked.environment |= real_credentials(tmp_path)
+    if isolated.possible():
+        done = isolated.run([sys.executable, "-m", "local", "demo"], marked.environment)
+        output = done.output
+        assert done.left_for == []
+    else:
+        output, _ = marked.start("demo").communicate(timeout=120)
     assert "Every outcome is the expected one." in output, output
     assert "13 answered, 13 dead-lettered" in output
     assert "order-1234" in output

@@ -1,6 +1,7 @@
-"""Every permission is needed: when one is removed from its role, one of the function's scenarios fails.
+"""Every permission is needed: the functions use it, and when it is removed, one of the function's scenarios fails.
 
-The table in docs/security.md has the results. `make permissions` rewrites it; the test fails if it is out of date.
+`make permissions` removes each of them, and writes the table in docs/security.md. `make test` removes one of each
+function, and fails if the table lacks a permission.
 """
 
 import contextlib
@@ -89,20 +90,35 @@ def expected() -> dict[tuple[str, ...], str]:
     return {tuple(row[:4]): row[4] for row in cells}
 
 
-def test_every_permission_is_needed(bench: Bench) -> None:
+def every(bench: Bench) -> list[tuple[Permission, list[str]]]:
+    """All permissions, with the cells of the table that name them."""
+    return [
+        (one, [unit.name, one.sid, f"`{one.action}`", bench.label(one.resource)])
+        for unit in bench.units.values()
+        for one in unit.permissions()
+    ]
+
+
+def test_every_permission_is_used(bench: Bench) -> None:
     assert set(SCENARIOS) == set(bench.units), "each function needs scenarios"
-    for name, scenarios in SCENARIOS.items():
-        for scenario in scenarios:
-            scenario.run(bench, bench.units[name])
-    known, rows, unneeded = expected(), [], []
-    for unit in bench.units.values():
-        for permission in unit.permissions():
-            row = [unit.name, permission.sid, f"`{permission.action}`", bench.label(permission.resource)]
-            why = DOCUMENTED.get(permission.action) or first_failing(bench, permission, known.get(tuple(row)))
-            rows.append([*row, why or "nothing"])
-            if why is None:
-                unneeded.append(row)
-    assert unneeded == [], "these permissions are not needed: remove them from infrastructure/permissions.py"
+    with bench.noting_permissions() as used:
+        for name, scenarios in SCENARIOS.items():
+            for scenario in scenarios:
+                scenario.run(bench, bench.units[name])
+    unused = [row for one, row in every(bench) if one not in used and one.action not in DOCUMENTED]
+    assert unused == [], "these permissions are not needed: remove them from infrastructure/permissions.py"
+
+
+def test_without_a_permission_a_scenario_fails(bench: Bench) -> None:
+    known, tried, rows = expected(), set(), []
+    for one, row in every(bench):
+        why = DOCUMENTED.get(one.action)
+        if why is None and (os.environ.get(WRITE) or one.unit not in tried):
+            tried.add(one.unit)
+            why = first_failing(bench, one, known.get(tuple(row)))
+            assert why is not None, f"{row} is not needed: remove it from infrastructure/permissions.py"
+        rows.append([*row, why or known.get(tuple(row), "not in the table")])
+    assert tried == set(SCENARIOS)
     for unit in bench.units.values():
         (policy,) = bench.clients.iam.list_role_policies(RoleName=unit.role_name)["PolicyNames"]
         found = bench.clients.iam.get_role_policy(RoleName=unit.role_name, PolicyName=policy)
@@ -111,6 +127,8 @@ def test_every_permission_is_needed(bench: Bench) -> None:
     if os.environ.get(WRITE):
         _write(DOCUMENT, found_table)
     assert section().strip().endswith(found_table), "docs/security.md is out of date: make permissions"
+    names = {scenario.name for scenarios in SCENARIOS.values() for scenario in scenarios}
+    assert {row[-1] for row in rows} <= names | set(DOCUMENTED.values()), "make permissions"
 
 
 def _write(document: Path, found: str) -> None:

@@ -13,9 +13,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+import aws_cdk as cdk
 import pytest
+from aws_cdk.assertions import Template
 from aws_lambda_powertools import Logger, Metrics
 
+from infrastructure.settings import Settings
+from infrastructure.stack import SluiceStack
 from sluice.error_codes import FailureClass
 from sluice.failures import Failure
 from sluice.inputs.identity import Identity
@@ -64,13 +68,25 @@ def assembly(synth: Synth, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def synthesized(**settings: Any) -> dict[str, Any]:
+    """The template of a deployment with `settings`, from this process: another one loads CDK again."""
+    stack = SluiceStack(cdk.App(), Settings.from_context({"endpoint_names": ["wine"]}, settings))
+    template: dict[str, Any] = Template.from_stack(stack).to_json()
+    return template
+
+
+def by_type(template: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """A template's resources by type."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for logical_id, resource in template["Resources"].items():
+        found.setdefault(resource["Type"], []).append({**resource, "LogicalId": logical_id})
+    return found
+
+
 @pytest.fixture(scope="session")
 def resources(assembly: Path) -> dict[str, list[dict[str, Any]]]:
     """The template's resources by type."""
-    by_type: dict[str, list[dict[str, Any]]] = {}
-    for logical_id, resource in json.loads((assembly / "Sluice.template.json").read_text())["Resources"].items():
-        by_type.setdefault(resource["Type"], []).append({**resource, "LogicalId": logical_id})
-    return by_type
+    return by_type(json.loads((assembly / "Sluice.template.json").read_text()))
 
 
 @dataclass(frozen=True)

@@ -1,34 +1,18 @@
 """Completion notifications in the template: off by default, with the least permissions."""
 
-import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from tests.infrastructure.conftest import Synth
+from tests.infrastructure.conftest import by_type, synthesized
 from tests.infrastructure.test_template import Resources, actions, of, statements, text
 from tests.infrastructure.test_wiring import targets
 
 ARN = "arn:aws:sns:eu-west-1:111122223333:finished"
-Template = Callable[..., tuple[Resources, dict[str, Any]]]
 
 
-@pytest.fixture
-def template(synth: Synth, tmp_path: Path) -> Template:
+def template(**settings: Any) -> tuple[Resources, dict[str, Any]]:
     """Resources by type, and outputs, of a deployment with such settings."""
-
-    def synthesized(**settings: Any) -> tuple[Resources, dict[str, Any]]:
-        done = synth(tmp_path, {"endpoint_names": ["wine"], **settings})
-        assert done.returncode == 0, done.stderr
-        found = json.loads((tmp_path / "Sluice.template.json").read_text())
-        resources: Resources = {}
-        for name, one in found["Resources"].items():
-            resources.setdefault(one["Type"], []).append({**one, "LogicalId": name})
-        return resources, found["Outputs"]
-
-    return synthesized
+    found = synthesized(**settings)
+    return by_type(found), found["Outputs"]
 
 
 def notification_configuration(resources: Resources) -> Any:
@@ -40,7 +24,7 @@ def test_off_by_default(resources: Resources) -> None:
     assert notification_configuration(resources) is None
 
 
-def test_both_topics(template: Template) -> None:
+def test_both_topics() -> None:
     resources, outputs = template(notifications={"success_topic": True, "error_topic": True})
     assert targets(outputs["SuccessTopicArn"]["Value"]) == {"NotificationsSuccessTopic"}
     assert targets(outputs["ErrorTopicArn"]["Value"]) == {"NotificationsErrorTopic"}
@@ -100,7 +84,7 @@ def test_both_topics(template: Template) -> None:
     assert targets(variables["SLUICE_SUCCESS_TOPIC_ARN"]) == {"NotificationsSuccessTopic"}
 
 
-def test_one_existing_topic_and_event_bridge(template: Template) -> None:
+def test_one_existing_topic_and_event_bridge() -> None:
     resources, outputs = template(notifications={"error_topic": ARN, "event_bridge": True})
     assert "AWS::SNS::Topic" not in resources
     assert outputs["ErrorTopicArn"]["Value"] == ARN
@@ -115,7 +99,7 @@ def test_one_existing_topic_and_event_bridge(template: Template) -> None:
     )
 
 
-def test_event_bridge_alone_needs_nothing_else(template: Template, resources: Resources) -> None:
+def test_event_bridge_alone_needs_nothing_else(resources: Resources) -> None:
     made, _ = template(notifications={"event_bridge": True})
     assert notification_configuration(made) == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
     assert {kind: len(found) for kind, found in made.items()} == {kind: len(found) for kind, found in resources.items()}

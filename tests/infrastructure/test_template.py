@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.infrastructure.conftest import Synth
+from tests.infrastructure.conftest import synthesized
 
 Resources = dict[str, list[dict[str, Any]]]
 
@@ -148,10 +148,8 @@ def test_the_part_function(resources: Resources) -> None:
     assert queue["SqsManagedSseEnabled"]
 
 
-def test_without_a_share_of_their_own_parts_go_to_the_request_queue(synth: Synth, tmp_path: Path) -> None:
-    done = synth(tmp_path, {"endpoint_names": ["wine"], "concurrent_requests": 3})
-    assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "Sluice.template.json").read_text())["Resources"]
+def test_without_a_share_of_their_own_parts_go_to_the_request_queue() -> None:
+    found = synthesized(concurrent_requests=3)["Resources"]
     functions = {name: one["Properties"] for name, one in found.items() if one["Type"] == "AWS::Lambda::Function"}
     for one in functions.values():
         assert "RequestQueue" in text(one["Environment"]["Variables"]["SLUICE_PART_QUEUE_URL"])
@@ -198,10 +196,8 @@ def test_the_environment_is_what_the_function_reads(resources: Resources, unit: 
     Settings.from_environment({name: value if isinstance(value, str) else "token" for name, value in variables.items()})
 
 
-def test_snap_start_maps_the_queue_to_a_published_version(synth: Synth, tmp_path: Path) -> None:
-    done = synth(tmp_path, {"endpoint_names": ["wine"], "function": {"snap_start": True}})
-    assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "Sluice.template.json").read_text())["Resources"]
+def test_snap_start_maps_the_queue_to_a_published_version() -> None:
+    found = synthesized(function={"snap_start": True})["Resources"]
     aliases = {name for name, one in found.items() if one["Type"] == "AWS::Lambda::Alias"}
     versions = {name for name, one in found.items() if one["Type"] == "AWS::Lambda::Version"}
     assert len(aliases) == len(versions) == 5
@@ -321,19 +317,14 @@ def test_the_split_and_assemble_functions_call_no_endpoint(resources: Resources)
     assert "lake" not in text(allowed), "files come from the input bucket alone"
 
 
-def test_only_actions_without_resource_types_are_allowed_on_all_resources(
-    resources: Resources, synth: Synth, tmp_path: Path
-) -> None:
+def test_only_actions_without_resource_types_are_allowed_on_all_resources(resources: Resources) -> None:
     everything = {
-        "endpoint_names": ["wine"],
         "notifications": {"success_topic": True, "error_topic": True, "event_bridge": True},
         "alarms": {"topic": True},
         "kms_key_arn": KEY,
         "network": {"subnet_ids": ["subnet-0123456789abcdef0"], "security_group_ids": ["sg-0123456789abcdef0"]},
     }
-    done = synth(tmp_path, everything)
-    assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "Sluice.template.json").read_text())["Resources"].values()
+    found = synthesized(**everything)["Resources"].values()
     for policy in [*resources["AWS::IAM::Policy"], *(one for one in found if one["Type"] == "AWS::IAM::Policy")]:
         for statement in policy["Properties"]["PolicyDocument"]["Statement"]:
             if statement["Effect"] == "Deny":
@@ -395,12 +386,9 @@ def test_stray_bytecode_is_not_deployed(assembly: Path) -> None:
     assert not (code / "requirements.txt").exists()
 
 
-def test_senders_in_other_accounts_may_only_send(synth: Synth, tmp_path: Path) -> None:
+def test_senders_in_other_accounts_may_only_send() -> None:
     senders = {"account_ids": ["111122223333"], "organization_id": "o-a1b2c3d4e5"}
-    given = {"endpoint_names": ["wine"], "senders": senders}
-    done = synth(tmp_path, given)
-    assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "Sluice.template.json").read_text())["Resources"]
+    found = synthesized(senders=senders)["Resources"]
     (policy,) = [one for name, one in found.items() if name.startswith("QueuesRequestQueuePolicy")]
     by_sid = {one.get("Sid"): one for one in policy["Properties"]["PolicyDocument"]["Statement"]}
     accounts, organization = by_sid["SendersOfAccounts"], by_sid["SendersOfTheOrganization"]

@@ -1,12 +1,10 @@
 """The references in the template: each permission, variable and policy is about the right resource."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.infrastructure.conftest import Synth
+from tests.infrastructure.conftest import by_type, synthesized
 from tests.infrastructure.test_template import Resources, of, statements
 
 SOURCES = {
@@ -92,19 +90,15 @@ def test_buckets_queues_and_logs_are_kept(resources: Resources) -> None:
         assert {one["DeletionPolicy"] for one in resources[kind]} == {"Retain"}
 
 
-def test_settings_are_applied(synth: Synth, tmp_path: Path) -> None:
-    given = {
+def test_settings_are_applied() -> None:
+    given: dict[str, Any] = {
         "retain_data": False,
         "retention": {"noncurrent_version_days": 3},
         "function": {"memory_mb": 1024},
         "batch_size": 20,
         "batching_window_seconds": 7,
     }
-    done = synth(tmp_path, given)
-    assert done.returncode == 0, done.stderr
-    resources: Resources = {}
-    for name, one in json.loads((tmp_path / "Sluice.template.json").read_text())["Resources"].items():
-        resources.setdefault(one["Type"], []).append({**one, "LogicalId": name})
+    resources = by_type(synthesized(**given))
     for kind in ("AWS::S3::Bucket", "AWS::SQS::Queue", "AWS::Logs::LogGroup"):
         assert {one["DeletionPolicy"] for one in resources[kind]} == {"Delete"}
     for bucket in resources["AWS::S3::Bucket"]:
