@@ -7,6 +7,7 @@ from pathlib import Path
 import plots
 from goals import IN_FLIGHT, IN_FLIGHT_MS, LATENCIES_MS, SMALL_CPU, Results, find, goals, limit_seconds
 
+from cli.quotas import HEAD_REQUESTS
 from cli.sizing.calculator import Workload, calculate
 from cli.sizing.cost import PRICES_AS_OF, cost_per_million
 
@@ -111,7 +112,7 @@ def cost_table(results: Results) -> str:
             for batch in (10, 100):
                 row = find(results, contestant, latency, batch, cpu)
                 assert row is not None  # noqa: S101 - all are measured on each CPU
-                head_requests = 1 if contestant == "sluice" else 0
+                head_requests = HEAD_REQUESTS if contestant == "sluice" else 0
                 costs.append(cost_per_million(row["warm_batch_seconds"], batch, 512, head_requests=head_requests))
             small, large = costs
             lines.append(

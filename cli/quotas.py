@@ -69,6 +69,9 @@ KMS_A_SECOND = Quota(
 )
 
 FIRST_POLLERS = 5  # the same page as POLLERS_A_MINUTE
+HEAD_REQUESTS = 2
+"""HeadObject requests of a message that is answered at its first receive: for a result before the call, for an `.err`
+after it. Both are for names under one prefix."""
 
 ALL = (
     CONCURRENT_EXECUTIONS,
@@ -85,6 +88,11 @@ ALL = (
     KMS_A_SECOND,
 )
 """The quotas, in the order of docs/quotas.md."""
+
+
+def results_a_second() -> int:
+    """How many results a second S3 stores under one prefix at first, with the requests that look for others."""
+    return min(PUTS_A_SECOND.value, GETS_A_SECOND.value // HEAD_REQUESTS)
 
 
 def seconds_to_scale(functions: int) -> float:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from cli.quotas import HEAD_REQUESTS
+
 # US East (N. Virginia), first tier, without the free tier; Lambda on arm64. As listed in November 2026.
 PRICES_AS_OF = "November 2026, us-east-1"
 _GB_SECOND = 0.0000133334
@@ -26,7 +28,7 @@ class Cost:
         return self.lambda_ + self.sqs + self.s3
 
 
-def cost_per_million(batch_seconds: float, batch: int, memory_mb: int, *, head_requests: int = 1) -> Cost:
+def cost_per_million(batch_seconds: float, batch: int, memory_mb: int, *, head_requests: int = HEAD_REQUESTS) -> Cost:
     """The cost when a function with `memory_mb` takes `batch_seconds` for a batch of `batch` messages.
 
     `head_requests` is the number of HeadObject requests per message; there is one PutObject request per message. Each

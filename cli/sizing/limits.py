@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from cli.quotas import CONCURRENT_EXECUTIONS, PUTS_A_SECOND, seconds_to_scale
+from cli.quotas import CONCURRENT_EXECUTIONS, results_a_second, seconds_to_scale
 
 _CLOSE = 0.8  # fraction of a quota
 _SLOW_SECONDS = 60  # until all functions run
@@ -20,10 +20,10 @@ def exceeded(functions: int, messages_per_second: float, drain_seconds: float) -
         )
     if (seconds := seconds_to_scale(functions)) > _SLOW_SECONDS:
         yield f"Lambda takes {seconds / 60:.1f} minutes until {functions:,} functions run at once"
-    if messages_per_second > PUTS_A_SECOND.value:
-        prefixes = -(-round(messages_per_second) // PUTS_A_SECOND.value)
+    if messages_per_second > (most := results_a_second()):
+        prefixes = -(-round(messages_per_second) // most)
         yield (
-            f"{messages_per_second:,.0f} results a second, and S3 stores {PUTS_A_SECOND.value:,} a second under one "
+            f"{messages_per_second:,.0f} results a second, and S3 looks for and stores {most:,} a second under one "
             f"prefix at first: spread the names of results over {prefixes} prefixes (S3OutputPathExtension, folders)"
         )
     if _RETENTION_DAYS * _DAY_SECONDS < drain_seconds < float("inf"):

@@ -38,7 +38,7 @@ def test_what_comes_first_is_what_the_settings_give(cells: list[str]) -> None:
     assert callers == settings.maximum_concurrency + settings.maximum_part_concurrency
     assert functions == callers + _OTHER_FUNCTIONS
     assert minutes == round(quotas.seconds_to_scale(settings.maximum_concurrency) / 60, 1)
-    assert latency == round(requests / quotas.PUTS_A_SECOND.value * 1000)
+    assert latency == round(requests / quotas.results_a_second() * 1000)
 
 
 def test_some_settings_exceed_the_concurrent_executions_and_some_do_not() -> None:

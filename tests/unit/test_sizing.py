@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 
 from benchmarks.simulate import simulate
 from cli.main import main
+from cli.quotas import HEAD_REQUESTS
 from cli.sizing.calculator import Workload, calculate, explain
 from cli.sizing.cost import cost_per_million
 from infrastructure.settings import Settings
+from sluice.ports import ObjectHead
+from sluice.processing.outcome import Status
+from tests.support.fakes import FakeBucket, World
 
 workloads = st.builds(
     Workload,
@@ -118,9 +122,23 @@ def test_the_cost_of_a_million() -> None:
     cost = cost_per_million(0.2, 10, 512)
     assert cost.lambda_ == pytest.approx(100_000 * (0.1 * 0.0000133334 + 0.0000002))
     assert cost.sqs == pytest.approx(1.2 * 0.4)
-    assert cost.s3 == pytest.approx(5.4)
+    assert cost.s3 == pytest.approx(5.8)
     assert cost.total == pytest.approx(cost.lambda_ + cost.sqs + cost.s3)
     assert cost_per_million(0.2, 10, 512, head_requests=0).s3 == pytest.approx(5)
+
+
+def test_the_requests_of_the_cost_are_those_of_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up: list[str] = []
+    head = FakeBucket.head
+
+    async def counted(self: FakeBucket, key: str, **options: Any) -> ObjectHead | None:
+        looked_up.append(key)
+        return await head(self, key, **options)
+
+    monkeypatch.setattr(FakeBucket, "head", counted)
+    world = World()
+    assert world.deliver({"Body": "x"}).status is Status.SUCCEEDED
+    assert len(looked_up) == HEAD_REQUESTS
 
 
 USUAL: dict[str, Any] = {"latency_seconds": 0.2, "concurrent_requests": 20, "arrivals_per_second": 10}
