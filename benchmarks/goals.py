@@ -108,10 +108,10 @@ def goals(results: Results) -> list[Goal]:
             True,
         ),
         (
-            "1,000 calls of 10 s at once in one function, without open connections, ÷ 10 s",
+            "1,000 calls of 10 s at once in one function, without open connections, 1 CPU, ÷ 10 s",
             1.2,
             1.03,
-            results["in_flight"]["first_batch_seconds"] * 1000 / IN_FLIGHT_MS,
+            results["in_flight"][0]["first_batch_seconds"] * 1000 / IN_FLIGHT_MS,
             False,
         ),
         (

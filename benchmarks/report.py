@@ -168,13 +168,17 @@ def conditions(results: Results) -> str:
 
 def in_flight(results: Results) -> str:
     """What a function with many slow calls at once takes."""
-    row, each = results["in_flight"], IN_FLIGHT_MS / 1000
-    return (
-        f"A batch of {IN_FLIGHT:,} messages to a model that takes {each:g} s, all of them called at once by one 512 MB "
-        f"function, takes\n{row['first_batch_seconds'] / each:.2f} × {each:g} s without open connections, "
-        f"{row['warm_batch_seconds'] / each:.2f} × with them, and {row['peak_memory_mb']:.0f} MB at most; the function "
-        "may open\n1,024 files and connections, as in Lambda."
-    )
+    each = IN_FLIGHT_MS / 1000
+    lines = [
+        f"A batch of {IN_FLIGHT:,} messages to a model that takes {each:g} s, all called at once by one function,",
+        "which may open 1,024 files and connections, as in Lambda:\n",
+        f"| CPU | first batch ÷ {each:g} s | warm batch ÷ {each:g} s | peak MB |",
+        "| ---: | ---: | ---: | ---: |",
+    ]
+    for row in results["in_flight"]:
+        first, warm = row["first_batch_seconds"] / each, row["warm_batch_seconds"] / each
+        lines.append(f"| {row['cpu']:g} | {first:.2f} | {warm:.2f} | {row['peak_memory_mb']:.0f} |")
+    return "\n".join(lines)
 
 
 def headline(results: Results) -> str:
