@@ -7,7 +7,6 @@ from pathlib import Path
 import aws_cdk as cdk
 
 from infrastructure.build import BuildError
-from infrastructure.composite_alarm import CompositeAlarmStack
 from infrastructure.settings import Settings, SettingsError
 from infrastructure.stack import SluiceStack
 
@@ -15,14 +14,12 @@ _CDK_JSON = Path(__file__).with_name("cdk.json")
 
 
 def main() -> None:
-    """Synthesize the stack, and that of the composite alarm if the settings have one, to `CDK_OUTDIR` or cdk.out."""
+    """Synthesize the stack to `CDK_OUTDIR` or cdk.out."""
     context = json.loads(_CDK_JSON.read_text())["context"]
     app = cdk.App(context=context)  # values in CDK_CONTEXT_JSON, from the CDK CLI, take precedence
     try:
         settings = Settings.from_context(context.get("sluice"), app.node.try_get_context("sluice"))
-        stack = SluiceStack(app, settings, built_for=app.node.try_get_context("sluice:built-for") or "lambda")
-        if settings.alarms.composite:
-            CompositeAlarmStack(app, stack.pipeline)
+        SluiceStack(app, settings, built_for=app.node.try_get_context("sluice:built-for") or "lambda")
         app.synth()
     except (SettingsError, BuildError) as error:
         sys.exit(str(error))

@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from infrastructure.lambda_constants import MODEL_LATENCY
+from aws_cdk import aws_sqs as sqs
+
+from infrastructure.lambda_constants import MODEL_LATENCY, NOTIFICATIONS_FAILED
 from infrastructure.metrics import Metric, custom_metric, function_metric, oldest_message_age, visible_messages
 from infrastructure.queue_function import QueueFunction
 from infrastructure.queues import Queues
@@ -11,6 +13,8 @@ from infrastructure.settings import Settings
 from infrastructure.timeouts import CONTAINER_TIMEOUT_SECONDS
 
 _PERIOD_SECONDS = 300
+# Longer than the visibility timeout of the notification queue: a notification that fails counts in each such period.
+_NOTIFICATION_PERIOD_SECONDS = 900
 _SLOW_MODEL_MS = CONTAINER_TIMEOUT_SECONDS * 1000 * 8 // 10  # p99 at four fifths of the container's timeout
 
 
@@ -52,9 +56,9 @@ def _queue_rules(settings: Settings, queues: Queues) -> Iterator[AlarmRule]:
         oldest_message_age(queues.request_queue, seconds=_PERIOD_SECONDS),
         settings.alarms.age_minutes * 60,
         1,
-        f"a request has waited for {settings.alarms.age_minutes} minutes. Look at what is retried and why (the "
-        "failures by class). If there are no failures, the endpoint is too small for the load: add instances, then "
-        "raise concurrent_requests.",
+        f"a request has waited for {settings.alarms.age_minutes} minutes, and was hardly tried. If there are failures "
+        "(by class), endpoints reject calls, so that others wait. If there are none, the endpoint is too small for the "
+        "load: add instances, then raise concurrent_requests.",
     )
     yield AlarmRule(
         "Backlog",
@@ -70,7 +74,7 @@ def _queue_rules(settings: Settings, queues: Queues) -> Iterator[AlarmRule]:
         settings.retention.request_days * 24 * 60 * 60 // 2,
         1,
         f"a part of a dataset has waited for half of retention.request_days, {settings.retention.request_days}; after "
-        "that time SQS deletes it. Look at what is retried and why (the failures by class). If there are no failures, "
+        "that time SQS deletes it. If there are failures (by class), endpoints reject calls. If there are none, "
         "raise concurrent_dataset_requests, or drop large datasets one after another.",
     )
     for name, queue, what, function in (
@@ -87,15 +91,29 @@ def _queue_rules(settings: Settings, queues: Queues) -> Iterator[AlarmRule]:
             f"the log of the {function} function and its throttles, and whether its event source mapping is enabled.",
         )
     if queues.notification_queue is not None:
-        yield AlarmRule(
-            "OldNotifications",
-            oldest_message_age(queues.notification_queue, seconds=_PERIOD_SECONDS),
-            60 * 60,
-            1,
-            "a notification has not been published for an hour; results are not delayed. See the log of the notify "
-            "function, and fix the policy of the topic or of its key. After six days a notification moves to the "
-            "NotificationDeadLetterQueue; a DLQ redrive in SQS sends it back.",
-        )
+        yield from _notification_rules(settings, queues.notification_queue)
+
+
+def _notification_rules(settings: Settings, queue: sqs.IQueue) -> Iterator[AlarmRule]:
+    # Two rules: SQS leaves a message that was received three times out of the age of its queue's oldest message (SQS
+    # Developer Guide, "Available CloudWatch metrics for Amazon SQS"), so a notification that fails never becomes old.
+    yield AlarmRule(
+        "FailedNotifications",
+        custom_metric(settings, NOTIFICATIONS_FAILED, seconds=_NOTIFICATION_PERIOD_SECONDS),
+        1,
+        60 * 60 // _NOTIFICATION_PERIOD_SECONDS,
+        "notifications have failed for an hour; results are not delayed. See the log of the notify function, and fix "
+        "the policy of the topic or of its key. After six days a notification moves to the "
+        "NotificationDeadLetterQueue; a DLQ redrive in SQS sends it back.",
+    )
+    yield AlarmRule(
+        "OldNotifications",
+        oldest_message_age(queue, seconds=_PERIOD_SECONDS),
+        60 * 60,
+        1,
+        "a notification has waited for an hour to be published; results are not delayed. See the log of the notify "
+        "function and its throttles, and whether its event source mapping is enabled.",
+    )
 
 
 def _failure_rules(settings: Settings) -> Iterator[AlarmRule]:

@@ -19,7 +19,8 @@ class Alarms(Construct):
     """An alarm for each condition that needs a person. Each is on one metric: metric math is billed by the metric.
 
     They notify `topic`, if there is one, when they go off and when they are OK again. With a composite alarm in the
-    settings, only that one notifies it.
+    settings, only that one notifies it. It is in the same stack: an alarm that another stack imports could not be
+    deleted, so that no change of the settings that has fewer alarms could be deployed.
     """
 
     def __init__(
@@ -35,6 +36,19 @@ class Alarms(Construct):
         super().__init__(scope, construct_id)
         self.topic = _topic(self, settings)
         self.all = tuple(self._alarm(rule, settings) for rule in alarm_rules(settings, queues, functions, invoke))
+        if settings.alarms.composite:
+            self._composite(settings)
+
+    def _composite(self, settings: Settings) -> None:
+        composite = cloudwatch.CompositeAlarm(
+            self,
+            "NeedsAttention",
+            alarm_rule=cloudwatch.AlarmRule.any_of(*self.all),
+            alarm_description=f"{settings.deployment_name} needs attention. See which of its alarms are on; each says "
+            "what it means and what to do.",
+        )
+        if self.topic is not None:
+            _add_actions(composite, self.topic)
 
     def _alarm(self, rule: AlarmRule, settings: Settings) -> cloudwatch.Alarm:
         alarm = cloudwatch.Alarm(
@@ -49,12 +63,11 @@ class Alarms(Construct):
             alarm_description=f"{settings.deployment_name}: {rule.text}",
         )
         if self.topic is not None and not settings.alarms.composite:
-            add_actions(alarm, self.topic)
+            _add_actions(alarm, self.topic)
         return alarm
 
 
-def add_actions(alarm: cloudwatch.AlarmBase, topic: sns.ITopic) -> None:
-    """Notify `topic` when `alarm` goes off and when it is OK again."""
+def _add_actions(alarm: cloudwatch.AlarmBase, topic: sns.ITopic) -> None:
     action = actions.SnsAction(topic)
     alarm.add_alarm_action(action)
     alarm.add_ok_action(action)

@@ -3,15 +3,13 @@
 from aws_cdk import aws_sqs as sqs
 
 from infrastructure.queues import Queues
-from infrastructure.settings import Settings, SettingsError
+from infrastructure.settings import Settings
+from infrastructure.sizes import BUCKET_NAME, QUEUE_URL, ROLE_IDS, check_environment
 from infrastructure.storage import Storage
 
 METRICS_NAMESPACE = "Sluice"
 INTERNAL_SENDERS = "SLUICE_INTERNAL_SENDERS"
 """The role IDs of the functions that send messages to each other; `Functions` adds them to each function."""
-
-_MAX_BYTES = 4096  # Lambda quotas: names and values together
-_TOKEN_BYTES = 100  # an upper estimate for a bucket name or queue URL, which is known at deployment only
 
 
 def powertools(settings: Settings) -> dict[str, str]:
@@ -62,11 +60,6 @@ def environment(
         "SLUICE_PART_QUEUE_URL": queues.queue_of_parts.queue_url,
         "SLUICE_ASSEMBLY_QUEUE_URL": queues.assembly_queue.queue_url,
     }
-    size = sum(len(name) + len(value) for name, value in known.items())
-    size += sum(len(name) + _TOKEN_BYTES for name in (*at_deployment, INTERNAL_SENDERS))
-    if size > _MAX_BYTES:
-        raise SettingsError(
-            f"sluice.endpoint_names: with sluice.input_location_buckets they take {size} bytes of a Lambda function's "
-            f"environment, which holds {_MAX_BYTES}; split them between two deployments"
-        )
+    lengths = {name: BUCKET_NAME if name.endswith("_BUCKET") else QUEUE_URL for name in at_deployment}
+    check_environment(settings, known, {**lengths, INTERNAL_SENDERS: ROLE_IDS})
     return {**known, **at_deployment}

@@ -29,3 +29,4 @@ OUTCOMES = ("Succeeded", "Retried", "DeadLettered", "FailedWithFile", "Duplicate
 FAILURE_CLASSES = ("Invalid", "Expired", "Model", "Capacity", "Configuration", "Transient", "Crashed")
 FAILURES = tuple(f"{failure_class}Failures" for failure_class in FAILURE_CLASSES)
 MODEL_LATENCY = "ModelLatency"
+NOTIFICATIONS_FAILED = "NotificationsFailed"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aws_cdk import Duration, RemovalPolicy
+from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_logs as logs
@@ -12,6 +12,7 @@ from constructs import Construct
 
 from infrastructure.network import Network, network_statements
 from infrastructure.settings import Settings
+from infrastructure.sizes import check_policy
 
 RUNTIME = lambda_.Runtime.PYTHON_3_13
 ARCHITECTURE = lambda_.Architecture.ARM_64
@@ -47,7 +48,10 @@ class FunctionSpec:
 
 
 class QueueFunction(Construct):
-    """A function that receives batches from a queue. Its role allows the spec's statements, logs and traces only."""
+    """A function that receives batches from a queue. Its role allows the spec's statements, logs and traces only.
+
+    Raises `SettingsError` when the settings make its policy too large.
+    """
 
     def __init__(self, scope: Construct, construct_id: str, spec: FunctionSpec, defaults: FunctionDefaults) -> None:
         super().__init__(scope, construct_id)
@@ -87,6 +91,7 @@ class QueueFunction(Construct):
             defaults.network.attach(self.function)
             statements += network_statements(self)
         policy = iam.Policy(self, "Policy", roles=[role], statements=statements)
+        check_policy(settings, Stack.of(self), policy.document)
         self.function.node.add_dependency(policy)
         mapping = lambda_.CfnEventSourceMapping(
             self,

@@ -26,6 +26,8 @@ from infrastructure.timeouts import (
     MAX_VISIBILITY_TIMEOUT_SECONDS,
 )
 
+_MAX_PRINCIPALS = 50  # SQS Developer Guide, "Amazon SQS policy quotas"
+
 
 class Group(BaseModel):
     """What all settings objects have in common: no unknown keys, no conversions between types, no later changes."""
@@ -104,6 +106,12 @@ class Senders(Group):
     def _check(self) -> Self:
         if len(set(self.account_ids)) < len(self.account_ids):
             raise SettingProblem("account_ids", "names an account twice; name each once")
+        if len(self.account_ids) > _MAX_PRINCIPALS:
+            raise SettingProblem(
+                "account_ids",
+                f"names {len(self.account_ids)} accounts; the policy of a queue holds {_MAX_PRINCIPALS} principals: "
+                "write sluice.senders.organization_id",
+            )
         return self
 
 
@@ -131,6 +139,9 @@ class Network(Group):
         if bool(self.subnet_ids) != bool(self.security_group_ids):
             missing = "security_group_ids" if self.subnet_ids else "subnet_ids"
             raise SettingProblem(missing, "is missing; functions in a VPC need both subnets and security groups")
+        for key, most in (("subnet_ids", 16), ("security_group_ids", 5)):  # Lambda API Reference, VpcConfig
+            if len(getattr(self, key)) > most:
+                raise SettingProblem(key, f"names {len(getattr(self, key))}; Lambda takes {most}")
         return self
 
 

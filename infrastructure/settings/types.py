@@ -95,11 +95,18 @@ Topic = Annotated[bool | str, PlainValidator(_topic)]
 """True for a topic that the stack makes, the ARN of an existing one, or False for none."""
 
 
+_CUSTOM_ATTRIBUTES = 1024  # InvokeEndpoint API page, CustomAttributes
+_TRACE_ID = 64  # characters that a message's TraceId may have
+
+
 def _custom_attributes_template(template: str) -> str:
     try:
-        fields = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
+        parts = [part for part in string.Formatter().parse(template) if part[1] is not None]
     except ValueError as error:
         raise SettingProblem("", f"is not a template: {error}") from None
+    fields = {field for _, field, _, _ in parts}
+    if any(spec or conversion for _, _, spec, conversion in parts):
+        raise SettingProblem("", "must name its fields alone, as in {trace_id}, without a format or a conversion")
     if "trace_id" not in fields or not fields <= {"trace_id", "custom_attributes"}:
         raise SettingProblem(
             "",
@@ -107,6 +114,12 @@ def _custom_attributes_template(template: str) -> str:
         )
     if not (template.isascii() and template.isprintable()):
         raise SettingProblem("", "must be visible ASCII, because it is sent as an HTTP header")
+    room = _CUSTOM_ATTRIBUTES - _TRACE_ID * len([field for _, field, _, _ in parts if field == "trace_id"])
+    if len(template.format(trace_id="", custom_attributes="")) > room:
+        raise SettingProblem(
+            "",
+            f"must be shorter: SageMaker takes {_CUSTOM_ATTRIBUTES} characters, with a trace ID of up to {_TRACE_ID}",
+        )
     return template
 
 

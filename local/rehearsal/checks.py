@@ -87,7 +87,7 @@ def health(account: Account, resources: Sequence[Resource]) -> str:
     _require(not missing, f"the composite alarm doesn't name {missing}")
     loud = [one["AlarmName"] for one in alarms if one["AlarmActions"]]
     _require(bool(composite["AlarmActions"]) and not loud, f"these have actions of their own: {loud}")
-    return f"one alarm over {len(alarms)}, in a second stack"
+    return f"one alarm over {len(alarms)}"
 
 
 def senders(account: Account, resources: Sequence[Resource]) -> str:

@@ -10,11 +10,10 @@ import jsonschema
 import pytest
 from aws_cdk.assertions import Template
 
-from infrastructure.composite_alarm import CompositeAlarmStack
 from infrastructure.lambda_constants import FAILURES, MODEL_LATENCY, OUTCOMES
+from infrastructure.pipeline import SluicePipeline
 from infrastructure.settings import Settings
 from infrastructure.stack import SluiceStack
-from local.deploy import pipeline_stack
 from tests.infrastructure.conftest import Written
 
 HALF_OF_THE_RETENTION = Settings.from_context({"endpoint_names": ["wine"]}).retention.request_days * 43_200  # seconds
@@ -175,28 +174,35 @@ def test_an_existing_topic_is_notified() -> None:
     assert {tuple(alarm["AlarmActions"]) for alarm in alarms(found).values()} == {(TOPIC,)}
 
 
-def test_the_composite_alarm_is_over_all_alarms_in_a_stack_of_its_own() -> None:
-    app = cdk.App()
-    main = stack(app, alarms={"topic": TOPIC, "composite": True})
-    health = CompositeAlarmStack(app, main.pipeline)
-    found = Template.from_stack(main)
+def test_the_composite_alarm_is_over_all_alarms() -> None:
+    found = Template.from_stack(stack(alarms={"topic": TOPIC, "composite": True}))
     assert not [alarm for alarm in alarms(found).values() if "AlarmActions" in alarm], "one cause, one notification"
-    found.resource_count_is("AWS::CloudWatch::CompositeAlarm", 0)
-    ((composite),) = Template.from_stack(health).find_resources("AWS::CloudWatch::CompositeAlarm").values()
+    ((composite),) = found.find_resources("AWS::CloudWatch::CompositeAlarm").values()
     rule = json.dumps(composite["Properties"]["AlarmRule"])
     assert rule.count("ALARM(") == len(alarms(found))
     assert {name for name in alarms(found) if f"Alarms{name}" in rule} == set(alarms(found))
     assert composite["Properties"]["AlarmActions"] == composite["Properties"]["OKActions"] == [TOPIC]
 
 
-def test_the_local_run_picks_the_pipelines_stack(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "given", [{}, {"alarms": {"composite": True, "topic": True}, "notifications": {"error_topic": True}}]
+)
+def test_no_stack_imports_from_another(given: dict[str, Any], tmp_path: Path) -> None:
+    """CloudFormation deletes no export that is imported, so a change with fewer alarms could not be deployed."""
     app = cdk.App(outdir=str(tmp_path))
-    CompositeAlarmStack(app, stack(app, alarms={"composite": True}).pipeline)
+    stack(app, **given)
     app.synth()
-    manifest = json.loads((tmp_path / "manifest.json").read_text())
-    # In either order.
-    for artifacts in (manifest["artifacts"], dict(reversed(manifest["artifacts"].items()))):
-        assert pipeline_stack({"artifacts": artifacts})[0] == "Sluice"
+    (template,) = tmp_path.glob("*.template.json")
+    assert "ImportValue" not in template.read_text()
+    assert "Export" not in json.dumps(list(json.loads(template.read_text())["Outputs"].values()))
+
+
+def test_a_construct_with_a_composite_alarm_notifies() -> None:
+    team = cdk.Stack(cdk.App(), "Team")
+    given = {"deployment_name": "Wine", "endpoint_names": ["wine"], "alarms": {"composite": True, "topic": TOPIC}}
+    SluicePipeline(team, "Wine", settings=Settings.from_context(given))
+    (composite,) = Template.from_stack(team).find_resources("AWS::CloudWatch::CompositeAlarm").values()
+    assert composite["Properties"]["AlarmActions"] == [TOPIC]
 
 
 BODY = {

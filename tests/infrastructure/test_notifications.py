@@ -1,7 +1,10 @@
 """Completion notifications in the template: off by default, with the least permissions."""
 
+import inspect
 from typing import Any
 
+from infrastructure import lambda_constants
+from sluice.notify import function
 from tests.infrastructure.conftest import by_type, synthesized
 from tests.infrastructure.test_template import Resources, actions, of, statements, text
 from tests.infrastructure.test_wiring import targets
@@ -103,3 +106,14 @@ def test_event_bridge_alone_needs_nothing_else(resources: Resources) -> None:
     made, _ = template(notifications={"event_bridge": True})
     assert notification_configuration(made) == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
     assert {kind: len(found) for kind, found in made.items()} == {kind: len(found) for kind, found in resources.items()}
+
+
+def test_an_alarm_goes_off_however_often_a_notification_was_tried() -> None:
+    """SQS leaves a message that was received three times out of the age of its queue's oldest message."""
+    resources, _ = template(notifications={"error_topic": True})
+    alarm = of(resources, "AWS::CloudWatch::Alarm", "AlarmsFailedNotifications")
+    queue = of(resources, "AWS::SQS::Queue", "QueuesNotificationQueue")
+    assert (alarm["MetricName"], alarm["Threshold"]) == (lambda_constants.NOTIFICATIONS_FAILED, 1)
+    assert alarm["Period"] > queue["VisibilityTimeout"], "one notification is tried in each period"
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == 3600
+    assert inspect.getsource(function).count(f'"{lambda_constants.NOTIFICATIONS_FAILED}"') == 1

@@ -9,10 +9,11 @@ import pytest
 
 from infrastructure.settings import Settings
 from infrastructure.settings.names import fields
-from tests.infrastructure.conftest import Written
+from tests.infrastructure.conftest import Written, by_type, synthesized
 from tests.infrastructure.test_template import Resources
 
 DOC = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+QUOTAS = (Path(__file__).parents[2] / "docs/quotas.md").read_text()
 QUERIES = re.findall(r"```\n(.*?)\n```", DOC.partition("## Log queries")[2], re.DOTALL)
 COMMANDS = {"fields", "filter", "stats", "sort", "limit"}
 FUNCTIONS = {"avg", "bin", "count", "count_distinct", "ispresent", "latest", "max", "pct", "sum"}
@@ -28,11 +29,17 @@ def first_cells(heading: str) -> list[str]:
     return [line.split("|")[1].strip() for line in section.splitlines() if line.startswith("| ")][2:]
 
 
+def alarms(resources: Resources) -> set[str]:
+    return {one["LogicalId"].removeprefix("Alarms")[:-8] for one in resources["AWS::CloudWatch::Alarm"]}
+
+
 def test_every_alarm_is_explained(resources: Resources) -> None:
     explained = re.findall(r"`(\w+)`", " ".join(first_cells("Alarms")))
-    deployed = [one["LogicalId"].removeprefix("Alarms")[:-8] for one in resources["AWS::CloudWatch::Alarm"]]
-    assert sorted(explained) == sorted(deployed)
-    assert f"${len(deployed) * 0.10:.2f} for all" in DOC
+    default, every = alarms(resources), alarms(by_type(synthesized(notifications={"error_topic": True})))
+    assert sorted(explained) == sorted(every)
+    assert f"${len(default) * 0.10:.2f} for all; with topics in `notifications`, four more" in DOC
+    assert len(every) == len(default) + 4
+    assert f"a deployment has\nup to {len(every)})" in QUOTAS
 
 
 def test_every_setting_that_it_names_exists() -> None:

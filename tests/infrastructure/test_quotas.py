@@ -2,15 +2,20 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import aws_cdk as cdk
 import pytest
 
 from cli import quotas
 from infrastructure.lambda_constants import MAX_MESSAGE_BYTES
 from infrastructure.queues import REASON_BYTES
-from infrastructure.settings import Settings
+from infrastructure.settings import Settings, SettingsError
+from infrastructure.settings.names import fields
+from infrastructure.sizes import MAX_ENVIRONMENT_BYTES, MAX_ROLE_POLICY_CHARACTERS
+from infrastructure.stack import SluiceStack
 from sluice.aws.pieces import PIECE
 
 DOCS = (Path(__file__).parents[2] / "docs/quotas.md").read_text()
@@ -66,6 +71,11 @@ def test_the_table_of_aws_is_that_of_the_code() -> None:
     assert listed == [(f"{one.value:,}{'+' if one.is_adjustable else ''}", one.of, one.source) for one in quotas.ALL]
 
 
+def test_synth_checks_the_quotas_that_it_lists() -> None:
+    assert quotas.ENVIRONMENT_BYTES.value == MAX_ENVIRONMENT_BYTES
+    assert quotas.ROLE_POLICY_CHARACTERS.value == MAX_ROLE_POLICY_CHARACTERS
+
+
 def _resolved(value: Any) -> Any:
     if isinstance(value, list):
         return [_resolved(one) for one in value]
@@ -104,11 +114,72 @@ def test_the_sizes_are_those_of_the_template(resources: Resources, what: str, ki
     assert _largest(resources, kind) < number(cells[2])
 
 
-def test_how_many_endpoints_fit_into_the_environment(resources: Resources) -> None:
-    stated = re.search(r"with about (\d+) endpoints or buckets whose names have 63 characters", DOCS)
+def _synthesize(**given: Any) -> None:
+    SluiceStack(cdk.App(), Settings.from_context({"endpoint_names": ["wine"]}, given))
+
+
+def _names(number: int) -> list[str]:
+    return [f"n{one:04}".ljust(_LONG_NAME, "x") for one in range(number)]
+
+
+def _components(number: int) -> list[Any]:
+    return [{"name": "wine", "inference_components": [name.capitalize() for name in _names(number)]}]
+
+
+@pytest.mark.parametrize(
+    ("words", "given"),
+    [
+        ("endpoints", lambda number: {"endpoint_names": _names(number)}),
+        ("buckets", lambda number: {"input_location_buckets": _names(number)}),
+        ("inference components", lambda number: {"endpoint_names": _components(number)}),
+    ],
+)
+def test_as_many_fit_as_it_says(words: str, given: Callable[[int], dict[str, Any]]) -> None:
+    stated = re.search(rf"(\d+) {words}\b[^|]* whose names have {_LONG_NAME} characters", DOCS)
     assert stated is not None
-    room = quotas.ENVIRONMENT_BYTES.value - _largest(resources, "AWS::Lambda::Function")
-    assert int(stated[1]) == pytest.approx(room / (_LONG_NAME + 1), abs=3)
+    _synthesize(**given(int(stated[1])))
+    with pytest.raises(SettingsError):
+        _synthesize(**given(int(stated[1]) + 1))
+
+
+_SUBNETS = [f"subnet-{one:017x}" for one in range(300)]
+_GROUPS = [f"sg-{one:017x}" for one in range(300)]
+_KEY = "arn:aws:kms:eu-west-1:111122223333:key/{:036x}"
+_TOO_MUCH: dict[str, Any] = {
+    "endpoint_names": _names(300),
+    "endpoint_names: their inference_components": {"endpoint_names": _components(300)},
+    "input_location_buckets": _names(300),
+    "input_location_key_arns": {
+        "input_location_buckets": ["lake"],
+        "input_location_key_arns": [_KEY.format(one) for one in range(300)],
+    },
+    "senders.account_ids": {"senders": {"account_ids": [f"{one:012}" for one in range(300)]}},
+    "network.subnet_ids": {"network": {"subnet_ids": _SUBNETS, "security_group_ids": _GROUPS[:1]}},
+    "network.security_group_ids": {"network": {"subnet_ids": _SUBNETS[:1], "security_group_ids": _GROUPS}},
+    "custom_attributes_template": "x" * 5000 + "{trace_id}",
+    "transform": {"transform": {"AnswerFormat": "Columns:" + ",".join(_names(300))}},
+}  # fmt: skip
+
+
+def test_every_list_is_among_what_can_be_too_much() -> None:
+    lists = {name for name, field in fields(Settings).items() if "list[" in str(field.annotation)}
+    assert lists - set(_TOO_MUCH) == {"model_retry.statuses"}, "of which there are 200"
+
+
+@pytest.mark.parametrize("setting", _TOO_MUCH)
+def test_what_aws_would_refuse_is_refused_by_its_name(setting: str) -> None:
+    given = _TOO_MUCH[setting]
+    with pytest.raises(SettingsError, match=re.escape(f"sluice.{setting}")):
+        _synthesize(**(given if isinstance(given, dict) else {setting: given}))
+
+
+def test_an_environment_is_measured_as_json() -> None:
+    """A quotation mark takes two bytes there, and four in the JSON of the files' defaults."""
+    filters = {"InputFilter": "$" + '"' * 62, "OutputFilter": "$" + '"' * 62, "AnswerFormat": "Columns:" + '"' * 100}
+    endpoints = _names(30)
+    _synthesize(endpoint_names=endpoints, transform={"AnswerFormat": "Columns:" + "x" * 100})
+    with pytest.raises(SettingsError, match=r"sluice\.endpoint_names"):
+        _synthesize(endpoint_names=endpoints, transform=filters)
 
 
 def test_the_sizes_of_bodies_are_those_of_the_code() -> None:

@@ -180,6 +180,18 @@ def test_objects_are_merged_key_by_key_and_other_values_are_replaced() -> None:
         ),
         ({"alarms": {"enabled": False, "topic": True}}, "sluice.alarms.topic: needs alarms, which are off"),
         ({"alarms": {"enabled": False, "email": "a@b.c"}}, "sluice.alarms.email: needs alarms, which are off"),
+        (
+            {"custom_attributes_template": "{trace_id!z}"},
+            "sluice.custom_attributes_template: must name its fields alone",
+        ),
+        (
+            {"custom_attributes_template": "{trace_id:d}"},
+            "sluice.custom_attributes_template: must name its fields alone",
+        ),
+        (
+            {"custom_attributes_template": "x" * 961 + "{trace_id}"},
+            "sluice.custom_attributes_template: must be shorter: SageMaker takes 1024 characters",
+        ),
         ({"alarms": {"enabled": False, "composite": True}}, "sluice.alarms.composite: needs alarms, which are off"),
         ({"concurrent_requests": 1}, "sluice.concurrent_requests: Input should be greater than or equal to 2, not 1"),
         ({"concurrent_requests": "9"}, 'sluice.concurrent_requests: Input should be a valid integer, not "9"'),
@@ -386,7 +398,7 @@ def test_whatever_is_accepted_keeps_the_ladder_and_the_endpoints_limit(**given: 
         ('{"retry": {"max_receive_count": 0}}', f"{RECEIVES}: Input should be greater than or equal to 2, not 0"),
         (
             {"endpoint_names": [f"endpoint-{number:053}" for number in range(60)]},
-            "sluice.endpoint_names: with sluice.input_location_buckets they take",
+            "sluice.endpoint_names: too large: with the other settings",
         ),
     ],
 )
