@@ -154,7 +154,10 @@ class Bucket(Protocol):
         """
 
     async def previous(self, key: str, version_id: str) -> ObjectHead | None:
-        """The version of an object before the named one; None when there is none, or it is a delete marker."""
+        """The version of an object before the named one; None when there is none, or it is a delete marker.
+
+        The named one may be deleted meanwhile.
+        """
 
 
 Buckets = Callable[[str], Bucket]

@@ -15,7 +15,9 @@ def main() -> int:
     """Explore, and print the shortest violating schedule of each scenario. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.explorer", description=__doc__)
     parser.add_argument("--preemptions", type=int, default=2, help="how often a delivery may be interrupted by another")
-    parser.add_argument("--kills", type=int, default=1, help="how many workers are killed, or writes refused")
+    parser.add_argument(
+        "--kills", type=int, default=1, help="how many workers are killed, or writes refused or without response"
+    )
     parser.add_argument("--replay", metavar="ID", help="print one schedule")
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="default: all")
     options = parser.parse_args()

@@ -9,7 +9,7 @@ from tests.explorer.execution import Scenario
 from tests.explorer.steps import Step
 from tests.support.virtual_time import run
 
-_Fault = Literal["before", "after", "409"]
+_Fault = Literal["before", "after", "409", "lost"]
 
 _STEPS = 400  # of a schedule, at most: a longer one does not end
 
@@ -74,6 +74,8 @@ def execute(scenario: Scenario, choices: list[int], *, preemptions: int, kills: 
                 killed += 1
                 if fault == "409":
                     one.steps.refuse(step)
+                elif fault == "lost":
+                    one.steps.lose(step)
                 else:
                     one.steps.kill(step, after=fault == "after")
             last = step.delivery
@@ -102,7 +104,10 @@ def replay(scenarios: Mapping[str, Scenario], schedule_id: str) -> Schedule:
 
 
 def _options(pending: list[Step], last: str, may_preempt: bool, may_kill: bool) -> list[tuple[Step, _Fault | None]]:
-    """The steps that may be taken next, and whether its worker is killed before or after it, or S3 answers 409."""
+    """The steps that may be taken next, each with the fault that it meets.
+
+    Its worker is killed before or after it; or S3 answers 409; or the write takes effect, and its response is lost.
+    """
     current = [step for step in pending if step.delivery == last]
     others = [step for step in pending if step.delivery != last]
     steps = current + others if may_preempt or not current else current
@@ -110,5 +115,6 @@ def _options(pending: list[Step], last: str, may_preempt: bool, may_kill: bool) 
     if may_kill:
         kills: tuple[_Fault, ...] = ("before", "after")
         options += [(step, kill) for step in steps if step.is_of_worker for kill in kills]
-        options += [(step, "409") for step in steps if step.is_conditional]
+        writes: tuple[_Fault, ...] = ("409", "lost")
+        options += [(step, fault) for step in steps if step.is_conditional for fault in writes]
     return options

@@ -69,6 +69,12 @@ class Run:
 
         self.actors[name] = work
 
+    async def upload_at_once(self, name: str, key: str, body: bytes) -> None:
+        """Upload an object, and process its event to the end within the step of the caller."""
+        message = self.message(self.world.inputs.drop(key, body), name, receives=1)
+        core = self.world.another_worker().core
+        self._end(message, await core.process(core.parse(delivery(message.body, message_id=name))))
+
     async def _process(self, name: str, message: Message, receives: int) -> None:
         worker = World(SETTINGS, self.world, self.steps.of(name))
         parsed = worker.core.parse(

@@ -8,7 +8,7 @@ from sluice.ports import Inference
 from sluice.processing.result import SOURCE_VERSION
 from tests.explorer.execution import Scenario, scenario
 from tests.explorer.scenario import Run
-from tests.support.fakes import SETTINGS, Answer, service_error
+from tests.support.fakes import SETTINGS, Answer, Call, service_error
 
 REFUSED = service_error(Operation.INVOKE, "ModelError", original_status_code=400)
 THROTTLED = service_error(Operation.INVOKE, "ThrottlingException")
@@ -145,6 +145,42 @@ def _old_event_again(old: Answer, new: Answer) -> Callable[[Run], None]:
     return build
 
 
+def _backfilled(one: Run) -> None:
+    """A backfill, whose event has no sequencer, sends an upload. A newer one is answered as the one before was."""
+    one.answers |= {b"1": [OK_A], b"2": [OK_B], b"3": [OK_A]}
+    one.world.deliver(one.world.inputs.drop(KEY, b"1"), message_id="before")
+    event = one.world.inputs.drop(KEY, b"2")
+    del event["Records"][0]["s3"]["object"]["sequencer"]
+    one.deliver("backfill", one.message(event, "backfill"))
+    one.upload("newer", KEY, b"3")
+    one.invariants.append(_newest_answer)
+
+
+def _equal(deliveries: int) -> Callable[[Run], None]:
+    """An upload, the one before it and a newer one have equal answers. The newer one is answered during its first call.
+
+    The event of the upload is delivered as often as `deliveries` says.
+    """
+
+    def build(one: Run) -> None:
+        one.answers |= {b"1": [OK_A]}
+        one.world.deliver(one.world.inputs.drop(KEY, b"1"), message_id="before")
+        event = one.world.inputs.drop(KEY, b"2")
+        uploads = iter(["newer"])
+
+        async def answer(call: Call) -> Answer:
+            if call.body == b"2" and (newer := next(uploads, None)):
+                await one.upload_at_once(newer, KEY, b"3")
+            return OK_A
+
+        one.world.endpoint.answer = answer
+        for number in range(deliveries):
+            one.deliver(f"event {number}", one.message(event, f"event {number}"))
+        one.invariants.append(_newest_answer)
+
+    return build
+
+
 def _redrive(one: Run) -> None:
     """A dead letter is redriven while SQS delivers the failed message once more."""
     one.answers[b"x"] = [REFUSED, Inference(b"ok")]
@@ -206,6 +242,9 @@ SCENARIOS = {
         _of("old-event-again-new-answered", _old_event_again(OK_A, OK_B)),
         _of("old-event-again-new-refused", _old_event_again(OK_A, REFUSED)),
         _of("old-event-again-old-refused", _old_event_again(REFUSED, OK_B)),
+        _of("backfilled-and-newer", _backfilled),
+        _of("three-uploads-equal", _equal(1)),
+        _of("three-uploads-equal-one-twice", _equal(2)),
         _of("redrive-while-running", _redrive),
         _of("records-of-one-event", _records),
         _of("last-receive", _last_receive),

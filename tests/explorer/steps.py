@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sluice.concurrency import Future
-from tests.support.fakes import Fuse, write_conflict
+from sluice.failures import Operation
+from tests.support.fakes import Fuse, service_error, write_conflict
 
 
 @dataclass
@@ -28,10 +29,15 @@ class Steps:
         self._killed: set[str] = set()
         self._ends_after: set[str] = set()
         self._conflicts: set[str] = set()
+        self._lost: set[tuple[str, str]] = set()  # deliveries and their operations, which may make others
 
     def refuse(self, step: Step) -> None:
         """Let S3 answer the conditional write of a step by 409, without effect."""
         self._conflicts.add(step.delivery)
+
+    def lose(self, step: Step) -> None:
+        """Let the response to a step's operation be lost, after it has taken effect."""
+        self._lost.add((step.delivery, step.description))
 
     def kill(self, step: Step, *, after: bool) -> None:
         """Let a delivery's worker be killed before or after its operation takes effect."""
@@ -59,12 +65,19 @@ class Steps:
         if delivery in self._killed:
             await Future[None]()  # nothing runs in a killed worker, not even clean-up
 
-    async def taken(self, delivery: str) -> None:
-        """Note that the operation has taken effect. Waits for ever if the worker is killed after it."""
+    async def taken(self, delivery: str, description: str) -> None:
+        """Note that the operation has taken effect. Waits for ever if the worker is killed after it.
+
+        Raises `ServiceError` (500) if its response is lost.
+        """
         if delivery in self._ends_after:
             self._killed.add(delivery)
             self.log.append(f"{delivery}: killed after that")
             await Future[None]()
+        if (delivery, description) in self._lost:
+            self._lost.remove((delivery, description))
+            self.log.append(f"{delivery}: the response is lost")
+            raise service_error(Operation.STORE_RESULT, "InternalError", status=500)
 
     def of(self, delivery: str) -> Fuse:
         """What makes each operation of a delivery's ports a step."""
@@ -81,8 +94,9 @@ class _Stepped(Fuse):
         """Run `operation` as one step."""
         about = args[0] if args and isinstance(args[0], str) else ""
         is_conditional = kwargs.get("condition") is not None
-        await self._steps.take(self._delivery, f"{name} {about}".strip()[:100], is_conditional=is_conditional)
+        description = f"{name} {about}".strip()[:100]
+        await self._steps.take(self._delivery, description, is_conditional=is_conditional)
         try:
             return await operation(*args, **kwargs)
         finally:
-            await self._steps.taken(self._delivery)
+            await self._steps.taken(self._delivery, description)

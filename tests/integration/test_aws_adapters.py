@@ -264,6 +264,29 @@ def test_a_version_of_an_object_is_withdrawn(loop: Loop, clients: Clients) -> No
     loop.run(main())
 
 
+def test_the_version_before_is_deleted_after_it_was_listed(
+    loop: Loop, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one before that is then the version before the named one."""
+    clients.s3.put_bucket_versioning(Bucket="bucket", VersioningConfiguration={"Status": "Enabled"})
+    bucket = S3Bucket("bucket", loop, clients, read=Operation.STORE_RESULT)
+    head = bucket.head
+
+    async def delete_first(key: str, *, version_id: str | None = None) -> ObjectHead | None:
+        monkeypatch.undo()
+        await bucket.delete(key, version_id=version_id)
+        return await head(key, version_id=version_id)
+
+    async def main() -> None:
+        versions = [await bucket.put("k", b"a", content_type=None) for _ in range(3)]
+        monkeypatch.setattr(bucket, "head", delete_first)
+        before = await bucket.previous("k", str(versions[2]))
+        assert before is not None
+        assert before.version_id == versions[0]
+
+    loop.run(main())
+
+
 def test_a_deletion_is_conditional(loop: Loop, clients: Clients) -> None:
     bucket = S3Bucket("bucket", loop, clients, read=Operation.STORE_RESULT)
 

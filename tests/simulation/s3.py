@@ -58,6 +58,7 @@ class SimulatedBucket:
         self._new_id = new_id
         self._keys: list[str] = []  # sorted
         self._made: dict[str, int] = {}
+        self._numbers: dict[str, str] = {}  # the sequencer of each version, also of those that were deleted
 
     def current(self, key: str) -> Version | None:
         """The newest version; None if there is none, or if it is a delete marker."""
@@ -132,18 +133,18 @@ class SimulatedBucket:
             self._add(key, None, "", None, {})
 
     def previous(self, key: str, version_id: str) -> ObjectHead | None:
-        """The version before the named one; None if there is none, or if it is a delete marker."""
-        ids = [one.version_id for one in self.versions.get(key, [])]
-        at = ids.index(version_id) if version_id in ids else 0
-        before = self.versions[key][at - 1] if at else None
-        return before.head if before is not None and before.body is not None else None
+        """The version before the named one, which may be deleted; None if there is none, or if it is a delete marker."""
+        number = self._numbers.get(version_id, "")
+        older = [one for one in self.versions.get(key, []) if one.sequencer < number]
+        return older[-1].head if older and older[-1].body is not None else None
 
     def _add(self, key: str, body: bytes | None, etag: str, content_type: str | None, meta: dict[str, str]) -> str:
         if key not in self._made:
             insort(self._keys, key)
         number = self._made[key] = self._made.get(key, 0) + 1
         version_id = self._new_id(f"{self.name}/{key} {number}")
-        version = Version(version_id, f"{number:016X}", body, etag, content_type, meta)
+        self._numbers[version_id] = f"{number:016X}"
+        version = Version(version_id, self._numbers[version_id], body, etag, content_type, meta)
         self.versions.setdefault(key, []).append(version)
         return version_id
 

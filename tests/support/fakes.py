@@ -160,6 +160,7 @@ class FakeBucket:
     operation: Operation = Operation.STORE_RESULT
     ranges: list[tuple[int, int]] = field(default_factory=list)
     listed: int = 0
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     async def head(self, key: str, *, version_id: str | None = None) -> ObjectHead | None:
         self.fail("head", key)
@@ -207,11 +208,11 @@ class FakeBucket:
         self.fail("put_error" if key.endswith(ERR) else "put", key)
         self._check(key, condition)
         etag = hashlib.sha256(body).hexdigest()[:32]
-        number = sum(len(versions) for versions in self.versions.values())
-        stored = Stored(body, content_type, dict(metadata or {}), etag, f"version-{number}")
+        version_id = f"version-{next(self._numbers)}"
+        stored = Stored(body, content_type, dict(metadata or {}), etag, version_id)
         self.objects[key] = stored
         self.versions.setdefault(key, []).append(stored)
-        return f"version-{number}"
+        return version_id
 
     def _check(self, key: str, condition: Condition | None) -> None:
         there = self.objects.get(key)
@@ -252,9 +253,13 @@ class FakeBucket:
 
     async def previous(self, key: str, version_id: str) -> ObjectHead | None:
         self.fail("previous", key)
-        ids = [one.version_id for one in self.versions.get(key, [])]
-        at = ids.index(version_id)
-        return ObjectHead(**self.versions[key][at - 1].described) if at else None
+        older = [one for one in self.versions.get(key, []) if _number(one.version_id) < _number(version_id)]
+        return ObjectHead(**older[-1].described) if older else None
+
+
+def _number(version_id: str | None) -> int:
+    """Where a version is in the order of versions, also when it was deleted: a listing can begin after it."""
+    return int((version_id or "").removeprefix("version-"))
 
 
 @dataclass

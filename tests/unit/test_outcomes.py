@@ -102,6 +102,55 @@ def test_a_worker_that_is_killed_before_it_withdraws_its_answer(world: World, *,
             return
 
 
+def _without_sequencer(event: dict[str, Any]) -> dict[str, Any]:
+    """As a backfill sends it."""
+    del event["Records"][0]["s3"]["object"]["sequencer"]
+    return event
+
+
+@pytest.mark.parametrize("is_newer_backfilled", [True, False])
+def test_a_backfilled_older_answer_does_not_replace_an_equal_newer_one(
+    world: World, *, is_newer_backfilled: bool
+) -> None:
+    """An event without a sequencer does not say which upload is newer. The object does."""
+
+    def upload_again() -> None:
+        event = world.inputs.drop(KEY, b"A")
+        newest = _without_sequencer(event) if is_newer_backfilled else event
+        world.another_worker().deliver(newest, message_id="last")
+
+    by_body(world, {b"A": Inference(b"a"), b"B": Inference(b"b")}, upload_again)
+    world.deliver(world.inputs.drop(KEY, b"A"), message_id="first")
+    older = _without_sequencer(world.inputs.drop(KEY, b"B"))
+    assert world.deliver(older, message_id="second").status is Status.SUPERSEDED
+    assert owned_version(world) == world.inputs("input").objects[KEY].version_id
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_an_equal_older_answer_that_was_written_several_times_is_withdrawn(
+    world: World, lost: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The responses to the first writes are lost. Their condition holds again, because all answers are equal."""
+    put = world.results.put
+    left = iter(range(lost))
+
+    async def lose(key: str, body: bytes, **options: Any) -> str:
+        written = await put(key, body, **options)
+        if next(left, None) is not None:
+            raise service_error(Operation.STORE_RESULT, "InternalError", status=500)
+        return written
+
+    def upload_again() -> None:
+        world.another_worker().deliver(world.inputs.drop(KEY, b"A"), message_id="last")
+        monkeypatch.setattr(world.results, "put", lose)
+
+    by_body(world, {b"A": Inference(b"a"), b"B": Inference(b"a")}, upload_again)
+    world.deliver(world.inputs.drop(KEY, b"A"), message_id="first")
+    assert world.deliver(world.inputs.drop(KEY, b"B"), message_id="second").status is Status.SUPERSEDED
+    assert next(left, None) is None, "each of them was lost"
+    assert owned_version(world) == world.inputs("input").objects[KEY].version_id
+
+
 def test_an_older_answer_that_replaces_an_even_older_one_stays_until_the_newest(world: World) -> None:
     """The newest upload fails: the answer to the one before it is the newest answer."""
 

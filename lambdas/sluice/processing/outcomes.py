@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from sluice import keys
 from sluice.error_codes import FailureClass
 from sluice.failures import Failure, ServiceError, classify, invalid
-from sluice.inputs.identity import is_newer, spare_error_name
+from sluice.inputs.identity import is_newer, key_of_version, spare_error_name
 from sluice.inputs.requests import DroppedObject, Request
 from sluice.inputs.runs import run_of_request
 from sluice.ports import Bucket, Buckets, Condition, ObjectHead, PreconditionFailed
@@ -203,15 +203,30 @@ class Outcomes:
         return not await self.is_outdated(upload, stored)
 
     async def _withdraw(self, attempt: _Attempt, version_id: str | None) -> bool:
-        """Delete the request's own version of the `.out` if it hides the answer to a newer upload."""
+        """Delete the request's own versions of the `.out`, `version_id` and those below, that hide a newer answer.
+
+        There are several after a write whose response was lost, and when two deliveries replaced the same result.
+        """
         upload, key = attempt.request.upload, attempt.identity.name + keys.OUT
         if upload is None or version_id is None or not await self.is_outdated(upload, None):
             return False
-        hidden = await self._results.previous(key, version_id)
-        if hidden is None or not is_newer(hidden.metadata.get(SEQUENCER), upload.sequencer):
+        own, hidden = [version_id], await self._results.previous(key, version_id)
+        while hidden is not None and hidden.version_id and owner_of(hidden) == attempt.identity.key:
+            own.append(hidden.version_id)
+            hidden = await self._results.previous(key, hidden.version_id)
+        if hidden is None or not await self._is_of_newer(hidden, upload):
             return False
-        await self._results.delete(key, version_id=version_id)
+        for one in own:
+            await self._results.delete(key, version_id=one)
         return True
+
+    async def _is_of_newer(self, hidden: ObjectHead, upload: DroppedObject) -> bool:
+        """Whether a version of the `.out` is that of a newer upload. The events of a backfill have no sequencer."""
+        if is_newer(hidden.metadata.get(SEQUENCER), upload.sequencer):
+            return True
+        newest = await self._inputs(upload.bucket).head(upload.key)
+        version_id = newest and newest.version_id
+        return bool(version_id) and owner_of(hidden) == key_of_version(upload.bucket, upload.key, version_id)
 
     async def is_outdated(self, upload: DroppedObject, stored: ObjectHead | None) -> bool:
         """Whether a newer upload answers. `stored` is the `.out`, or what stands beside it, of another upload.
