@@ -71,8 +71,7 @@ def assembly(synth: Synth, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def synthesized(**settings: Any) -> dict[str, Any]:
     """The template of a deployment with `settings`, from this process: another one loads CDK again."""
     stack = SluiceStack(cdk.App(), Settings.from_context({"endpoint_names": ["wine"]}, settings))
-    template: dict[str, Any] = Template.from_stack(stack).to_json()
-    return template
+    return dict(Template.from_stack(stack).to_json())
 
 
 def by_type(template: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:

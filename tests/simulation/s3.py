@@ -133,7 +133,7 @@ class SimulatedBucket:
             self._add(key, None, "", None, {})
 
     def previous(self, key: str, version_id: str) -> ObjectHead | None:
-        """The version before the named one, which may be deleted; None if there is none, or if it is a delete marker."""
+        """The version before the named one, which may be deleted; None if there is none, or it is a delete marker."""
         number = self._numbers.get(version_id, "")
         older = [one for one in self.versions.get(key, []) if one.sequencer < number]
         return older[-1].head if older and older[-1].body is not None else None

@@ -176,10 +176,7 @@ class S3Bucket:
             await self._boto3("delete_object", Key=key, **_version(version_id), **headers)
 
     async def previous(self, key: str, version_id: str) -> ObjectHead | None:
-        """Call ListObjectVersions, then HeadObject for the version before the named one, which may be deleted.
-
-        If the version that was found is deleted in between, the one before that is looked for.
-        """
+        """Call ListObjectVersions, then HeadObject for the version before the named one; again if it is deleted now."""
         while True:
             with translate_errors(self._read):
                 page = await self._boto3(
@@ -188,8 +185,7 @@ class S3Bucket:
             versions = [one for one in page.get("Versions", []) if one["Key"] == key]
             if not versions:
                 return None
-            version_id = versions[0]["VersionId"]
-            if (found := await self.head(key, version_id=version_id)) is not None:
+            if (found := await self.head(key, version_id=versions[0]["VersionId"])) is not None:
                 return found
 
     async def _upload_parts(

@@ -225,8 +225,9 @@ class Outcomes:
         if is_newer(hidden.metadata.get(SEQUENCER), upload.sequencer):
             return True
         newest = await self._inputs(upload.bucket).head(upload.key)
-        version_id = newest and newest.version_id
-        return bool(version_id) and owner_of(hidden) == key_of_version(upload.bucket, upload.key, version_id)
+        if newest is None or newest.version_id is None:
+            return False
+        return owner_of(hidden) == key_of_version(upload.bucket, upload.key, newest.version_id)
 
     async def is_outdated(self, upload: DroppedObject, stored: ObjectHead | None) -> bool:
         """Whether a newer upload answers. `stored` is the `.out`, or what stands beside it, of another upload.
