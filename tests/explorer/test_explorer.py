@@ -16,6 +16,8 @@ FOUND = (
     "two-uploads-refused:1:0:0.0.0.0.0.0.1",
     "two-uploads-the-older-refused:1:0:0.0.0.0.0.0.1",
     "two-uploads-the-newer-refused:1:0:0.0.0.0.1",
+    "one-message-refused-then-answered:2:1:0.0.0.0.1.0.0.0.0.4",
+    "one-message-answered-then-refused:2:1:0.0.1.0.0.0.0.1.0.4",
 )
 
 

@@ -104,7 +104,14 @@ class Outcomes:
                 metadata=owner_metadata(attempt),
                 condition=Condition.replacing(stored),
             )
-            if await was_in_time(write):
+            try:
+                is_written = await was_in_time(write)
+            except ServiceError:
+                # It may be written although the response was lost, and perhaps no other delivery comes to look.
+                if (outcome := await self._without_failure(attempt, resolved)) is not None:
+                    return outcome
+                raise
+            if is_written:
                 # Looked up again: another delivery writes its .out first and removes the .err after that, so the later
                 # of the two deliveries sees the other's object.
                 await self._give_up_spare(attempt)
