@@ -41,7 +41,9 @@ class Outcomes:
         failure = self._failures.find(target.error_name + ERR) if target.error_name else None
         out = head_object(self._deployment, self._deployment.results_bucket, target.name + OUT)
         upload = self._inputs.find(target.name)
-        if out is not None and _is_of(out, target, upload) and not _is_outdated(out, failure, target, upload):
+        # A .out without an owner was not written by the functions, and they take it for nobody's.
+        is_own = out is not None and owner_of(out) is not None and _is_of(out, target, upload)
+        if out is not None and is_own and not _is_outdated(out, failure, target, upload):
             return Found(stored.succeeded(target.name, out), upload=upload)
         if failure is None or not _is_of(failure.head, target, upload):
             return Found(upload=upload)
