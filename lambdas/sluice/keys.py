@@ -25,11 +25,12 @@ _UNPACKED = "unpacked"
 _WITH_FILENAME = "@"
 
 _MAX_KEY_BYTES = 1024 - len(OUT)
-_PART_KEY_BYTES = 128  # "parts/", the version, where a part begins and ends, its run, ".errors.<digest>.jsonl"
+_PART_KEY_BYTES = 136  # "parts/", the version, where a part begins and ends, its run, ".errors.<digest>.jsonl"
 _SAFE = "!_.*'()-"  # the characters that S3 recommends for keys; others in an InferenceId are percent-encoded
 _DIGITS = 15
 _RUN = r"\d{13}[0-9a-f]{8}"
-_STEM = rf"(\d{{{_DIGITS}}})-(\d{{{_DIGITS}}})(?:\.({_RUN}))?"
+_ALONE = "a"  # after a retry, for a part whose records it has sent alone
+_STEM = rf"(\d{{{_DIGITS}}})-(\d{{{_DIGITS}}})(?:\.({_RUN}{_ALONE}?))?"
 _PART = re.compile(rf"/({_STEM}){re.escape(OUT)}$")
 _PART_ERRORS = re.compile(rf"/({_STEM})\.errors\.([^/.]*)\.jsonl$")
 _UNTRIED = "untried"  # before or in place of the digest, which is hexadecimal, in the name of a part's errors
@@ -147,8 +148,22 @@ def stored_parts(keys: Iterable[str]) -> list[tuple[int, int, str]]:
 
 def run_of_part(key: str) -> str:
     """The retry that has stored a part, or `ALONE`; else empty. `key` is one that `stored_parts` returns."""
-    found = _PART.search(key)
-    return (found[4] or "") if found else ""
+    return _suffix(key).removesuffix(_ALONE)
+
+
+def is_alone(key: str) -> bool:
+    """Whether a stored part, whose key or stem is given, was stored after the format of its file was refuted."""
+    suffix = _suffix(key)
+    return suffix == ALONE or suffix.endswith(_ALONE)
+
+
+def alone(run: str) -> str:
+    """What the name of a part ends in that a retry stores after the format of its file was refuted."""
+    return run + _ALONE
+
+
+def _suffix(key: str) -> str:
+    return key.rpartition("/")[2].removesuffix(OUT)[2 * _DIGITS + 2 :]
 
 
 def stem_of_part(key: str) -> str:

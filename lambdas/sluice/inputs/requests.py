@@ -7,7 +7,7 @@ from typing import Any
 
 from sluice.failures import Failure, invalid
 from sluice.inputs.message import MAX_LOCATION, S3_URI, Message, validate
-from sluice.keys import ALONE
+from sluice.keys import ALONE, alone
 from sluice.ports import ObjectHead
 
 _S3_URI = re.compile(S3_URI)
@@ -133,7 +133,9 @@ class Run:
 
         But not those that are alone with those that are not.
         """
-        return self.id if self.retries else ALONE if self.alone else ""
+        if self.retries:
+            return alone(self.id) if self.alone else self.id
+        return ALONE if self.alone else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -223,4 +223,4 @@ class Assembler:
 def _retry(attempt: Attempt[Assembly]) -> str | None:
     """The run, if it is one that retries."""
     run = attempt.request.run
-    return run.suffix or None if run else None
+    return run.id if run and run.retries else None

@@ -23,17 +23,17 @@ class Stored:
     """What is stored of the format of a file.
 
     `refuted` is the name of the format that it was before, whose answers of groups may be those of other records.
-    `sent_again` says whether the parts with such answers have been sent again.
+    `sent_again` are the runs in which the parts with such answers have been sent again.
     """
 
     answer_format: AnswerFormat
     refuted: str | None = None
-    sent_again: bool = False
+    sent_again: tuple[str, ...] = ()
 
     @property
     def is_final(self) -> bool:
-        """Whether it never changes."""
-        return self.answer_format == NONE and (self.refuted is None or self.sent_again)
+        """Whether the format never changes."""
+        return self.answer_format == NONE
 
     @classmethod
     def parse(cls, body: bytes) -> "Stored":
@@ -44,7 +44,7 @@ class Stored:
             content_types=frozenset(document.get("content_types", ())),
             is_ordered=document.get("is_ordered", True),
         )
-        return cls(found, document.get("refuted"), document.get("sent_again", False))
+        return cls(found, document.get("refuted"), tuple(document.get("sent_again", ())))
 
     def document(self) -> bytes:
         """The document that `parse` reads."""
@@ -53,7 +53,7 @@ class Stored:
         if found.content_types:
             fields |= {"content_types": sorted(found.content_types), "is_ordered": found.is_ordered}
         if self.refuted is not None:
-            fields |= {"refuted": self.refuted, "sent_again": self.sent_again}
+            fields |= {"refuted": self.refuted, "sent_again": list(self.sent_again)}
         return compact_bytes(fields)
 
 
@@ -66,14 +66,15 @@ class FormatStore:
 
     async def load(self, folder: str) -> Stored | None:
         """What is known of the format of the file whose parts are in `folder`. Raises `ServiceError`."""
-        return self._known.get(folder) or await self._load(folder)
+        return self._known.get(folder) or await self.read(folder)
 
     async def latest(self, folder: str) -> Stored | None:
         """What is stored now: any format but None may have been refuted. Raises `ServiceError`."""
         known = self._known.get(folder)
-        return known if known is not None and known.is_final else await self._load(folder)
+        return known if known is not None and known.is_final else await self.read(folder)
 
-    async def _load(self, folder: str) -> Stored | None:
+    async def read(self, folder: str) -> Stored | None:
+        """What is stored now, also of parts that were sent again. Raises `ServiceError`."""
         found = await self._read(keys.answer_format_key(folder))
         return None if found is None else self._learned(folder, Stored.parse(found.body))
 
@@ -85,7 +86,7 @@ class FormatStore:
         settled = Stored(found)
         key = keys.answer_format_key(folder)
         if not await write_once(self._results, key, settled.document(), content_type=_JSON):
-            settled = await self._load(folder) or settled
+            settled = await self.read(folder) or settled
         return self._learned(folder, settled).answer_format
 
     async def order(self, folder: str, found: AnswerFormat) -> None:
@@ -110,9 +111,9 @@ class FormatStore:
                 return
         raise conflict()
 
-    async def note_sent_again(self, folder: str, stored: Stored) -> None:
-        """Store that the parts were sent again. Raises `ServiceError`."""
-        await self._write(folder, replace(stored, sent_again=True), None)
+    async def note_sent_again(self, folder: str, stored: Stored, run: str) -> None:
+        """Store that the parts were sent again in a run. Raises `ServiceError`."""
+        await self._write(folder, replace(stored, sent_again=(*stored.sent_again, run)), None)
 
     async def save_answers(self, folder: str, start: int, answers: Mapping[int, Inference]) -> bool:
         """Store answers for the part that begins at byte `start`: by the byte at which their record begins.

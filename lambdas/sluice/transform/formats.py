@@ -92,23 +92,24 @@ class Formats:
         """The run of a part, which goes on alone if the format of its file is refuted. Raises `ServiceError`."""
         run = attempt.request.run
         stored = await self._store.latest(keys.folder_of_part(attempt.identity.name))
-        is_alone = stored is not None and stored.refuted is not None and not (run and run.retries)
+        is_alone = stored is not None and stored.refuted is not None
         return replace(run or _NO_RUN, alone=True) if is_alone else run
 
     async def refuted(self, attempt: Attempt[TransformPart], work: Work, calls: Calls, asking: PartCalls) -> None:
         """Go on without groups, in this part and in all that follow: the answers of groups are dropped.
 
-        Raises `ServiceError`.
+        So are those of earlier runs. Raises `ServiceError`.
         """
         found = work.answer_format or NONE
+        before = calls.kept_bytes
+        calls.forget([*calls.answers, *calls.refused])  # first: they must not be stored if the next step fails
+        asking.release(before - calls.kept_bytes)
         await self._retried(attempt, lambda: self._store.refute(keys.folder_of_part(attempt.identity.name), found))
         work.answer_format = NONE
-        run = work.part.run
-        if not (run and run.retries):
-            work.part = replace(work.part, run=replace(run or _NO_RUN, alone=True))
-        before = calls.kept_bytes
-        calls.forget([*calls.answers, *calls.refused])
-        asking.release(before - calls.kept_bytes)
+        work.part = replace(work.part, run=replace(work.part.run or _NO_RUN, alone=True))
+        if work.earlier is not None and not keys.is_alone(work.part.earlier or ""):
+            asking.release(work.earlier.size)
+            work.drop_earlier()
         while asking.alone:
             index, inference = asking.alone.popitem()
             await _keep(work, NONE, calls, index, inference)
@@ -125,9 +126,10 @@ class Formats:
         They are sent when all parts are stored, so that none is missed. Raises `ServiceError`.
         """
         part, folder = attempt.request, keys.folder_of_part(attempt.identity.name)
-        ranges = list(answered_in_groups(names, part.file.size or 0))
-        stored = await self._store.latest(folder) if ranges and not (part.run and part.run.retries) else None
-        if stored is None or stored.refuted is None or stored.sent_again:
+        run = (part.run or _NO_RUN).id
+        ranges = list(answered_in_groups(names, part.run, part.file.size or 0))
+        stored = await self._store.read(folder) if ranges else None
+        if stored is None or stored.refuted is None or run in stored.sent_again:
             return
         await send(
             [
@@ -135,7 +137,7 @@ class Formats:
                 for start, end in ranges
             ]
         )
-        await self._retried(attempt, lambda: self._store.note_sent_again(folder, stored))
+        await self._retried(attempt, lambda: self._store.note_sent_again(folder, stored, run))
 
     async def _retried(self, attempt: Attempt[TransformPart], write: Callable[[], Awaitable[_T]]) -> _T:
         return await retry_transient(write, self._sleep, attempt.remaining_ms)

@@ -36,7 +36,7 @@ from sluice.transform.onward import Onward
 from sluice.transform.part_calls import OutOfTime, PartCalls
 from sluice.transform.part_store import PartStore
 from sluice.transform.patience import failure_of_part, give_up, has_answers, have_given_up, is_at_fault, patience
-from sluice.transform.progress import begins_at, covering_parts, of_run, stored_within
+from sluice.transform.progress import begins_at, counted, covering_parts, of_run, stored_within
 from sluice.transform.replaced import Deleted, Replaced, head_of_file
 from sluice.transform.sending import Sending
 from sluice.transform.side_by_side import SideBySide
@@ -366,7 +366,10 @@ class PartHandler:
         """As `_rest_of`, with the names of what is stored within the rest."""
         run = await self._formats.current(attempt)
         if run != attempt.request.run:
-            attempt = at_range(attempt, replace(attempt.request, run=run), self._settings)
+            earlier = attempt.request.earlier
+            if run is not None and run.alone and earlier is not None and not keys.is_alone(earlier):
+                earlier = None
+            attempt = at_range(attempt, replace(attempt.request, run=run, earlier=earlier), self._settings)
         part = attempt.request
         rest, names = await look(self._results, keys.folder_of_part(attempt.identity.name), part)
         return (attempt if rest.start == part.start else at_range(attempt, rest, self._settings)), names
@@ -378,8 +381,7 @@ class PartHandler:
         # Usually the next part is missing: a lookup of a few names saves listing them all.
         if part.end < size:
             names = await self._results.list(folder, start_after=folder + keys.part_position(part.end))
-            counted = of_run(names, part.run) if part.run and part.run.retries else names
-            if not begins_at(counted, part.end):
+            if not begins_at(counted(names, part.run), part.end):
                 return
         names = await self._results.list(folder)
         if covering_parts(of_run(names, part.run), size) is not None:

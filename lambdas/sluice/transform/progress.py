@@ -15,12 +15,27 @@ Part = tuple[int, int, str]
 def of_run(names: Sequence[str], run: Run | None) -> list[str]:
     """The stored parts that count as done in a run, as keys.
 
-    In a run that retries, a part counts that the run has stored, or that has an answer to each of its records. As soon
-    as records of the first run were sent alone because their groups were answered wrongly, its other parts don't count.
+    As soon as the format of the file is refuted, only those count whose records were sent alone, in whichever run.
+    """
+    return valid(counted(names, run), is_refuted=(run is not None and run.alone) or _is_any_alone(names))
+
+
+def valid(names: Sequence[str], *, is_refuted: bool) -> list[str]:
+    """The stored parts whose answers count; if the format of the file `is_refuted`, those that were stored after it."""
+    stored = [name for _, _, name in keys.stored_parts(names)]
+    return [name for name in stored if keys.is_alone(name)] if is_refuted or _is_any_alone(stored) else stored
+
+
+def _is_any_alone(names: Iterable[str]) -> bool:
+    return any(keys.is_alone(name) for _, _, name in keys.stored_parts(names))
+
+
+def counted(names: Sequence[str], run: Run | None) -> list[str]:
+    """The stored parts that a run does not send, as keys, however their records were sent.
+
+    In a run that retries, a part counts that the run has stored, or that has an answer to each of its records.
     """
     stored = [name for _, _, name in keys.stored_parts(names)]
-    if (run is not None and run.alone) or any(keys.run_of_part(name) == keys.ALONE for name in stored):
-        stored = [name for name in stored if keys.run_of_part(name)]
     if run is None or not run.retries:
         return stored
     with_errors = keys.parts_with_errors(names)
@@ -91,28 +106,31 @@ def covering_parts(names: Iterable[str], end: int, start: int = 0) -> list[str] 
     return covering if at == end else None
 
 
-def answered_in_groups(names: Sequence[str], size: int) -> Iterator[tuple[int, int]]:
-    """The ranges of the stored parts whose records are to be sent again, alone; none while the file is not covered."""
-    alone = [name for _, _, name in keys.stored_parts(names) if keys.run_of_part(name) == keys.ALONE]
-    for key in covering_parts(names, size) or ():
+def answered_in_groups(names: Sequence[str], run: Run | None, size: int) -> Iterator[tuple[int, int]]:
+    """The ranges of the stored parts whose records a run sends again, alone; none while the file is not covered."""
+    stored = counted(names, run)
+    alone = valid(stored, is_refuted=True)
+    for key in covering_parts(stored, size) or ():
         ((begins, ends, _),) = keys.stored_parts([key])
-        if not keys.run_of_part(key) and covered_until(alone, begins, ends) < ends:
+        if not keys.is_alone(key) and covered_until(alone, begins, ends) < ends:
             yield begins, ends
 
 
 def unanswered(
-    names: Sequence[str], ranges: Sequence[tuple[int, int, bool]]
+    names: Sequence[str], ranges: Sequence[tuple[int, int, bool]], *, is_refuted: bool
 ) -> Iterator[tuple[int, int, bool, str | None]]:
     """What a retry sends of the `ranges` that a file is split into: where it begins and ends, and the stem of a part.
 
     A flag says whether records begin and end there, too. With a stem, the records are sent that have no answer in this
-    stored part, else all records.
+    stored part, else all records. If the format of the file `is_refuted`, what was stored before that has no answers.
     """
     with_errors = keys.parts_with_errors(names)
     size = ranges[-1][1] if ranges else 0
-    stored = [part for part in keys.stored_parts(names) if part[1] <= size]
+    stored = [part for part in keys.stored_parts(valid(names, is_refuted=is_refuted)) if part[1] <= size]
     chosen = _chosen(stored)
-    if covering_parts(names, size) is None and _is_any_beyond(stored, [end for _, end, _ in ranges]):
+    if covering_parts(valid(names, is_refuted=is_refuted), size) is None and _is_any_beyond(
+        stored, [end for _, end, _ in ranges]
+    ):
         # Where the records of a later range begin is known only when those before it are stored. Each range is sent, as
         # in a first run: its parts that are answered completely are not called for again.
         yield from ((start, end, is_aligned, None) for start, end, is_aligned in ranges)
@@ -143,9 +161,9 @@ def _chosen(stored: Iterable[Part]) -> dict[int, Part]:
     """
     reached: dict[int, int] = {}
     chosen: dict[int, Part] = {}
-    ranks: dict[int, tuple[int, str, int]] = {}
+    ranks: dict[int, tuple[int, bool, str, int]] = {}
     for begins, ends, key in reversed(list(stored)):
-        rank = (reached.get(ends, ends), keys.run_of_part(key), ends)
+        rank = (reached.get(ends, ends), keys.is_alone(key), keys.run_of_part(key), ends)
         if begins < ends and (begins not in ranks or rank > ranks[begins]):
             ranks[begins] = rank
             reached[begins] = rank[0]

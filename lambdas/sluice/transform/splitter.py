@@ -20,6 +20,7 @@ from sluice.transform.batch_file import BatchStore, Content, is_batch_file, requ
 from sluice.transform.content_types import Syntax, charset_of, syntax_of
 from sluice.transform.csv_records import has_quotes
 from sluice.transform.file_type import HEAD_BYTES, check_lines, is_gzip, is_packed, type_of_file
+from sluice.transform.format_store import FormatStore
 from sluice.transform.lines import first_place, ranges
 from sluice.transform.options import Options, chunk_bytes
 from sluice.transform.progress import covering_parts, unanswered
@@ -155,7 +156,9 @@ class Splitter:
             raise invalid(
                 "file", "its parts have expired (retention.part_days), so its answers can't be kept; drop it again"
             )
-        return list(unanswered(names, parts))
+        stored = await FormatStore(self._results).read(keys.parts_folder(attempt.identity.name, attempt.identity.key))
+        is_refuted = stored is not None and stored.refuted is not None
+        return list(unanswered(names, parts, is_refuted=is_refuted))
 
     async def already_resolved(self, attempt: _Attempt) -> Outcome | None:
         """The outcome when the dataset has been assembled, or superseded. Raises `ServiceError`.

@@ -59,6 +59,7 @@ class Work:
     earlier: Earlier | None = None  # of a retry: the answers that are kept, whose lines are not sent
     is_cut_off: bool = False  # whether the last line is longer than any call can carry, and was not read to its end
     is_untried: bool = False  # whether the part is stored without calls, because its file has failed
+    all_of_part: tuple[list[int], dict[int, Refused]] = field(default_factory=lambda: ([], {}))  # as if none were kept
     calls_before: int = 0  # of earlier runs that found no answer; those of others are in `earlier`
     has_given_up: bool = False  # whether the part, which is all of its file, has found no answer and stops
 
@@ -88,9 +89,16 @@ class Work:
 
     def keep(self, earlier: Earlier) -> None:
         """Send only the lines that have no earlier answer."""
-        self.earlier = earlier
+        self.earlier, self.all_of_part = earlier, (self.sizes, self.refused)
         self.sizes = [size if index in earlier.gaps else 0 for index, size in enumerate(self.sizes)]
         self.refused = {index: refused for index, refused in self.refused.items() if index in earlier.gaps}
+
+    def drop_earlier(self) -> None:
+        """Send all lines, because the answers that were kept may be those of other records."""
+        (sizes, refused), count = self.all_of_part, len(self.lines)
+        self.earlier, self.part = None, replace(self.part, earlier=None)
+        self.sizes = sizes[:count]
+        self.refused = {index: one for index, one in refused.items() if index < count}
 
     @property
     def answer_codec(self) -> AnswerCodec:
