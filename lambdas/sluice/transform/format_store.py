@@ -44,7 +44,10 @@ class Stored:
             content_types=frozenset(document.get("content_types", ())),
             is_ordered=document.get("is_ordered", True),
         )
-        return cls(found, document.get("refuted"), tuple(document.get("sent_again", ())))
+        sent_again = document.get("sent_again", ())
+        if isinstance(sent_again, bool):  # as an earlier version wrote it, of the first run
+            sent_again = (keys.ALONE,) if sent_again else ()
+        return cls(found, document.get("refuted"), tuple(sent_again))
 
     def document(self) -> bytes:
         """The document that `parse` reads."""

@@ -5,7 +5,7 @@ invocations (Lambda Developer Guide, "recursive loop detection"), although its w
 for that function (`RecursiveLoop: Allow`), and the chains must end by themselves. They do, because a part sends others
 on here only, and each message that a part sends has a greater progress than the part has, by `progress`, which cannot
 rise for ever: a part begins within its file, ends after it begins, and is sent whole at most `MOST_TIMES_WHOLE` times.
-Once for a file, when its parts are stored, a second set of such chains begins if the format of its answers was refuted.
+Once for a run of a file, when its parts are stored, a second set of such chains begins if the format of its answers was refuted.
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ class Onward:
         """Send parts that are stored, whose records are to be answered alone. Raises `ServiceError`.
 
         They may begin anywhere in the file. The chains end, because a stored part is sent so only while its records
-        are not stored alone, and a file does so once (`FormatStore.note_sent_again`).
+        are not stored alone, and a run of a file does so once (`FormatStore.note_sent_again`).
         """
         await self._part_queue.send([body_of(replace(one, times_whole=0)) for one in parts])
 

@@ -174,8 +174,11 @@ class PartHandler:
     ) -> Outcome | _Part:
         """Answer the lines of a part, and store them. `unsure` gets the parts that may or may not have been sent."""
         started, clock = self._utc_now(), now()
-        # A retry of a file with a result has no untried part: it can only answer more of the records.
-        work.is_untried = attempt.request.earlier is None and await self._early_stop.is_stopped(attempt, work.options)
+        # A retry of a file with a result has no untried part: it can only answer more of the records, also of those
+        # whose answers it drops, because the format of the file was refuted.
+        of = attempt.request.run
+        is_of_first = attempt.request.earlier is None and not (of is not None and of.retries and of.alone)
+        work.is_untried = is_of_first and await self._early_stop.is_stopped(attempt, work.options)
         # Avoid reference cycles: the part's memory must be freed when this returns.
         asking = PartCalls(
             self._endpoint,
