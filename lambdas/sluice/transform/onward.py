@@ -5,7 +5,8 @@ invocations (Lambda Developer Guide, "recursive loop detection"), although its w
 for that function (`RecursiveLoop: Allow`), and the chains must end by themselves. They do, because a part sends others
 on here only, and each message that a part sends has a greater progress than the part has, by `progress`, which cannot
 rise for ever: a part begins within its file, ends after it begins, and is sent whole at most `MOST_TIMES_WHOLE` times.
-Once for a run of a file, when its parts are stored, a second set of such chains begins if the format of its answers was refuted.
+Once for a run of a file, when its parts are stored, a second set of such chains begins if the format of its answers was
+refuted.
 """
 
 from collections.abc import Sequence
