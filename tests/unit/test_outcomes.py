@@ -16,6 +16,7 @@ from sluice.processing.outcome import Outcome, Status
 from sluice.processing.result import SOURCE_VERSION, owner_of
 from tests.support.fakes import FUNCTION, Answer, Call, Fuse, Killed, World, delivery, service_error
 from tests.support.transform import Transforms
+from tests.support.virtual_time import run
 
 REFUSED = service_error(Operation.INVOKE, "ModelError", original_status_code=400)
 THROTTLED = service_error(Operation.INVOKE, "ThrottlingException")
@@ -100,6 +101,15 @@ def test_a_worker_that_is_killed_before_it_withdraws_its_answer(world: World, *,
             assert owned_version(world) == newest, f"killed at {fuse.passed}"
         if len(fuse.passed) < blows_at:
             return
+
+
+def test_an_err_that_somebody_put_under_a_messages_name_does_not_hide_its_failure(world: World) -> None:
+    key = "messages/i.err"
+    run(world.results.put(key, b"{}", content_type=None, metadata={"sluice-identity": "another"}))
+    world.endpoint.answer = lambda call: REFUSED
+    assert world.deliver({"Body": "x", "InferenceId": "i"}).status is Status.DEAD_LETTERED
+    assert len(world.queue.sent) == 1
+    assert owner_of(world.results.objects[key]) == "i"
 
 
 def _without_sequencer(event: dict[str, Any]) -> dict[str, Any]:

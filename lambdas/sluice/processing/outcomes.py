@@ -95,7 +95,9 @@ class Outcomes:
             return superseded(attempt)
         for _ in range(TRIES):
             stored = await self._results.head(key)
-            if stored is not None and not await self._may_replace(stored, attempt):
+            # Versions of an object share a name. A message shares its name with none, whatever owner stands there.
+            is_shared = attempt.request.upload is not None
+            if stored is not None and is_shared and not await self._may_replace(stored, attempt):
                 return superseded(attempt)
             write = self._results.put(
                 key,
