@@ -25,6 +25,7 @@ from infrastructure.network import choose_network
 from infrastructure.notifications import Notifications
 from infrastructure.queue_function import QueueFunction
 from infrastructure.queues import Queues
+from infrastructure.regions import check_regions
 from infrastructure.senders import allow_senders
 from infrastructure.settings import Settings
 from infrastructure.storage import Storage
@@ -71,6 +72,7 @@ class SluicePipeline(Construct):
         super().__init__(scope, construct_id)
         self.settings = settings
         _refuse_second_of_name(self)
+        check_regions(Stack.of(self), settings)
         check_existing(
             self,
             settings,

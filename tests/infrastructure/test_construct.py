@@ -199,6 +199,30 @@ def test_the_inference_components_of_an_endpoint_may_be_called_and_no_others() -
         assert components == (["Base-8b", "base-8b", "lora-*"] if unit in {"Invoke", "Part"} else [])
 
 
+FAR_KEY = "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+FAR_TOPIC = "arn:aws:sns:us-east-1:111122223333:alarms"
+
+
+@pytest.mark.parametrize(
+    ("key", "given"),
+    [
+        ("kms_key_arn", {"kms_key_arn": FAR_KEY}),
+        ("alarms.topic", {"alarms": {"topic": FAR_TOPIC}}),
+        ("notifications.success_topic", {"notifications": {"success_topic": FAR_TOPIC}}),
+        ("notifications.error_topic", {"notifications": {"error_topic": FAR_TOPIC}}),
+    ],
+)
+def test_what_is_in_another_region_is_refused(key: str, given: dict[str, Any]) -> None:
+    near = stack(env=cdk.Environment(account="111122223333", region="eu-west-1"))
+    with pytest.raises(SettingsError, match=rf"^sluice\.{key}: arn:.* is in region us-east-1, the stack in eu-west-1"):
+        SluicePipeline(near, "Wine", settings=settings(**given))
+    mixed = settings(endpoint_names=[{"name": "Wine-EU", "arn": ENDPOINT_ARN}], **given)
+    with pytest.raises(SettingsError, match=rf"^sluice\.{key}: .*us-east-1, sluice\.endpoint_names in eu-west-1"):
+        SluicePipeline(stack(), "Wine", settings=mixed)
+    far = stack(env=cdk.Environment(account="111122223333", region="us-east-1"))
+    SluicePipeline(far, "Wine", settings=settings(**given))
+
+
 @pytest.mark.parametrize(
     ("place", "says"),
     [(("111122223333", "us-east-1"), "is in region eu-west-1, the stack in us-east-1"),
