@@ -32,6 +32,16 @@ def nested(depth: int, opening: str = "[") -> str:
     return "[" * depth + "]" * depth if opening == "[" else '{"a":' * depth + "1" + "}" * depth
 
 
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """The least CPU time of three runs: to be compared with that of others on the same machine."""
+    taken = []
+    for _ in range(3):
+        began = time.process_time()
+        work()
+        taken.append(time.process_time() - began)
+    return min(taken)
+
+
 def ended(outcome: Outcome) -> str:
     """The reason of a permanent failure."""
     assert outcome.error is None, "it was foreseen"
@@ -49,11 +59,11 @@ def test_an_event_with_many_records_costs_nothing(record: Any) -> None:
     text = json.dumps(record)
     body = '{"Records":[' + ",".join([text] * (1_000_000 // (len(text) + 1))) + "]}"
     world, fuse = World(), Fuse()
-    began = time.process_time()
     (outcome,) = world.another_worker(fuse).process(delivery(body))
     assert "Records: has over 10 records" in ended(outcome)
-    assert time.process_time() - began < 2, "seconds of CPU; without the limit, six"
     assert sum(Counter(fuse.passed).values()) < 10, "requests; without the limit, tens of thousands"
+    taken = cpu_seconds(lambda: World().another_worker().process(delivery(body)))
+    assert taken < 12 * cpu_seconds(lambda: json.loads(body)), "without the limit, a hundred times"
 
 
 def test_as_many_records_as_the_limit_are_processed() -> None:
@@ -69,11 +79,10 @@ def test_as_many_records_as_the_limit_are_processed() -> None:
 @pytest.mark.parametrize("wrap", [lambda keys: keys, lambda keys: {"TransformAssembly": keys}])
 def test_a_message_with_many_keys_is_refused_before_each_is_validated(wrap: Callable[[Any], Any]) -> None:
     body = json.dumps(wrap({f"{n:0>9}": 0 for n in range(70_000)}))
-    began = time.process_time()
     reason = ended(World().deliver(body))
     assert f"message: has over {MAX_KEYS} keys; known are " in reason
     assert len(reason) < 500
-    assert time.process_time() - began < 1
+    assert cpu_seconds(lambda: World().deliver(body)) < 12 * cpu_seconds(lambda: json.loads(body))
 
 
 # Nesting
@@ -198,9 +207,12 @@ def test_as_many_envelopes_as_the_reason_says(depth: int, kind: Callable[[Any], 
 def test_a_long_reason_is_cut_before_it_is_searched_for_what_sqs_refuses() -> None:
     identity = World().core.parse(delivery({})).attempts[0].identity
     long = Failure(FailureClass.MODEL, "ModelError", "\x00é" * 2_500_000, original_message="\x00é" * 2_500_000)
-    began = time.process_time()
-    attributes = dead_letter_attributes(identity, long, delivery({}), endpoint_name="wine", failed_at=NOW)
-    assert time.process_time() - began < 0.2
+
+    def cut() -> Any:
+        return dead_letter_attributes(identity, long, delivery({}), endpoint_name="wine", failed_at=NOW)
+
+    attributes = cut()
+    assert cpu_seconds(cut) < cpu_seconds(long.message.encode), "that it does not read all of it"
     assert len(attributes["ErrorMessage"].value.encode()) <= 1024
     assert attributes["ErrorMessage"].value.endswith("…")
 
