@@ -37,7 +37,7 @@ class Found:
     bad: int
     calls: int
     lost: int  # good records without their own answer
-    untried: int  # refused records that were not sent alone
+    not_alone: int  # refused records that were not sent alone
     failed: bool
 
     @property
@@ -67,8 +67,8 @@ def measure(share: float, seconds: float, rows: int = ROWS) -> Found:
         rows=rows,
         bad=len(bad),
         calls=len(world.endpoint.calls),
-        lost=0 if failed and len(bad) == rows else sum(line != mine for line, mine in _good(lines, answers, bad)),
-        untried=sum(line not in alone for line in refused),
+        lost=sum(line != mine for line, mine in _good(lines, answers, bad)),
+        not_alone=sum(line not in alone for line in refused),
         failed=failed,
     )
 
@@ -113,8 +113,8 @@ def table() -> str:
         first = found[0]
         calls = " | ".join(f"{one.calls:,d}" for one in found)
         bound = "the file fails" if first.failed else f"{first.bound:,d}"
-        lost, untried = sum(one.lost for one in found), sum(one.untried for one in found)
-        lines.append(f"| {100 * share:g} % | {calls} | {bound} | {lost} | {untried} |")
+        lost, not_alone = sum(one.lost for one in found), sum(one.not_alone for one in found)
+        lines.append(f"| {100 * share:g} % | {calls} | {bound} | {lost} | {not_alone} |")
         sys.stdout.write(lines[-1] + "\n")
         sys.stdout.flush()
     return "\n".join(lines) + "\n"

@@ -158,19 +158,18 @@ def _allow(sid: str, actions: list[str], resources: list[str]) -> iam.PolicyStat
 def _endpoint_arn(stack: Stack, endpoint: Endpoint) -> str:
     """Return the endpoint's ARN as IAM compares it.
 
-    Raises `SettingsError` when the ARN in the settings is not in the stack's region and account: InvokeEndpoint takes a
-    name, and so finds no endpoint elsewhere.
+    Raises `SettingsError` when the ARN in the settings is not in the stack's account: InvokeEndpoint takes a name, and
+    so finds no endpoint elsewhere. `check_regions` has checked its region.
     """
     # SageMaker's ARNs have the name in lower case, and IAM compares them as they are.
     if endpoint.iam_arn is None or endpoint.region_and_account is None:
         return stack.format_arn(service="sagemaker", resource="endpoint", resource_name=endpoint.name.lower())
-    own = (stack.region, stack.account)
-    for what, of_endpoint, of_stack in zip(("region", "account"), endpoint.region_and_account, own, strict=True):
-        if not Token.is_unresolved(of_stack) and of_endpoint != of_stack:
-            raise SettingsError(
-                f"sluice.endpoint_names: {endpoint.arn} is in {what} {of_endpoint}, the stack in {of_stack}; "
-                "deploy the pipeline where the endpoint is"
-            )
+    _, account = endpoint.region_and_account
+    if not Token.is_unresolved(stack.account) and account != stack.account:
+        raise SettingsError(
+            f"sluice.endpoint_names: {endpoint.arn} is in account {account}, the stack in {stack.account}; "
+            "deploy the pipeline where the endpoint is"
+        )
     return endpoint.iam_arn
 
 

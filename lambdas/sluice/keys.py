@@ -29,8 +29,8 @@ _PART_KEY_BYTES = 136  # "parts/", the version, where a part begins and ends, it
 _SAFE = "!_.*'()-"  # the characters that S3 recommends for keys; others in an InferenceId are percent-encoded
 _DIGITS = 15
 _RUN = r"\d{13}[0-9a-f]{8}"
-_ALONE = "s"  # after a retry, for a part whose records it has sent alone; no digit of a run
-_STEM = rf"(\d{{{_DIGITS}}})-(\d{{{_DIGITS}}})(?:\.({_RUN}{_ALONE}?))?"
+_ALONE_MARK = "s"  # after a retry, for a part whose records it has sent alone; no digit of a run
+_STEM = rf"(\d{{{_DIGITS}}})-(\d{{{_DIGITS}}})(?:\.({_RUN}{_ALONE_MARK}?))?"
 _PART = re.compile(rf"/({_STEM}){re.escape(OUT)}$")
 _PART_ERRORS = re.compile(rf"/({_STEM})\.errors\.([^/.]*)\.jsonl$")
 _UNTRIED = "untried"  # before or in place of the digest, which is hexadecimal, in the name of a part's errors
@@ -148,18 +148,18 @@ def stored_parts(keys: Iterable[str]) -> list[tuple[int, int, str]]:
 
 def run_of_part(key: str) -> str:
     """The retry that has stored a part, or `ALONE`; else empty. `key` is one that `stored_parts` returns."""
-    return _suffix(key).removesuffix(_ALONE)
+    return _suffix(key).removesuffix(_ALONE_MARK)
 
 
 def is_alone(key: str) -> bool:
     """Whether a stored part, whose key or stem is given, was stored after the format of its file was refuted."""
     suffix = _suffix(key)
-    return suffix == ALONE or suffix.endswith(_ALONE)
+    return suffix == ALONE or suffix.endswith(_ALONE_MARK)
 
 
 def alone(run: str) -> str:
     """What the name of a part ends in that a retry stores after the format of its file was refuted."""
-    return run + _ALONE
+    return run + _ALONE_MARK
 
 
 def _suffix(key: str) -> str:

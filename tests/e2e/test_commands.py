@@ -85,6 +85,7 @@ def test_the_demo_shows_every_outcome_and_leaves_nothing(marked: Marked, tmp_pat
     if isolated.possible():
         done = isolated.run([sys.executable, "-m", "local", "demo"], marked.environment)
         output = done.output
+        assert done.returncode == 0, output
         assert done.left_for == []
     else:
         output, _ = marked.start("demo").communicate(timeout=120)

@@ -93,10 +93,10 @@ class Outcomes:
         if (key := await self._error_key(attempt)) is None:
             await self.clear_failure(attempt, is_first=False)
             return superseded(attempt)
+        # Versions of an object share a name. A message shares its name with none, whatever owner stands there.
+        is_shared = attempt.request.upload is not None
         for _ in range(TRIES):
             stored = await self._results.head(key)
-            # Versions of an object share a name. A message shares its name with none, whatever owner stands there.
-            is_shared = attempt.request.upload is not None
             if stored is not None and is_shared and not await self._may_replace(stored, attempt):
                 return superseded(attempt)
             write = self._results.put(

@@ -174,11 +174,8 @@ class PartHandler:
     ) -> Outcome | _Part:
         """Answer the lines of a part, and store them. `unsure` gets the parts that may or may not have been sent."""
         started, clock = self._utc_now(), now()
-        # A retry of a file with a result has no untried part: it can only answer more of the records, also of those
-        # whose answers it drops, because the format of the file was refuted.
-        of = attempt.request.run
-        is_of_first = attempt.request.earlier is None and not (of is not None and of.retries and of.alone)
-        work.is_untried = is_of_first and await self._early_stop.is_stopped(attempt, work.options)
+        may_be_untried = _may_be_untried(attempt.request)
+        work.is_untried = may_be_untried and await self._early_stop.is_stopped(attempt, work.options)
         # Avoid reference cycles: the part's memory must be freed when this returns.
         asking = PartCalls(
             self._endpoint,
@@ -391,3 +388,13 @@ class PartHandler:
             await self._assembly_queue.send([body_of(Assembly(part.file, part.run))])
         else:
             await self._formats.send_again(attempt, names, self._onward.send_again)
+
+
+def _may_be_untried(part: TransformPart) -> bool:
+    """Whether a part may be stored without calls when its file is stopped.
+
+    Not that of a retry of a file with a result, which can only answer more of the records; nor one that has dropped its
+    earlier answers, because the format of the file was refuted.
+    """
+    has_dropped_earlier = part.run is not None and part.run.retries and part.run.alone
+    return part.earlier is None and not has_dropped_earlier

@@ -126,11 +126,10 @@ def unanswered(
     """
     with_errors = keys.parts_with_errors(names)
     size = ranges[-1][1] if ranges else 0
-    stored = [part for part in keys.stored_parts(valid(names, is_refuted=is_refuted)) if part[1] <= size]
+    counting = valid(names, is_refuted=is_refuted)
+    stored = [part for part in keys.stored_parts(counting) if part[1] <= size]
     chosen = _chosen(stored)
-    if covering_parts(valid(names, is_refuted=is_refuted), size) is None and _is_any_beyond(
-        stored, [end for _, end, _ in ranges]
-    ):
+    if covering_parts(counting, size) is None and _is_any_beyond(stored, [end for _, end, _ in ranges]):
         # Where the records of a later range begin is known only when those before it are stored. Each range is sent, as
         # in a first run: its parts that are answered completely are not called for again.
         yield from ((start, end, is_aligned, None) for start, end, is_aligned in ranges)
